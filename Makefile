@@ -1,0 +1,41 @@
+# Everything a contributor does. `make demo` and `make test` do their own set-up.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: help setup demo test lint bench clean links
+
+help:
+	@echo "make setup | demo [DATA=DIR CATEGORY=NAME [WEIGHTS=FILE] [EPOCHS=N]] | test | lint | bench [MODEL=DIR] | clean | links"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+links:
+	@mkdir -p .links/regad
+	@for p in train export runtime calib; do ln -sfn ../../$$p .links/regad/$$p; done
+
+lint: $(STAMP) links
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p regad.runtime -p regad.calib -p regad.train -p regad.export
+
+demo: $(STAMP)
+	$(BIN)/python tests/demo/demo.py $(if $(DATA),--data '$(DATA)') $(if $(CATEGORY),--category '$(CATEGORY)') \
+	  $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(EPOCHS),--epochs $(EPOCHS))
+
+bench: $(STAMP)
+	$(BIN)/python tests/bench/bench.py $(if $(MODEL),--model '$(MODEL)') --json bench-out/bench.json
+
+test: $(STAMP) lint
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf build dist *.egg-info .links .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out bench-out
+	find . -name __pycache__ -not -path './$(VENV)/*' -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Teach a part: support views, exact Gaussian statistics, decision threshold."""

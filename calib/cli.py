@@ -1,0 +1,79 @@
+"""``regad-calib``: teach a part from good images and write its category file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from regad.runtime.artifact import Artifact
+from regad.runtime.console import run_cli
+from regad.runtime.detector import Detector
+from regad.runtime.options import preprocessing_options, spec_from_options
+
+from .teach import teach_folder
+
+__all__ = ["command", "main"]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option(
+    "--model", required=True, type=click.Path(path_type=Path), help="Artifact folder (regad-export makes it)."
+)
+@click.option("--support", required=True, type=click.Path(path_type=Path), help="Folder of k images of good parts.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Category file to write (.safetensors).")
+@click.option("--shot", type=click.IntRange(1), help="Draw this many of the images (default: use all).")
+@click.option("--seed", type=int, default=0, help="Seed of the draw.")
+@click.option("--validation", type=click.Path(path_type=Path), help="Folder of further good images for the threshold.")
+@click.option("--target-frr", type=float, default=0.01, help="False-reject rate the threshold aims at.")
+@click.option("--threshold", type=float, help="Set the threshold by hand instead.")
+@click.option(
+    "--encoding",
+    type=click.Choice(["auto", "gram", "hybrid", "cholesky"]),
+    default="auto",
+    help="Form of the statistics.",
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]), default="cpu")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
+@preprocessing_options
+def command(
+    model: Path,
+    support: Path,
+    out: Path,
+    shot: int | None,
+    seed: int,
+    validation: Path | None,
+    target_frr: float,
+    threshold: float | None,
+    encoding: str,
+    device: str,
+    threads: int | None,
+    fit: str | None,
+    resample: str | None,
+    roi: tuple[int, int, int, int] | None,
+) -> None:
+    """Teach a part from a folder of good images; the result is one small file for regad-run and the C library."""
+    spec = spec_from_options(Artifact.open(model, verify=False).spec, fit, resample, roi)
+    with Detector.load(model, device=device, threads=threads, spec=spec) as detector:
+        click.echo(f"artifact  {model} on {detector.device}", err=True)
+        category = teach_folder(
+            detector,
+            support,
+            shot=shot,
+            seed=seed,
+            target_frr=target_frr,
+            validation=validation,
+            threshold=threshold,
+            encoding=None if encoding == "auto" else encoding,  # type: ignore[arg-type]
+            progress=lambda done, count: click.echo(f"\rencoding image {done}/{count}", nl=done == count, err=True),
+        )
+        detector.save_category(out)
+    size = out.stat().st_size / 1e6
+    click.echo(f"category  {out} ({size:.1f} MB, k = {category.shot}, {category.statistics.encoding} encoding)")
+    click.echo(f"threshold {category.threshold.value:.3f}: {category.threshold.note}")
+    click.echo(f"next      regad-run --model {model} --category {out} --source IMAGES")
+
+
+def main() -> None:
+    """Entry point of ``regad-calib``."""
+    run_cli(command)

@@ -1,0 +1,138 @@
+"""Teach a part: k good images through the deployed backend to a category with its threshold."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regad.runtime.artifact import Artifact
+from regad.runtime.backends import Backend
+from regad.runtime.detector import Detector
+from regad.runtime.errors import InputError
+from regad.runtime.features import Features
+from regad.runtime.preprocess import preprocess
+from regad.runtime.scoring import smoothing_matrix
+from regad.runtime.spec import InputSpec
+from regad.runtime.stats import Category, Encoding, Support, Threshold, tensors_sha256
+
+from .gaussian import fit, held_out_distances
+from .support import array_support, draw_support, list_images, read_good_images
+from .threshold import held_out_scale, set_threshold
+from .views import VIEWS, support_views
+
+__all__ = ["encode_views", "teach", "teach_folder"]
+
+Progress = Callable[[int, int], None]
+_BATCH = 11
+
+
+def encode_views(
+    backend: Backend, images: Sequence[NDArray[Any]], spec: InputSpec, progress: Progress | None = None
+) -> Features:
+    """Return the features of the 22 views of each image, in order: float32, first axis 22 * len(images)."""
+    parts: list[Features] = []
+    for done, image in enumerate(images):
+        views = support_views(preprocess(image, spec))
+        parts.extend(backend.encode(views[start : start + _BATCH]) for start in range(0, VIEWS, _BATCH))
+        if progress is not None:
+            progress(done + 1, len(images))
+    return Features(*(np.concatenate(level) for level in zip(*parts, strict=True)))
+
+
+def teach(
+    backend: Backend,
+    artifact: Artifact,
+    images: Sequence[NDArray[Any]],
+    spec: InputSpec,
+    *,
+    files: tuple[Support, ...] | None = None,
+    target_frr: float = 0.01,
+    validation: Sequence[NDArray[Any]] = (),
+    threshold: float | None = None,
+    encoding: Encoding | None = None,
+    progress: Progress | None = None,
+) -> Category:
+    """Fit the statistics and the threshold of a part from good images (uint8 RGB [H, W, 3] or grey [H, W]).
+
+    The threshold comes from ``threshold`` if given, else from the scores of ``validation`` images, else by leaving one
+    support image out at a time. Raises InputError for an unusable image or too few of them (two, or one if the
+    threshold does not have to come from them).
+    """
+    needed = 1 if len(validation) > 0 or threshold is not None else 2
+    if len(images) < needed:
+        raise InputError(
+            f"{len(images)} support image(s); at least {needed} are needed to fit the part and set its threshold: "
+            "add photos of good parts (4 to 8 is a good number)"
+        )
+    features = encode_views(backend, images, spec, progress)
+    statistics = fit(features, encoding)
+    if threshold is not None:
+        limit = Threshold(float(threshold), "manual", note="set by hand")
+    elif len(validation) > 0:
+        handle = backend.prepare(statistics)
+        scores = [float(backend.infer(preprocess(v, spec)[None], handle).anomaly_score[0]) for v in validation]
+        limit = set_threshold(scores, "validation", target_frr)
+    else:
+        smooth = smoothing_matrix()
+        maps = smooth @ held_out_distances(features, VIEWS) @ smooth.T
+        held_out = [float(m.max()) for m in maps]
+        limit = set_threshold(held_out, "leave-one-out", target_frr, held_out_scale(len(images)))
+    return Category(
+        artifact=artifact.hash,
+        statistics=statistics,
+        threshold=limit,
+        spec=spec,
+        shot=len(images),
+        support=files if files is not None else array_support(images),
+        software={"regad": version("regad"), "numpy": np.__version__, "backend": backend.name},
+        device=f"{backend.device} {platform.machine()}",
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        data_sha256=tensors_sha256(statistics.tensors),
+    )
+
+
+def teach_folder(
+    detector: Detector,
+    folder: str | Path,
+    *,
+    shot: int | None = None,
+    seed: int = 0,
+    target_frr: float = 0.01,
+    validation: str | Path | None = None,
+    threshold: float | None = None,
+    encoding: Encoding | None = None,
+    progress: Progress | None = None,
+) -> Category:
+    """Teach a part from a folder of good images and put it in force on ``detector``.
+
+    ``shot`` images are drawn by ``seed``, or all are used. ``validation`` is a folder of further good images for the
+    threshold; it must not hold copies of the support images. Raises InputError.
+    """
+    support = read_good_images(draw_support(list_images(folder), shot, seed))
+    extra = read_good_images(list_images(validation)) if validation is not None else None
+    if extra is not None:
+        shared = {file.sha256 for file in support.files} & {file.sha256 for file in extra.files}
+        if shared:
+            name = next(file.name for file in extra.files if file.sha256 in shared)
+            raise InputError(f"{name} in {validation} is also a support image; validation images must be others")
+    category = teach(
+        detector.backend,
+        detector.artifact,
+        support.images,
+        detector.spec,
+        files=support.files,
+        target_frr=target_frr,
+        validation=extra.images if extra is not None else (),
+        threshold=threshold,
+        encoding=encoding,
+        progress=progress,
+    )
+    detector.use(category)
+    return category

@@ -1,0 +1,1 @@
+"""Verified export of encoder, STN and inverse alignment to ONNX."""

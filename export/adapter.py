@@ -1,0 +1,96 @@
+"""The encoder as a graph: what `regad.train.model.RegistrationEncoder` computes, written for export.
+
+The model stays unbent: this module takes its submodules and lays the warps out anew.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from regad.runtime.spec import LEVELS
+from regad.train.affine import inverse
+from regad.train.model import RegistrationEncoder
+
+from .sampler import SAMPLERS
+
+__all__ = ["EncoderGraph", "fold_batch_norm"]
+
+
+def fold_batch_norm(module: nn.Module) -> None:
+    """Fold every batch norm that follows a convolution into it, in place; ``module`` must be in eval mode.
+
+    The order in which a module registers its children is taken as the order in which it applies them.
+    """
+    before: tuple[str, nn.Conv2d] | None = None
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.BatchNorm2d) and before is not None:
+            setattr(module, before[0], fuse_conv_bn_eval(before[1], child))
+            setattr(module, name, nn.Identity())
+        fold_batch_norm(child)
+        before = (name, child) if isinstance(child, nn.Conv2d) else None
+
+
+class EncoderGraph(nn.Module):
+    """Image uint8 [B, 224, 224, 3] (RGB) to the four outputs of ``encoder.onnx``.
+
+    They are f1 [B, 3136, 64], f2 [B, 784, 128], f3 [B, 196, 256] (positions row-major) and theta [B, 3, 2, 3].
+    ``sampler`` is a key of `regad.export.sampler.SAMPLERS`. The encoder is copied, with its batch norms folded.
+    """
+
+    def __init__(self, encoder: RegistrationEncoder, sampler: str = "gather") -> None:
+        super().__init__()
+        folded = copy.deepcopy(encoder).eval()
+        fold_batch_norm(folded)
+        self.conv1 = folded.conv1
+        self.layer1, self.layer2, self.layer3 = folded.layer1, folded.layer2, folded.layer3
+        self.stn1, self.stn2, self.stn3 = folded.stn1, folded.stn2, folded.stn3
+        self.sampler = SAMPLERS[sampler]()
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", encoder.mean.clone(), persistent=False)
+        self.register_buffer("std", encoder.std.clone(), persistent=False)
+        self.normalizes = bool((encoder.mean != 0).any() or (encoder.std != 1).any())
+
+    def stem(self, image: Tensor) -> Tensor:
+        """Pixels to layer1's input; mean and std only where there are any."""
+        x = image.permute(0, 3, 1, 2).to(self.conv1.weight.dtype) / 255
+        if self.normalizes:
+            x = (x - self.mean) / self.std
+        return F.max_pool2d(F.relu(self.conv1(x)), kernel_size=3, stride=2, padding=1)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Encode and align back, one warp after the other as in `regad.train.model.align`.
+
+        The inverses are those of the transforms as predicted, in float32; each grid's warps are planned together.
+        """
+        sampler = self.sampler
+        size1, size2, size3 = (level.grid for level in LEVELS)
+
+        x1 = self.layer1(self.stem(image))
+        t1 = self.stn1.theta(x1).float()
+        i1 = inverse(t1)
+        register, undo1 = sampler.plan([t1, i1], size1)
+        x1 = sampler.warp(sampler.enter(x1), register)
+        f1 = sampler.warp(x1, undo1)
+
+        x2 = self.layer2(sampler.leave(x1))
+        t2 = self.stn2.theta(x2).float()
+        i2 = inverse(t2)
+        register, undo2, undo1 = sampler.plan([t2, i2, i1], size2)
+        x2 = sampler.warp(sampler.enter(x2), register)
+        f2 = sampler.warp(sampler.warp(x2, undo2), undo1)
+
+        x3 = self.layer3(sampler.leave(x2))
+        t3 = self.stn3.theta(x3).float()
+        i3 = inverse(t3)
+        register, undo3, undo2, undo1 = sampler.plan([t3, i3, i2, i1], size3)
+        x3 = sampler.warp(sampler.enter(x3), register)
+        f3 = sampler.warp(sampler.warp(sampler.warp(x3, undo3), undo2), undo1)
+
+        f1, f2, f3 = (sampler.rows(f).float() for f in (f1, f2, f3))
+        return f1, f2, f3, torch.stack([t1, t2, t3], 1)

@@ -1,0 +1,121 @@
+"""The verified export: the same images through PyTorch and through the exported graphs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from regad.calib.gaussian import fit
+from regad.calib.views import support_views
+from regad.runtime.errors import DeviceError, RegadError
+from regad.runtime.features import Features
+from regad.runtime.scoring import dense_tensors
+from regad.runtime.selftest import TOLERANCES, Check, compare
+from regad.runtime.stats import Encoding
+from regad.train.model import RegistrationEncoder
+
+from .reference import images_as_torch, scores, torch_features
+from .stns import border_heavy, write_stns
+
+__all__ = ["VERIFIED_ENCODINGS", "import_onnxruntime", "parity_table", "require_parity", "run_graph", "verify"]
+
+VERIFIED_ENCODINGS: tuple[Encoding, ...] = ("gram", "hybrid")
+"""Fitting the third takes a minute and a gigabyte; its graph depends on no checkpoint, and the tests compare it."""
+
+
+def import_onnxruntime() -> Any:
+    """Return the module. Raises DeviceError naming what to install."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise DeviceError(
+            f"an export is verified with ONNX Runtime, which cannot be imported ({error}); pip install 'regad[cpu]'"
+        ) from error
+    return onnxruntime
+
+
+def run_graph(model: onnx.ModelProto, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
+    """Run a graph once on ONNX Runtime's CPU provider; its outputs in order."""
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    outputs: list[NDArray[np.float32]] = session.run(None, dict(inputs))
+    return outputs
+
+
+def verify(
+    encoder: RegistrationEncoder,
+    model: onnx.ModelProto,
+    scorers: Mapping[Encoding, onnx.ModelProto],
+    images: NDArray[np.uint8],
+) -> list[Check]:
+    """Compare every output of the graphs with PyTorch's, on uint8 RGB images [B >= 2, 224, 224, 3].
+
+    Features and transforms are compared for the model itself and, rows marked "border", for a copy whose transforms
+    read far beyond the border: same graph, other values in the last STN layers of both. Anomaly maps are those of all
+    images but the first against the 22 support views of the first: the float64 reference on PyTorch's features
+    against the graphs on the graph's features.
+    """
+    support = torch_features(encoder, support_views(images[0]))
+    expected, got, checks = _compare_encoder(encoder, model, images[1:], "")
+    checks += _compare_scorers(scorers, support, expected, got)
+    border = border_heavy(encoder, images_as_torch(images[1:]))
+    return checks + _compare_encoder(border, model, images[1:], " border")[2]
+
+
+def _compare_encoder(
+    encoder: RegistrationEncoder, model: onnx.ModelProto, images: NDArray[np.uint8], mark: str
+) -> tuple[Features, Features, list[Check]]:
+    graph = copy.deepcopy(model)
+    write_stns(graph, encoder)
+    expected = torch_features(encoder, images)
+    got = Features(*run_graph(graph, {"image": images}))
+    checks = [
+        compare(name + mark, getattr(got, name), getattr(expected, name), TOLERANCES[name]) for name in Features._fields
+    ]
+    return expected, got, checks
+
+
+def _compare_scorers(
+    scorers: Mapping[Encoding, onnx.ModelProto], support: Features, expected: Features, got: Features
+) -> list[Check]:
+    wanted = dict(zip(("anomaly_map", "anomaly_score"), scores(support, expected), strict=True))
+    features = {name: getattr(got, name) for name in ("f1", "f2", "f3")}
+    checks = []
+    for encoding in VERIFIED_ENCODINGS:
+        outputs = run_graph(scorers[encoding], {**features, **dense_tensors(fit(support, encoding))})
+        mark = "" if encoding == "gram" else f" {encoding}"
+        checks += [
+            compare(name + mark, output, wanted[name], TOLERANCES[name])
+            for name, output in zip(wanted, outputs, strict=True)
+        ]
+    return checks
+
+
+def parity_table(checks: Sequence[Check]) -> str:
+    """Lay the comparison out, one row an output; "relative" is to the largest expected magnitude."""
+    lines = [f"{'output':<22}{'max abs':>10}{'relative':>11}{'tolerance':>11}  verdict"]
+    for check in checks:
+        verdict = "ok" if check.ok else "BEYOND TOLERANCE"
+        lines.append(
+            f"{check.output:<22}{check.max_abs:>10.1e}{check.max_rel:>11.1e}{check.tolerance:>11.1e}  {verdict}"
+        )
+    return "\n".join(lines)
+
+
+def require_parity(checks: Sequence[Check]) -> None:
+    """Raise RegadError, naming the outputs, if any is beyond its tolerance."""
+    failed = [
+        f"{check.output} by {check.max_rel:.1e} (allowed {check.tolerance:.0e})" for check in checks if not check.ok
+    ]
+    if failed:
+        raise RegadError(
+            f"the exported graph differs from PyTorch: {', '.join(failed)}; nothing was written: report it with the "
+            "checkpoint, or try --sampler gridsample"
+        )

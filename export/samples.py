@@ -1,0 +1,43 @@
+"""The images that an export is verified with: the user's own, or drawn from a seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from regad.calib.support import draw_support, list_images
+from regad.runtime.preprocess import preprocess, read_image
+from regad.runtime.spec import SIZE, InputSpec
+
+__all__ = ["synthetic_images", "verification_images"]
+
+
+def synthetic_images(count: int, seed: int) -> NDArray[np.uint8]:
+    """Draw ``count`` images, uint8 RGB [count, 224, 224, 3]: structure from 4 to 112 cycles a side, and noise."""
+    rng = np.random.default_rng(seed)
+    images = []
+    for _ in range(count):
+        total = np.zeros((SIZE, SIZE, 3))
+        for cells in (4, 14, 56, SIZE):
+            coarse = rng.integers(0, 256, (cells, cells, 3), np.uint8)
+            grown = Image.fromarray(coarse).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+            total += np.asarray(grown, np.float64) / cells**0.25
+        low, high = total.min(), total.max()
+        images.append(np.rint((total - low) / (high - low) * 255).astype(np.uint8))
+    return np.stack(images)
+
+
+def verification_images(folder: Path | None, spec: InputSpec, seed: int, count: int = 4) -> NDArray[np.uint8]:
+    """Return ``count`` preprocessed images, uint8 RGB [count, 224, 224, 3].
+
+    They are drawn by ``seed`` from the image files in ``folder``, and synthetic where it holds too few or is None.
+    Raises InputError for a folder without images or an image that cannot be read.
+    """
+    if folder is None:
+        return synthetic_images(count, seed)
+    paths = list_images(folder)
+    real = [preprocess(read_image(path), spec) for path in draw_support(paths, min(count, len(paths)), seed)]
+    return np.concatenate([np.stack(real), synthetic_images(count, seed)])[:count]

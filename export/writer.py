@@ -1,0 +1,134 @@
+"""From modules to ONNX files that old runtimes open, and the audit of what they must not contain."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+
+import onnx
+import torch
+from onnx import version_converter
+
+from regad.runtime.errors import InputError, RegadError
+from regad.runtime.spec import SIZE
+from regad.runtime.stats import Encoding
+from regad.train.model import RegistrationEncoder
+
+from .adapter import EncoderGraph
+from .sampler import SAMPLERS
+from .scorer import write_scorer
+from .stns import distinct_stns, write_stns
+
+__all__ = ["IR_VERSION", "MIN_OPSET", "audit", "check_opset", "encoder_model", "scorer_model"]
+
+IR_VERSION = 9
+"""Written into every file; ONNX Runtime 1.15 and TensorRT 10.3 read it."""
+MIN_OPSET = 16
+_TRACED_OPSET = 18
+_CHATTY_LOGGERS = ("torch.onnx", "torch.export", "torch.fx", "onnxscript", "onnx_ir")
+
+
+def check_opset(sampler: str, opset: int) -> None:
+    """Raise InputError unless ``opset`` can be written with ``sampler``."""
+    if sampler not in SAMPLERS:
+        raise InputError(f"sampler is {sampler!r}; expected one of {', '.join(SAMPLERS)}")
+    highest = SAMPLERS[sampler].max_opset
+    if not MIN_OPSET <= opset <= highest:
+        raise InputError(f"opset is {opset}; the {sampler} sampler is written at {MIN_OPSET} to {highest}")
+
+
+def encoder_model(encoder: RegistrationEncoder, sampler: str = "gather", opset: int = 18) -> onnx.ModelProto:
+    """Return ``encoder.onnx`` of an encoder, with dynamic batch: see `EncoderGraph` for its inputs and outputs.
+
+    Raises InputError for an opset that the sampler cannot have, RegadError if the graph fails its audit.
+    """
+    check_opset(sampler, opset)
+    traced = EncoderGraph(distinct_stns(encoder), sampler).eval()
+    example = torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8)
+    with _silence(), torch.no_grad():
+        program = torch.onnx.export(
+            traced,
+            (example,),
+            dynamo=True,
+            opset_version=_TRACED_OPSET,
+            input_names=["image"],
+            output_names=["f1", "f2", "f3", "theta"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            verbose=False,
+        )
+        assert program is not None
+        model = program.model_proto
+    write_stns(model, encoder)
+    return _finish(model, opset)
+
+
+def scorer_model(encoding: Encoding, opset: int = 18) -> onnx.ModelProto:
+    """Return the scorer graph of one encoding of the statistics: see `write_scorer` for its inputs and outputs."""
+    return _finish(write_scorer(encoding), opset)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the exporter's warnings, log lines and prints from the user; errors still raise."""
+    loggers = [logging.getLogger(name) for name in _CHATTY_LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _finish(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """Bring a model to the opset and IR version asked for, drop the exporter's notes, and check it."""
+    _forget_origin(model)
+    if model.opset_import[0].version != opset:
+        model = version_converter.convert_version(model, opset)
+    model.ir_version = IR_VERSION
+    model.producer_name = "regad"
+    model.producer_version = ""
+    onnx.checker.check_model(model, full_check=True)
+    audit(model)
+    return model
+
+
+def _forget_origin(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes about its sources (paths of this machine; fields newer than the IR version)."""
+    graph = model.graph
+    for item in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        item.ClearField("doc_string")
+        item.ClearField("metadata_props")
+    graph.ClearField("value_info")
+
+
+def audit(model: onnx.ModelProto) -> None:
+    """Raise RegadError for a graph that a runtime would refuse, or read as something else than was meant.
+
+    Refused: operators of other domains than ONNX's own and local functions; AffineGrid; GridSample from opset 20 on,
+    which TensorRT's parser samples NEAREST; an IR version above 9; a batch that is not dynamic.
+    """
+    domains = {entry.domain for entry in model.opset_import} | {node.domain for node in model.graph.node}
+    foreign = sorted(domain for domain in domains if domain not in ("", "ai.onnx"))
+    opset = max(entry.version for entry in model.opset_import)
+    operators = {node.op_type for node in model.graph.node}
+    faults = []
+    if foreign or model.functions:
+        faults.append(f"custom domains or functions ({', '.join(foreign) or 'local functions'})")
+    if "AffineGrid" in operators:
+        faults.append("AffineGrid, which few runtimes know")
+    if "GridSample" in operators and opset >= 20:
+        faults.append(f"GridSample at opset {opset}, which TensorRT samples NEAREST")
+    if model.ir_version > IR_VERSION:
+        faults.append(f"IR version {model.ir_version}, above {IR_VERSION}")
+    images = [value for value in model.graph.input if value.name in ("image", "f1")]
+    if any(not value.type.tensor_type.shape.dim[0].dim_param for value in images):
+        faults.append("a fixed batch size")
+    if faults:
+        raise RegadError(f"the graph {model.graph.name} holds {'; '.join(faults)}; export with --sampler gather")

@@ -1,0 +1,37 @@
+"""The lean, torch-free runtime: open an artifact, teach or load a category, judge images."""
+
+from __future__ import annotations
+
+from .artifact import Artifact
+from .detector import Detector, Result, Timings
+from .errors import (
+    ArtifactError,
+    CategoryError,
+    DeviceError,
+    InputError,
+    OutputError,
+    RegadError,
+    SourceError,
+)
+from .spec import InputSpec
+from .stats import Category, Statistics, Threshold, load_category, save_category
+
+__all__ = [
+    "Artifact",
+    "ArtifactError",
+    "Category",
+    "CategoryError",
+    "Detector",
+    "DeviceError",
+    "InputError",
+    "InputSpec",
+    "OutputError",
+    "RegadError",
+    "Result",
+    "SourceError",
+    "Statistics",
+    "Threshold",
+    "Timings",
+    "load_category",
+    "save_category",
+]

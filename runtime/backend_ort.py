@@ -1,0 +1,165 @@
+"""The ONNX Runtime backend: CPU, CUDA and TensorRT execution providers.
+
+On the CPU the NumPy scorer runs beside the encoder graph. On a GPU both graphs run on the device: features and
+statistics stay there, and the statistics are uploaded once per category.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .artifact import Artifact
+from .backends import Inference, StatisticsHandle
+from .errors import ArtifactError, DeviceError
+from .features import Features
+from .scoring import Scorer, dense_tensors
+from .stats import Encoding, Statistics
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+__all__ = ["OrtBackend", "cuda_available"]
+
+_PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+
+
+def _ort() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise DeviceError(
+            f"ONNX Runtime cannot be imported ({error}); install it: pip install 'regad[cpu]' (or 'regad[gpu]')"
+        ) from error
+    return onnxruntime
+
+
+def cuda_available() -> bool:
+    """Whether the installed ONNX Runtime offers the CUDA provider."""
+    return _PROVIDERS["cuda"] in _ort().get_available_providers()
+
+
+class _DeviceStatistics:
+    """A category's statistics as device values, for the scorer graph of its encoding."""
+
+    def __init__(self, encoding: Encoding, values: Mapping[str, Any]) -> None:
+        self.encoding = encoding
+        self.values = values
+
+
+class OrtBackend:
+    """See `regad.runtime.backends.Backend`. Raises DeviceError if the provider or the device is not there."""
+
+    def __init__(self, artifact: Artifact, device: str, threads: int | None = None) -> None:
+        """Create the encoder session on ``device`` (``cpu``, ``cuda`` or ``tensorrt``)."""
+        self._ort = _ort()
+        self._artifact = artifact
+        self._device = device
+        self._threads = threads
+        provider = _PROVIDERS[device]
+        offered = self._ort.get_available_providers()
+        if provider not in offered:
+            raise DeviceError(
+                f"device {device} needs ONNX Runtime's {provider}, but this one offers {', '.join(offered)}; "
+                "install the GPU build (pip uninstall onnxruntime, then pip install 'regad[gpu]') or use --device cpu"
+            )
+        self._encoder = self._session(artifact.encoder_path)
+        self._scorers: dict[Encoding, onnxruntime.InferenceSession] = {}
+
+    @property
+    def name(self) -> str:
+        """Library, version and execution provider, for people to read."""
+        return f"onnxruntime {self._ort.__version__} {_PROVIDERS[self._device]}"
+
+    @property
+    def device(self) -> str:
+        """The device that was opened."""
+        return self._device
+
+    def _session(self, path: Path) -> Any:
+        options = self._ort.SessionOptions()
+        options.log_severity_level = 3
+        if self._threads is not None:
+            options.intra_op_num_threads = self._threads
+        wanted = _PROVIDERS[self._device]
+        try:
+            session = self._ort.InferenceSession(str(path), options, providers=[wanted])
+        except Exception as error:
+            line = str(error).strip().splitlines()[0]
+            raise ArtifactError(f"{path} cannot be opened by {self.name}: {line}; try regad-doctor --model") from error
+        if session.get_providers()[0] != wanted:
+            raise DeviceError(
+                f"ONNX Runtime offers {wanted} but could not start it (it fell back to {session.get_providers()[0]}); "
+                "check the CUDA, cuDNN or TensorRT libraries with regad-doctor, or use --device cpu"
+            )
+        return session
+
+    def encode(self, images: NDArray[np.uint8]) -> Features:
+        """Features on the host of uint8 RGB images [B, 224, 224, 3]."""
+        return Features(*self._encoder.run(list(Features._fields), {"image": images}))
+
+    def prepare(self, statistics: Statistics) -> StatisticsHandle:
+        """Unpack a category's statistics (CPU) or upload them (GPU), once."""
+        if self._device == "cpu":
+            return Scorer(statistics)
+        if statistics.encoding not in self._scorers:
+            self._scorers[statistics.encoding] = self._session(self._artifact.scorer_path(statistics.encoding))
+        values = {
+            name: self._ort.OrtValue.ortvalue_from_numpy(value, "cuda", 0)
+            for name, value in dense_tensors(statistics).items()
+        }
+        return _DeviceStatistics(statistics.encoding, values)
+
+    def infer(self, images: NDArray[np.uint8], statistics: StatisticsHandle) -> Inference:
+        """Encode and score uint8 RGB images [B, 224, 224, 3]."""
+        start = time.perf_counter()
+        if isinstance(statistics, Scorer):
+            features = self.encode(images)
+            encoded = time.perf_counter()
+            maps, scores = statistics.score(features)
+            theta = features.theta
+        else:
+            assert isinstance(statistics, _DeviceStatistics)
+            values = self._encode_on_device(images)
+            encoded = time.perf_counter()
+            maps, scores = self._score_on_device(values, statistics)
+            theta = values["theta"].numpy()
+        end = time.perf_counter()
+        return Inference(maps, scores, theta, (encoded - start) * 1e3, (end - encoded) * 1e3)
+
+    def _encode_on_device(self, images: NDArray[np.uint8]) -> dict[str, Any]:
+        binding = self._encoder.io_binding()
+        binding.bind_cpu_input("image", images)
+        for name in Features._fields:
+            binding.bind_output(name, "cpu" if name == "theta" else "cuda")
+        self._encoder.run_with_iobinding(binding)
+        return dict(zip(Features._fields, binding.get_outputs(), strict=True))
+
+    def _score_on_device(
+        self, features: Mapping[str, Any], statistics: _DeviceStatistics
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        scorer = self._scorers[statistics.encoding]
+        binding = scorer.io_binding()
+        for name in ("f1", "f2", "f3"):
+            binding.bind_ortvalue_input(name, features[name])
+        for name, value in statistics.values.items():
+            binding.bind_ortvalue_input(name, value)
+        binding.bind_output("anomaly_map", "cpu")
+        binding.bind_output("anomaly_score", "cpu")
+        scorer.run_with_iobinding(binding)
+        maps, scores = binding.copy_outputs_to_cpu()
+        return maps, scores
+
+    def close(self) -> None:
+        """Release the sessions and their device memory."""
+        self._scorers.clear()
+        self._encoder = None

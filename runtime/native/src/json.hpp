@@ -1,0 +1,60 @@
+// Strict access to parsed JSON: the wrong type or a missing key throws std::runtime_error naming the key.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace regad {
+
+using Json = nlohmann::json;
+
+inline Json parse_json(std::string_view text) {
+    Json value = Json::parse(text.begin(), text.end(), nullptr, false);
+    if (value.is_discarded()) {
+        throw std::runtime_error("it is not valid JSON");
+    }
+    return value;
+}
+
+inline const Json &member(const Json &object, const char *key) {
+    if (!object.is_object()) {
+        throw std::runtime_error(std::string("what holds '") + key + "' is not an object");
+    }
+    const auto found = object.find(key);
+    if (found == object.end()) {
+        throw std::runtime_error(std::string("'") + key + "' is missing");
+    }
+    return *found;
+}
+
+inline std::string get_text(const Json &object, const char *key) {
+    const Json &value = member(object, key);
+    if (!value.is_string()) {
+        throw std::runtime_error(std::string("'") + key + "' is not a string");
+    }
+    return value.get<std::string>();
+}
+
+inline double get_number(const Json &object, const char *key) {
+    const Json &value = member(object, key);
+    if (!value.is_number() || !std::isfinite(value.get<double>())) {
+        throw std::runtime_error(std::string("'") + key + "' is not a finite number");
+    }
+    return value.get<double>();
+}
+
+// A whole number in 0 ... 2^53 (beyond that JSON numbers are not exact everywhere).
+inline std::uint64_t get_count(const Json &object, const char *key) {
+    const Json &value = member(object, key);
+    if (!value.is_number_unsigned() || value.get<std::uint64_t>() > (std::uint64_t{1} << 53)) {
+        throw std::runtime_error(std::string("'") + key + "' is not a whole number of 0 or more");
+    }
+    return value.get<std::uint64_t>();
+}
+
+}  // namespace regad

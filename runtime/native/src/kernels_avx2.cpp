@@ -1,0 +1,5 @@
+#include "kernels.inc"
+
+namespace regad {
+REGAD_KERNELS(avx2);
+}

@@ -1,0 +1,61 @@
+"""The golden self-test: does this machine compute what the training framework computed?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .artifact import Artifact
+from .backends import Backend
+from .errors import ArtifactError
+from .features import Features
+
+__all__ = ["TOLERANCES", "Check", "compare", "self_test"]
+
+TOLERANCES = {"f1": 1e-3, "f2": 1e-3, "f3": 1e-3, "theta": 2e-4, "anomaly_map": 1e-3, "anomaly_score": 1e-3}
+"""Largest allowed error of each fp32 output, relative to the largest expected magnitude.
+
+Rounding alone gives features 1e-5 with gentle transforms and up to 3e-4 where trained ones are far from the identity,
+since theta's own rounding moves the sampled positions; a wrong sampler, resize or colour order gives 1e-2 and more.
+"""
+
+
+class Check(NamedTuple):
+    """One output's largest absolute error, the same relative to the largest expected magnitude, and the verdict."""
+
+    output: str
+    max_abs: float
+    max_rel: float
+    tolerance: float
+    ok: bool
+
+
+def compare(output: str, got: NDArray[np.float32], expected: NDArray[np.float32], tolerance: float) -> Check:
+    """Compare an output with its expected value; a wrong shape or a value that is not finite never passes."""
+    if got.shape != expected.shape or not np.isfinite(got).all():
+        return Check(output, float("inf"), float("inf"), tolerance, False)
+    error = float(np.abs(got.astype(np.float64) - expected).max())
+    relative = error / max(float(np.abs(expected).max()), 1e-12)
+    return Check(output, error, relative, tolerance, relative <= tolerance)
+
+
+def self_test(artifact: Artifact, backend: Backend) -> list[Check]:
+    """Run the artifact's golden inputs through ``backend``; raises ArtifactError if an output is beyond tolerance."""
+    golden = artifact.golden()
+    features = backend.encode(golden.images)
+    done = backend.infer(golden.images, backend.prepare(golden.statistics))
+    checks = [
+        compare(name, getattr(features, name), getattr(golden.features, name), TOLERANCES[name])
+        for name in Features._fields
+    ]
+    checks.append(compare("anomaly_map", done.anomaly_map, golden.anomaly_map, TOLERANCES["anomaly_map"]))
+    checks.append(compare("anomaly_score", done.anomaly_score, golden.anomaly_score, TOLERANCES["anomaly_score"]))
+    worst = max(checks, key=lambda check: check.max_rel / check.tolerance)
+    if not worst.ok:
+        raise ArtifactError(
+            f"{artifact.path} fails its self-test on {backend.name}: {worst.output} is off by {worst.max_rel:.1e}, "
+            f"allowed {worst.tolerance:.0e}; do not trust its verdicts: export it again or report the device"
+        )
+    return checks

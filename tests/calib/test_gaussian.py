@@ -1,0 +1,118 @@
+"""The three exact encodings against the dense inverse, and leaving one out against fitting again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from regad.calib.gaussian import choose_encoding, dense_reference, fit, held_out_distances, helmert
+from regad.runtime.errors import InputError
+from regad.runtime.features import Features
+from regad.runtime.scoring import Scorer, smoothing_matrix
+from regad.runtime.spec import LEVELS
+from regad.runtime.stats import ENCODINGS, statistics_bytes
+
+POSITIONS = np.array([0, 1, 57, 200, 1500, 2222, 3079, 3135])
+
+
+def drawn_features(views: int, seed: int = 0) -> Features:
+    """Positive, correlated features like those after a ReLU."""
+    rng = np.random.default_rng(seed)
+    levels = []
+    for level in LEVELS:
+        base = rng.standard_normal((1, level.positions, level.channels))
+        pose, basis = rng.standard_normal((views, 5)), rng.standard_normal((5, level.positions, level.channels))
+        noise = rng.standard_normal((views, level.positions, level.channels))
+        levels.append(np.abs(base + 0.3 * np.tensordot(pose, basis, 1) + 0.2 * noise).astype(np.float32))
+    return Features(*levels, np.zeros((views, 3, 2, 3), np.float32))
+
+
+def part(features: Features, which: slice | np.ndarray) -> Features:
+    return Features(*(level[which] for level in features))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "views"), [("gram", 2), ("gram", 9), ("hybrid", 2), ("hybrid", 9), ("cholesky", 9)]
+)
+def test_every_encoding_equals_the_dense_inverse(encoding: str, views: int) -> None:
+    features = drawn_features(views + 2)
+    support, query = part(features, slice(2, None)), part(features, slice(0, 2))
+    want = dense_reference(support, query, POSITIONS)
+    got = Scorer(fit(support, encoding)).mahalanobis(query).reshape(2, -1)[:, POSITIONS]
+    assert np.abs(got / want - 1).max() < 1e-5
+
+
+def test_encodings_agree_with_each_other_everywhere() -> None:
+    features = drawn_features(5)
+    support, query = part(features, slice(1, None)), part(features, slice(0, 1))
+    maps = [Scorer(fit(support, encoding)).score(query)[0] for encoding in ENCODINGS]
+    for other in maps[1:]:
+        assert np.abs(other - maps[0]).max() < 1e-5 * maps[0].max()
+
+
+def test_the_smallest_sensible_encoding_is_chosen() -> None:
+    assert [choose_encoding(22 * k - 1) for k in (1, 2, 4, 8, 16)] == ["gram", "gram", "gram", "hybrid", "cholesky"]
+    megabytes = [statistics_bytes(choose_encoding(22 * k - 1), 22 * k - 1) / 1e6 for k in (2, 4, 8)]
+    assert megabytes[0] < 75
+    assert megabytes[1] < 175
+    assert megabytes[2] < 330
+
+
+def test_leaving_one_out_equals_fitting_without_it() -> None:
+    views = 4
+    features = drawn_features(3 * views)
+    got = held_out_distances(features, views)
+    assert got.shape == (3, 56, 56)
+    for image in range(3):
+        others = np.r_[0 : image * views, (image + 1) * views : 3 * views]
+        query = part(features, slice(image * views, image * views + 1))
+        want = dense_reference(part(features, others), query, POSITIONS)[0]
+        assert np.abs(got[image].reshape(-1)[POSITIONS] / want - 1).max() < 1e-5
+
+
+def test_helmert_is_orthonormal_and_centres() -> None:
+    matrix = helmert(7)
+    assert np.allclose(matrix @ matrix.T, np.eye(6), atol=1e-14)
+    assert np.allclose(matrix.sum(axis=1), 0, atol=1e-14)
+
+
+def test_one_view_and_infinite_features_are_refused() -> None:
+    with pytest.raises(InputError, match="at least 2"):
+        fit(drawn_features(1))
+    features = drawn_features(3)
+    features.f2[1, 5, 7] = np.inf
+    with pytest.raises(InputError, match="not finite"):
+        fit(features)
+
+
+def test_smoothing_equals_interpolate_then_scipy() -> None:
+    torch = pytest.importorskip("torch")
+    ndimage = pytest.importorskip("scipy.ndimage")
+    grid = np.random.default_rng(0).random((56, 56))
+    up = torch.nn.functional.interpolate(
+        torch.from_numpy(grid)[None, None], size=(224, 224), mode="bilinear", align_corners=False
+    )[0, 0].numpy()
+    want = ndimage.gaussian_filter(up, sigma=4)
+    smooth = smoothing_matrix().astype(np.float64)
+    assert np.abs(smooth @ grid @ smooth.T - want).max() < 1e-6
+
+
+def test_peak_memory_at_eight_shots_stays_below_the_dense_form() -> None:
+    """8 images, 176 views: the fit, in a process of their own."""
+    code = (
+        "import numpy as np\n"
+        "from regad.calib.gaussian import fit, held_out_distances\n"
+        "from regad.runtime.features import Features\n"
+        "from regad.runtime.spec import LEVELS\n"
+        "rng = np.random.default_rng(0)\n"
+        "f = Features(*(rng.random((176, l.positions, l.channels), dtype=np.float32) for l in LEVELS),"
+        " np.zeros((176, 3, 2, 3), np.float32))\n"
+        "assert fit(f).encoding == 'hybrid'\n"
+        # ru_maxrss would count the process that started this one; VmHWM is this program's own.
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) * 1024 < 1.5e9

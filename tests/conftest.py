@@ -1,0 +1,46 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("regad", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("regad")
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real images and ImageNet weights beside the checkout."""
+    if not DATA.is_dir():
+        pytest.skip("needs the folder ../shared/data (real images and ImageNet weights), which is absent")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def artifact_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact exported from a model with random weights and lively transforms (thetas differ between images)."""
+    import torch
+
+    from regad.export.cli import command
+    from regad.runtime.spec import InputSpec
+    from regad.train.checkpoint import Checkpoint, save_checkpoint
+    from regad.train.heads import Encoder, Predictor
+    from regad.train.model import RegistrationEncoder
+
+    torch.manual_seed(0)
+    encoder = RegistrationEncoder("rotation_scale").eval()
+    with torch.no_grad():
+        for stn in (encoder.stn1, encoder.stn2, encoder.stn3):
+            stn.fc[2].weight.normal_(0, 0.05)
+    folder = tmp_path_factory.mktemp("artifact")
+    checkpoint = Checkpoint(
+        encoder.state_dict(), Encoder().state_dict(), Predictor().state_dict(), "rotation_scale", InputSpec()
+    )
+    save_checkpoint(folder / "model.pt", checkpoint)
+    command.main(["--ckpt", str(folder / "model.pt"), "--out", str(folder / "model.regad")], standalone_mode=False)
+    return folder / "model.regad"

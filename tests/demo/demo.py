@@ -1,0 +1,279 @@
+"""The whole path on one machine in minutes: draw or take data, train, export, teach a part, inspect, report.
+
+Train, export and teach are the product's own commands, called in this process; the report lists them.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+import cv2
+import numpy as np
+import parts
+from page import Inspected, Report, Stage, render_page
+from poster import compose
+
+from regad.calib import cli as calib_cli
+from regad.calib.support import draw_support
+from regad.export import cli as export_cli
+from regad.runtime import Detector, InputError, OutputError
+from regad.runtime.atomic import atomic_write
+from regad.runtime.console import run_cli
+from regad.runtime.overlay import render
+from regad.runtime.preprocess import read_image
+from regad.train import cli as train_cli
+from regad.train.data import TestItem, good_images, list_categories, test_items
+from regad.train.evaluate import auroc, read_mask
+
+SHOT = 4
+SEED = 0
+PER_CATEGORY = 12
+"""Training images of each category: few, so that the demo is short."""
+MOST_CATEGORIES = 8
+EPOCHS = 4
+"""Epochs from scratch. Good weights are taken as they are by default: a few steps on few images spoil them."""
+MARKER = ".regad-demo"
+DRAWN_CATEGORY = "aluminium"
+
+
+@dataclass
+class Run:
+    """Where the run writes, the steps it has done, and the commands that repeat them."""
+
+    out: Path
+    steps: int
+    stages: list[Stage] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, title: str) -> Iterator[None]:
+        """Announce a step and time it."""
+        click.secho(f"[{len(self.stages) + 1}/{self.steps}] {title}", bold=True)
+        began = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - began
+        click.echo(f"      {seconds:.1f} s")
+        self.stages.append(Stage(title, seconds))
+
+    def call(self, name: str, command: click.Command, *words: object) -> None:
+        """Run one of the product's commands in this process. Raises what it raises."""
+        text = [str(word) for word in words]
+        self.commands.append(shlex.join([name, *text]))
+        click.echo(f"      $ {self.commands[-1]}")
+        command.main(text, prog_name=name, standalone_mode=False)
+
+
+def claim(out: Path) -> None:
+    """Make the output folder, or empty one that an earlier demo made. Raises OutputError for any other folder."""
+    try:
+        if out.is_dir() and any(out.iterdir()):
+            if not (out / MARKER).is_file():
+                raise OutputError(f"{out} is not empty and not from the demo; choose another folder with --out")
+            shutil.rmtree(out)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / MARKER).touch()
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror or error}; choose another with --out") from error
+
+
+def check_data(data: Path, category: str | None) -> str:
+    """Return the category to teach, found to be usable. Raises InputError with what DATA holds."""
+    known = list_categories(data)
+    if category is None:
+        raise InputError(f"CATEGORY is not given; {data} holds {', '.join(known)}")
+    good = good_images(data, category)
+    if len(good) < SHOT:
+        raise InputError(f"{category} has {len(good)} good training image(s); {SHOT} are needed to teach it")
+    test_items(data / category)
+    return category
+
+
+def excerpt(data: Path, names: Sequence[str], folder: Path) -> int:
+    """Link at most `PER_CATEGORY` good images of each category below ``folder``; returns how many in all."""
+    count = 0
+    for name in names:
+        paths = good_images(data, name)
+        place = folder / name / "train" / "good"
+        place.mkdir(parents=True)
+        for path in draw_support(paths, min(PER_CATEGORY, len(paths)), SEED):
+            link_or_copy(path.absolute(), place / path.name)
+            count += 1
+    return count
+
+
+def link_or_copy(source: Path, place: Path) -> None:
+    """A symbolic link where the file system has them, else a copy."""
+    try:
+        place.symlink_to(source)
+    except OSError:
+        shutil.copyfile(source, place)
+
+
+def drawn_data(run: Run, category: str) -> Path:
+    """Draw the data set, with test images of the category."""
+    folder, tested = run.out / "data", [category] if category in parts.CATEGORIES else []
+    with run.stage(f"draw {len(parts.CATEGORIES)} categories of parts and textures"):
+        total = parts.write_dataset(folder, tested, parts.Counts(train=PER_CATEGORY))
+        click.echo(f"      {total} pictures with masks in {folder}")
+    return folder
+
+
+def train_and_export(run: Run, data: Path, pool: Path, category: str, weights: str, epochs: int) -> tuple[Path, str]:
+    """Train on the other categories of ``pool`` and export; returns the artifact and what was trained, in words."""
+    model = run.out / "model.regad"
+    others = [name for name in list_categories(pool) if name != category][:MOST_CATEGORIES]
+    with run.stage(f"train on {len(others)} other categories, {epochs} epochs, weights: {weights}"):
+        count = excerpt(pool, others, run.out / "training")
+        run.call(
+            "regad-train", train_cli.command, "--data", run.out / "training", "--out", run.out / "run",
+            "--weights", weights, "--epochs", epochs, "--shot", 1, "--batch-size", 8,
+        )  # fmt: skip
+    with run.stage("export to ONNX and compare with torch"):
+        support = data / category / "train" / "good"
+        run.call(
+            "regad-export", export_cli.command, "--ckpt", run.out / "run" / "model.pt", "--out", model,
+            "--verify-images", support,
+        )  # fmt: skip
+    start = {"none": "from scratch", "imagenet": "from ImageNet weights"}.get(weights, f"from {Path(weights).name}")
+    if not epochs:
+        plain = {"none": "random", "imagenet": "ImageNet's"}.get(weights, f"those of {Path(weights).name}")
+        return model, f"The encoder's weights are {plain}, as they are: 0 epochs, so the registration is the identity."
+    return model, (
+        f"Its encoder was trained {start} for {epochs} epoch{'s' * (epochs != 1)} on {count} images of "
+        f"{len(others)} other categories ({', '.join(others)}) and has never been trained on this part."
+    )
+
+
+def small(image: np.ndarray, side: int = 576) -> np.ndarray:
+    """The image, its longer side at most ``side``."""
+    scale = side / max(image.shape[:2])
+    return image if scale >= 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def inspect_one(detector: Detector, item: TestItem, folder: Path) -> tuple[Inspected, np.ndarray | None]:
+    """Judge a test image and write its overlay; also its true mask as the encoder sees it, or None."""
+    image = read_image(item.path)
+    result = detector.predict(image)
+    picture = render(image, result, f"{item.defect}/{item.path.name}")
+    _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    atomic_write(folder / f"{item.defect}_{item.path.stem}.jpg", data.tobytes())
+    truth, seen = None, None if item.label else np.zeros_like(result.anomaly_map, dtype=bool)
+    if item.mask is not None:
+        seen = read_mask(item.mask, image.shape, result.spec)
+        truth = small(read_image(item.mask).max(2)) > 0
+    return Inspected(f"{item.defect}/{item.path.name}", item.defect, small(image), result, truth), seen
+
+
+def inspect(detector: Detector, items: Sequence[TestItem], folder: Path) -> tuple[list[Inspected], float | None]:
+    """Judge all test images; returns them and the pixel AUROC over those whose true mask is known."""
+    judged, maps, masks = [], [], []
+    for number, item in enumerate(items, 1):
+        one, seen = inspect_one(detector, item, folder)
+        judged.append(one)
+        if seen is not None:
+            maps.append(one.result.anomaly_map)
+            masks.append(seen)
+        if number % 20 == 0 or number == len(items):
+            click.echo(f"      {number}/{len(items)} images")
+    return judged, auroc(np.concatenate(masks, None), np.concatenate(maps, None)) if masks else None
+
+
+def teach_and_inspect(run: Run, data: Path, category: str, model: Path, background: str) -> Report:
+    """Teach the category from `SHOT` good images and judge its test images."""
+    good, taught = data / category / "train" / "good", run.out / f"{category}.safetensors"
+    with run.stage(f"teach {category} from {SHOT} good images"):
+        run.call(
+            "regad-calib", calib_cli.command, "--model", model, "--support", good, "--shot", SHOT,
+            "--seed", SEED, "--out", taught,
+        )  # fmt: skip
+    items, overlays = test_items(data / category), run.out / "overlays"
+    with run.stage(f"inspect {len(items)} test images"), Detector.load(model) as detector:
+        known = detector.load_category(taught)
+        judged, pixel = inspect(detector, items, overlays)
+        device = detector.device
+    words = ["regad-run", "--model", model, "--category", taught, "--overlay", overlays, "--source"]
+    run.commands.append(shlex.join([str(word) for word in (*words, data / category / "test" / items[-1].defect)]))
+    labels = np.array([item.defective for item in judged])
+    scores = np.array([item.result.score for item in judged], np.float32)
+    return Report(
+        category=category,
+        background=background,
+        support=[(file.name, read_image(good / file.name)) for file in known.support],
+        held_out=known.threshold.scores,
+        threshold_note=known.threshold.note,
+        items=judged,
+        image_auroc=auroc(labels, scores),
+        pixel_auroc=pixel,
+        device=device,
+        stages=run.stages,
+        commands=run.commands,
+    )
+
+
+def summary(report: Report) -> str:
+    """The result in three lines."""
+    found, bad, rejected, good = report.counts()
+    p50, p99 = np.percentile(report.totals(), (50, 99))
+    values = ["-" if value is None else f"{value:.3f}" for value in (report.image_auroc, report.pixel_auroc)]
+    return (
+        f"{report.category}: image AUROC {values[0]}, pixel AUROC {values[1]}\n"
+        f"at the taught threshold: {found} of {bad} defects caught, {rejected} of {good} good parts rejected\n"
+        f"latency: p50 {p50:.1f} ms, p99 {p99:.1f} ms an image on {report.device}, {os.cpu_count()} cores"
+    )
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--data", type=click.Path(path_type=Path), help="Folder in MVTec layout (default: draw one).")
+@click.option("--category", help=f"Category to teach and test; drawn data has {', '.join(parts.CATEGORIES)}.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("demo-out"), help="Folder to write.")
+@click.option("--weights", default="none", metavar="none|imagenet|FILE", help="What training starts from.")
+@click.option("--model", type=click.Path(path_type=Path), help="An artifact to use; nothing is trained then.")
+@click.option("--epochs", type=click.IntRange(0), help="Default: 4 from scratch, 0 from other weights.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Also write a picture of results (JPEG).")
+def command(
+    data: Path | None,
+    category: str | None,
+    out: Path,
+    weights: str,
+    model: Path | None,
+    epochs: int | None,
+    picture: Path | None,
+) -> None:
+    """Train on all but one category, export, teach the held-out one from 4 good images, and inspect it."""
+    began = time.perf_counter()
+    if data is None:
+        category = category or DRAWN_CATEGORY
+        if category not in parts.CATEGORIES:
+            raise InputError(f"the drawn data has no {category!r}; it has {', '.join(parts.CATEGORIES)}")
+    else:
+        category = check_data(data, category)
+    claim(out)
+    run = Run(out, steps=3 + (data is None) + 2 * (model is None))
+    source = drawn_data(run, category) if data is None else data
+    background = f"The encoder is the artifact {model}."
+    if model is None:
+        alone = list_categories(source) == [category]
+        run.steps += alone
+        pool = drawn_data(run, category) if alone else source
+        chosen = (EPOCHS if weights == "none" else 0) if epochs is None else epochs
+        model, background = train_and_export(run, source, pool, category, weights, chosen)
+    report = teach_and_inspect(run, source, category, model, background)
+    page = out / "index.html"
+    with run.stage("write the report"):
+        atomic_write(page, render_page(report).encode())
+        if picture is not None:
+            atomic_write(picture, compose(report.items))
+    click.echo(f"\n{summary(report)}\noverlays: {out / 'overlays'}\nin all {time.perf_counter() - began:.0f} s")
+    click.secho(f"look at {page}", bold=True)
+
+
+if __name__ == "__main__":
+    run_cli(command)

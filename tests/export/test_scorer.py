@@ -1,0 +1,126 @@
+"""The scorer graphs against the NumPy scorer and the dense inverse."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+from regad.calib.gaussian import dense_reference, fit
+from regad.export.parity import run_graph
+from regad.export.reference import distances, scores
+from regad.export.scorer import scorer_text
+from regad.export.writer import scorer_model
+from regad.runtime.features import Features
+from regad.runtime.scoring import Scorer, dense_tensors, smoothing_matrix
+from regad.runtime.spec import LEVELS, POSITIONS
+from regad.runtime.stats import ENCODINGS, Encoding, Statistics
+
+
+def random_features(count: int, seed: int) -> Features:
+    """Correlated positive features, as an encoder gives them."""
+    rng = np.random.default_rng(seed)
+    levels = []
+    for level in LEVELS:
+        common = np.random.default_rng(level.channels)
+        base = common.standard_normal((1, level.positions, level.channels))
+        directions = common.standard_normal((6, level.channels))
+        spread = rng.standard_normal((count, 1, 6)) @ directions
+        noise = rng.standard_normal((count, level.positions, level.channels))
+        levels.append(np.abs(base + 0.3 * spread + 0.2 * noise).astype(np.float32))
+    return Features(*levels, np.zeros((count, 3, 2, 3), np.float32))
+
+
+def score_with_graph(statistics: Statistics, query: Features, opset: int = 18) -> list[np.ndarray]:
+    inputs = {"f1": query.f1, "f2": query.f2, "f3": query.f3, **dense_tensors(statistics)}
+    return run_graph(scorer_model(statistics.encoding, opset), inputs)
+
+
+def first(features: Features, count: int) -> Features:
+    return Features(*(values[:count] for values in features))
+
+
+SUPPORT = random_features(9, seed=1)
+QUERY = random_features(3, seed=2)
+
+
+@pytest.mark.parametrize("encoding", ["gram", "hybrid"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_scorer_graph_gives_the_dense_inverse(encoding: Encoding, batch: int) -> None:
+    query = first(QUERY, batch)
+    anomaly_map, anomaly_score = score_with_graph(fit(SUPPORT, encoding), query)
+    expected_map, expected_score = scores(SUPPORT, query)
+    assert anomaly_map.shape == (batch, 224, 224)
+    assert anomaly_score.shape == (batch,)
+    np.testing.assert_allclose(anomaly_map, expected_map, rtol=0, atol=1e-5 * expected_map.max())
+    np.testing.assert_allclose(anomaly_score, expected_score, rtol=1e-5)
+    np.testing.assert_array_equal(anomaly_score, anomaly_map.max(axis=(1, 2)))
+
+
+def test_the_reference_is_the_dense_inverse() -> None:
+    positions = np.arange(0, POSITIONS, 173)
+    dense = dense_reference(SUPPORT, QUERY, positions)
+    np.testing.assert_allclose(distances(SUPPORT, QUERY).reshape(3, -1)[:, positions], dense, rtol=1e-6)
+
+
+def random_statistics(encoding: Encoding, rank: int) -> Statistics:
+    """Well-scaled values without a fit, which takes long for the cholesky encoding; one draw, laid out again."""
+    draw = np.random.default_rng(5).standard_normal(99_991).astype(np.float32) * np.float32(0.1)
+    return Statistics(
+        encoding, rank, rank + 1, {name: np.resize(draw, shape) for name, shape in ENCODINGS[encoding](rank).items()}
+    )
+
+
+@pytest.mark.parametrize("encoding", ["gram", "hybrid", "cholesky"])
+def test_a_scorer_graph_is_the_numpy_scorer(encoding: Encoding) -> None:
+    # A rank of 2 keeps y small, so that the square roots are of clearly positive numbers.
+    statistics = random_statistics(encoding, rank=2)
+    query = first(QUERY, 2)
+    expected_map, expected_score = Scorer(statistics).score(query)
+    assert expected_map.min() > 0
+    anomaly_map, anomaly_score = score_with_graph(statistics, query)
+    np.testing.assert_allclose(anomaly_map, expected_map, rtol=0, atol=1e-5 * expected_map.max())
+    np.testing.assert_allclose(anomaly_score, expected_score, rtol=1e-5)
+
+
+def test_a_distance_below_zero_by_rounding_is_zero() -> None:
+    same = Features(*(np.repeat(values[:1], 4, axis=0) for values in SUPPORT))
+    anomaly_map, anomaly_score = score_with_graph(fit(same, "gram"), first(SUPPORT, 1))
+    assert np.isfinite(anomaly_map).all()
+    assert anomaly_score[0] < 1e-2
+
+
+@pytest.mark.parametrize("opset", [16, 18, 20])
+def test_opsets_and_dynamic_dimensions(opset: int) -> None:
+    model = scorer_model("gram", opset)
+    assert (model.opset_import[0].version, model.ir_version) == (opset, 9)
+    shapes = {
+        value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in model.graph.input
+    }
+    assert shapes["f2"] == ["batch", 784, 128]
+    assert shapes["x3"] == [196, "rank", 256]
+    assert shapes["l"] == [3136, "rank", "rank"]
+    expected, _ = scores(SUPPORT, QUERY)
+    anomaly_map, _ = score_with_graph(fit(SUPPORT, "gram"), QUERY, opset)
+    np.testing.assert_allclose(anomaly_map, expected, rtol=0, atol=1e-5 * expected.max())
+
+
+@pytest.mark.parametrize("encoding", ["gram", "hybrid", "cholesky"])
+def test_the_inputs_are_the_dense_tensors(encoding: Encoding) -> None:
+    names = [value.name for value in scorer_model(encoding).graph.input]
+    statistics = [name.removesuffix("_packed") for name in ENCODINGS[encoding](2)]
+    assert names == ["f1", "f2", "f3", *statistics]
+    assert "0.01" not in scorer_text(encoding)
+
+
+def test_no_weights_but_the_smoothing() -> None:
+    floats = [
+        item
+        for encoding in ("gram", "hybrid", "cholesky")
+        for item in scorer_model(encoding).graph.initializer
+        if item.data_type == onnx.TensorProto.FLOAT
+    ]
+    assert {item.name for item in floats} == {"smooth", "smooth_t", "epsilon"}
+    smooth = onnx.numpy_helper.to_array(floats[0])
+    np.testing.assert_array_equal(smooth, smoothing_matrix())

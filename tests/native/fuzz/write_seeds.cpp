@@ -1,0 +1,46 @@
+// Writes good and nearly good inputs for a fuzzer to start from: write_seeds FOLDER manifest|golden|category
+#include <cstdio>
+#include <string>
+
+#include "files.hpp"
+
+namespace {
+
+// The header of a file without its megabytes of data: every check before the data is reached.
+std::string head(const std::string &bytes) {
+    std::uint64_t length = 0;
+    for (std::size_t i = 8; i-- > 0;) {
+        length = length << 8U | static_cast<unsigned char>(bytes[i]);
+    }
+    return bytes.substr(0, 8 + static_cast<std::size_t>(length) + 64);
+}
+
+}  // namespace
+
+int main(int argc, char **argv) {
+    if (argc != 3) {
+        std::fprintf(stderr, "usage: %s FOLDER manifest|golden|category\n", argv[0]);
+        return 2;
+    }
+    const std::string folder = argv[1], reader = argv[2];
+    const std::string small = files::safetensors({{"a", files::floats({2, 3}, 1, 1)}, {"b", {"U8", {4}, "wxyz"}}},
+                                                 {{"format", "regad-golden"}, {"version", "1"}});
+    if (reader == "manifest") {
+        files::Json json = files::manifest({{"encoder.onnx", "x"}, {"golden.safetensors", "y"}, {"s.onnx", "z"}});
+        files::write(folder + "/plain", json.dump());
+        json["scorers"]["gram"] = "s.onnx";
+        json["input"]["roi"] = {1, 2, 3, 4};
+        files::write(folder + "/full", json.dump(1));
+    } else if (reader == "golden") {
+        files::write(folder + "/head", head(files::golden()));
+        files::write(folder + "/small", small);
+    } else {
+        for (const char *encoding : {"gram", "hybrid", "cholesky"}) {
+            const files::Tensors tensors = files::statistics(encoding, 1, 1);
+            const std::string bytes = files::category(files::category_meta(encoding, 1, tensors, "hash"), tensors);
+            files::write(folder + "/" + encoding, head(bytes));
+        }
+        files::write(folder + "/small", small);
+    }
+    return 0;
+}

@@ -1,0 +1,135 @@
+"""A small artifact with a random encoder: real formats and a real graph, without training or torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from regad.calib.gaussian import fit
+from regad.export.scorer import write_scorer
+from regad.runtime.artifact import Artifact, Golden, write_artifact, write_golden
+from regad.runtime.backend_ort import OrtBackend
+from regad.runtime.scoring import Scorer
+from regad.runtime.spec import EPSILON, LEVELS, InputSpec
+from regad.runtime.stats import ENCODINGS as ENCODING_SHAPES
+from regad.runtime.stats import Category, Encoding, Statistics, Threshold, save_category, tensors_sha256
+
+__all__ = ["ENCODINGS", "encoder", "photo", "write_category", "write_standin"]
+
+ENCODINGS: tuple[Encoding, ...] = ("gram", "hybrid", "cholesky")
+
+
+def encoder() -> onnx.ModelProto:
+    """Three strided convolutions with the names, shapes and types of a real ``encoder.onnx``."""
+    rng = np.random.default_rng(0)
+    constants: dict[str, NDArray[Any]] = {"scale": np.float32([255.0])}
+    nodes = [
+        helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["floats", "scale"], ["unit"]),
+        helper.make_node("Transpose", ["unit"], ["m0"], perm=[0, 3, 1, 2]),
+    ]
+    channels = 3
+    for index, level in enumerate(LEVELS, start=1):
+        side = 4 if index == 1 else 2
+        shape = (level.channels, channels, side, side)
+        constants[f"w{index}"] = (rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+        constants[f"s{index}"] = np.array([0, level.positions, level.channels], np.int64)
+        nodes += [
+            helper.make_node("Conv", [f"m{index - 1}", f"w{index}"], [f"c{index}"], strides=[side, side]),
+            helper.make_node("Relu", [f"c{index}"], [f"m{index}"]),
+            helper.make_node("Transpose", [f"m{index}"], [f"t{index}"], perm=[0, 2, 3, 1]),
+            helper.make_node("Reshape", [f"t{index}", f"s{index}"], [level.name]),
+        ]
+        channels = level.channels
+    constants["w_theta"] = (0.01 * rng.standard_normal((256, 18))).astype(np.float32)
+    constants["b_theta"] = np.tile(np.float32([1, 0, 0, 0, 1, 0]), 3)
+    constants["s_theta"] = np.array([-1, 3, 2, 3], np.int64)
+    nodes += [
+        helper.make_node("ReduceMean", ["f3"], ["mean"], axes=[1], keepdims=0),
+        helper.make_node("Gemm", ["mean", "w_theta", "b_theta"], ["flat"]),
+        helper.make_node("Reshape", ["flat", "s_theta"], ["theta"]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info(level.name, TensorProto.FLOAT, ["B", level.positions, level.channels])
+        for level in LEVELS
+    ]
+    outputs.append(helper.make_tensor_value_info("theta", TensorProto.FLOAT, ["B", 3, 2, 3]))
+    graph = helper.make_graph(
+        nodes,
+        "standin",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["B", 224, 224, 3])],
+        outputs,
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+
+
+def photo(seed: int, height: int = 240, width: int = 320) -> NDArray[np.uint8]:
+    """A smooth random picture with noise, uint8 RGB [height, width, 3]."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width] / 40.0
+    base = np.stack([np.sin(x + 0.1 * seed) + np.cos(y * (c + 1)) for c in range(3)], axis=2)
+    noisy = 128 + 40 * base + 8 * rng.standard_normal((height, width, 3))
+    return np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+def write_standin(path: Path) -> Artifact:
+    """Write the artifact, golden file included."""
+    manifest = {
+        "created": "2024-01-01T00:00:00+00:00",
+        "producer": {"regad": "0", "torch": "0", "onnx": onnx.__version__, "python": "3"},
+        "model": {"backbone": "standin", "stn_mode": "none", "checkpoint_sha256": "", "provenance": {}},
+        "input": InputSpec().to_json(),
+        "features": [{"name": level.name, "grid": level.grid, "channels": level.channels} for level in LEVELS],
+        "epsilon": EPSILON,
+        "dtype": "fp32",
+        "sampler": "gather",
+        "alignment": "chained",
+        "opset": 17,
+        "ir_version": 8,
+        "scorers": {encoding: f"scorer_{encoding}.onnx" for encoding in ENCODINGS},
+        "parity": [],
+    }
+    graph = encoder()
+    onnx.checker.check_model(graph, full_check=True)
+    files = {f"scorer_{encoding}.onnx": write_scorer(encoding).SerializeToString() for encoding in ENCODINGS}
+    files |= {"encoder.onnx": graph.SerializeToString(), "golden.safetensors": b""}
+    backend = OrtBackend(write_artifact(path, manifest, files), "cpu", 1)
+    views = np.stack([photo(seed, 224, 224) for seed in range(4)])
+    statistics = fit(backend.encode(views), "gram")
+    images = np.stack([photo(seed, 224, 224) for seed in (11, 12, 13)])
+    features = backend.encode(images)
+    maps, scores = Scorer(statistics).score(features)
+    files["golden.safetensors"] = write_golden(Golden(images, features, statistics, maps, scores))
+    return write_artifact(path, manifest, files)
+
+
+def random_cholesky(rank: int) -> Statistics:
+    """Statistics of the cholesky form with random whitening."""
+    rng = np.random.default_rng(3)
+    shapes = ENCODING_SHAPES["cholesky"](rank)
+    tensors = {name: 0.1 * rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+    return Statistics("cholesky", rank, rank + 1, tensors)
+
+
+def write_category(artifact: Artifact, path: Path, encoding: Encoding, first_photo: int = 0) -> None:
+    """Fit six photos with one encoding and write the category file; the threshold lies among the photos' scores."""
+    views = np.stack([photo(seed, 224, 224) for seed in range(first_photo, first_photo + 6)])
+    # Fitting the cholesky form takes a minute; any numbers serve to compare two scorers.
+    statistics = (
+        random_cholesky(5) if encoding == "cholesky" else fit(OrtBackend(artifact, "cpu", 1).encode(views), encoding)
+    )
+    category = Category(
+        artifact=artifact.hash,
+        statistics=statistics,
+        threshold=Threshold(20.0, "manual"),
+        spec=artifact.spec,
+        shot=2,
+        data_sha256=tensors_sha256(statistics.tensors),
+    )
+    save_category(category, path)

@@ -1,0 +1,89 @@
+"""The native detector against the Python one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from standin import ENCODINGS, photo
+
+from regad.runtime.artifact import Artifact
+from regad.runtime.detector import Detector, Result
+from regad.runtime.errors import ArtifactError, CategoryError, DeviceError, InputError
+from regad.runtime.native import NativeDetector, NativeResult
+from regad.runtime.stats import Encoding
+
+Open = Callable[..., NativeDetector]
+
+
+def check_same(native: NativeResult, python: Result) -> None:
+    """The issue's tolerances: score 1e-5 and map 1e-4 relative, same verdict."""
+    assert abs(native.score - python.score) <= 1e-5 * python.score
+    assert np.abs(native.anomaly_map - python.anomaly_map).max() <= 1e-4 * python.anomaly_map.max()
+    assert (native.anomalous, native.threshold) == (python.anomalous, pytest.approx(python.threshold, rel=1e-12))
+    np.testing.assert_allclose(native.thetas, python.thetas, atol=1e-5)
+
+
+@pytest.mark.parametrize("scorer", ["native", "graph"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_every_encoding_and_scorer(open_native: Open, standin: Artifact, encoding: Encoding, scorer: str) -> None:
+    """Single images and a batch, with both scorers."""
+    category = standin.path.parent / f"{encoding}.safetensors"
+    python = Detector.load(standin.path)
+    python.load_category(category)
+    with open_native(standin.path, scorer=scorer) as native:
+        native.load_category(category)
+        images = [photo(seed, 200 + 30 * seed, 300) for seed in range(4)]
+        expected = [python.predict(image) for image in images]
+        for image, result in zip(images, expected, strict=True):
+            check_same(native.predict(image), result)
+        for got, result in zip(native.predict_batch(images), expected, strict=True):
+            check_same(got, result)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_self_test_and_description(open_native: Open, standin: Artifact, encoding: Encoding) -> None:
+    """The golden file is reproduced; describe tells what is loaded."""
+    with open_native(standin.path, threads=1) as native:
+        assert max(native.self_test()) < 1e-4
+        assert native.describe()["category"] is None
+        native.load_category(standin.path.parent / f"{encoding}.safetensors")
+        description = native.describe()
+        assert description["artifact"]["hash"] == standin.hash
+        assert description["category"]["encoding"] == encoding
+        assert description["category"]["shot"] == 2
+
+
+def test_threshold_as_in_python(open_native: Open, standin: Artifact) -> None:
+    """A score equal to the threshold is not above it."""
+    category = standin.path.parent / "gram.safetensors"
+    with open_native(standin.path) as native:
+        native.load_category(category)
+        score = native.predict(photo(5)).score
+        native.set_threshold(score)
+        assert not native.predict(photo(5)).anomalous
+        native.set_threshold(float(np.nextafter(np.float32(score), np.float32(0))))
+        assert native.predict(photo(5)).anomalous
+
+
+def test_errors_become_the_python_errors(open_native: Open, standin: Artifact, tmp_path: Path) -> None:
+    """Each status has its exception, and the message names the remedy."""
+    with pytest.raises(ArtifactError, match="regad-export"):
+        open_native(tmp_path)
+    with pytest.raises(DeviceError, match="CUDAExecutionProvider"):
+        open_native(standin.path, device="cuda")
+    with pytest.raises(DeviceError, match="cannot be opened"):
+        NativeDetector(standin.path, library=tmp_path / "absent.so")
+    with open_native(standin.path) as native:
+        with pytest.raises(CategoryError, match="no category"):
+            native.predict(photo(1))
+        (tmp_path / "junk.safetensors").write_bytes(b"junk")
+        with pytest.raises(CategoryError, match="regad-calib"):
+            native.load_category(tmp_path / "junk.safetensors")
+        native.load_category(standin.path.parent / "gram.safetensors")
+        with pytest.raises(InputError, match="interleaved"):
+            native.predict(np.asfortranarray(photo(1)))
+        with pytest.raises(InputError, match="uint8"):
+            native.predict(photo(1).astype(np.float32))  # type: ignore[arg-type]

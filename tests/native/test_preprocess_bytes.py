@@ -1,0 +1,103 @@
+"""The native preprocessing against Pillow's, byte for byte."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from regad.runtime.errors import InputError
+from regad.runtime.native import _Image, _view
+from regad.runtime.preprocess import preprocess
+from regad.runtime.scoring import smoothing_matrix
+from regad.runtime.spec import Fit, InputSpec, Resample
+
+FITS: tuple[Fit, ...] = ("stretch", "letterbox", "crop")
+RESAMPLES: tuple[Resample, ...] = ("box", "lanczos", "bilinear")
+
+
+@pytest.fixture(scope="module")
+def probe(native_build: Path) -> ctypes.CDLL:
+    """The library's insides."""
+    return ctypes.CDLL(str(native_build / "tests" / "libregad_probe.so"))
+
+
+def native(probe: ctypes.CDLL, image: NDArray[np.uint8], spec: InputSpec, threads: int = 1) -> NDArray[np.uint8] | None:
+    """The library's input for an image, or None if it refuses it."""
+    out = np.full((224, 224, 3), 99, np.uint8)
+    view: _Image = _view(image, None)
+    roi = None if spec.roi is None else (ctypes.c_int64 * 4)(*spec.roi)
+    fit, resample = FITS.index(spec.fit), RESAMPLES.index(spec.resample)
+    pointer = ctypes.c_void_p(out.ctypes.data)
+    return out if probe.probe_preprocess(ctypes.byref(view), fit, resample, roi, threads, pointer) == 0 else None
+
+
+def random_image(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
+    """Noise, a smooth ramp, or hard black and white: the last makes lanczos ring beyond 0 and 255."""
+    kind = rng.integers(3)
+    if kind == 0:
+        return rng.integers(0, 256, (height, width, 3), np.uint8)
+    y, x = np.mgrid[0:height, 0:width]
+    if kind == 1:
+        return np.stack([y + x, 2 * y, x], axis=2).astype(np.uint8)
+    return np.repeat((255 * ((x // 7 + y // 5) % 2)).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+@pytest.mark.parametrize("resample", RESAMPLES)
+@pytest.mark.parametrize("fit", FITS)
+def test_every_byte_of_random_images(probe: ctypes.CDLL, fit: Fit, resample: Resample) -> None:
+    """Random sizes, contents and regions, larger and smaller than the input, one and two threads."""
+    rng = np.random.default_rng(FITS.index(fit) * 3 + RESAMPLES.index(resample))
+    for round_ in range(30):
+        height, width = (int(v) for v in np.exp(rng.uniform(0, np.log(1200), 2)).astype(int))
+        image = random_image(rng, height, width)
+        roi = None
+        if round_ % 3 == 0:
+            x, y = int(rng.integers(width)), int(rng.integers(height))
+            roi = (x, y, int(rng.integers(1, width - x + 1)), int(rng.integers(1, height - y + 1)))
+        spec = InputSpec(fit=fit, resample=resample, roi=roi)
+        got = native(probe, image, spec, 1 + round_ % 2)
+        np.testing.assert_array_equal(got, preprocess(image, spec), f"{width}x{height} {spec}")
+
+
+@pytest.mark.parametrize("size", [(224, 224), (224, 500), (500, 224), (1, 1), (1, 3000), (1080, 1920), (223, 225)])
+def test_sizes_that_are_special(probe: ctypes.CDLL, size: tuple[int, int]) -> None:
+    """Sides that need no pass, one pixel, a full camera frame."""
+    image = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
+    for fit in FITS:
+        for resample in RESAMPLES:
+            spec = InputSpec(fit=fit, resample=resample)
+            np.testing.assert_array_equal(native(probe, image, spec), preprocess(image, spec))
+
+
+def test_grey_alpha_and_strides(probe: ctypes.CDLL) -> None:
+    """Grey is repeated, alpha ignored, rows may have gaps or run upwards."""
+    rng = np.random.default_rng(2)
+    spec = InputSpec(resample="lanczos")
+    wide = rng.integers(0, 256, (300, 400, 4), np.uint8)
+    grey = wide[:, :, 0].copy()
+    np.testing.assert_array_equal(native(probe, grey, spec), preprocess(grey, spec))
+    np.testing.assert_array_equal(native(probe, wide, spec), preprocess(wide[:, :, :3], spec))
+    np.testing.assert_array_equal(native(probe, wide[:, 50:333], spec), preprocess(wide[:, 50:333, :3], spec))
+    np.testing.assert_array_equal(native(probe, wide[::-1], spec), preprocess(wide[::-1, :, :3], spec))
+    np.testing.assert_array_equal(native(probe, wide[::3], spec), preprocess(wide[::3, :, :3], spec))
+
+
+def test_region_outside_the_image(probe: ctypes.CDLL) -> None:
+    """Refused by both."""
+    image = np.zeros((50, 60, 3), np.uint8)
+    for roi in ((0, 0, 61, 5), (59, 0, 2, 5), (0, 50, 1, 1)):
+        spec = InputSpec(roi=roi)
+        with pytest.raises(InputError):
+            preprocess(image, spec)
+        assert native(probe, image, spec) is None
+
+
+def test_smoothing_matrix(probe: ctypes.CDLL) -> None:
+    """The matrix that upsamples and smooths, to float32's last digits."""
+    matrix = np.empty((224, 56), np.float32)
+    probe.probe_smoothing_matrix(ctypes.c_void_p(matrix.ctypes.data))
+    np.testing.assert_allclose(matrix, smoothing_matrix(), rtol=2e-6, atol=1e-9)

@@ -1,0 +1,85 @@
+"""The native detector against the Python one with the real encoder on real images."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from regad.calib.support import draw_support, list_images
+from regad.calib.teach import teach_folder
+from regad.runtime.artifact import Artifact
+from regad.runtime.detector import Detector
+from regad.runtime.errors import ArtifactError
+from regad.runtime.native import NativeDetector
+from regad.runtime.preprocess import read_image
+from regad.runtime.stats import Encoding
+
+pytestmark = pytest.mark.data
+CASES: list[tuple[str, int, Encoding]] = [
+    ("cookies", 2, "gram"),
+    ("magnetic_tile", 2, "gram"),
+    ("fibre_layup", 2, "gram"),
+    ("solar_mono", 2, "gram"),
+    ("solar_poly", 4, "hybrid"),
+]
+
+
+@pytest.fixture(scope="module")
+def artifact(data_dir: Path) -> Path:
+    """An artifact with ImageNet weights (``$REGAD_TEST_MODEL``, or made here and kept in build/)."""
+    given = os.environ.get("REGAD_TEST_MODEL")
+    if given:
+        return Path(given)
+    folder = ROOT / "build" / "native-model"
+    model = folder / "model.regad"
+    try:
+        Artifact.open(model)
+    except ArtifactError:
+        pytest.importorskip("torch", reason="making the artifact needs the train and export extras")
+        weights = data_dir / "resnet18_imagenet.npz"
+        train = ["--epochs", "0", "--weights", weights, "--data", data_dir / "parts", "--out", folder / "run"]
+        export = ["--ckpt", folder / "run" / "model.pt", "--out", model]
+        for module, arguments in (("regad.train.cli", train), ("regad.export.cli", export)):
+            code = f"from {module} import main; main()"
+            done = subprocess.run(
+                [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=600
+            )
+            assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    return model
+
+
+@pytest.mark.parametrize(("part", "shot", "encoding"), CASES)
+def test_same_verdicts(
+    artifact: Path,
+    data_dir: Path,
+    open_native: Callable[..., NativeDetector],
+    tmp_path: Path,
+    part: str,
+    shot: int,
+    encoding: Encoding,
+) -> None:
+    """Score within 1e-5, map within 1e-4 (relative), the same verdict, on good and defective images."""
+    python = Detector.load(artifact)
+    folder = data_dir / "parts" / part
+    category = teach_folder(python, folder / "train" / "good", shot=shot, encoding=encoding)
+    python.use(category)
+    python.save_category(tmp_path / "part.safetensors")
+    kinds = sorted(path for path in (folder / "test").iterdir() if path.is_dir())
+    paths = [path for kind in kinds for path in draw_support(list_images(kind), 6)]
+    with open_native(artifact) as native:
+        assert max(native.self_test()) < 1e-3
+        native.load_category(tmp_path / "part.safetensors")
+        for path in paths:
+            image = read_image(path)
+            expected, got = python.predict(image), native.predict(image)
+            assert abs(got.score - expected.score) <= 1e-5 * expected.score, path
+            difference = np.abs(got.anomaly_map - expected.anomaly_map).max()
+            assert difference <= 1e-4 * expected.anomaly_map.max(), path
+            assert got.anomalous == expected.anomalous, path

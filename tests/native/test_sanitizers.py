@@ -1,0 +1,98 @@
+"""The tests again under ThreadSanitizer, and under AddressSanitizer with UndefinedBehaviorSanitizer; bounded fuzzing.
+
+The sanitized build is made by Clang, the release build by the system's compiler: both pass without warnings.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Configure, run
+
+from regad.runtime.artifact import Artifact
+
+CLANG = next((name for name in ("clang++-14", "clang++") if shutil.which(name)), "")
+SECONDS = int(os.environ.get("REGAD_FUZZ_SECONDS", "10"))
+READERS = ("manifest", "golden", "category")
+needs_clang = pytest.mark.skipif(not CLANG, reason="needs Clang: apt-get install clang-14 libclang-rt-14-dev")
+inner = pytest.mark.skipif("REGAD_NATIVE_BUILD" in os.environ, reason="already inside a sanitized run")
+pytestmark = [inner]
+
+
+@pytest.fixture(scope="module")
+def address_build(configure: Configure) -> Path:
+    """The build with AddressSanitizer, UndefinedBehaviorSanitizer and the fuzzers."""
+    options = ("-DREGAD_TESTS=ON", "-DREGAD_FUZZ=ON", "-DREGAD_SANITIZE=address,undefined")
+    return configure("native-asan", *options, "-DCMAKE_BUILD_TYPE=RelWithDebInfo", compiler=CLANG)
+
+
+@needs_clang
+def test_address_and_undefined_behavior(address_build: Path) -> None:
+    """The whole C++ test list."""
+    run(
+        "ctest", "--test-dir", address_build, "--output-on-failure", "--no-tests=error",
+        env={"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"},
+    )  # fmt: skip
+
+
+@needs_clang
+def test_address_sanitizer_under_python(address_build: Path) -> None:
+    """The Python tests of this folder, on the sanitized library and the real ONNX Runtime."""
+    preload = run(CLANG, "-print-file-name=libclang_rt.asan-x86_64.so").strip()
+    static = "libclang_rt.asan-x86_64.so" in preload and Path(preload).exists()
+    if not static:
+        pytest.skip("needs Clang's shared AddressSanitizer runtime")
+    folder = Path(__file__).parent
+    tests = [str(folder / name) for name in ("test_parity.py", "test_preprocess_bytes.py")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "REGAD_NATIVE_BUILD": str(address_build),
+            "LD_PRELOAD": preload,
+            "ASAN_OPTIONS": "detect_leaks=0:verify_asan_link_order=0",
+        },
+        cwd=folder.parents[1],
+        timeout=600,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+
+
+def test_threads(configure: Configure, standin: Artifact, onnxruntime_library: Path) -> None:
+    """Eight threads predict while categories are swapped: over the stand-in runtime, then over the real one."""
+    options = ("-DREGAD_TESTS=ON", "-DREGAD_SANITIZE=thread", "-DCMAKE_BUILD_TYPE=RelWithDebInfo")
+    build = configure("native-tsan", *options, targets=("test_swap", "test_inside", "fake_ort"))
+    suppressions = Path(__file__).parent / "tsan.supp"
+    strict = {"TSAN_OPTIONS": "halt_on_error=1"}
+    run(build / "tests" / "test_inside", "pool", env=strict)
+    run(build / "tests" / "test_swap", env=strict)
+    files = standin.path.parent
+    # ONNX Runtime waits through libstdc++, which hides from the suppressions whose mutex it is.
+    real = {
+        "TSAN_OPTIONS": f"halt_on_error=1:report_mutex_bugs=0:suppressions={suppressions}",
+        "REGAD_ONNXRUNTIME": str(onnxruntime_library),
+        "REGAD_SWAP_MODEL": str(standin.path),
+        "REGAD_SWAP_A": str(files / "gram.safetensors"),
+        "REGAD_SWAP_B": str(files / "other.safetensors"),
+    }
+    run(build / "tests" / "test_swap", env=real)
+
+
+@needs_clang
+@pytest.mark.parametrize("reader", READERS)
+def test_fuzz_briefly(address_build: Path, reader: str, tmp_path: Path) -> None:
+    """A bounded run of each fuzzer from good seeds; $REGAD_FUZZ_SECONDS for more."""
+    corpus = tmp_path / reader
+    corpus.mkdir()
+    run(address_build / "tests" / "write_seeds", corpus, reader)
+    run(
+        address_build / "tests" / f"fuzz_{reader}", f"-max_total_time={SECONDS}", "-rss_limit_mb=2048", "-timeout=10",
+        "-max_len=65536", "-print_final_stats=1", f"-artifact_prefix={tmp_path}/", corpus,
+    )  # fmt: skip

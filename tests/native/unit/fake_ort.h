@@ -1,0 +1,7 @@
+/* Control of the stand-in for ONNX Runtime (fake_ort.cpp), found with dlsym. */
+#pragma once
+
+/* The named function of OrtApi fails from its n-th call on (1: at once); 0: it works. */
+typedef void (*fake_ort_fail_function)(const char *name, int call);
+/* The outputs of the encoder: 0 normal, 1 not a number. */
+typedef void (*fake_ort_mode_function)(int mode);

@@ -1,0 +1,52 @@
+// Writes small but valid artifacts and category files, and damaged ones.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace files {
+
+using Json = nlohmann::json;
+
+struct Tensor {
+    std::string dtype;
+    std::vector<std::uint64_t> shape;
+    std::string bytes;
+};
+using Tensors = std::map<std::string, Tensor>;
+
+Tensor floats(const std::vector<std::uint64_t> &shape, unsigned seed, float scale);
+std::string safetensors(const Tensors &tensors, const std::map<std::string, std::string> &metadata);
+
+// `encoding` gram, hybrid or cholesky with random statistics.
+Tensors statistics(const std::string &encoding, std::uint64_t rank, unsigned seed);
+Json category_meta(const std::string &encoding, std::uint64_t rank, const Tensors &tensors,
+                   const std::string &artifact);
+std::string category(const Json &meta, const Tensors &tensors);
+std::string golden();
+Json manifest(const std::map<std::string, std::string> &contents);
+std::string artifact_hash(const Json &manifest);
+
+// A folder that is removed at the end.
+class Folder {
+public:
+    Folder();
+    Folder(const Folder &) = delete;
+    Folder &operator=(const Folder &) = delete;
+    ~Folder();
+    std::string operator/(const std::string &name) const { return path + "/" + name; }
+    std::string path;
+};
+
+void write(const std::string &path, const std::string &bytes);
+
+// Writes an artifact for the fake ONNX Runtime; its hash.
+std::string write_artifact(const std::string &path);
+void write_category(const std::string &path, const std::string &artifact, const std::string &encoding,
+                    std::uint64_t rank, unsigned seed, double threshold);
+
+}  // namespace files

@@ -1,0 +1,111 @@
+// The readers of the artifact's and the category's files, on good and on damaged bytes.
+#include <cmath>
+#include <cstring>
+
+#include "artifact.hpp"
+#include "category.hpp"
+#include "check.hpp"
+#include "error.hpp"
+#include "files.hpp"
+
+namespace {
+
+regad::Category read(const std::string &bytes) {
+    return regad::Category::read(*regad::open_memory(bytes.data(), bytes.size()));
+}
+
+files::Tensors small() { return files::statistics("gram", 1, 5); }
+
+std::string changed(const char *pointer, const files::Json &value) {
+    const files::Tensors tensors = small();
+    files::Json meta = files::category_meta("gram", 1, tensors, "hash");
+    meta[files::Json::json_pointer(pointer)] = value;
+    return files::category(meta, tensors);
+}
+
+std::string manifest_with(const char *pointer, const files::Json &value) {
+    files::Json json = files::manifest({{"encoder.onnx", "x"}, {"golden.safetensors", "y"}});
+    json[files::Json::json_pointer(pointer)] = value;
+    return json.dump();
+}
+
+}  // namespace
+
+TEST(category_reads_what_was_written) {
+    for (const char *encoding : {"gram", "hybrid"}) {  // cholesky has half a gigabyte; test_scorer uses it
+        const files::Tensors tensors = files::statistics(encoding, 3, 1);
+        const std::string bytes = files::category(files::category_meta(encoding, 3, tensors, "hash"), tensors);
+        const regad::Category category = read(bytes);
+        CHECK_EQUAL(regad::name(category.statistics.encoding), std::string(encoding));
+        CHECK_EQUAL(category.threshold, 20.0);
+        CHECK_EQUAL(category.statistics.tensors.size(), tensors.size());
+        const regad::Buffer<float> &mean = category.statistics.tensors.at("mean1");
+        CHECK(std::memcmp(mean.data(), tensors.at("mean1").bytes.data(), mean.size() * sizeof(float)) == 0);
+    }
+}
+
+TEST(category_refuses_what_does_not_fit) {
+    CHECK_THROWS(read(changed("/dtype", "fp16")), "dtype is not fp32");
+    CHECK_THROWS(read(changed("/epsilon", 0.02)), "epsilon");
+    CHECK_THROWS(read(changed("/encoding", "dense")), "expected gram");
+    CHECK_THROWS(read(changed("/rank", 2)), "views");
+    CHECK_THROWS(read(changed("/rank", 1000000000000)), "rank");
+    CHECK_THROWS(read(changed("/data_sha256", "00")), "do not match their sha256");
+    CHECK_THROWS(read(changed("/threshold/value", 0)), "threshold");
+    CHECK_THROWS(read(changed("/threshold/value", "high")), "finite number");
+    CHECK_THROWS(read(changed("/input/fit", "squeeze")), "squeeze");
+    CHECK_THROWS(read(changed("/input/resample", "cubic")), "cubic");
+    CHECK_THROWS(read(changed("/input/size", 256)), "224");
+    CHECK_THROWS(read(changed("/input/roi", {0, 0, 0, 4})), "roi");
+    CHECK_THROWS(read(changed("/input/std", {1.0, 0.0, 1.0})), "std");
+    CHECK_THROWS(read(files::safetensors(small(), {{"format", "regad-category"}, {"version", "2"}})), "version 2");
+    CHECK_THROWS(read(files::safetensors(small(), {{"format", "something"}})), "not a category file");
+    CHECK_THROWS(read(files::safetensors(small(), {})), "'format'");
+}
+
+TEST(category_refuses_values_that_are_not_finite) {
+    for (const float bad : {NAN, INFINITY, -INFINITY}) {
+        files::Tensors tensors = small();
+        std::memcpy(tensors.at("x2").bytes.data() + 400, &bad, sizeof bad);
+        CHECK_THROWS(read(files::category(files::category_meta("gram", 1, tensors, "hash"), tensors)), "not finite");
+    }
+}
+
+TEST(category_refuses_missing_and_further_tensors) {
+    files::Tensors tensors = small();
+    tensors.erase("mean2");
+    CHECK_THROWS(read(files::category(files::category_meta("gram", 1, tensors, "hash"), tensors)), "tensors");
+    tensors = small();
+    tensors["more"] = files::floats({1}, 1, 1);
+    CHECK_THROWS(read(files::category(files::category_meta("gram", 1, tensors, "hash"), tensors)), "tensors");
+}
+
+TEST(manifest_refuses_what_does_not_fit) {
+    CHECK_EQUAL(regad::Manifest::parse(manifest_with("/version", 1)).hash.size(), 64U);
+    CHECK_THROWS(regad::Manifest::parse("{"), "not valid JSON");
+    CHECK_THROWS(regad::Manifest::parse("[]"), "not an object");
+    CHECK_THROWS(regad::Manifest::parse(manifest_with("/format", "other")), "not the manifest");
+    CHECK_THROWS(regad::Manifest::parse(manifest_with("/version", 7)), "version 7");
+    CHECK_THROWS(regad::Manifest::parse(manifest_with("/epsilon", 0.1)), "another encoder");
+    CHECK_THROWS(regad::Manifest::parse(manifest_with("/features/0/grid", 64)), "another encoder");
+    CHECK_THROWS(regad::Manifest::parse(manifest_with("/scorers/gram", "absent.onnx")), "not in 'files'");
+    CHECK_THROWS(regad::Manifest::parse(manifest_with("/files/encoder.onnx/sha256", "zz")), "malformed");
+    CHECK_THROWS(regad::Manifest::parse(manifest_with("/files/..", {{"sha256", std::string(64, '0')}, {"bytes", 1}})),
+                 "malformed");
+}
+
+TEST(golden_reads_and_refuses) {
+    const std::string bytes = files::golden();
+    const regad::Golden golden = regad::Golden::read(*regad::open_memory(bytes.data(), bytes.size()));
+    CHECK_EQUAL(golden.count, 1U);
+    CHECK_EQUAL(golden.rank, 2U);
+    const std::string other = files::safetensors(small(), {{"format", "regad-golden"}, {"version", "1"}});
+    CHECK_THROWS(regad::Golden::read(*regad::open_memory(other.data(), other.size())), "images");
+}
+
+TEST(files_that_cannot_be_read) {
+    CHECK_THROWS(regad::open_file("/nowhere/at/all"), "No such file");
+    CHECK_THROWS(regad::open_file("/"), "not a regular file");
+    CHECK_THROWS(regad::read_all(*regad::open_memory("abc", 3), 2), "larger");
+    CHECK_THROWS(regad::Artifact::open("/nowhere"), "regad-export");
+}

@@ -1,0 +1,173 @@
+// The compiled scorer against the equations written plainly in double, and the smoothing against its matrix.
+#include "scorer.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "check.hpp"
+#include "files.hpp"
+#include "smoothing.hpp"
+
+namespace {
+
+using Vector = std::vector<double>;
+
+struct Case {
+    regad::Statistics statistics;
+    std::vector<float> f1, f2, f3;
+    std::size_t batch;
+};
+
+std::vector<float> random_floats(std::size_t count, unsigned seed) {
+    std::minstd_rand random(seed);
+    std::uniform_real_distribution<float> uniform(-1, 1);
+    std::vector<float> values(count);
+    for (float &value : values) {
+        value = uniform(random);
+    }
+    return values;
+}
+
+Case make_case(const char *encoding, std::size_t rank, std::size_t batch) {
+    Case made;
+    made.batch = batch;
+    made.statistics.encoding = regad::encoding_from(encoding);
+    made.statistics.rank = rank;
+    for (const auto &[name, tensor] : files::statistics(encoding, rank, 7)) {
+        regad::Buffer<float> values(tensor.bytes.size() / sizeof(float));
+        std::memcpy(values.data(), tensor.bytes.data(), tensor.bytes.size());
+        made.statistics.tensors.emplace(name, std::move(values));
+    }
+    made.f1 = random_floats(batch * 3136 * 64, 21);
+    made.f2 = random_floats(batch * 784 * 128, 22);
+    made.f3 = random_floats(batch * 196 * 256, 23);
+    return made;
+}
+
+Vector centered(const std::vector<float> &f, const float *mean, std::size_t image, std::size_t positions,
+                std::size_t p, std::size_t channels) {
+    Vector d(channels);
+    for (std::size_t c = 0; c < channels; ++c) {
+        d[c] = static_cast<double>(f[(image * positions + p) * channels + c]) - static_cast<double>(mean[p * channels + c]);
+    }
+    return d;
+}
+
+double norm2(const Vector &v) {
+    double total = 0;
+    for (const double value : v) {
+        total += value * value;
+    }
+    return total;
+}
+
+void add_product(const float *m, std::size_t rows, const Vector &v, Vector &out) {
+    for (std::size_t i = 0; i < rows; ++i) {
+        for (std::size_t j = 0; j < v.size(); ++j) {
+            out[i] += static_cast<double>(m[i * v.size() + j]) * v[j];
+        }
+    }
+}
+
+Vector triangle(const float *packed, const Vector &v, bool transposed = false) {
+    Vector out(v.size());
+    for (std::size_t i = 0; i < v.size(); packed += ++i) {
+        for (std::size_t j = 0; j <= i; ++j) {
+            out[transposed ? j : i] += static_cast<double>(packed[j]) * v[transposed ? i : j];
+        }
+    }
+    return out;
+}
+
+double squared(const Case &c, std::size_t image, std::size_t p) {
+    const std::size_t y = p / 56, x = p % 56;
+    const std::size_t p2 = y / 2 * 28 + x / 2, p3 = y / 4 * 14 + x / 4;
+    const regad::Statistics &s = c.statistics;
+    const std::size_t rank = s.rank;
+    const Vector d1 = centered(c.f1, s.at("mean1"), image, 3136, p, 64);
+    const Vector d2 = centered(c.f2, s.at("mean2"), image, 784, p2, 128);
+    const Vector d3 = centered(c.f3, s.at("mean3"), image, 196, p3, 256);
+    if (s.encoding == regad::Encoding::cholesky) {
+        Vector context = d3;
+        context.insert(context.end(), d2.begin(), d2.end());
+        Vector z2 = triangle(s.at("w2_packed") + p2 * regad::packed_length(128), d2);
+        Vector z1 = triangle(s.at("w1_packed") + p * regad::packed_length(64), d1);
+        add_product(s.at("w2_cross") + p2 * 128 * 256, 128, d3, z2);
+        add_product(s.at("w1_cross") + p * 64 * 384, 64, context, z1);
+        return norm2(triangle(s.at("w3_packed") + p3 * regad::packed_length(256), d3)) + norm2(z2) + norm2(z1);
+    }
+    Vector v(rank);
+    add_product(s.at("x2") + p2 * rank * 128, rank, d2, v);
+    add_product(s.at("x3") + p3 * rank * 256, rank, d3, v);
+    const double coarse = norm2(d2) + norm2(d3);
+    if (s.encoding == regad::Encoding::gram) {
+        add_product(s.at("x1") + p * rank * 64, rank, d1, v);
+        return (coarse + norm2(d1) - norm2(triangle(s.at("l_packed") + p * regad::packed_length(rank), v))) / 0.01;
+    }
+    const float *l = s.at("l_packed") + p2 * regad::packed_length(rank);
+    const Vector z = triangle(l, v);
+    const Vector a = triangle(l, z, true);
+    Vector rest = d1;
+    for (std::size_t r = 0; r < rank; ++r) {
+        for (std::size_t ch = 0; ch < 64; ++ch) {
+            rest[ch] -= static_cast<double>(s.at("x1")[(p * rank + r) * 64 + ch]) * a[r];
+        }
+    }
+    return (coarse - norm2(z)) / 0.01 + norm2(triangle(s.at("w1_packed") + p * regad::packed_length(64), rest));
+}
+
+void compare(const char *encoding, std::size_t rank, std::size_t batch, std::size_t threads) {
+    const Case c = make_case(encoding, rank, batch);
+    regad::Pool pool(threads);
+    regad::ScorerWorkspace workspace;
+    std::vector<float> got(batch * 3136);
+    regad::mahalanobis(c.statistics, {c.f1.data(), c.f2.data(), c.f3.data()}, batch, workspace, pool, got.data());
+    for (std::size_t i = 0; i < got.size(); i += 17) {
+        const double expected = std::sqrt(std::max(squared(c, i / 3136, i % 3136), 0.0));
+        CHECK(std::fabs(static_cast<double>(got[i]) - expected) <= 1e-5 * expected + 1e-5);
+    }
+}
+
+}  // namespace
+
+TEST(scorer_gram) {
+    compare("gram", 1, 1, 1);
+    compare("gram", 43, 2, 2);
+}
+
+TEST(scorer_hybrid) {
+    compare("hybrid", 5, 1, 2);
+    compare("hybrid", 43, 2, 1);
+}
+
+TEST(scorer_cholesky) { compare("cholesky", 43, 1, 2); }
+
+TEST(smoothing_is_its_matrix) {
+    const std::vector<float> a = regad::smoothing_matrix();
+    const std::vector<float> m = random_floats(56 * 56, 9);
+    std::vector<float> workspace(regad::smoothing_workspace), map(224 * 224);
+    const float largest = regad::smooth(m.data(), workspace.data(), map.data());
+    double most = -1e9;
+    for (std::size_t y = 0; y < 224; ++y) {
+        double sum = 0;
+        for (std::size_t j = 0; j < 56; ++j) {
+            sum += static_cast<double>(a[y * 56 + j]);
+        }
+        CHECK(std::fabs(sum - 1) < 1e-6);
+        for (std::size_t x = 0; x < 224; x += 5) {
+            double total = 0;
+            for (std::size_t i = 0; i < 56; ++i) {
+                for (std::size_t j = 0; j < 56; ++j) {
+                    total += static_cast<double>(a[y * 56 + i]) * static_cast<double>(m[i * 56 + j]) *
+                             static_cast<double>(a[x * 56 + j]);
+                }
+            }
+            CHECK(std::fabs(static_cast<double>(map[y * 224 + x]) - total) < 1e-5);
+        }
+        for (std::size_t x = 0; x < 224; ++x) {
+            most = std::max(most, static_cast<double>(map[y * 224 + x]));
+        }
+    }
+    CHECK_EQUAL(static_cast<double>(largest), most);
+}

@@ -1,0 +1,212 @@
+"""The detector on a real exported artifact: teach, judge, swap, save; self-test; every refusal."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from regad.runtime import (
+    Artifact,
+    ArtifactError,
+    CategoryError,
+    Detector,
+    DeviceError,
+    InputError,
+    InputSpec,
+)
+from regad.runtime.artifact import artifact_hash, is_artifact, write_artifact
+from regad.runtime.selftest import compare, self_test
+
+
+def part(seed: int, defect: bool = False, shape: tuple[int, int] = (180, 260)) -> np.ndarray:
+    """A plate with a hole, slightly noisy; with a bright scratch if ``defect``."""
+    import cv2
+
+    rng = np.random.default_rng(seed)
+    image = np.full((*shape, 3), 60, np.uint8)
+    cv2.rectangle(image, (30, 30), (shape[1] - 30, shape[0] - 30), (150, 150, 140), -1)
+    cv2.circle(image, (shape[1] // 2, shape[0] // 2), 25, (40, 40, 45), -1)
+    if defect:
+        cv2.line(image, (60, 50), (130, 120), (250, 250, 255), 4)
+    return np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def detector(artifact_dir: Path) -> Detector:
+    detector = Detector.load(artifact_dir, threads=2)
+    detector.fit([part(0), part(1), part(2)])
+    return detector
+
+
+def test_a_defect_scores_above_good_parts_and_is_located(detector: Detector) -> None:
+    good = [detector.predict(part(seed)) for seed in (10, 11)]
+    bad = detector.predict(part(12, defect=True))
+    assert max(result.score for result in good) < bad.score
+    assert not any(result.anomalous for result in good)
+    assert bad.anomaly_map.shape == (224, 224)
+    assert bad.anomaly_map.dtype == np.float32
+    assert bad.score == bad.anomaly_map.max()
+    assert bad.thetas.shape == (3, 2, 3)
+    y, x = np.unravel_index(bad.anomaly_map.argmax(), (224, 224))
+    assert 45 <= y * 180 / 224 <= 125
+    assert 50 <= x * 260 / 224 <= 140
+    assert bad.threshold == detector.category.threshold.value  # type: ignore[union-attr]
+    assert bad.timings.total >= bad.timings.encode > 0
+
+
+def test_two_images_have_two_thetas(detector: Detector) -> None:
+    one, two = detector.predict_batch([part(0), 255 - part(1)])
+    assert np.abs(one.thetas - two.thetas).max() > 1e-4
+
+
+def test_a_batch_gives_what_single_images_give(detector: Detector) -> None:
+    images = [part(20), part(21, True), part(22, shape=(300, 200))[:, :, 0]]
+    for alone, together in zip(map(detector.predict, images), detector.predict_batch(images), strict=True):
+        assert together.score == pytest.approx(alone.score, rel=1e-5)
+        assert np.abs(together.anomaly_map - alone.anomaly_map).max() < 1e-4 * alone.score
+    assert detector.predict_batch([]) == []
+
+
+def test_a_saved_category_gives_the_same_verdicts(detector: Detector, artifact_dir: Path, tmp_path: Path) -> None:
+    detector.save_category(tmp_path / "part.safetensors")
+    other = Detector.load(artifact_dir, threads=2)
+    other.load_category(tmp_path / "part.safetensors")
+    mine, theirs = detector.predict(part(30, True)), other.predict(part(30, True))
+    assert theirs.score == pytest.approx(mine.score, rel=1e-6)
+    assert theirs.threshold == mine.threshold
+    assert other.describe()["category"]["hash"] == detector.describe()["category"]["hash"]
+    json.dumps(other.describe())
+    other.set_threshold(mine.score + 1)
+    assert not other.predict(part(30, True)).anomalous
+    assert detector.category.threshold.method == "leave-one-out"  # type: ignore[union-attr]
+
+
+def test_categories_are_swapped_while_threads_predict(detector: Detector, artifact_dir: Path) -> None:
+    shared = Detector.load(artifact_dir, threads=1)
+    first, second = detector.category, shared.fit([part(3), part(4)])
+    assert first is not None
+    image = part(40, True)
+    expected = {}
+    for category in (first, second):
+        shared.use(category)
+        expected[category.threshold.value] = shared.predict(image).score
+    seen: list[tuple[float, float]] = []
+
+    def judge() -> None:
+        for _ in range(6):
+            result = shared.predict(image)
+            seen.append((result.threshold, result.score))
+
+    threads = [threading.Thread(target=judge) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for turn in range(6):
+        shared.use(first if turn % 2 else second)
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 24
+    for threshold, score in seen:
+        assert score == pytest.approx(expected[threshold], rel=1e-5)
+
+
+def test_the_golden_self_test_passes_and_notices_damage(artifact_dir: Path, detector: Detector) -> None:
+    checks = self_test(detector.artifact, detector.backend)
+    assert [check.output for check in checks] == ["f1", "f2", "f3", "theta", "anomaly_map", "anomaly_score"]
+    assert all(check.ok for check in checks)
+    golden = detector.artifact.golden()
+    assert golden.images.shape == (3, 224, 224, 3)
+    wrong = golden.anomaly_score * 1.1
+    assert not compare("anomaly_score", golden.anomaly_score, wrong, 1e-3).ok
+    assert not compare("f1", np.full(3, np.nan, np.float32), np.ones(3, np.float32), 1.0).ok
+
+
+def test_what_is_missing_is_said(artifact_dir: Path, tmp_path: Path) -> None:
+    fresh = Detector.load(artifact_dir)
+    with pytest.raises(CategoryError, match="fit"):
+        fresh.predict(part(0))
+    with pytest.raises(InputError, match="1 support image"):
+        fresh.fit([part(0)])
+    with pytest.raises(DeviceError, match="expected one of"):
+        Detector.load(artifact_dir, device="tpu")
+    with pytest.raises(ArtifactError, match="regad-export"):
+        Detector.load(tmp_path)
+    with pytest.raises(CategoryError, match="mean/std"):
+        Detector.load(artifact_dir, spec=InputSpec(mean=(0.5, 0.5, 0.5)))
+
+
+def test_a_device_that_is_not_there_is_an_error(artifact_dir: Path) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime offers CUDA")
+    with pytest.raises(DeviceError, match="CUDAExecutionProvider"):
+        Detector.load(artifact_dir, device="cuda")
+    assert Detector.load(artifact_dir, device="auto").device.startswith("cpu")
+
+
+def test_a_category_of_another_artifact_is_refused(detector: Detector, artifact_dir: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "other.regad"
+    shutil.copytree(artifact_dir, copy)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["files"]["encoder.onnx"]["sha256"] = "0" * 64
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    other = Artifact.open(copy, verify=False)
+    assert other.hash != detector.artifact.hash
+    stranger = Detector(other, detector.backend)
+    detector.save_category(tmp_path / "part.safetensors")
+    with pytest.raises(CategoryError, match="was taught on artifact"):
+        stranger.load_category(tmp_path / "part.safetensors")
+    assert stranger.category is None
+
+
+@pytest.mark.parametrize("name", ["encoder.onnx", "scorer.onnx", "golden.safetensors"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "altered"])
+def test_a_damaged_artifact_is_refused(artifact_dir: Path, tmp_path: Path, name: str, damage: str) -> None:
+    copy = tmp_path / "model.regad"
+    shutil.copytree(artifact_dir, copy)
+    file = copy / name
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(raw if damage == "altered" else raw[:-1])
+    with pytest.raises(ArtifactError) as caught:
+        Artifact.open(copy)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"version": 2}, "version 2"),
+        ({"format": "x"}, "not the manifest"),
+        ({"epsilon": 0.1}, "another encoder"),
+        ({"files": {}}, "incomplete"),
+        ({"input": {}}, "incomplete"),
+    ],
+)
+def test_a_wrong_manifest_is_refused(artifact_dir: Path, tmp_path: Path, changes: dict[str, object], word: str) -> None:
+    manifest = json.loads((artifact_dir / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+    with pytest.raises(ArtifactError, match=word):
+        Artifact.open(tmp_path)
+
+
+def test_an_artifact_never_replaces_something_else(artifact_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(b"")
+    artifact = Artifact.open(artifact_dir)
+    files = {name: (artifact_dir / name).read_bytes() for name in artifact.manifest["files"]}
+    with pytest.raises(ArtifactError, match="not replaced"):
+        write_artifact(tmp_path / "photos", artifact.manifest, files)
+    assert is_artifact(artifact_dir)
+    assert not is_artifact(tmp_path / "photos")
+    again = write_artifact(tmp_path / "again", artifact.manifest, files)
+    assert again.hash == artifact.hash == artifact_hash(artifact.manifest)

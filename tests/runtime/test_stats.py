@@ -1,0 +1,171 @@
+"""The category file: round trip, and every way it can be wrong."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regad.runtime.errors import CategoryError, InputError, OutputError
+from regad.runtime.scoring import dense_tensors
+from regad.runtime.spec import InputSpec
+from regad.runtime.stats import (
+    ENCODINGS,
+    Category,
+    Statistics,
+    Support,
+    Threshold,
+    load_category,
+    save_category,
+    tensors_sha256,
+)
+
+ARTIFACT = "ab" * 32
+
+
+def category(encoding: str = "gram", rank: int = 2) -> Category:
+    rng = np.random.default_rng(0)
+    tensors = {n: rng.random(s, dtype=np.float32) for n, s in ENCODINGS[encoding](rank).items()}  # type: ignore[index]
+    return Category(
+        artifact=ARTIFACT,
+        statistics=Statistics(encoding, rank, rank + 1, tensors),  # type: ignore[arg-type]
+        threshold=Threshold(5.5, "leave-one-out", 0.01, (3.0, 4.0), "two scores"),
+        spec=InputSpec(fit="letterbox", roi=(1, 2, 300, 400)),
+        shot=2,
+        support=(Support("a.png", "00"), Support("b.png", "11")),
+        software={"regad": "0"},
+        created="2026-01-01T00:00:00+00:00",
+        data_sha256=tensors_sha256(tensors),
+    )
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("category") / "part.safetensors"
+    save_category(category(), path)
+    return path
+
+
+def rewritten(saved: Path, out: Path, **changes: object) -> Path:
+    """A copy whose metadata has ``changes``: of the file format where the key is one, else of the JSON inside."""
+    raw = saved.read_bytes()
+    (length,) = struct.unpack("<Q", raw[:8])
+    header = json.loads(raw[8 : 8 + length])
+    meta = json.loads(header["__metadata__"]["meta"])
+    for key, value in changes.items():
+        (header["__metadata__"] if key in ("format", "version") else meta)[key] = value
+    header["__metadata__"]["meta"] = json.dumps(meta)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    out.write_bytes(struct.pack("<Q", len(text)) + text + raw[8 + length :])
+    return out
+
+
+@pytest.mark.parametrize("encoding", list(ENCODINGS))
+def test_a_category_comes_back_as_saved(tmp_path: Path, encoding: str) -> None:
+    before = category(encoding)
+    save_category(before, tmp_path / "part.safetensors")
+    after = load_category(tmp_path / "part.safetensors", ARTIFACT)
+    assert replace(after, statistics=before.statistics) == before
+    for name, tensor in before.statistics.tensors.items():
+        assert (after.statistics.tensors[name] == tensor).all()
+    assert list(tmp_path.iterdir()) == [tmp_path / "part.safetensors"]
+
+
+def test_another_artifact_is_refused_with_the_remedy(saved: Path) -> None:
+    with pytest.raises(CategoryError, match="regad-calib"):
+        load_category(saved, "cd" * 32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"format": "other"}, "not a category file"),
+        ({"version": "2"}, "version 2"),
+        ({"data_sha256": "0" * 64}, "damaged"),
+        ({"dtype": "fp16"}, "fp16"),
+        ({"epsilon": 0.5}, "epsilon"),
+        ({"encoding": "dense"}, "encoding"),
+        ({"rank": 3}, "rank"),
+        ({"threshold": {"value": 1.0}}, "malformed"),
+        ({"threshold": {"value": float("nan"), "method": "manual", "scores": []}}, "threshold"),
+        ({"input": {"size": 224}}, "malformed"),
+    ],
+)
+def test_wrong_metadata_is_refused(saved: Path, tmp_path: Path, changes: dict[str, object], word: str) -> None:
+    path = rewritten(saved, tmp_path / "bad.safetensors", **changes)
+    with pytest.raises(CategoryError, match=word) as caught:
+        load_category(path, ARTIFACT)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_altered_byte_is_noticed(saved: Path, tmp_path: Path) -> None:
+    raw = bytearray(saved.read_bytes())
+    raw[-5] ^= 1
+    (tmp_path / "bad.safetensors").write_bytes(raw)
+    with pytest.raises(CategoryError, match="sha256"):
+        load_category(tmp_path / "bad.safetensors")
+
+
+@given(st.floats(0, 1))
+def test_a_truncated_file_is_refused(saved: Path, fraction: float) -> None:
+    raw = saved.read_bytes()
+    bad = saved.with_name("cut.safetensors")
+    bad.write_bytes(raw[: min(int(len(raw) * fraction), len(raw) - 1)])
+    with pytest.raises(CategoryError):
+        load_category(bad)
+
+
+@given(st.binary(max_size=300))
+def test_noise_is_refused(saved: Path, noise: bytes) -> None:
+    bad = saved.with_name("noise.safetensors")
+    bad.write_bytes(noise)
+    with pytest.raises(CategoryError):
+        load_category(bad)
+
+
+def test_statistics_must_be_whole_and_finite() -> None:
+    good = category().statistics
+    with pytest.raises(CategoryError, match="not finite"):
+        Statistics("gram", 2, 3, {**good.tensors, "mean2": np.full((784, 128), np.nan, np.float32)})
+    with pytest.raises(CategoryError, match="mean2"):
+        Statistics("gram", 2, 3, {**good.tensors, "mean2": np.zeros((784, 127), np.float32)})
+    with pytest.raises(CategoryError, match="needs"):
+        Statistics("gram", 2, 3, {k: v for k, v in good.tensors.items() if k != "x1"})
+
+
+def test_packed_triangles_unpack_to_lower_triangles() -> None:
+    statistics = category(rank=5).statistics
+    dense = dense_tensors(statistics)["l"]
+    rows, columns = np.tril_indices(5)
+    assert (dense[:, rows, columns] == statistics.tensors["l_packed"]).all()
+    assert (np.triu(dense, 1) == 0).all()
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        save_category(category(), tmp_path / "part.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write"):
+        save_category(category(), tmp_path / "file" / "part.safetensors")
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_threshold_is_finite_and_positive(value: float) -> None:
+    with pytest.raises(InputError):
+        Threshold(value, "manual")

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from PIL import Image
+
+from regad.runtime.errors import InputError
+from regad.runtime.preprocess import preprocess, read_image
+from regad.runtime.spec import InputSpec
+from regad.train import data
+
+from .helpers import draw, make_data
+
+sizes = st.dictionaries(st.text("abcd", min_size=1, max_size=2), st.integers(4, 20), min_size=1, max_size=4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes, st.integers(1, 7), st.integers(1, 3), st.integers(0, 99), st.integers(0, 5))
+def test_an_epoch_of_episodes(sizes: dict[str, int], batch: int, shot: int, seed: int, number: int) -> None:
+    sampler = data.EpisodeSampler(sizes, batch, shot, seed)
+    episodes = list(sampler.epoch(number))
+    assert len(episodes) == len(sampler)
+    seen: dict[str, list[int]] = {name: [] for name in sizes}
+    for episode in episodes:
+        size = sizes[episode.category]
+        assert 1 <= len(episode.queries) <= batch
+        assert episode.supports.shape == (len(episode.queries), shot)
+        assert episode.supports.min() >= 0
+        assert episode.supports.max() < size
+        for query, supports in zip(episode.queries, episode.supports, strict=True):
+            assert query not in supports
+            assert len(set(supports.tolist())) == shot
+        seen[episode.category] += episode.queries.tolist()
+    assert {name: sorted(indices) for name, indices in seen.items()} == {
+        name: list(range(size)) for name, size in sizes.items()
+    }
+
+
+def flat(sampler: data.EpisodeSampler, number: int) -> list[tuple[str, list[int], list[list[int]]]]:
+    return [(e.category, e.queries.tolist(), e.supports.tolist()) for e in sampler.epoch(number)]
+
+
+def test_episodes_depend_on_seed_and_epoch_only() -> None:
+    sizes = {"a": 30, "b": 20}
+    first, second = (data.EpisodeSampler(s, 8, 2, 5) for s in (sizes, dict(reversed(sizes.items()))))
+    assert flat(first, 3) == flat(second, 3)
+    assert flat(first, 3) == flat(first, 3)
+    assert flat(first, 3) != flat(first, 4)
+    assert flat(first, 3) != flat(data.EpisodeSampler(sizes, 8, 2, 6), 3)
+
+
+def test_every_other_image_can_be_a_support() -> None:
+    sampler = data.EpisodeSampler({"a": 4}, 4, 1, 0)
+    pairs = {
+        (int(q), int(s))
+        for n in range(80)
+        for e in sampler.epoch(n)
+        for q, s in zip(e.queries, e.supports[:, 0], strict=True)
+    }
+    assert pairs == {(q, s) for q in range(4) for s in range(4) if q != s}
+
+
+def test_training_images(tmp_path: Path) -> None:
+    make_data(tmp_path, {"screw": 4, "nut": 3, "bolt": 5})
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "nut" / "train" / "good" / "readme.txt").write_text("x")
+    (tmp_path / "nut" / "train" / "good" / "._000.png").write_bytes(b"x")
+    got = data.training_images(tmp_path, ["bolt"], 2)
+    assert {name: [path.name for path in paths] for name, paths in got.items()} == {
+        "nut": ["000.png", "001.png", "002.png"],
+        "screw": ["000.png", "001.png", "002.png", "003.png"],
+    }
+
+
+def test_unusable_folders(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist; expected the MVTec layout"):
+        data.training_images(tmp_path / "absent", [], 2)
+    with pytest.raises(InputError, match="holds no category; expected the MVTec layout"):
+        data.training_images(tmp_path, [], 2)
+    make_data(tmp_path, {"screw": 4, "nut": 2})
+    with pytest.raises(InputError, match="is one category; name the folder above it"):
+        data.training_images(tmp_path / "screw", [], 2)
+    with pytest.raises(InputError, match=r"nut has 2 good image\(s\); --shot 2 needs 3 or more"):
+        data.training_images(tmp_path, [], 2)
+    with pytest.raises(InputError, match=r"--hold-out bolt is not in .* it holds nut, screw"):
+        data.training_images(tmp_path, ["bolt"], 2)
+    with pytest.raises(InputError, match="all categories"):
+        data.training_images(tmp_path, ["nut", "screw"], 2)
+    (tmp_path / "void" / "train" / "good").mkdir(parents=True)
+    with pytest.raises(InputError, match="good holds no image"):
+        data.training_images(tmp_path, ["nut"], 2)
+
+
+def test_loading_is_the_runtimes_preprocessing(tmp_path: Path) -> None:
+    make_data(tmp_path, {"a": 5})
+    paths = data.good_images(tmp_path, "a")
+    spec = InputSpec(fit="letterbox", resample="lanczos")
+    counts: list[int] = []
+    got = data.load_images(paths, spec, counts.append)
+    assert got.dtype == np.uint8
+    assert np.array_equal(got, np.stack([preprocess(read_image(path), spec) for path in paths]))
+    assert counts == [1, 2, 3, 4, 5]
+
+
+def test_a_corrupt_image_is_named(tmp_path: Path) -> None:
+    make_data(tmp_path, {"a": 3})
+    bad = tmp_path / "a" / "train" / "good" / "001.png"
+    bad.write_bytes(bad.read_bytes()[:60])
+    with pytest.raises(InputError, match=r"001\.png"):
+        data.load_images(data.good_images(tmp_path, "a"), InputSpec())
+
+
+def test_to_input() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
+    got = data.to_input(images)
+    assert list(got.shape) == [2, 3, 224, 224]
+    assert got.dtype == torch.float32
+    assert np.array_equal(got[1, 2].numpy(), images[1, :, :, 2].astype(np.float32) / np.float32(255))
+
+
+def test_listing_of_test_images(tmp_path: Path) -> None:
+    root = tmp_path / "screw"
+    for name in ("good/000.png", "scratch/000.png", "scratch/001.png", "dent/000.png"):
+        draw(root / "test" / name, 1)
+    (root / "ground_truth" / "scratch").mkdir(parents=True)
+    Image.new("L", (48, 40)).save(root / "ground_truth" / "scratch" / "001_mask.png")
+    got = [(item.path.name, item.label, item.defect, item.mask and item.mask.name) for item in data.test_items(root)]
+    assert got == [
+        ("000.png", 1, "dent", None),
+        ("000.png", 0, "good", None),
+        ("000.png", 1, "scratch", None),
+        ("001.png", 1, "scratch", "001_mask.png"),
+    ]
+
+
+def test_no_test_images(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"test does not exist; expected .*test/good"):
+        data.test_items(tmp_path / "screw")
+    (tmp_path / "screw" / "test" / "good").mkdir(parents=True)
+    with pytest.raises(InputError, match="holds no image"):
+        data.test_items(tmp_path / "screw")

@@ -1,0 +1,1 @@
+"""Train the registration encoder with PyTorch, and evaluate it."""

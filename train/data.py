@@ -1,0 +1,183 @@
+"""Folders in MVTec layout, decoded once, and the episodes drawn from them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from regad.runtime.errors import InputError
+from regad.runtime.listing import image_files
+from regad.runtime.preprocess import preprocess, read_image
+from regad.runtime.spec import InputSpec
+
+__all__ = [
+    "Episode",
+    "EpisodeSampler",
+    "TestItem",
+    "good_images",
+    "list_categories",
+    "list_images",
+    "load_images",
+    "test_items",
+    "to_input",
+    "training_images",
+]
+
+_LAYOUT = "expected the MVTec layout, DIR/<category>/train/good/*.png"
+
+
+class Episode(NamedTuple):
+    """One batch, all of one category: indices of the queries [b] and of each query's supports [b, k]."""
+
+    category: str
+    queries: NDArray[np.int64]
+    supports: NDArray[np.int64]
+
+
+class TestItem(NamedTuple):
+    """A test image: ``label`` 1 for a defect, the name of its folder, and its mask where there is one."""
+
+    path: Path
+    label: int
+    defect: str
+    mask: Path | None
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the image files of ``folder`` by name, hidden files left out. Raises InputError if it is no folder."""
+    try:
+        return image_files(folder)
+    except OSError as error:
+        raise InputError(f"cannot read folder {folder}: {error.strerror}; {_LAYOUT}") from error
+
+
+def list_categories(root: Path) -> list[str]:
+    """Return the names of the folders of ``root`` that hold ``train/good``, sorted.
+
+    Raises InputError when ``root`` is missing, is itself a category, or holds none.
+    """
+    if not root.is_dir():
+        raise InputError(f"data folder {root} does not exist; {_LAYOUT}")
+    names = sorted(path.parent.parent.name for path in root.glob("*/train/good") if path.is_dir())
+    if names:
+        return names
+    if (root / "train" / "good").is_dir():
+        raise InputError(f"data folder {root} is one category; name the folder above it, {root.absolute().parent}")
+    raise InputError(f"data folder {root} holds no category; {_LAYOUT}")
+
+
+def good_images(root: Path, category: str) -> list[Path]:
+    """Return the good training images of one category, by name. Raises InputError if it is missing or empty."""
+    known = list_categories(root)
+    if category not in known:
+        raise InputError(f"category {category!r} is not in {root}; it holds {', '.join(known)}")
+    paths = list_images(root / category / "train" / "good")
+    if not paths:
+        raise InputError(f"{root / category / 'train' / 'good'} holds no image; {_LAYOUT}")
+    return paths
+
+
+def training_images(root: Path, hold_out: Sequence[str], shot: int) -> dict[str, list[Path]]:
+    """Return the good images of every category that is not held out, by category name.
+
+    Raises InputError when a held-out name is unknown, nothing is left, or a category has fewer than shot + 1 images.
+    """
+    known = list_categories(root)
+    unknown = [name for name in hold_out if name not in known]
+    if unknown:
+        raise InputError(f"--hold-out {unknown[0]} is not in {root}; it holds {', '.join(known)}")
+    images = {name: good_images(root, name) for name in known if name not in hold_out}
+    if not images:
+        raise InputError(f"all categories of {root} are held out; leave at least one to train on")
+    for name, paths in images.items():
+        if len(paths) <= shot:
+            raise InputError(
+                f"category {name} has {len(paths)} good image(s); --shot {shot} needs {shot + 1} or more "
+                f"(a query and its supports): add images, lower --shot, or --hold-out {name}"
+            )
+    return images
+
+
+def test_items(category: Path) -> list[TestItem]:
+    """Return the test images of a category folder: ``test/good`` and ``test/<defect>``, with masks where present.
+
+    A mask is ``ground_truth/<defect>/<stem>_mask.png``. Raises InputError when there is no test image.
+    """
+    test = category / "test"
+    if not test.is_dir():
+        raise InputError(f"{test} does not exist; expected {category.name}/test/good and {category.name}/test/<defect>")
+    items: list[TestItem] = []
+    for folder in sorted(path for path in test.iterdir() if path.is_dir()):
+        for path in list_images(folder):
+            mask = category / "ground_truth" / folder.name / f"{path.stem}_mask.png"
+            defect = folder.name != "good"
+            items.append(TestItem(path, int(defect), folder.name, mask if defect and mask.is_file() else None))
+    if not items:
+        raise InputError(f"{test} holds no image; expected {category.name}/test/good and {category.name}/test/<defect>")
+    return items
+
+
+def load_images(
+    paths: Sequence[Path], spec: InputSpec, progress: Callable[[int], None] = lambda count: None
+) -> NDArray[np.uint8]:
+    """Decode and preprocess images to uint8 RGB [n, 224, 224, 3]; ``progress`` is told how many are done.
+
+    Raises InputError naming the first image that cannot be used.
+    """
+
+    def read(path: Path) -> NDArray[np.uint8]:
+        return preprocess(read_image(path), spec)
+
+    images = np.empty((len(paths), spec.size, spec.size, 3), np.uint8)
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        for index, image in enumerate(pool.map(read, paths)):
+            images[index] = image
+            progress(index + 1)
+    return images
+
+
+def to_input(images: NDArray[np.uint8]) -> Tensor:
+    """Take uint8 RGB [n, 224, 224, 3] to the encoder's input, float32 [n, 3, 224, 224] in [0, 1]."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32).div_(255).contiguous()
+
+
+class EpisodeSampler:
+    """Draws an epoch's episodes: every image is a query once, batches hold one category and come shuffled.
+
+    ``sizes`` is the number of images by category. Each query gets ``shot`` different other images of its
+    category. An epoch depends on ``seed`` and its number only, not on the epochs drawn before.
+    """
+
+    def __init__(self, sizes: Mapping[str, int], batch_size: int, shot: int, seed: int) -> None:
+        self.sizes = dict(sorted(sizes.items()))
+        self.batch_size = batch_size
+        self.shot = shot
+        self.seed = seed
+
+    def __len__(self) -> int:
+        """Number of episodes in an epoch."""
+        return sum(-(-size // self.batch_size) for size in self.sizes.values())
+
+    def epoch(self, number: int) -> Iterator[Episode]:
+        """Yield the episodes of epoch ``number``."""
+        rng = np.random.default_rng([self.seed, number])
+        batches = []
+        for category, size in self.sizes.items():
+            order = rng.permutation(size)
+            batches += [(category, order[i : i + self.batch_size]) for i in range(0, size, self.batch_size)]
+        for index in rng.permutation(len(batches)):
+            category, queries = batches[index]
+            supports = [self._others(rng, int(query), self.sizes[category]) for query in queries]
+            yield Episode(category, queries, np.stack(supports))
+
+    def _others(self, rng: np.random.Generator, query: int, size: int) -> NDArray[np.int64]:
+        drawn = rng.choice(size - 1, self.shot, replace=False)
+        return drawn + (drawn >= query)

@@ -1,0 +1,31 @@
+"""Entry points of ``regad-train`` and ``regad-eval``: they say what to install where PyTorch is missing."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from regad.runtime.console import EXIT_FAILURE, run_cli
+
+__all__ = ["evaluate_main", "train_main"]
+
+
+def _run(program: str, module: str) -> None:
+    try:
+        command = import_module(f"regad.train.{module}").command
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.startswith("regad"):
+            raise
+        print(f"error: {program} needs {error.name}; install it: pip install 'regad[train,cpu]'", file=sys.stderr)
+        sys.exit(EXIT_FAILURE)
+    run_cli(command)
+
+
+def train_main() -> None:
+    """Run ``regad-train``."""
+    _run("regad-train", "cli")
+
+
+def evaluate_main() -> None:
+    """Run ``regad-eval``."""
+    _run("regad-eval", "eval_cli")
