@@ -58,14 +58,14 @@ def upsample(values: NDArray[Any], factor: int) -> NDArray[Any]:
 
 
 def dense_tensors(statistics: Statistics) -> dict[str, Array]:
-    """Return the statistics with every packed triangle unpacked to a dense lower-triangular [P, R, R].
+    """Return the statistics as float32, every packed triangle unpacked to a dense lower-triangular [P, R, R].
 
     These are the inputs of the scorer graphs; a name loses its ``_packed``.
     """
     dense: dict[str, Array] = {}
     for name, value in statistics.tensors.items():
         if not name.endswith("_packed"):
-            dense[name] = value
+            dense[name] = value.astype(np.float32, copy=False)
             continue
         size = (int(np.sqrt(8 * value.shape[1] + 1)) - 1) // 2
         square = np.zeros((len(value), size, size), np.float32)
