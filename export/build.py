@@ -20,7 +20,7 @@ from regad.runtime.errors import ArtifactError, InputError
 from regad.runtime.options import spec_from_options
 from regad.runtime.selftest import Check
 from regad.runtime.spec import EPSILON, LEVELS, Dtype, InputSpec
-from regad.runtime.stats import Encoding
+from regad.runtime.stats import Encoding, StatisticsDtype
 from regad.train.checkpoint import Checkpoint, build_encoder, load_checkpoint
 from regad.train.model import RegistrationEncoder
 
@@ -60,6 +60,7 @@ class ExportConfig:
     calib_images: Path | None = None
     ranges: Ranges = "entropy"
     activations: Activations = "int8"
+    stats_dtype: StatisticsDtype = "fp32"
     verify_images: Path | None = None
     verify_seed: int = 0
     verify_data: Path | None = None
@@ -122,9 +123,9 @@ def export_artifact(
         model = finish(quantize_encoder(plain, ranges_from, config.ranges, config.activations), config.opset)
     counts = count_onnx(model)
     require_counts(counts, ENCODER_COUNTS[config.dtype], "the encoder graph")
-    scorers = {encoding: scorer_model(encoding, config.opset) for encoding in get_args(Encoding)}
+    scorers = {encoding: scorer_model(encoding, config.opset, config.stats_dtype) for encoding in get_args(Encoding)}
     progress("comparing them with PyTorch")
-    checks = verify(encoder, model, scorers, images, config.dtype)
+    checks = verify(encoder, model, scorers, images, config.dtype, config.stats_dtype)
     report(parity_table(checks))
     require_parity(checks)
     report(f"proof     {describe(counts)}")
@@ -192,6 +193,7 @@ def _manifest(config: ExportConfig, checkpoint: Checkpoint, spec: InputSpec, che
         "epsilon": EPSILON,
         "dtype": config.dtype,
         "int8": {"ranges": config.ranges, "activations": config.activations} if config.dtype == "int8" else None,
+        "statistics_dtype": config.stats_dtype,
         "sampler": config.sampler,
         "alignment": "chained",
         "opset": config.opset,

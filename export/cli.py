@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -11,6 +11,7 @@ from regad.runtime.artifact import Artifact
 from regad.runtime.console import run_cli
 from regad.runtime.errors import InputError, RegadError
 from regad.runtime.options import preprocessing_options
+from regad.runtime.stats import StatisticsDtype
 
 __all__ = ["command", "main"]
 
@@ -38,6 +39,12 @@ __all__ = ["command", "main"]
     type=click.Choice(["int8", "uint8"]),
     default="int8",
     help="int8 runs on ONNX Runtime and TensorRT; uint8 is faster on a CPU, and TensorRT refuses it.",
+)
+@click.option(
+    "--stats-dtype",
+    type=click.Choice(get_args(StatisticsDtype)),
+    default="fp32",
+    help="What the scorer graphs take the statistics as; fp16 halves their memory on a GPU.",
 )
 @click.option(
     "--sampler",

@@ -14,10 +14,10 @@ from regad.calib.gaussian import fit
 from regad.calib.views import support_views
 from regad.runtime.errors import DeviceError, RegadError
 from regad.runtime.features import Features
-from regad.runtime.scoring import dense_tensors
-from regad.runtime.selftest import TOLERANCES, Check, compare
+from regad.runtime.scoring import Scorer, graph_tensors
+from regad.runtime.selftest import Check, compare, tolerances
 from regad.runtime.spec import Dtype
-from regad.runtime.stats import Encoding
+from regad.runtime.stats import Encoding, StatisticsDtype
 from regad.train.model import RegistrationEncoder
 
 from .reference import images_as_torch, scores, torch_features
@@ -58,6 +58,7 @@ def verify(
     scorers: Mapping[Encoding, onnx.ModelProto],
     images: NDArray[np.uint8],
     dtype: Dtype = "fp32",
+    statistics: StatisticsDtype = "fp32",
 ) -> list[Check]:
     """Compare every output of the graphs with PyTorch's in float32, on uint8 RGB images [B >= 2, 224, 224, 3].
 
@@ -65,18 +66,18 @@ def verify(
     read far beyond the border: same graph, other values in the last STN layers of both (not for int8, whose ranges
     are those of the model itself). Anomaly maps are those of all images but the first against the 22 support views of
     the first: the float64 reference on PyTorch's features against the graphs on the graph's features, support and
-    query alike, as a device that teaches computes them.
+    query alike, as a device that teaches computes them. Rows marked "stored" compare fp16 statistics with fp32 ones.
     """
-    tolerances = TOLERANCES[dtype]
-    expected, got, checks = _compare_encoder(encoder, model, images[1:], tolerances, "")
+    allowed = tolerances(dtype, statistics)
+    expected, got, checks = _compare_encoder(encoder, model, images[1:], allowed, "")
     views = support_views(images[0])
     taught = Features(*run_graph(model, {"image": views}))
     wanted = scores(torch_features(encoder, views), expected)
-    checks += _compare_scorers(scorers, taught, got, wanted, tolerances)
+    checks += _compare_scorers(scorers, taught, got, wanted, statistics, allowed)
     if dtype not in _BORDER:
         return checks
     border = border_heavy(encoder, images_as_torch(images[1:]))
-    wider = {name: tolerance * _BORDER[dtype] for name, tolerance in tolerances.items()}
+    wider = {name: tolerance * _BORDER[dtype] for name, tolerance in allowed.items()}
     return checks + _compare_encoder(border, model, images[1:], wider, " border")[2]
 
 
@@ -84,7 +85,7 @@ def _compare_encoder(
     encoder: RegistrationEncoder,
     model: onnx.ModelProto,
     images: NDArray[np.uint8],
-    tolerances: Mapping[str, float],
+    allowed: Mapping[str, float],
     mark: str,
 ) -> tuple[Features, Features, list[Check]]:
     graph = copy.deepcopy(model)
@@ -92,7 +93,7 @@ def _compare_encoder(
     expected = torch_features(encoder, images)
     got = Features(*run_graph(graph, {"image": images}))
     checks = [
-        compare(name + mark, getattr(got, name), getattr(expected, name), tolerances[name]) for name in Features._fields
+        compare(name + mark, getattr(got, name), getattr(expected, name), allowed[name]) for name in Features._fields
     ]
     return expected, got, checks
 
@@ -102,17 +103,23 @@ def _compare_scorers(
     support: Features,
     query: Features,
     expected: tuple[NDArray[np.float32], NDArray[np.float32]],
-    tolerances: Mapping[str, float],
+    dtype: StatisticsDtype,
+    allowed: Mapping[str, float],
 ) -> list[Check]:
-    wanted = dict(zip(("anomaly_map", "anomaly_score"), expected, strict=True))
+    names = ("anomaly_map", "anomaly_score")
     features = {name: getattr(query, name) for name in ("f1", "f2", "f3")}
     checks = []
     for encoding in VERIFIED_ENCODINGS:
-        outputs = run_graph(scorers[encoding], {**features, **dense_tensors(fit(support, encoding))})
+        taught = fit(support, encoding, dtype)
+        outputs = run_graph(scorers[encoding], {**features, **graph_tensors(taught, dtype)})
         mark = "" if encoding == "gram" else f" {encoding}"
+        pairs = [(mark, expected)]
+        if dtype == "fp16":
+            pairs.append((f"{mark} stored", Scorer(fit(support, encoding)).score(query)))
         checks += [
-            compare(name + mark, output, wanted[name], tolerances[name])
-            for name, output in zip(wanted, outputs, strict=True)
+            compare(name + suffix, output, value, allowed[name])
+            for suffix, values in pairs
+            for name, output, value in zip(names, outputs, values, strict=True)
         ]
     return checks
 

@@ -14,7 +14,7 @@ from onnx import version_converter
 
 from regad.runtime.errors import InputError, RegadError
 from regad.runtime.spec import SIZE
-from regad.runtime.stats import Encoding
+from regad.runtime.stats import Encoding, StatisticsDtype
 from regad.train.model import RegistrationEncoder
 
 from .adapter import EncoderGraph
@@ -67,9 +67,9 @@ def encoder_model(
     return finish(model, opset)
 
 
-def scorer_model(encoding: Encoding, opset: int = 18) -> onnx.ModelProto:
+def scorer_model(encoding: Encoding, opset: int = 18, dtype: StatisticsDtype = "fp32") -> onnx.ModelProto:
     """Return the scorer graph of one encoding of the statistics: see `write_scorer` for its inputs and outputs."""
-    return finish(write_scorer(encoding), opset)
+    return finish(write_scorer(encoding, dtype), opset)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from .atomic import atomic_folder
 from .errors import ArtifactError, CategoryError, InputError
 from .features import Features
 from .spec import EPSILON, LEVELS, Dtype, InputSpec
-from .stats import Encoding, Statistics
+from .stats import Encoding, Statistics, StatisticsDtype
 
 __all__ = ["Artifact", "Golden", "artifact_hash", "is_artifact", "write_artifact", "write_golden"]
 
@@ -76,6 +76,12 @@ class Artifact:
             raise ArtifactError(f"{path / MANIFEST}: {error}; {_MAKE}") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(f"{path / MANIFEST} is incomplete or malformed ({error!r}); {_MAKE}") from error
+
+    @property
+    def statistics_dtype(self) -> StatisticsDtype:
+        """What the scorer graphs take the statistics as."""
+        dtype: StatisticsDtype = self.manifest.get("statistics_dtype", "fp32")
+        return dtype
 
     @property
     def encoder_path(self) -> Path:
@@ -197,6 +203,8 @@ def _check_fixed(path: Path, manifest: Mapping[str, Any]) -> None:
             f"{path} has dtype {manifest['dtype']!r}; this version reads {', '.join(get_args(Dtype))}: "
             "export it again with regad-export of this version, or update regad"
         )
+    if manifest.get("statistics_dtype", "fp32") not in get_args(StatisticsDtype):
+        raise ArtifactError(f"{path} takes {manifest['statistics_dtype']!r} statistics; export it again: regad-export")
 
 
 def _check_file(path: Path, entry: Mapping[str, Any], verify: bool) -> None:
