@@ -27,7 +27,7 @@ from regad.train.model import RegistrationEncoder
 from .agreement import LIMITS, Limits, agreement_table, as_json, compare_decisions, require_agreement
 from .golden import golden_bytes
 from .parity import import_onnxruntime, parity_table, require_parity, verify
-from .proof import ENCODER_COUNTS, count_onnx, describe, require_counts
+from .proof import count_onnx, describe, encoder_counts, require_counts
 from .samples import verification_images
 from .writer import IR_VERSION, check_opset, encoder_model, finish, scorer_model
 
@@ -122,7 +122,7 @@ def export_artifact(
         progress(f"setting int8 ranges from {len(ranges_from)} images")
         model = finish(quantize_encoder(plain, ranges_from, config.ranges, config.activations), config.opset)
     counts = count_onnx(model)
-    require_counts(counts, ENCODER_COUNTS[config.dtype], "the encoder graph")
+    require_counts(counts, encoder_counts(config.dtype, config.sampler), "the encoder graph")
     scorers = {encoding: scorer_model(encoding, config.opset, config.stats_dtype) for encoding in get_args(Encoding)}
     progress("comparing them with PyTorch")
     checks = verify(encoder, model, scorers, images, config.dtype, config.stats_dtype)

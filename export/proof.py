@@ -14,17 +14,19 @@ from onnx import shape_inference
 from regad.runtime.errors import RegadError
 from regad.runtime.spec import Dtype
 
-__all__ = ["ENCODER_COUNTS", "Counts", "count_onnx", "describe", "require_counts"]
+__all__ = ["Counts", "count_onnx", "describe", "encoder_counts", "require_counts"]
 
 Counts = Mapping[str, Mapping[str, int]]
 """By kind of operation (``convolutions``, ``products``): how many are computed in each dtype."""
 
-ENCODER_COUNTS: Mapping[Dtype, Counts] = {
+_LAYERS: Mapping[Dtype, Counts] = {
     "fp32": {"convolutions": {"fp32": 21}, "products": {"fp32": 6}},
     "fp16": {"convolutions": {"fp16": 21}, "products": {"fp16": 3, "fp32": 3}},
     "int8": {"convolutions": {"int8": 15, "fp32": 6}, "products": {"fp32": 6}},
 }
-"""What an encoder of each dtype must show: 15 convolutions of the backbone, two and two products in each STN."""
+"""What an encoder's layers must show: 15 convolutions of the backbone, two and two products in each STN."""
+_MIXING: Mapping[str, int] = {"gather": 9, "gridsample": 0}
+"""Products by sampler: each of the nine warps mixes the rows it has gathered with one, in the dtype of the rows."""
 
 _KINDS = {"Conv": "convolutions", "ConvTranspose": "convolutions", "Gemm": "products", "MatMul": "products"}
 _DTYPES = {
@@ -33,6 +35,13 @@ _DTYPES = {
     onnx.TensorProto.BFLOAT16: "bf16",
     onnx.TensorProto.DOUBLE: "fp64",
 }
+
+
+def encoder_counts(dtype: Dtype, sampler: str) -> Counts:
+    """Return what an encoder of ``dtype`` written with ``sampler`` must show."""
+    layers, rows = _LAYERS[dtype], "fp16" if dtype == "fp16" else "fp32"
+    products = Counter(layers["products"]) + Counter({rows: _MIXING[sampler]})
+    return {**layers, "products": dict(products)}
 
 
 def count_onnx(model: onnx.ModelProto) -> Counts:
