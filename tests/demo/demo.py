@@ -31,7 +31,8 @@ from regad.runtime.overlay import render
 from regad.runtime.preprocess import read_image
 from regad.train import cli as train_cli
 from regad.train.data import TestItem, good_images, list_categories, test_items
-from regad.train.evaluate import auroc, read_mask
+from regad.train.evaluate import read_mask
+from regad.train.metrics import auroc
 
 SHOT = 4
 SEED = 0
