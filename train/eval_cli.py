@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,10 +11,14 @@ from typing import Any
 
 import click
 
+from regad.runtime.atomic import atomic_write
 from regad.runtime.console import run_cli
 from regad.runtime.detector import Detector
 
 from .evaluate import Draw
+from .published import published_beside, published_note
+from .report_html import Gallery, render_report
+from .report_markdown import render_markdown
 from .results import facts_of, read_draws, result_table, write_results
 from .rounds import plan, remembering, run_rounds
 
@@ -45,6 +50,8 @@ class _Options:
     support_from: Path | None
     device: str
     json_path: Path | None
+    markdown: Path | None
+    html: Path | None
 
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
@@ -58,7 +65,9 @@ class _Options:
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the first round; each further round adds 1.")
 @click.option("--support-from", type=click.Path(path_type=Path), help="Teach the support sets of this result file.")
 @click.option("--device", default="cpu", help="auto, cpu, cuda or (artifacts) tensorrt.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the results to this file.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write all results to this file.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Also write the table to this file.")
+@click.option("--html", type=click.Path(path_type=Path), help="Also write a report with pictures to this file.")
 def command(**options: Any) -> None:
     """Teach each category from --shot good images and judge its test folder.
 
@@ -72,12 +81,23 @@ def _evaluate(options: _Options) -> None:
     if (options.model is None) == (options.ckpt is None):
         raise click.UsageError("give one of --model ARTIFACT and --ckpt FILE")
     draws = _draws(options)
+    gallery = Gallery(max(drawn.shot for drawn in draws), draws[0].seed)
+    look = gallery.look if options.html is not None else lambda trial: None
     with closing(remembering(_open(options))) as detector:
-        results, items = run_rounds(detector, options.data, draws, _Progress())
+        results, items = run_rounds(detector, options.data, draws, _Progress(), look)
         facts = facts_of(_describe(options, detector), options.data)
-    click.echo(result_table(results).text(_style))
+    table, note = result_table(results, published_beside(items)), published_note(items)
+    click.echo(table.text(_style))
+    if note:
+        click.echo(note)
+    command = shlex.join(["regad-eval", *sys.argv[1:]])
     if options.json_path is not None:
         write_results(options.json_path, facts, items, options.data, results)
+    if options.markdown is not None:
+        text = render_markdown(facts, {"Results": (table, note)}, command)
+        atomic_write(options.markdown, text.encode())
+    if options.html is not None:
+        atomic_write(options.html, render_report(facts, table, note, results, gallery, command).encode())
 
 
 def _open(options: _Options) -> Detector:

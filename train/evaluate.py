@@ -47,9 +47,10 @@ class Evaluation:
     """One category taught once and tested. A measure that the data does not allow is None.
 
     ``false_reject`` is the fraction of good images above ``threshold``, ``escape`` that of defective images not above
-    it; the other measures are those of `regad.train.metrics`. Pixels count in good images and in those defective ones
-    that have a mask (``masked`` of them), at the encoder's 224 x 224. ``scores`` are in the order of the test images;
-    ``ms`` is the median of preprocessing, encoding and scoring one image.
+    it (None without a threshold); the other measures are those of `regad.train.metrics`. Pixels count in good images
+    and in those defective ones that have a mask (``masked`` of them), at the encoder's 224 x 224. ``scores`` are in
+    the order of the test images; ``ms`` is the median of preprocessing, encoding and scoring one image (None where
+    that was not measured).
     """
 
     category: str
@@ -65,10 +66,10 @@ class Evaluation:
     false_alarm_at_full_recall: float | None
     pixel_auroc: float | None
     aupro: float | None
-    threshold: float
+    threshold: float | None
     false_reject: float | None
     escape: float | None
-    ms: float
+    ms: float | None
     scores: tuple[float, ...]
 
 

@@ -74,7 +74,7 @@ class Summary:
     defective: int
     rounds: int
     values: Mapping[str, Spread | None]
-    ms: float
+    ms: float | None
 
 
 def _spread(values: Iterable[float | None]) -> Spread | None:
@@ -104,8 +104,7 @@ def summarise(results: Sequence[Evaluation]) -> list[Summary]:
 def _category(rounds: Sequence[Evaluation]) -> Summary:
     first = rounds[0]
     values = {measure.field: _spread(getattr(result, measure.field) for result in rounds) for measure in MEASURES}
-    ms = statistics.median(result.ms for result in rounds)
-    return Summary(first.category, first.shot, first.good, first.defective, len(rounds), values, ms)
+    return Summary(first.category, first.shot, first.good, first.defective, len(rounds), values, _median_ms(rounds))
 
 
 def _over_categories(results: Sequence[Evaluation]) -> Summary:
@@ -116,8 +115,12 @@ def _over_categories(results: Sequence[Evaluation]) -> Summary:
     }
     once = {result.category: result for result in results}.values()
     good, defective = sum(result.good for result in once), sum(result.defective for result in once)
-    ms = statistics.median(result.ms for result in results)
-    return Summary(None, results[0].shot, good, defective, len(seeds), values, ms)
+    return Summary(None, results[0].shot, good, defective, len(seeds), values, _median_ms(results))
+
+
+def _median_ms(results: Sequence[Evaluation]) -> float | None:
+    times = [result.ms for result in results if result.ms is not None]
+    return statistics.median(times) if times else None
 
 
 Beside = Callable[[Summary], Sequence[tuple[str, float | None, float | None]]]
@@ -136,7 +139,7 @@ def result_table(
         spreads = (summary.values[measure.field] for measure in measures)
         cells = ("-" if spread is None else spread.percent() for spread in spreads)
         name, counts = summary.category or "mean", f"{summary.good}/{summary.defective}"
-        rows.append((name, str(summary.shot), counts, *cells, f"{summary.ms:.0f}"))
+        rows.append((name, str(summary.shot), counts, *cells, "-" if summary.ms is None else f"{summary.ms:.0f}"))
         for other, image, pixel in beside(summary):
             faint.add(len(rows))
             known = {"image_auroc": image, "pixel_auroc": pixel}
