@@ -17,8 +17,9 @@ def render_markdown(facts: Mapping[str, Any], tables: Mapping[str, tuple[Table, 
         f"# Evaluation on {facts['data']}",
         "",
         f"{model['kind'].capitalize()} `{model['name']}` ({model['hash'][:12]}) on {model['device']}, "
-        f"{machine['arch']} with {machine['cpus']} cores, regad {facts['software']['regad']}, {facts['created']}. In percent: mean ± "
-        "standard deviation over rounds; false rejects and escapes at the threshold that teaching set.",
+        f"{machine['arch']} with {machine['cpus']} cores, regad {facts['software']['regad']}, {facts['created']}. "
+        "In percent: mean ± standard deviation over rounds; false rejects and escapes at the threshold that teaching "
+        "set.",
     ]
     for heading, (table, note) in tables.items():
         lines += ["", f"## {heading}", "", table.markdown(), *(["", note] if note else [])]
