@@ -1,14 +1,14 @@
 """Fit the Gaussian of every position, exactly, without ever forming the dense covariances of all positions.
 
 Mean and covariance (N - 1) + 0.01 I per position, RegAD section 3.4. All products are accumulated in float64, one row
-of 14 coarse cells (14 cells of f3, 56 of f2, 224 positions) at a time; the results are stored as float32.
+of 14 coarse cells (14 cells of f3, 56 of f2, 224 positions) at a time; the results are stored as float32 or float16.
 ARCHITECTURE.md derives the three encodings; `dense_reference` is the plain form that tests compare with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,13 @@ from regad.runtime.errors import InputError
 from regad.runtime.features import Features
 from regad.runtime.scoring import upsample
 from regad.runtime.spec import EPSILON, GRID
-from regad.runtime.stats import ENCODINGS, Encoding, Statistics, statistics_bytes
+from regad.runtime.stats import ENCODINGS, Encoding, Statistics, StatisticsDtype, statistics_bytes, stored_dtype
 
 __all__ = ["choose_encoding", "dense_reference", "fit", "held_out_distances", "helmert"]
 
 Array = NDArray[np.float64]
 _STRIPS = 14
+_Tensors = Mapping[str, NDArray[np.floating[Any]]]
 
 
 class _Strip(NamedTuple):
@@ -59,10 +60,10 @@ def helmert(count: int) -> Array:
     return scaled
 
 
-def fit(features: Features, encoding: Encoding | None = None) -> Statistics:
+def fit(features: Features, encoding: Encoding | None = None, dtype: StatisticsDtype = "fp32") -> Statistics:
     """Fit the statistics of N >= 2 support views, in the encoding of `choose_encoding` unless one is named.
 
-    Raises InputError for fewer than two views or features that are not finite.
+    ``dtype`` is what they are stored as. Raises InputError for fewer than two views or features that are not finite.
     """
     views = len(features.f1)
     if views < 2:
@@ -71,13 +72,14 @@ def fit(features: Features, encoding: Encoding | None = None) -> Statistics:
         raise InputError("the encoder returned features that are not finite; check the artifact with regad-doctor")
     encoding = encoding or choose_encoding(views - 1)
     centre = helmert(views)
-    tensors = {name: np.empty(shape, np.float32) for name, shape in ENCODINGS[encoding](views - 1).items()}
+    shapes = ENCODINGS[encoding](views - 1)
+    tensors: _Tensors = {name: np.empty(shape, stored_dtype(name, dtype)) for name, shape in shapes.items()}
     for index, level in enumerate((features.f1, features.f2, features.f3), start=1):
         tensors[f"mean{index}"][:] = level.mean(axis=0, dtype=np.float64)
     for strip in _strips(features):
         rotated = _Strip(centre @ strip.x1, centre @ strip.x2, centre @ strip.x3, strip.rows)
         _FORMS[encoding](rotated, tensors)
-    return Statistics(encoding, views - 1, views, tensors)
+    return Statistics(encoding, views - 1, views, tensors, dtype)
 
 
 def _strips(features: Features) -> Iterator[_Strip]:
@@ -108,17 +110,18 @@ def _inverse_factor(matrices: Array) -> Array:
     return inverse
 
 
-def _pack(triangles: Array) -> NDArray[np.float32]:
+def _pack(triangles: Array) -> Array:
     rows, columns = np.tril_indices(triangles.shape[-1])
-    return triangles[:, rows, columns].astype(np.float32)
+    packed: Array = triangles[:, rows, columns]
+    return packed
 
 
-def _store_views(strip: _Strip, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+def _store_views(strip: _Strip, tensors: _Tensors) -> None:
     for name, rows, part in zip(("x1", "x2", "x3"), strip[:3], strip.rows, strict=True):
         tensors[name][part] = rows
 
 
-def _fit_gram(strip: _Strip, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+def _fit_gram(strip: _Strip, tensors: _Tensors) -> None:
     rank = strip.x1.shape[1]
     coarse = _grow(_outer(strip.x3), 2) + _outer(strip.x2)
     gram = _grow(coarse, 2) + _outer(strip.x1) + EPSILON * rank * np.eye(rank)
@@ -126,7 +129,7 @@ def _fit_gram(strip: _Strip, tensors: Mapping[str, NDArray[np.float32]]) -> None
     tensors["l_packed"][strip.rows[0]] = _pack(_inverse_factor(gram))
 
 
-def _fit_hybrid(strip: _Strip, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+def _fit_hybrid(strip: _Strip, tensors: _Tensors) -> None:
     rank, channels = strip.x1.shape[1:]
     factor = _inverse_factor(_grow(_outer(strip.x3), 2) + _outer(strip.x2) + EPSILON * rank * np.eye(rank))
     whitened = _grow(factor, 2) @ strip.x1
@@ -136,7 +139,7 @@ def _fit_hybrid(strip: _Strip, tensors: Mapping[str, NDArray[np.float32]]) -> No
     tensors["w1_packed"][strip.rows[0]] = _pack(_inverse_factor(residual))
 
 
-def _fit_cholesky(strip: _Strip, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+def _fit_cholesky(strip: _Strip, tensors: _Tensors) -> None:
     x1, x2, x3 = (rows / np.sqrt(strip.x1.shape[1]) for rows in strip[:3])
     part1, part2, part3 = strip.rows
     w3 = _inverse_factor(x3.transpose(0, 2, 1) @ x3 + EPSILON * np.eye(x3.shape[2]))
@@ -162,7 +165,7 @@ def _schur(fine: Array, given: Array, whiten: Array) -> tuple[Array, Array]:
     return factor, -(factor @ cross @ whiten)
 
 
-_FORMS: Mapping[Encoding, Callable[[_Strip, Mapping[str, NDArray[np.float32]]], None]] = {
+_FORMS: Mapping[Encoding, Callable[[_Strip, _Tensors], None]] = {
     "gram": _fit_gram,
     "hybrid": _fit_hybrid,
     "cholesky": _fit_cholesky,

@@ -20,7 +20,7 @@ from regad.runtime.features import Features
 from regad.runtime.preprocess import preprocess
 from regad.runtime.scoring import smoothing_matrix
 from regad.runtime.spec import InputSpec
-from regad.runtime.stats import Category, Encoding, Support, Threshold, tensors_sha256
+from regad.runtime.stats import Category, Encoding, StatisticsDtype, Support, Threshold, tensors_sha256
 
 from .gaussian import fit, held_out_distances
 from .support import array_support, draw_support, list_images, read_good_images
@@ -65,11 +65,13 @@ def teach(
     validation: Sequence[NDArray[Any]] = (),
     threshold: float | None = None,
     encoding: Encoding | None = None,
+    dtype: StatisticsDtype | None = None,
     progress: Progress | None = None,
     without: Collection[str] = (),
 ) -> Category:
     """Fit the statistics and the threshold of a part from good images (uint8 RGB [H, W, 3] or grey [H, W]).
 
+    The statistics are stored as ``dtype``, by default what the artifact's scorer graphs take.
     The threshold comes from ``threshold`` if given, else from the scores of ``validation`` images, else by leaving one
     support image out at a time. ``without`` names groups of support views to leave out (`VIEW_GROUPS`), for ablations.
     Raises InputError for an unusable image or too few of them (two, or one if the threshold does not have to come from
@@ -82,7 +84,7 @@ def teach(
             "add photos of good parts (4 to 8 is a good number)"
         )
     features = encode_views(backend, images, spec, progress, without)
-    statistics = fit(features, encoding)
+    statistics = fit(features, encoding, dtype or artifact.statistics_dtype)
     if threshold is not None:
         limit = Threshold(float(threshold), "manual", note="set by hand")
     elif len(validation) > 0:
@@ -118,6 +120,7 @@ def teach_folder(
     validation: str | Path | None = None,
     threshold: float | None = None,
     encoding: Encoding | None = None,
+    dtype: StatisticsDtype | None = None,
     progress: Progress | None = None,
 ) -> Category:
     """Teach a part from a folder of good images and put it in force on ``detector``.
@@ -142,6 +145,7 @@ def teach_folder(
         validation=extra.images if extra is not None else (),
         threshold=threshold,
         encoding=encoding,
+        dtype=dtype,
         progress=progress,
     )
     detector.use(category)

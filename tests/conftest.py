@@ -22,6 +22,19 @@ def data_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def imagenet_artifact(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact with ImageNet weights and identity transforms, made by the product's commands."""
+    from regad.export.cli import command as export
+    from regad.train.cli import command as train
+
+    run = tmp_path_factory.mktemp("imagenet")
+    words = ["--data", data_dir / "parts", "--weights", data_dir / "resnet18_imagenet.npz", "--epochs", 0, "--out", run]
+    train.main([str(word) for word in words], standalone_mode=False)
+    export.main(["--ckpt", str(run / "model.pt"), "--out", str(run / "model.regad")], standalone_mode=False)
+    return run / "model.regad"
+
+
+@pytest.fixture(scope="session")
 def artifact_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An artifact exported from a model with random weights and lively transforms (thetas differ between images)."""
     import torch
