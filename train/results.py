@@ -19,8 +19,8 @@ from regad.runtime.atomic import atomic_write
 from regad.runtime.errors import InputError
 from regad.runtime.stats import Support
 
-from .data import TestItem
 from .evaluate import Draw, Evaluation
+from .layouts import TestItem
 from .tables import Table
 
 __all__ = ["MEASURES", "Measure", "Spread", "Summary", "read_draws", "read_results", "result_table", "summarise"]
