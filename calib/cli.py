@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from regad.runtime.artifact import Artifact
+from regad.runtime.backends import Device
 from regad.runtime.console import run_cli
 from regad.runtime.detector import Detector
 from regad.runtime.options import preprocessing_options, spec_from_options
+from regad.runtime.stats import StatisticsDtype
 
 from .teach import teach_folder
 
@@ -33,7 +36,12 @@ __all__ = ["command", "main"]
     default="auto",
     help="Form of the statistics.",
 )
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]), default="cpu")
+@click.option(
+    "--stats-dtype",
+    type=click.Choice(get_args(StatisticsDtype)),
+    help="What the statistics are stored as; fp16 halves the memory.  [default: the artifact's, fp32 if it names none]",
+)
+@click.option("--device", type=click.Choice(get_args(Device)), default="cpu")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
 @preprocessing_options
 def command(
@@ -46,6 +54,7 @@ def command(
     target_frr: float,
     threshold: float | None,
     encoding: str,
+    stats_dtype: StatisticsDtype | None,
     device: str,
     threads: int | None,
     fit: str | None,
@@ -64,12 +73,14 @@ def command(
             target_frr=target_frr,
             validation=validation,
             threshold=threshold,
+            dtype=stats_dtype,
             encoding=None if encoding == "auto" else encoding,  # type: ignore[arg-type]
             progress=lambda done, count: click.echo(f"\rencoding image {done}/{count}", nl=done == count, err=True),
         )
         detector.save_category(out)
     size = out.stat().st_size / 1e6
-    click.echo(f"category  {out} ({size:.1f} MB, k = {category.shot}, {category.statistics.encoding} encoding)")
+    form = f"{category.statistics.encoding} encoding, {category.statistics.dtype}"
+    click.echo(f"category  {out} ({size:.1f} MB, k = {category.shot}, {form})")
     click.echo(f"threshold {category.threshold.value:.3f}: {category.threshold.note}")
     click.echo(f"next      regad-run --model {model} --category {out} --source IMAGES")
 

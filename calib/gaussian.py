@@ -1,14 +1,14 @@
 """Fit the Gaussian of every position, exactly, without ever forming the dense covariances of all positions.
 
 Mean and covariance (N - 1) + 0.01 I per position, RegAD section 3.4. All products are accumulated in float64, one row
-of 14 coarse cells (14 cells of f3, 56 of f2, 224 positions) at a time; the results are stored as float32.
+of 14 coarse cells (14 cells of f3, 56 of f2, 224 positions) at a time; the results are stored as float32 or float16.
 ARCHITECTURE.md derives the three encodings; `dense_reference` is the plain form that tests compare with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,13 @@ from regad.runtime.errors import InputError
 from regad.runtime.features import Features
 from regad.runtime.scoring import upsample
 from regad.runtime.spec import EPSILON, GRID
-from regad.runtime.stats import ENCODINGS, Encoding, Statistics, statistics_bytes
+from regad.runtime.stats import ENCODINGS, Encoding, Statistics, StatisticsDtype, statistics_bytes, stored_dtype
 
 __all__ = ["choose_encoding", "dense_reference", "fit", "held_out_distances", "helmert"]
 
 Array = NDArray[np.float64]
 _STRIPS = 14
+_Tensors = Mapping[str, NDArray[np.floating[Any]]]
 
 
 class _Strip(NamedTuple):
@@ -59,10 +60,10 @@ def helmert(count: int) -> Array:
     return scaled
 
 
-def fit(features: Features, encoding: Encoding | None = None) -> Statistics:
+def fit(features: Features, encoding: Encoding | None = None, dtype: StatisticsDtype = "fp32") -> Statistics:
     """Fit the statistics of N >= 2 support views, in the encoding of `choose_encoding` unless one is named.
 
-    Raises InputError for fewer than two views or features that are not finite.
+    ``dtype`` is what they are stored as. Raises InputError for fewer than two views or features that are not finite.
     """
     views = len(features.f1)
     if views < 2:
@@ -71,13 +72,14 @@ def fit(features: Features, encoding: Encoding | None = None) -> Statistics:
         raise InputError("the encoder returned features that are not finite; check the artifact with regad-doctor")
     encoding = encoding or choose_encoding(views - 1)
     centre = helmert(views)
-    tensors = {name: np.empty(shape, np.float32) for name, shape in ENCODINGS[encoding](views - 1).items()}
+    shapes = ENCODINGS[encoding](views - 1)
+    tensors: _Tensors = {name: np.empty(shape, stored_dtype(name, dtype)) for name, shape in shapes.items()}
     for index, level in enumerate((features.f1, features.f2, features.f3), start=1):
         tensors[f"mean{index}"][:] = level.mean(axis=0, dtype=np.float64)
     for strip in _strips(features):
         rotated = _Strip(centre @ strip.x1, centre @ strip.x2, centre @ strip.x3, strip.rows)
         _FORMS[encoding](rotated, tensors)
-    return Statistics(encoding, views - 1, views, tensors)
+    return Statistics(encoding, views - 1, views, tensors, dtype)
 
 
 def _strips(features: Features) -> Iterator[_Strip]:
@@ -108,17 +110,18 @@ def _inverse_factor(matrices: Array) -> Array:
     return inverse
 
 
-def _pack(triangles: Array) -> NDArray[np.float32]:
+def _pack(triangles: Array) -> Array:
     rows, columns = np.tril_indices(triangles.shape[-1])
-    return triangles[:, rows, columns].astype(np.float32)
+    packed: Array = triangles[:, rows, columns]
+    return packed
 
 
-def _store_views(strip: _Strip, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+def _store_views(strip: _Strip, tensors: _Tensors) -> None:
     for name, rows, part in zip(("x1", "x2", "x3"), strip[:3], strip.rows, strict=True):
         tensors[name][part] = rows
 
 
-def _fit_gram(strip: _Strip, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+def _fit_gram(strip: _Strip, tensors: _Tensors) -> None:
     rank = strip.x1.shape[1]
     coarse = _grow(_outer(strip.x3), 2) + _outer(strip.x2)
     gram = _grow(coarse, 2) + _outer(strip.x1) + EPSILON * rank * np.eye(rank)
@@ -126,7 +129,7 @@ def _fit_gram(strip: _Strip, tensors: Mapping[str, NDArray[np.float32]]) -> None
     tensors["l_packed"][strip.rows[0]] = _pack(_inverse_factor(gram))
 
 
-def _fit_hybrid(strip: _Strip, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+def _fit_hybrid(strip: _Strip, tensors: _Tensors) -> None:
     rank, channels = strip.x1.shape[1:]
     factor = _inverse_factor(_grow(_outer(strip.x3), 2) + _outer(strip.x2) + EPSILON * rank * np.eye(rank))
     whitened = _grow(factor, 2) @ strip.x1
@@ -136,7 +139,7 @@ def _fit_hybrid(strip: _Strip, tensors: Mapping[str, NDArray[np.float32]]) -> No
     tensors["w1_packed"][strip.rows[0]] = _pack(_inverse_factor(residual))
 
 
-def _fit_cholesky(strip: _Strip, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+def _fit_cholesky(strip: _Strip, tensors: _Tensors) -> None:
     x1, x2, x3 = (rows / np.sqrt(strip.x1.shape[1]) for rows in strip[:3])
     part1, part2, part3 = strip.rows
     w3 = _inverse_factor(x3.transpose(0, 2, 1) @ x3 + EPSILON * np.eye(x3.shape[2]))
@@ -162,7 +165,7 @@ def _schur(fine: Array, given: Array, whiten: Array) -> tuple[Array, Array]:
     return factor, -(factor @ cross @ whiten)
 
 
-_FORMS: Mapping[Encoding, Callable[[_Strip, Mapping[str, NDArray[np.float32]]], None]] = {
+_FORMS: Mapping[Encoding, Callable[[_Strip, _Tensors], None]] = {
     "gram": _fit_gram,
     "hybrid": _fit_hybrid,
     "cholesky": _fit_cholesky,
@@ -173,32 +176,43 @@ def held_out_distances(features: Features, views_per_image: int) -> NDArray[np.f
     """Return each support image's distances, float32 [k, 56, 56], to statistics fitted without it and its views.
 
     ``features`` are those of k images, ``views_per_image`` consecutive views each, the first of them the image itself.
-    Everything needed is in the Gram matrix of all views, formed once per position (kernel form of the Mahalanobis
-    distance), so leaving one out costs one small solve instead of a new fit.
+    Everything needed is in the Gram matrix of all views (kernel form of the Mahalanobis distance). It is inverted once
+    per position; leaving an image out of the inverse is a block elimination, so it costs no new factorisation.
     """
     views = len(features.f1)
+    others = views - views_per_image
+    ridge = EPSILON * (others - 1)
     out = np.empty((views // views_per_image, GRID * GRID), np.float32)
     for strip in _strips(features):
         kernel = _grow(_grow(_outer(strip.x3), 2) + _outer(strip.x2), 2) + _outer(strip.x1)
+        inverse = np.linalg.inv(kernel + ridge * np.eye(views)).astype(np.float64, copy=False)
         for index in range(len(out)):
-            first = index * views_per_image
-            others = np.r_[0:first, first + views_per_image : views]
-            squared = _kernel_distance(kernel, others, first)
+            left = slice(index * views_per_image, (index + 1) * views_per_image)
+            squared = _kernel_distance(kernel, inverse, left, ridge)
             out[index, strip.rows[0]] = np.sqrt(np.maximum(squared, 0))
     return out.reshape(-1, GRID, GRID)
 
 
-def _kernel_distance(kernel: Array, others: NDArray[np.intp], query: int) -> Array:
-    """Squared distance of view ``query`` to the Gaussian of the views ``others``, from inner products alone."""
-    inner = kernel[:, others[:, None], others]
-    mean = inner.mean(axis=2)
-    to_query = kernel[:, others, query]
-    centre = helmert(len(others))
-    y = (to_query - mean) @ centre.T
-    length = kernel[:, query, query] - 2 * to_query.mean(axis=1) + mean.mean(axis=1)
-    gram = centre @ inner @ centre.T + EPSILON * len(centre) * np.eye(len(centre))
-    solved = np.linalg.solve(gram, y[:, :, None])[:, :, 0]
-    result: Array = (length - np.einsum("pr,pr->p", y, solved)) / EPSILON
+def _kernel_distance(kernel: Array, inverse: Array, left: slice, ridge: float) -> Array:
+    """Squared distance of the first view of ``left`` to the Gaussian of all the views outside it.
+
+    ``inverse`` is (kernel + ridge I)^-1 of all views, [P, N, N]. Centring is a constraint: the weights z of the other
+    views solve (kernel + ridge I) z = kernel to the query, less its mean, and sum to 0 (a Lagrange multiplier).
+    """
+    others = np.ones(kernel.shape[1])
+    others[left] = 0
+    count = others.sum()
+    to_query = kernel[:, :, left.start] * others
+    right = np.stack([to_query, np.broadcast_to(others, to_query.shape)], axis=2)
+    whole = inverse @ right
+    whole -= inverse[:, :, left] @ np.linalg.solve(inverse[:, left, left], whole[:, left])
+    solved, ones = whole[:, :, 0] * others, whole[:, :, 1] * others
+    solved += (ridge * ones - others) / count
+    solved -= (solved.sum(axis=1) / ones.sum(axis=1))[:, None] * ones
+    sums = kernel @ others
+    deviation = to_query - sums * others / count
+    length = kernel[:, left.start, left.start] - 2 * to_query.sum(axis=1) / count + sums @ others / count**2
+    result: Array = (length - np.einsum("pn,pn->p", deviation, solved)) / EPSILON
     return result
 
 

@@ -23,13 +23,14 @@ GRIDS = tuple(level.grid for level in LEVELS)
 
 
 class Taps(NamedTuple):
-    """Where a warp reads: four neighbours of each position and their weights.
+    """Where a warp reads: the four neighbours of each position and their weights, for g positions at a time.
 
-    ``indices`` four int64 [B, n*n] into the rows of [B*n*n, C]; ``weights`` four float32 [B, n*n, 1].
+    ``indices`` int64 [B, 1, n*n/g, 4*g] into the rows of [B*n*n, C]; ``weights`` float32 [B, 1, n*n/g, 1, 4*g]. In both
+    the last axis holds the first neighbour of the g positions, then the second, third and fourth.
     """
 
-    indices: tuple[Tensor, ...]
-    weights: tuple[Tensor, ...]
+    indices: Tensor
+    weights: Tensor
 
 
 class Sampler(nn.Module, ABC):
@@ -80,57 +81,82 @@ class Sampler(nn.Module, ABC):
 
 
 class GatherSampler(Sampler):
-    """Four Gathers on rows [B*n*n, C] and four weights; the reflection is folded into the index."""
+    """One Gather of four rows a position from [B*n*n, C], and one small product that mixes them.
+
+    The reflection is folded into the index. Mixing is a product with a [g, 4*g] matrix of diagonals for every g = 7
+    positions, because seven passes over the gathered rows (four products, three sums) cost more than its zeros. Small
+    operators cost more than their arithmetic, too: what depends on the transforms is computed for all of them at once.
+    """
 
     max_opset = 20
 
+    def __init__(self, sizes: Sequence[int] = GRIDS) -> None:
+        super().__init__(sizes)
+        for size in sizes:
+            group = _group(size)
+            self.register_buffer(f"diagonals{group}", torch.eye(group).repeat(1, 4), persistent=False)
+        self.ends: Tensor
+        self.register_buffer("ends", torch.tensor([[0.0], [1.0]]), persistent=False)
+
     def enter(self, x: Tensor) -> Tensor:
-        """Transpose to rows [B, n*n, C]."""
-        return x.flatten(2).transpose(1, 2)
+        """Transpose to [B, n, n, C]: in this form ONNX Runtime fuses it with leaving its own blocked layout."""
+        return x.permute(0, 2, 3, 1)
 
     def leave(self, x: Tensor) -> Tensor:
         """Transpose rows back to a map."""
         side = math.isqrt(x.shape[1])
-        return x.transpose(1, 2).reshape(-1, x.shape[2], side, side)
+        return x.reshape(-1, side, side, x.shape[2]).permute(0, 3, 1, 2)
 
     def rows(self, x: Tensor) -> Tensor:
         """They are."""
         return x
 
     def plan(self, thetas: Sequence[Tensor], size: int) -> list[Taps]:
-        """Indices and weights, all in float32 and int64."""
-        pixel = _reflect((self.coordinates(thetas, size) + 1) * (size / 2), size)
+        """Indices and weights, computed in float32: whole numbers are exact in it up to batches of 5000."""
+        pixel = _reflect((self.coordinates(thetas, size) + 1) * (size / 2), size).unsqueeze(3)
         low = torch.floor(pixel)
-        upper = pixel - low
-        lower = 1 - upper
-        first = low.long()
-        second = torch.clamp(first + 1, max=size - 1)
-        image = (torch.arange(pixel.shape[0], device=pixel.device) * (size * size)).reshape(-1, 1, 1)
-        x = ((first[:, :, 0], lower[:, :, 0]), (second[:, :, 0], upper[:, :, 0]))
-        y = ((first[:, :, 1] * size + image, lower[:, :, 1]), (second[:, :, 1] * size + image, upper[:, :, 1]))
-        indices = [iy + ix for iy, _ in y for ix, _ in x]
-        weights = [(wy * wx).unsqueeze(-1) for _, wy in y for _, wx in x]
-        return [
-            Taps(tuple(i[:, number] for i in indices), tuple(w[:, number] for w in weights))
-            for number in range(len(thetas))
-        ]
+        # [B, T, axis, end, n*n]: the two neighbours along an axis, and how far the position is from the other one.
+        ends = torch.clamp(low + self.ends, max=size - 1)
+        shares = torch.abs(pixel - low - (1 - self.ends))
+        x, y = torch.split(ends, 1, 2)
+        image = torch.arange(pixel.shape[0], device=pixel.device).float() * (size * size)
+        y = y * size + image.reshape(-1, 1, 1, 1, 1)
+        wx, wy = torch.split(shares, 1, 2)
+        indices = _by_group((y.transpose(2, 3) + x).long(), size)
+        weights = _by_group(wy.transpose(2, 3) * wx, size).unsqueeze(3)
+        return [Taps(i, w) for i, w in zip(torch.split(indices, 1, 1), torch.split(weights, 1, 1), strict=True)]
 
     def warp(self, x: Tensor, plan: Taps) -> Tensor:
-        """Sample rows [B, n*n, C]."""
-        flat = x.reshape(-1, x.shape[2])
+        """Sample [B, ..., C], n*n rows an image, to rows [B, n*n, C]."""
+        channels = x.shape[-1]
+        group = plan.indices.shape[-1] // 4
         # F.embedding is exported as Gather; plain indexing would become GatherND.
-        a, b, c, d = (F.embedding(i, flat) * w.to(x.dtype) for i, w in zip(plan.indices, plan.weights, strict=True))
-        return (a + b) + (c + d)
+        read = F.embedding(plan.indices, x.reshape(-1, channels))
+        mixed = (plan.weights * self.get_buffer(f"diagonals{group}")).to(x.dtype) @ read
+        return mixed.reshape(-1, plan.indices.shape[2] * group, channels)
+
+
+def _by_group(values: Tensor, size: int) -> Tensor:
+    """From [B, T, 2, 2, n*n], neighbours by neighbours, to [B, T, n*n/g, 4*g]."""
+    group = _group(size)
+    count = size * size // group
+    apart = values.reshape(-1, values.shape[1], 4, count, group).transpose(2, 3)
+    return apart.reshape(-1, values.shape[1], count, 4 * group)
+
+
+def _group(size: int) -> int:
+    """How many positions are mixed at a time: 7 on the encoder's grids."""
+    return math.gcd(size * size, 7)
 
 
 def _reflect(edge: Tensor, size: int) -> Tensor:
     """Fold coordinates measured from the map's edge, in pixels, into [0, size], and return pixel centres' coordinates.
 
-    That is reflection about -0.5 and size - 0.5, then clipping: padding_mode="reflection".
+    That is reflection about -0.5 and size - 0.5, then clipping: padding_mode="reflection". Folded, a coordinate is its
+    distance from the nearest multiple of two maps.
     """
-    edge = torch.abs(edge)
-    edge = edge - torch.floor(edge / (2 * size)) * (2 * size)
-    return torch.clamp(size - torch.abs(edge - size) - 0.5, 0, size - 1)
+    folded = torch.abs(edge - torch.round(edge / (2 * size)) * (2 * size))
+    return torch.clamp(folded - 0.5, 0, size - 1)
 
 
 class GridSampler(Sampler):

@@ -8,13 +8,14 @@ import logging
 import warnings
 from collections.abc import Iterator
 
+import numpy as np
 import onnx
 import torch
-from onnx import version_converter
+from onnx import helper, numpy_helper, version_converter
 
 from regad.runtime.errors import InputError, RegadError
 from regad.runtime.spec import SIZE
-from regad.runtime.stats import Encoding
+from regad.runtime.stats import Encoding, StatisticsDtype
 from regad.train.model import RegistrationEncoder
 
 from .adapter import EncoderGraph
@@ -22,7 +23,7 @@ from .sampler import SAMPLERS
 from .scorer import write_scorer
 from .stns import distinct_stns, write_stns
 
-__all__ = ["IR_VERSION", "MIN_OPSET", "audit", "check_opset", "encoder_model", "scorer_model"]
+__all__ = ["IR_VERSION", "MIN_OPSET", "audit", "check_opset", "encoder_model", "finish", "scorer_model"]
 
 IR_VERSION = 9
 """Written into every file; ONNX Runtime 1.15 and TensorRT 10.3 read it."""
@@ -40,13 +41,15 @@ def check_opset(sampler: str, opset: int) -> None:
         raise InputError(f"opset is {opset}; the {sampler} sampler is written at {MIN_OPSET} to {highest}")
 
 
-def encoder_model(encoder: RegistrationEncoder, sampler: str = "gather", opset: int = 18) -> onnx.ModelProto:
-    """Return ``encoder.onnx`` of an encoder, with dynamic batch: see `EncoderGraph` for its inputs and outputs.
+def encoder_model(
+    encoder: RegistrationEncoder, sampler: str = "gather", opset: int = 18, half: bool = False
+) -> onnx.ModelProto:
+    """Return ``encoder.onnx`` of an encoder, with dynamic batch: see `EncoderGraph`, also for ``half``.
 
     Raises InputError for an opset that the sampler cannot have, RegadError if the graph fails its audit.
     """
     check_opset(sampler, opset)
-    traced = EncoderGraph(distinct_stns(encoder), sampler).eval()
+    traced = EncoderGraph(distinct_stns(encoder), sampler, half).eval()
     example = torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8)
     with _silence(), torch.no_grad():
         program = torch.onnx.export(
@@ -62,12 +65,12 @@ def encoder_model(encoder: RegistrationEncoder, sampler: str = "gather", opset: 
         assert program is not None
         model = program.model_proto
     write_stns(model, encoder)
-    return _finish(model, opset)
+    return finish(model, opset)
 
 
-def scorer_model(encoding: Encoding, opset: int = 18) -> onnx.ModelProto:
+def scorer_model(encoding: Encoding, opset: int = 18, dtype: StatisticsDtype = "fp32") -> onnx.ModelProto:
     """Return the scorer graph of one encoding of the statistics: see `write_scorer` for its inputs and outputs."""
-    return _finish(write_scorer(encoding), opset)
+    return finish(write_scorer(encoding, dtype), opset)
 
 
 @contextlib.contextmanager
@@ -86,10 +89,11 @@ def _silence() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _finish(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+def finish(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     """Bring a model to the opset and IR version asked for, drop the exporter's notes, and check it."""
     _forget_origin(model)
     if model.opset_import[0].version != opset:
+        _slice_instead_of_split(model)
         model = version_converter.convert_version(model, opset)
     model.ir_version = IR_VERSION
     model.producer_name = "regad"
@@ -97,6 +101,24 @@ def _finish(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     onnx.checker.check_model(model, full_check=True)
     audit(model)
     return model
+
+
+def _slice_instead_of_split(model: onnx.ModelProto) -> None:
+    """Write every Split into equal parts of size 1 as Slices: ONNX's converter knows no older form of Split."""
+    nodes: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        if node.op_type != "Split":
+            nodes.append(node)
+            continue
+        axis = next(attribute.i for attribute in node.attribute if attribute.name == "axis")
+        for index, output in enumerate(node.output):
+            bounds = {"starts": index, "ends": index + 1, "axes": axis}
+            names = [f"{output}_{name}" for name in bounds]
+            values = (np.array([value]) for value in bounds.values())
+            model.graph.initializer.extend(map(numpy_helper.from_array, values, names))
+            nodes.append(helper.make_node("Slice", [node.input[0], *names], [output], f"{node.name}_{index}"))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 def _forget_origin(model: onnx.ModelProto) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -28,18 +28,23 @@ __all__ = [
     "Category",
     "Encoding",
     "Statistics",
+    "StatisticsDtype",
     "Support",
     "Threshold",
+    "cast_statistics",
     "load_category",
     "packed_length",
     "save_category",
     "statistics_bytes",
+    "stored_dtype",
 ]
 
 FORMAT = "regad-category"
 VERSION = 1
 
 Encoding = Literal["gram", "hybrid", "cholesky"]
+StatisticsDtype = Literal["fp32", "fp16"]
+"""How the statistics are stored; they are widened exactly and everything is computed in float32."""
 Method = Literal["leave-one-out", "validation", "manual"]
 _Shapes = dict[str, tuple[int, ...]]
 _P1, _P2, _P3 = (level.positions for level in LEVELS)
@@ -76,41 +81,59 @@ ENCODINGS: Mapping[Encoding, Callable[[int], _Shapes]] = {
 """Tensor names and shapes of each encoding as a function of the rank (number of views - 1)."""
 
 
-def statistics_bytes(encoding: Encoding, rank: int) -> int:
-    """Size of the float32 statistics in bytes."""
-    return 4 * sum(math.prod(shape) for shape in ENCODINGS[encoding](rank).values())
+def stored_dtype(name: str, dtype: StatisticsDtype) -> np.dtype[Any]:
+    """NumPy's dtype of tensor ``name`` in statistics stored as ``dtype``: the means stay float32, they are small."""
+    return np.dtype(np.float16 if dtype == "fp16" and name not in _MEANS else np.float32)
+
+
+def statistics_bytes(encoding: Encoding, rank: int, dtype: StatisticsDtype = "fp32") -> int:
+    """Size of the statistics in bytes."""
+    shapes = ENCODINGS[encoding](rank)
+    return sum(stored_dtype(name, dtype).itemsize * math.prod(shape) for name, shape in shapes.items())
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """GaussianStats of every position: ``tensors`` float32, named and shaped by ``ENCODINGS[encoding](rank)``.
+    """GaussianStats of every position: ``tensors`` named and shaped by ``ENCODINGS[encoding](rank)``.
 
-    ``views`` is N, the number of support views; ``rank`` is N - 1. Raises CategoryError if a tensor is
-    missing, of another shape or dtype, or not finite.
+    Each has the dtype of `stored_dtype`. ``views`` is N, the number of support views; ``rank`` is N - 1. Raises
+    CategoryError if a tensor is missing, of another shape or dtype, or not finite.
     """
 
     encoding: Encoding
     rank: int
     views: int
-    tensors: Mapping[str, NDArray[np.float32]]
+    tensors: Mapping[str, NDArray[np.floating[Any]]]
+    dtype: StatisticsDtype = "fp32"
 
     def __post_init__(self) -> None:
         if self.encoding not in get_args(Encoding):
             raise CategoryError(f"encoding is {self.encoding!r}; expected one of {', '.join(get_args(Encoding))}")
+        if self.dtype not in get_args(StatisticsDtype):
+            raise CategoryError(f"dtype is {self.dtype!r}; expected one of {', '.join(get_args(StatisticsDtype))}")
         if self.views < 2 or self.rank != self.views - 1:
             raise CategoryError(f"rank is {self.rank} with {self.views} views; expected the number of views less one")
         shapes = ENCODINGS[self.encoding](self.rank)
         if set(shapes) != set(self.tensors):
             raise CategoryError(f"tensors are {sorted(self.tensors)}; {self.encoding} needs {sorted(shapes)}")
         for name, shape in shapes.items():
-            tensor = self.tensors[name]
-            if tensor.dtype != np.float32 or tensor.shape != shape:
+            tensor, wanted = self.tensors[name], stored_dtype(name, self.dtype)
+            if tensor.dtype != wanted or tensor.shape != shape:
                 raise CategoryError(
-                    f"tensor {name} is {tensor.dtype} {list(tensor.shape)}; expected float32 {list(shape)}"
+                    f"tensor {name} is {tensor.dtype} {list(tensor.shape)}; expected {wanted} {list(shape)}"
                 )
             # A sum is finite only if every value is: one pass without a mask of the tensor's size.
             if not np.isfinite(tensor.sum(dtype=np.float64)):
                 raise CategoryError(f"tensor {name} holds values that are not finite")
+
+
+def cast_statistics(statistics: Statistics, dtype: StatisticsDtype) -> Statistics:
+    """Return the statistics stored as ``dtype``: exact to fp32, rounded to fp16. Raises CategoryError on overflow."""
+    with np.errstate(over="ignore"):
+        tensors = {
+            name: value.astype(stored_dtype(name, dtype), copy=False) for name, value in statistics.tensors.items()
+        }
+    return replace(statistics, tensors=tensors, dtype=dtype)
 
 
 @dataclass(frozen=True)
@@ -183,7 +206,7 @@ def _meta(category: Category) -> dict[str, Any]:
         "views": stats.views,
         "rank": stats.rank,
         "epsilon": EPSILON,
-        "dtype": "fp32",
+        "dtype": stats.dtype,
         "data_sha256": category.data_sha256,
         "input": category.spec.to_json(),
         "threshold": asdict(category.threshold),
@@ -205,7 +228,7 @@ def save_category(category: Category, path: str | Path) -> None:
     atomic_write(Path(path), safetensors.numpy.save(tensors, metadata))
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[np.float32]]]:
+def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[np.floating[Any]]]]:
     """Metadata and tensors of a safetensors file whose metadata says it is a category of this version."""
     teach = "make one with: regad-calib --model ARTIFACT --support DIR --out FILE"
     if not path.is_file():
@@ -226,16 +249,16 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[np.float32]]]:
         raise CategoryError(f"{path} is damaged or not a category file ({error}); {teach}") from error
 
 
-def _parse(path: Path, metadata: Mapping[str, str], tensors: dict[str, NDArray[np.float32]]) -> Category:
+def _parse(path: Path, metadata: Mapping[str, str], tensors: dict[str, NDArray[np.floating[Any]]]) -> Category:
     meta = json.loads(metadata["meta"])
     if meta["data_sha256"] != tensors_sha256(tensors):
         raise CategoryError(f"{path} is damaged: its statistics do not match their sha256; copy or teach it again")
-    if meta["dtype"] != "fp32" or meta["epsilon"] != EPSILON:
-        raise CategoryError(f"{path} has dtype {meta['dtype']}, epsilon {meta['epsilon']}; expected fp32, {EPSILON}")
+    if meta["epsilon"] != EPSILON:
+        raise CategoryError(f"{path} has epsilon {meta['epsilon']}; expected {EPSILON}")
     threshold = dict(meta["threshold"], scores=tuple(float(score) for score in meta["threshold"]["scores"]))
     return Category(
         artifact=str(meta["artifact"]),
-        statistics=Statistics(meta["encoding"], int(meta["rank"]), int(meta["views"]), tensors),
+        statistics=Statistics(meta["encoding"], int(meta["rank"]), int(meta["views"]), tensors, meta["dtype"]),
         threshold=Threshold(**threshold),
         spec=InputSpec.from_json(meta["input"]),
         shot=int(meta["shot"]),

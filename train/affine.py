@@ -27,15 +27,12 @@ def inverse(theta: Tensor) -> Tensor:
     A determinant nearer to zero than `MIN_DETERMINANT` is replaced by it, its sign kept, so that a collapsed
     transform gives large but finite numbers.
     """
-    a, b, tx = theta[:, 0].unbind(-1)
-    c, d, ty = theta[:, 1].unbind(-1)
+    a, b, tx, c, d, ty = torch.split(theta.reshape(-1, 6), 1, dim=1)
     det = a * d - b * c
     floor = torch.where(det < 0, -MIN_DETERMINANT, MIN_DETERMINANT).to(det.dtype)
     det = torch.where(det.abs() < MIN_DETERMINANT, floor, det)
     ia, ib, ic, id_ = d / det, -b / det, -c / det, a / det
-    top = torch.stack([ia, ib, -(ia * tx + ib * ty)], -1)
-    bottom = torch.stack([ic, id_, -(ic * tx + id_ * ty)], -1)
-    return torch.stack([top, bottom], 1)
+    return torch.cat([ia, ib, -(ia * tx + ib * ty), ic, id_, -(ic * tx + id_ * ty)], 1).reshape(-1, 2, 3)
 
 
 def compose(a: Tensor, b: Tensor) -> Tensor:

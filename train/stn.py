@@ -22,7 +22,7 @@ class StnMode:
     """One family of transforms.
 
     ``identity`` holds the parameters of the identity (the last layer's first bias); ``build`` takes the
-    columns of the parameters, each [B], to ``theta`` [B, 2, 3].
+    columns of the parameters, each [B, 1], to ``theta`` [B, 2, 3].
     """
 
     identity: tuple[float, ...]
@@ -35,11 +35,11 @@ class StnMode:
 
     def theta(self, values: Tensor) -> Tensor:
         """Build transforms [B, 2, 3] from predicted values [B, parameters]."""
-        return self.build(values.unbind(1))
+        return self.build(torch.split(values, 1, dim=1))
 
 
 def _matrix(xx: Tensor, xy: Tensor, tx: Tensor, yx: Tensor, yy: Tensor, ty: Tensor) -> Tensor:
-    return torch.stack([torch.stack([xx, xy, tx], -1), torch.stack([yx, yy, ty], -1)], 1)
+    return torch.cat([xx, xy, tx, yx, yy, ty], 1).reshape(-1, 2, 3)
 
 
 def _affine(p: tuple[Tensor, ...]) -> Tensor:

@@ -45,6 +45,16 @@ def test_every_encoding_equals_the_dense_inverse(encoding: str, views: int) -> N
     assert np.abs(got / want - 1).max() < 1e-5
 
 
+@pytest.mark.parametrize("encoding", ["gram", "hybrid", "cholesky"])
+def test_fp16_storage_changes_distances_by_little(encoding: str) -> None:
+    features = drawn_features(11)
+    support, query = part(features, slice(2, None)), part(features, slice(0, 2))
+    exact, rounded = (Scorer(fit(support, encoding, dtype)).mahalanobis(query) for dtype in ("fp32", "fp16"))
+    change = np.abs(rounded / exact - 1)
+    assert 0 < change.max() < 5e-3
+    assert change.mean() < 5e-4
+
+
 def test_encodings_agree_with_each_other_everywhere() -> None:
     features = drawn_features(5)
     support, query = part(features, slice(1, None)), part(features, slice(0, 1))

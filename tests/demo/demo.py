@@ -32,7 +32,8 @@ from regad.runtime.preprocess import read_image
 from regad.train import cli as train_cli
 from regad.train.config import DEFAULT_RECIPE
 from regad.train.data import TestItem, good_images, list_categories, test_items
-from regad.train.evaluate import auroc, read_mask
+from regad.train.evaluate import read_mask
+from regad.train.metrics import auroc
 
 SHOT = 4
 SEED = 0

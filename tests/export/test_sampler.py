@@ -76,15 +76,15 @@ def test_plans_made_together_are_plans_made_apart() -> None:
     thetas = [torch.eye(2, 3) + torch.empty(2, 2, 3).uniform_(-0.5, 0.5) for _ in range(3)]
     for plan, theta in zip(sampler.plan(thetas, 12), thetas, strict=True):
         (single,) = sampler.plan([theta], 12)
-        assert all(
-            torch.equal(a, b) for a, b in zip(plan.indices + plan.weights, single.indices + single.weights, strict=True)
-        )
+        assert torch.equal(plan.indices, single.indices)
+        assert torch.equal(plan.weights, single.weights)
 
 
 @pytest.mark.parametrize("determinant", [0.0, 1e-9, -1e-9, 1e-5])
 def test_a_collapsed_transform_still_reads_inside_the_map(determinant: float) -> None:
     theta = torch.tensor([[[1.0, 0.0, 0.3], [0.0, determinant, -0.2]]])
     (plan,) = GatherSampler([28]).plan([inverse(theta)], 28)
-    assert all(int(i.min()) >= 0 and int(i.max()) < 28 * 28 for i in plan.indices)
-    assert all(bool(torch.isfinite(w).all()) for w in plan.weights)
-    assert math.isclose(float(torch.stack(plan.weights).sum(0).mean()), 1.0, rel_tol=1e-5)
+    assert int(plan.indices.min()) >= 0
+    assert int(plan.indices.max()) < 28 * 28
+    assert bool(torch.isfinite(plan.weights).all())
+    assert math.isclose(float(plan.weights.sum()) / (28 * 28), 1.0, rel_tol=1e-5)

@@ -19,10 +19,14 @@ from regad.runtime.stats import (
     ENCODINGS,
     Category,
     Statistics,
+    StatisticsDtype,
     Support,
     Threshold,
+    cast_statistics,
     load_category,
     save_category,
+    statistics_bytes,
+    stored_dtype,
     tensors_sha256,
 )
 
@@ -67,14 +71,18 @@ def rewritten(saved: Path, out: Path, **changes: object) -> Path:
     return out
 
 
-@pytest.mark.parametrize("encoding", list(ENCODINGS))
-def test_a_category_comes_back_as_saved(tmp_path: Path, encoding: str) -> None:
+@pytest.mark.parametrize(("encoding", "dtype"), [*((name, "fp32") for name in ENCODINGS), ("gram", "fp16")])
+def test_a_category_comes_back_as_saved(tmp_path: Path, encoding: str, dtype: StatisticsDtype) -> None:
     before = category(encoding)
+    before = replace(before, statistics=cast_statistics(before.statistics, dtype))
+    before = replace(before, data_sha256=tensors_sha256(before.statistics.tensors))
     save_category(before, tmp_path / "part.safetensors")
     after = load_category(tmp_path / "part.safetensors", ARTIFACT)
+    assert after.statistics.dtype == dtype
     assert replace(after, statistics=before.statistics) == before
     for name, tensor in before.statistics.tensors.items():
         assert (after.statistics.tensors[name] == tensor).all()
+        assert after.statistics.tensors[name].dtype == stored_dtype(name, dtype)
     assert list(tmp_path.iterdir()) == [tmp_path / "part.safetensors"]
 
 
@@ -89,7 +97,8 @@ def test_another_artifact_is_refused_with_the_remedy(saved: Path) -> None:
         ({"format": "other"}, "not a category file"),
         ({"version": "2"}, "version 2"),
         ({"data_sha256": "0" * 64}, "damaged"),
-        ({"dtype": "fp16"}, "fp16"),
+        ({"dtype": "fp16"}, "expected float16"),
+        ({"dtype": "fp8"}, "fp8"),
         ({"epsilon": 0.5}, "epsilon"),
         ({"encoding": "dense"}, "encoding"),
         ({"rank": 3}, "rank"),
@@ -139,6 +148,25 @@ def test_statistics_must_be_whole_and_finite() -> None:
         Statistics("gram", 2, 3, {**good.tensors, "mean2": np.zeros((784, 127), np.float32)})
     with pytest.raises(CategoryError, match="needs"):
         Statistics("gram", 2, 3, {k: v for k, v in good.tensors.items() if k != "x1"})
+
+
+def test_fp16_halves_the_memory_and_widens_exactly() -> None:
+    rounded = cast_statistics(category(rank=5).statistics, "fp16")
+    size = sum(tensor.nbytes for tensor in rounded.tensors.values())
+    assert size == statistics_bytes("gram", 5, "fp16")
+    means = sum(rounded.tensors[name].nbytes for name in ("mean1", "mean2", "mean3"))
+    assert size - means == (statistics_bytes("gram", 5) - means) / 2
+    again = cast_statistics(cast_statistics(rounded, "fp32"), "fp16")
+    for name, tensor in rounded.tensors.items():
+        assert (again.tensors[name] == tensor).all()
+    assert all(tensor.dtype == np.float32 for tensor in dense_tensors(rounded).values())
+
+
+def test_what_fp16_cannot_hold_is_refused() -> None:
+    good = category().statistics
+    tensors = {**good.tensors, "x1": np.full((3136, 2, 64), 7e4, np.float32)}
+    with pytest.raises(CategoryError, match="x1 holds values that are not finite"):
+        cast_statistics(replace(good, tensors=tensors), "fp16")
 
 
 def test_packed_triangles_unpack_to_lower_triangles() -> None:

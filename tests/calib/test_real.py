@@ -1,0 +1,56 @@
+"""The main job on real images: ImageNet weights, k good photos, verdicts; and the encodings on real features."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from regad.calib.gaussian import dense_reference, fit
+from regad.calib.support import draw_support, list_images, read_good_images
+from regad.calib.teach import encode_views
+from regad.runtime import Detector
+from regad.runtime.cli import command
+from regad.runtime.preprocess import preprocess, read_image
+from regad.runtime.scoring import Scorer
+
+pytestmark = pytest.mark.data
+POSITIONS = np.arange(0, 3136, 131)
+
+
+@pytest.mark.parametrize("category", ["cookies", "magnetic_tile", "solar_poly"])
+def test_encodings_equal_the_dense_inverse_on_real_images(
+    imagenet_artifact: Path, data_dir: Path, category: str
+) -> None:
+    """Relative error of every distance at most 1e-5, for good and defective images."""
+    folder = data_dir / "parts" / category
+    tests = [sorted(kind.iterdir())[0] for kind in sorted((folder / "test").iterdir())]
+    with Detector.load(imagenet_artifact) as detector:
+        photos = read_good_images(draw_support(list_images(folder / "train" / "good"), 2, 0))
+        support = encode_views(detector.backend, photos.images, detector.spec)
+        query = detector.backend.encode(np.stack([preprocess(read_image(path), detector.spec) for path in tests]))
+    want = dense_reference(support, query, POSITIONS)
+    for encoding in ("gram", "hybrid", "cholesky"):
+        got = Scorer(fit(support, encoding)).mahalanobis(query).reshape(len(tests), -1)[:, POSITIONS]
+        assert np.abs(got / want - 1).max() < 1e-5, encoding
+
+
+def test_the_main_job(imagenet_artifact: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`regad-run --source FOLDER --support FOLDER` tells the broken cookies from the good ones."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder, scores, labels = data_dir / "parts" / "cookies", [], []
+    for kind in ("good", "defect"):
+        log = tmp_path / f"{kind}.jsonl"
+        words = ["--model", imagenet_artifact, "--support", folder / "train" / "good", "--shot", 4, "--device", "cpu"]
+        words += ["--source", folder / "test" / kind, "--json", log, "--overlay", tmp_path / kind, "--no-display"]
+        assert command.main([str(word) for word in words], standalone_mode=False) == 0
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        assert len(lines) == len(list((folder / "test" / kind).iterdir())) == len(list((tmp_path / kind).iterdir()))
+        scores += [line["score"] for line in lines]
+        labels += [kind != "good"] * len(lines)
+        if kind == "good":
+            assert sum(line["anomalous"] for line in lines) <= 1
+    assert roc_auc_score(labels, scores) > 0.97
