@@ -34,6 +34,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 RIVALS = {"PatchCore": "patchcore.json", "PaDiM": "padim.json"}
 ABLATED = ("stn", "alignment", "composed")
+PLACEHOLDER = re.compile(r"\{\{(.+?)\}\}")
 VIEWS = ("views-rotations", "views-shifts", "views-flip", "views-grey", "views-quarter-turns", "shots")
 
 
@@ -197,7 +198,7 @@ def write_page(out: Path, page: Path) -> None:
     """Fill the prose's tables in and write the page."""
     laid = {**tables(out), **about(out)}
     text = (HERE / "RESULTS.in.md").read_text(encoding="utf-8")
-    filled = re.sub(r"\{\{(.+?)\}\}", lambda m: laid.get(m[1], f"*Not run: {m[1]}.*"), text)
+    filled = PLACEHOLDER.sub(lambda m: laid.get(m[1], f"*Not run: {m[1]}.*"), text)
     atomic_write(page, filled.encode())
     click.echo(f"wrote {page}")
 
