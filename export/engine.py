@@ -183,6 +183,8 @@ def _serialize(
     trt, builder, network = library.module, parsed.builder, parsed.network
     options = builder.create_builder_config()
     options.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    # TF32 would round the operands of what is float32 to 10 bits: distances would be off by a percent.
+    options.clear_flag(trt.BuilderFlag.TF32)
     if config.workspace is not None:
         options.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, config.workspace << 20)
     if config.hardware == "ampere-plus":
