@@ -15,7 +15,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +25,18 @@ from side_by_side import SHOWN, difference_table, measure_table, read_methods
 from regad.runtime.atomic import atomic_write
 from regad.runtime.console import run_cli
 from regad.runtime.errors import InputError, RegadError
+from regad.train.ablate import Ablation, ablation_table, shots_ablations
+from regad.train.each_out import train_without
 from regad.train.evaluate import Evaluation
 from regad.train.layouts import list_categories
 from regad.train.results import MEASURES, read_results, result_table
-from regad.train.tables import Table
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 RIVALS = {"PatchCore": "patchcore.json", "PaDiM": "padim.json"}
 ABLATED = ("stn", "alignment", "composed")
 PLACEHOLDER = re.compile(r"\{\{(.+?)\}\}")
-VIEWS = ("views-rotations", "views-shifts", "views-flip", "views-grey", "views-quarter-turns", "shots")
+VIEWS = ("views-rotations", "views-shifts", "views-flip", "views-grey", "views-quarter-turns")
 
 
 @dataclass(frozen=True)
@@ -101,17 +102,23 @@ def trained(run: Run) -> None:
     judge(run, "trained", lambda category: checkpoint)
 
 
-def each(run: Run) -> None:
-    """Every category judged by a model that never saw it."""
-    arguments = shlex.join(["--weights", str(run.weights), *shlex.split(run.train_args)])
-    words = ["--train-each", run.out / "each", "--train-args", arguments, "--data", run.data, *run.draws]
-    call([*module("eval_cli"), *words])
+def held_out(run: Run) -> None:
+    """Every category judged by a model that never saw it, as it is and without its STN or alignment."""
+    arguments = ["--weights", str(run.weights), *shlex.split(run.train_args)]
+
+    def checkpoint(category: str) -> Path:
+        def start(words: list[str]) -> None:
+            call([*module("cli"), *words])
+
+        return train_without(category, run.out / "each" / category, run.data, arguments, start)
+
+    judge(run, "held-out", checkpoint, *options(ABLATED))
 
 
-def ablations(run: Run) -> None:
-    """STN and alignment on the models that never saw the category; support views on the frozen backbone."""
-    judge(run, "ablate-stn", lambda c: run.out / "each" / c / "model.pt", *options(ABLATED))
-    judge(run, "ablate-views", lambda c: run.out / "frozen" / "model.pt", *options(VIEWS))
+def views(run: Run) -> None:
+    """The frozen backbone without a group of support views, at the smallest number of shots."""
+    fewest = replace(run, shots=run.shots.split(",")[0])
+    judge(fewest, "views", lambda category: run.out / "frozen" / "model.pt", *options(VIEWS))
 
 
 def options(names: Sequence[str]) -> list[str]:
@@ -132,8 +139,8 @@ def rivals(run: Run) -> None:
 STEPS: Mapping[str, Callable[[Run], None]] = {
     "frozen": frozen,
     "trained": trained,
-    "each": each,
-    "ablations": ablations,
+    "held-out": held_out,
+    "views": views,
     "rivals": rivals,
 }
 
@@ -142,7 +149,7 @@ def methods(out: Path) -> dict[str, list[Path]]:
     """The result files of every method that was run, by its name."""
     places = {
         "frozen": "frozen/*.json",
-        "held out": "each/*/result.json",
+        "held out": "held-out/*.json",
         "trained on it": "trained/*.json",
         **{name: f"rivals/*/{file}" for name, file in RIVALS.items()},
     }
@@ -155,10 +162,8 @@ def results_of(files: Sequence[Path]) -> list[Evaluation]:
     return [one for path in files for one in read_results(path)]
 
 
-def ablation_rows(out: Path, name: str) -> Table | None:
+def ablation_rows(out: Path, name: str) -> list[Ablation]:
     """Put the ablations of several categories' files together again, pair by pair."""
-    from regad.train.ablate import Ablation, ablation_table
-
     together: dict[str, list[tuple[Evaluation, Evaluation]]] = {}
     for path in sorted(out.glob(f"{name}/*.json")):
         whole = {(one.shot, one.seed): one for one in read_results(path)}
@@ -166,10 +171,8 @@ def ablation_rows(out: Path, name: str) -> Table | None:
             pairs = together.setdefault(ablation["title"], [])
             for result in ablation["results"]:
                 one = Evaluation(**{**result, "support": (), "scores": ()})
-                fewer = re.fullmatch(r"k = \d+ instead of (\d+)", ablation["title"])
-                shot = int(fewer[1]) if fewer else one.shot
-                pairs.append((one, whole[shot, one.seed]))
-    return ablation_table([Ablation(title, pairs) for title, pairs in together.items()]) if together else None
+                pairs.append((one, whole[one.shot, one.seed]))
+    return [Ablation(title, pairs) for title, pairs in together.items()]
 
 
 def tables(out: Path) -> dict[str, str]:
@@ -187,11 +190,9 @@ def tables(out: Path) -> dict[str, str]:
             pair = read_methods({"held out": files["held out"], name: files[name]})
             laid[f"held out - {name}"] = difference_table(pair).markdown()
     laid |= {name: result_table(results_of(paths)).markdown() for name, paths in files.items()}
-    for name in ("ablate-stn", "ablate-views"):
-        table = ablation_rows(out, name)
-        if table is not None:
-            laid[name] = table.markdown()
-    return laid
+    ablated = {name: ablation_rows(out, name) for name in ("held-out", "views")}
+    ablated["shots"] = shots_ablations(results_of(files.get("frozen", [])))
+    return laid | {f"ablated {name}": ablation_table(found).markdown() for name, found in ablated.items() if found}
 
 
 def write_page(out: Path, page: Path) -> None:
