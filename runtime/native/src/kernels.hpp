@@ -16,12 +16,16 @@ struct Kernels {
     void (*multiply)(const float *m, std::size_t rows, std::size_t columns, const float *v, bool add, float *out);
     // out -= m^T v for m [rows, columns].
     void (*subtract_transposed)(const float *m, std::size_t rows, std::size_t columns, const float *v, float *out);
-    // out (+)= T y for the packed lower triangle T of `size` rows.
-    void (*triangle)(const float *packed, std::size_t size, const float *y, bool add, float *out);
-    // |T y + c|^2; c may be null.
-    double (*triangle_norm2)(const float *packed, std::size_t size, const float *y, const float *c);
-    // out = T^T z, `out` with room for 8 more floats.
-    void (*triangle_transposed)(const float *packed, std::size_t size, const float *z, float *out);
+    // out (+)= T y for a packed lower triangle T, of which `packed` holds the rows `first` to `last` - 1; out[first]
+    // to out[last - 1] are written.
+    void (*triangle)(const float *packed, std::size_t first, std::size_t last, const float *y, bool add, float *out);
+    // total + |T y + c|^2 over those rows; c may be null.
+    double (*triangle_norm2)(const float *packed, std::size_t first, std::size_t last, const float *y, const float *c,
+                             double total);
+    // out += T^T z over those rows, `out` with room for 8 more floats.
+    void (*triangle_transposed)(const float *packed, std::size_t first, std::size_t last, const float *z, float *out);
+    // float16 to float32, exactly. Up to 7 more are read and written.
+    void (*widen)(const std::uint16_t *halves, std::size_t count, float *out);
     // out[row] = sum over taps k of weights[row][k] * in[first[row] + k], rows of `columns` floats.
     void (*band)(const float *weights, const std::int32_t *first, std::size_t taps, std::size_t rows,
                  const float *in, std::size_t columns, float *out);

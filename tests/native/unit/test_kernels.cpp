@@ -2,6 +2,7 @@
 #include "kernels.hpp"
 
 #include <cmath>
+#include <cstring>
 #include <random>
 #include <vector>
 
@@ -14,7 +15,7 @@ namespace {
 std::vector<const regad::Kernels *> sets() {
     std::vector<const regad::Kernels *> list = {&regad::kernels_base};
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    if (&regad::kernels() != &regad::kernels_base) {
         list.push_back(&regad::kernels_avx2);
     }
     if (&regad::kernels() == &regad::kernels_avx512) {
@@ -87,8 +88,13 @@ TEST(kernels_triangle) {
                     expected_transposed[j] += static_cast<double>(row[j]) * static_cast<double>(y[i]);
                 }
             }
-            k->triangle(packed.data(), size, y.data(), false, out.data());
-            k->triangle_transposed(packed.data(), size, y.data(), transposed.data());
+            std::fill(transposed.begin(), transposed.end(), 0.0F);
+            const std::size_t middle = size / 3;  // in two parts, as where values are widened block by block
+            const float *rest = packed.data() + regad::packed_length(middle);
+            k->triangle(packed.data(), 0, middle, y.data(), false, out.data());
+            k->triangle(rest, middle, size, y.data(), false, out.data());
+            k->triangle_transposed(packed.data(), 0, middle, y.data(), transposed.data());
+            k->triangle_transposed(rest, middle, size, y.data(), transposed.data());
             double norm = 0, shifted = 0;
             for (std::size_t i = 0; i < size; ++i) {
                 check_close(out[i], expected[i]);
@@ -96,8 +102,61 @@ TEST(kernels_triangle) {
                 norm += expected[i] * expected[i];
                 shifted += (expected[i] + static_cast<double>(c[i])) * (expected[i] + static_cast<double>(c[i]));
             }
-            check_close(k->triangle_norm2(packed.data(), size, y.data(), nullptr), norm);
-            check_close(k->triangle_norm2(packed.data(), size, y.data(), c.data()), shifted);
+            check_close(k->triangle_norm2(packed.data(), 0, size, y.data(), nullptr, 0), norm);
+            const double part = k->triangle_norm2(packed.data(), 0, middle, y.data(), c.data(), 3.0);
+            check_close(k->triangle_norm2(rest, middle, size, y.data(), c.data(), part), shifted + 3.0);
         }
+    }
+}
+
+// The way back: every float16 is its own nearest, halfway goes to even, beyond the largest is infinity.
+TEST(kernels_nearest_half) {
+    regad::Buffer<std::uint16_t> halves(16);
+    regad::Buffer<float> wide(16);
+    for (std::uint32_t i = 0; i < 0x7c00; ++i) {
+        halves[0] = static_cast<std::uint16_t>(i);
+        halves[1] = static_cast<std::uint16_t>(i + 1);
+        regad::kernels_base.widen(halves.data(), 8, wide.data());
+        CHECK_EQUAL(regad::to_half(wide[0]), i);
+        CHECK_EQUAL(regad::to_half(-wide[0]), i | 0x8000U);
+        if (i == 0x7bff) {
+            wide[1] = 65536.0F;  // where the next number would be
+        }
+        const float middle = wide[0] + (wide[1] - wide[0]) / 2;  // exact
+        CHECK_EQUAL(regad::to_half(middle), i + (i & 1U));
+        CHECK_EQUAL(regad::to_half(std::nextafter(middle, 0.0F)), i);
+        CHECK_EQUAL(regad::to_half(std::nextafter(middle, INFINITY)), i + 1);
+    }
+    CHECK_EQUAL(regad::to_half(1e9F), 0x7c00U);
+    CHECK_EQUAL(regad::to_half(-INFINITY), 0xfc00U);
+    CHECK_EQUAL(regad::to_half(NAN) & 0x7e00U, 0x7e00U);
+    CHECK_EQUAL(regad::to_half(1e-9F), 0U);
+}
+
+// Every float16 there is, against its definition (IEEE 754 binary16); and every set bit for bit as the plain one.
+TEST(kernels_widen) {
+    constexpr std::size_t count = 65536;
+    regad::Buffer<std::uint16_t> halves(count);
+    for (std::size_t i = 0; i < count; ++i) {
+        halves[i] = static_cast<std::uint16_t>(i);
+    }
+    regad::Buffer<float> plain(count), values(count);
+    regad::kernels_base.widen(halves.data(), count, plain.data());
+    for (std::size_t i = 0; i < count; ++i) {
+        const int exponent = static_cast<int>(i >> 10U & 31U), mantissa = static_cast<int>(i & 1023U);
+        const double sign = (i & 0x8000U) != 0 ? -1 : 1;
+        if (exponent == 31) {
+            CHECK(mantissa == 0 ? std::isinf(plain[i]) : std::isnan(plain[i]));
+        } else {
+            const double expected = exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25);
+            CHECK_EQUAL(static_cast<double>(plain[i]), sign * expected);
+        }
+        CHECK_EQUAL(std::signbit(plain[i]), sign < 0);
+    }
+    for (const regad::Kernels *k : sets()) {
+        k->widen(halves.data(), count, values.data());
+        CHECK(std::memcmp(values.data(), plain.data(), count * sizeof(float)) == 0);
+        k->widen(halves.data() + 3, 13, values.data());
+        CHECK(std::memcmp(values.data(), plain.data() + 3, 13 * sizeof(float)) == 0);
     }
 }
