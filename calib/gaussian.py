@@ -185,7 +185,7 @@ def held_out_distances(features: Features, views_per_image: int) -> NDArray[np.f
     out = np.empty((views // views_per_image, GRID * GRID), np.float32)
     for strip in _strips(features):
         kernel = _grow(_grow(_outer(strip.x3), 2) + _outer(strip.x2), 2) + _outer(strip.x1)
-        inverse = np.linalg.inv(kernel + ridge * np.eye(views))
+        inverse = np.linalg.inv(kernel + ridge * np.eye(views)).astype(np.float64, copy=False)
         for index in range(len(out)):
             left = slice(index * views_per_image, (index + 1) * views_per_image)
             squared = _kernel_distance(kernel, inverse, left, ridge)
