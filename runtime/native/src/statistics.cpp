@@ -3,7 +3,7 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "spec.hpp"
+#include "sizes.hpp"
 
 namespace regad {
 namespace {
@@ -51,6 +51,9 @@ std::size_t Statistics::bytes() const noexcept {
     std::size_t total = 0;
     for (const auto &[name, values] : tensors) {
         total += values.size() * sizeof(float);
+    }
+    for (const auto &[name, values] : halves) {
+        total += values.size() * sizeof(std::uint16_t);
     }
     return total;
 }

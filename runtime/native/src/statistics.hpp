@@ -30,11 +30,25 @@ std::vector<TensorShape> tensor_shapes(Encoding encoding, std::uint64_t rank);
 struct Statistics {
     Encoding encoding = Encoding::gram;
     std::size_t rank = 0;
+    // A tensor is in one of the two. As IEEE binary16 are stored all but the means, or none.
     std::map<std::string, Buffer<float>> tensors;
+    std::map<std::string, Buffer<std::uint16_t>> halves;
 
-    const float *at(const char *name) const { return tensors.at(name).data(); }
+    // Throws std::out_of_range if no tensor of that name is stored as T.
+    template <typename T>
+    const T *at(const char *name) const;
     std::size_t bytes() const noexcept;
 };
+
+template <>
+inline const float *Statistics::at<float>(const char *name) const {
+    return tensors.at(name).data();
+}
+
+template <>
+inline const std::uint16_t *Statistics::at<std::uint16_t>(const char *name) const {
+    return halves.at(name).data();
+}
 
 constexpr std::size_t packed_length(std::size_t size) { return size * (size + 1) / 2; }
 
