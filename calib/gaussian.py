@@ -176,32 +176,43 @@ def held_out_distances(features: Features, views_per_image: int) -> NDArray[np.f
     """Return each support image's distances, float32 [k, 56, 56], to statistics fitted without it and its views.
 
     ``features`` are those of k images, ``views_per_image`` consecutive views each, the first of them the image itself.
-    Everything needed is in the Gram matrix of all views, formed once per position (kernel form of the Mahalanobis
-    distance), so leaving one out costs one small solve instead of a new fit.
+    Everything needed is in the Gram matrix of all views (kernel form of the Mahalanobis distance). It is inverted once
+    per position; leaving an image out of the inverse is a block elimination, so it costs no new factorisation.
     """
     views = len(features.f1)
+    others = views - views_per_image
+    ridge = EPSILON * (others - 1)
     out = np.empty((views // views_per_image, GRID * GRID), np.float32)
     for strip in _strips(features):
         kernel = _grow(_grow(_outer(strip.x3), 2) + _outer(strip.x2), 2) + _outer(strip.x1)
+        inverse = np.linalg.inv(kernel + ridge * np.eye(views))
         for index in range(len(out)):
-            first = index * views_per_image
-            others = np.r_[0:first, first + views_per_image : views]
-            squared = _kernel_distance(kernel, others, first)
+            left = slice(index * views_per_image, (index + 1) * views_per_image)
+            squared = _kernel_distance(kernel, inverse, left, ridge)
             out[index, strip.rows[0]] = np.sqrt(np.maximum(squared, 0))
     return out.reshape(-1, GRID, GRID)
 
 
-def _kernel_distance(kernel: Array, others: NDArray[np.intp], query: int) -> Array:
-    """Squared distance of view ``query`` to the Gaussian of the views ``others``, from inner products alone."""
-    inner = kernel[:, others[:, None], others]
-    mean = inner.mean(axis=2)
-    to_query = kernel[:, others, query]
-    centre = helmert(len(others))
-    y = (to_query - mean) @ centre.T
-    length = kernel[:, query, query] - 2 * to_query.mean(axis=1) + mean.mean(axis=1)
-    gram = centre @ inner @ centre.T + EPSILON * len(centre) * np.eye(len(centre))
-    solved = np.linalg.solve(gram, y[:, :, None])[:, :, 0]
-    result: Array = (length - np.einsum("pr,pr->p", y, solved)) / EPSILON
+def _kernel_distance(kernel: Array, inverse: Array, left: slice, ridge: float) -> Array:
+    """Squared distance of the first view of ``left`` to the Gaussian of all the views outside it.
+
+    ``inverse`` is (kernel + ridge I)^-1 of all views, [P, N, N]. Centring is a constraint: the weights z of the other
+    views solve (kernel + ridge I) z = kernel to the query, less its mean, and sum to 0 (a Lagrange multiplier).
+    """
+    others = np.ones(kernel.shape[1])
+    others[left] = 0
+    count = others.sum()
+    to_query = kernel[:, :, left.start] * others
+    right = np.stack([to_query, np.broadcast_to(others, to_query.shape)], axis=2)
+    whole = inverse @ right
+    whole -= inverse[:, :, left] @ np.linalg.solve(inverse[:, left, left], whole[:, left])
+    solved, ones = whole[:, :, 0] * others, whole[:, :, 1] * others
+    solved += (ridge * ones - others) / count
+    solved -= (solved.sum(axis=1) / ones.sum(axis=1))[:, None] * ones
+    sums = kernel @ others
+    deviation = to_query - sums * others / count
+    length = kernel[:, left.start, left.start] - 2 * to_query.sum(axis=1) / count + sums @ others / count**2
+    result: Array = (length - np.einsum("pn,pn->p", deviation, solved)) / EPSILON
     return result
 
 

@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from regad.runtime.spec import LEVELS
 from regad.train.affine import inverse
 from regad.train.model import RegistrationEncoder
+from regad.train.stn import SpatialTransformer
 
 from .sampler import SAMPLERS
 
@@ -39,13 +40,19 @@ class EncoderGraph(nn.Module):
     """Image uint8 [B, 224, 224, 3] (RGB) to the four outputs of ``encoder.onnx``.
 
     They are f1 [B, 3136, 64], f2 [B, 784, 128], f3 [B, 196, 256] (positions row-major) and theta [B, 3, 2, 3].
-    ``sampler`` is a key of `regad.export.sampler.SAMPLERS`. The encoder is copied, with its batch norms folded.
+    ``sampler`` is a key of `regad.export.sampler.SAMPLERS`. The encoder is copied, with its batch norms folded; with
+    ``half`` its convolutions, hidden STN layers and warped rows are float16. What decides where a warp reads stays
+    float32: the last STN layers, theta, its inverse, coordinates, indices and weights; so does the normalisation.
     """
 
-    def __init__(self, encoder: RegistrationEncoder, sampler: str = "gather") -> None:
+    def __init__(self, encoder: RegistrationEncoder, sampler: str = "gather", half: bool = False) -> None:
         super().__init__()
         folded = copy.deepcopy(encoder).eval()
         fold_batch_norm(folded)
+        if half:
+            folded.half()
+            for stn in (folded.stn1, folded.stn2, folded.stn3):
+                stn.fc[-1].float()
         self.conv1 = folded.conv1
         self.layer1, self.layer2, self.layer3 = folded.layer1, folded.layer2, folded.layer3
         self.stn1, self.stn2, self.stn3 = folded.stn1, folded.stn2, folded.stn3
@@ -58,10 +65,17 @@ class EncoderGraph(nn.Module):
 
     def stem(self, image: Tensor) -> Tensor:
         """Pixels to layer1's input; mean and std only where there are any."""
-        x = image.permute(0, 3, 1, 2).to(self.conv1.weight.dtype) / 255
+        # The cast comes first: TensorRT reads uint8 as an input only.
+        x = image.float().permute(0, 3, 1, 2) / 255
         if self.normalizes:
             x = (x - self.mean) / self.std
+        x = x.to(self.conv1.weight.dtype)
         return F.max_pool2d(F.relu(self.conv1(x)), kernel_size=3, stride=2, padding=1)
+
+    def theta(self, stn: SpatialTransformer, x: Tensor) -> Tensor:
+        """What `SpatialTransformer.theta` gives, float32 [B, 2, 3]; the last layer is float32 in every dtype."""
+        hidden = stn.fc[:-1](stn.conv(x).flatten(1))
+        return stn.mode.theta(stn.fc[-1](hidden.float()))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Encode and align back, one warp after the other as in `regad.train.model.align`.
@@ -72,21 +86,21 @@ class EncoderGraph(nn.Module):
         size1, size2, size3 = (level.grid for level in LEVELS)
 
         x1 = self.layer1(self.stem(image))
-        t1 = self.stn1.theta(x1).float()
+        t1 = self.theta(self.stn1, x1)
         i1 = inverse(t1)
         register, undo1 = sampler.plan([t1, i1], size1)
         x1 = sampler.warp(sampler.enter(x1), register)
         f1 = sampler.warp(x1, undo1)
 
         x2 = self.layer2(sampler.leave(x1))
-        t2 = self.stn2.theta(x2).float()
+        t2 = self.theta(self.stn2, x2)
         i2 = inverse(t2)
         register, undo2, undo1 = sampler.plan([t2, i2, i1], size2)
         x2 = sampler.warp(sampler.enter(x2), register)
         f2 = sampler.warp(sampler.warp(x2, undo2), undo1)
 
         x3 = self.layer3(sampler.leave(x2))
-        t3 = self.stn3.theta(x3).float()
+        t3 = self.theta(self.stn3, x3)
         i3 = inverse(t3)
         register, undo3, undo2, undo1 = sampler.plan([t3, i3, i2, i1], size3)
         x3 = sampler.warp(sampler.enter(x3), register)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -13,18 +14,22 @@ from typing import Any, get_args
 import onnx
 import torch
 
+from regad.calib.int8 import Activations, Ranges, calibration_images, quantize_encoder
 from regad.runtime.artifact import Artifact, is_artifact, write_artifact
-from regad.runtime.errors import ArtifactError
+from regad.runtime.errors import ArtifactError, InputError
 from regad.runtime.options import spec_from_options
 from regad.runtime.selftest import Check
-from regad.runtime.spec import EPSILON, LEVELS, InputSpec
-from regad.runtime.stats import Encoding
+from regad.runtime.spec import EPSILON, LEVELS, Dtype, InputSpec
+from regad.runtime.stats import Encoding, StatisticsDtype
 from regad.train.checkpoint import Checkpoint, build_encoder, load_checkpoint
+from regad.train.model import RegistrationEncoder
 
+from .agreement import LIMITS, Limits, agreement_table, as_json, compare_decisions, require_agreement
 from .golden import golden_bytes
-from .parity import import_onnxruntime, require_parity, verify
+from .parity import import_onnxruntime, parity_table, require_parity, verify
+from .proof import ENCODER_COUNTS, count_onnx, describe, require_counts
 from .samples import verification_images
-from .writer import IR_VERSION, check_opset, encoder_model, scorer_model
+from .writer import IR_VERSION, check_opset, encoder_model, finish, scorer_model
 
 __all__ = ["SCORERS", "ExportConfig", "export_artifact"]
 
@@ -34,21 +39,34 @@ SCORERS: dict[Encoding, str] = {
     "cholesky": "scorer_cholesky.onnx",
 }
 
+Say = Callable[[str], None]
+_Manifest = dict[str, Any]
+
 
 @dataclass(frozen=True)
 class ExportConfig:
     """One export. ``fit``, ``resample`` and ``roi`` override the checkpoint's preprocessing where given.
 
-    ``stn_mode`` is for released checkpoints, which do not name theirs. Raises InputError at construction for an opset
-    that the sampler cannot have.
+    ``stn_mode`` is for released checkpoints, which do not name theirs. ``calib_images`` are for int8, ``verify_data``
+    (labelled, MVTec layout) for fp16 and int8; its limits are those of `LIMITS` where none are given. Raises InputError
+    at construction for an opset that the sampler cannot have and for options that do not belong together.
     """
 
     ckpt: Path
     out: Path = Path("model.regad")
+    dtype: Dtype = "fp32"
     sampler: str = "gather"
     opset: int = 18
+    calib_images: Path | None = None
+    ranges: Ranges = "entropy"
+    activations: Activations = "int8"
+    stats_dtype: StatisticsDtype = "fp32"
     verify_images: Path | None = None
     verify_seed: int = 0
+    verify_data: Path | None = None
+    verify_shot: int = 4
+    min_agreement: float | None = None
+    max_auroc_loss: float | None = None
     stn_mode: str | None = None
     fit: str | None = None
     resample: str | None = None
@@ -56,18 +74,37 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         check_opset(self.sampler, self.opset)
+        if (self.dtype == "int8") != (self.calib_images is not None):
+            raise InputError(
+                "--int8 sets its ranges from photos of good parts: give --int8 --calib-images DIR"
+                if self.dtype == "int8"
+                else f"--calib-images is for --int8; this export is {self.dtype}: leave it out"
+            )
+        if self.dtype == "fp32" and self.verify_data is not None:
+            raise InputError("--verify-data compares --fp16 or --int8 with fp32; this export is fp32: leave it out")
+        _ = self.limits
+
+    @property
+    def limits(self) -> Limits | None:
+        """What --verify-data must show; None for fp32, which is compared with PyTorch alone."""
+        usual = LIMITS.get(self.dtype)
+        if usual is None:
+            return None
+        return Limits(
+            usual.agreement if self.min_agreement is None else self.min_agreement,
+            usual.auroc_loss if self.max_auroc_loss is None else self.max_auroc_loss,
+        )
 
 
 def export_artifact(
-    config: ExportConfig,
-    progress: Callable[[str], None] = lambda stage: None,
-    report: Callable[[Sequence[Check]], None] = lambda checks: None,
+    config: ExportConfig, progress: Say = lambda stage: None, report: Say = lambda text: None
 ) -> Artifact:
     """Export a checkpoint, verify the graphs against PyTorch, and write the artifact atomically.
 
-    ``progress`` is told each stage, ``report`` the comparison before it is judged. Raises InputError for the
-    checkpoint or the images, ArtifactError if ``config.out`` is something else, RegadError beyond tolerance,
-    OutputError if it cannot be written. After any error ``config.out`` is as it was.
+    ``progress`` is told each stage, ``report`` each table before it is judged. Raises InputError for the checkpoint
+    or the images, ArtifactError if ``config.out`` is something else, RegadError beyond tolerance, for decisions that
+    change too much or a graph of another dtype, OutputError if it cannot be written. After any error ``config.out`` is
+    as it was.
     """
     import_onnxruntime()
     if config.out.exists() and not is_artifact(config.out):
@@ -76,24 +113,66 @@ def export_artifact(
     encoder = build_encoder(checkpoint, str(config.ckpt))
     spec = spec_from_options(checkpoint.spec, config.fit, config.resample, config.roi)
     images = verification_images(config.verify_images, spec, config.verify_seed)
+    ranges_from = None if config.calib_images is None else calibration_images(config.calib_images, spec)
 
     progress("writing the graphs")
-    model = encoder_model(encoder, config.sampler, config.opset)
-    scorers = {encoding: scorer_model(encoding, config.opset) for encoding in get_args(Encoding)}
+    model = encoder_model(encoder, config.sampler, config.opset, config.dtype == "fp16")
+    plain = model
+    if ranges_from is not None:
+        progress(f"setting int8 ranges from {len(ranges_from)} images")
+        model = finish(quantize_encoder(plain, ranges_from, config.ranges, config.activations), config.opset)
+    counts = count_onnx(model)
+    require_counts(counts, ENCODER_COUNTS[config.dtype], "the encoder graph")
+    scorers = {encoding: scorer_model(encoding, config.opset, config.stats_dtype) for encoding in get_args(Encoding)}
     progress("comparing them with PyTorch")
-    checks = verify(encoder, model, scorers, images)
-    report(checks)
+    checks = verify(encoder, model, scorers, images, config.dtype, config.stats_dtype)
+    report(parity_table(checks))
     require_parity(checks)
+    report(f"proof     {describe(counts)}")
 
-    files = {
+    manifest = _manifest(config, checkpoint, spec, checks)
+    manifest["operations"] = counts
+    files = _files(encoder, model, scorers)
+    if config.verify_data is not None:
+        if config.dtype == "fp16":
+            plain = encoder_model(encoder, config.sampler, config.opset)
+        fp32 = {**files, "encoder.onnx": plain.SerializeToString()}
+        manifest["decisions"] = _decisions(config, manifest, fp32, files, progress, report)
+    return write_artifact(config.out, manifest, files)
+
+
+def _files(
+    encoder: RegistrationEncoder, model: onnx.ModelProto, scorers: Mapping[Encoding, onnx.ModelProto]
+) -> dict[str, bytes]:
+    return {
         "encoder.onnx": model.SerializeToString(),
         **{SCORERS[encoding]: scorer.SerializeToString() for encoding, scorer in scorers.items()},
         "golden.safetensors": golden_bytes(encoder),
     }
-    return write_artifact(config.out, _manifest(config, checkpoint, spec, checks), files)
 
 
-def _manifest(config: ExportConfig, checkpoint: Checkpoint, spec: InputSpec, checks: Sequence[Check]) -> dict[str, Any]:
+def _decisions(
+    config: ExportConfig,
+    manifest: _Manifest,
+    fp32: Mapping[str, bytes],
+    files: Mapping[str, bytes],
+    progress: Say,
+    report: Say,
+) -> _Manifest:
+    """Compare the verdicts with those of an fp32 artifact of the same checkpoint; returns the manifest's entry."""
+    assert config.verify_data is not None and config.limits is not None
+    with tempfile.TemporaryDirectory() as folder:
+        reference = write_artifact(Path(folder) / "fp32.regad", {**manifest, "dtype": "fp32"}, fp32)
+        candidate = write_artifact(Path(folder) / "candidate.regad", manifest, files)
+        results = compare_decisions(
+            reference, candidate, config.verify_data, config.verify_shot, config.verify_seed, progress
+        )
+    report(agreement_table(results, config.dtype))
+    require_agreement(results, config.limits, config.dtype)
+    return as_json(results, config.limits)
+
+
+def _manifest(config: ExportConfig, checkpoint: Checkpoint, spec: InputSpec, checks: Sequence[Check]) -> _Manifest:
     """Every field but those that `write_artifact` fills in."""
     return {
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -112,7 +191,9 @@ def _manifest(config: ExportConfig, checkpoint: Checkpoint, spec: InputSpec, che
         "input": spec.to_json(),
         "features": [{"name": level.name, "grid": level.grid, "channels": level.channels} for level in LEVELS],
         "epsilon": EPSILON,
-        "dtype": "fp32",
+        "dtype": config.dtype,
+        "int8": {"ranges": config.ranges, "activations": config.activations} if config.dtype == "int8" else None,
+        "statistics_dtype": config.stats_dtype,
         "sampler": config.sampler,
         "alignment": "chained",
         "opset": config.opset,

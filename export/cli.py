@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
+from regad.runtime.artifact import Artifact
 from regad.runtime.console import run_cli
-from regad.runtime.errors import RegadError
+from regad.runtime.errors import InputError, RegadError
 from regad.runtime.options import preprocessing_options
+from regad.runtime.stats import StatisticsDtype
 
 __all__ = ["command", "main"]
 
@@ -19,6 +21,31 @@ __all__ = ["command", "main"]
     "--ckpt", type=click.Path(path_type=Path), required=True, help="model.pt of regad-train, or a released one."
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("model.regad"), help="Artifact folder to write.")
+@click.option("--fp16", is_flag=True, help="Encoder in half, what decides where warps read in float32.")
+@click.option("--int8", is_flag=True, help="Backbone in int8 (Q/DQ), STNs in float32; needs --calib-images.")
+@click.option(
+    "--calib-images",
+    type=click.Path(path_type=Path),
+    help="Folder of photos of good parts, or of categories in MVTec layout, that int8 ranges are set from.",
+)
+@click.option(
+    "--ranges",
+    type=click.Choice(["minmax", "entropy", "percentile"]),
+    default="entropy",
+    help="How an int8 range is set from what a tensor held.",
+)
+@click.option(
+    "--activations",
+    type=click.Choice(["int8", "uint8"]),
+    default="int8",
+    help="int8 runs on ONNX Runtime and TensorRT; uint8 is faster on a CPU, and TensorRT refuses it.",
+)
+@click.option(
+    "--stats-dtype",
+    type=click.Choice(get_args(StatisticsDtype)),
+    default="fp32",
+    help="What the scorer graphs take the statistics as; fp16 halves their memory on a GPU.",
+)
 @click.option(
     "--sampler",
     type=click.Choice(["gather", "gridsample"]),
@@ -32,30 +59,41 @@ __all__ = ["command", "main"]
     help="Folder of images to compare PyTorch and the graphs on (default: synthetic ones).",
 )
 @click.option("--verify-seed", type=click.IntRange(0), default=0, help="Which images are drawn or synthesised.")
+@click.option(
+    "--verify-data",
+    type=click.Path(path_type=Path),
+    help="Labelled folder in MVTec layout: compare the verdicts of fp16 or int8 with fp32's.",
+)
+@click.option("--verify-shot", type=click.IntRange(2), default=4, help="Images taught for --verify-data.")
+@click.option("--min-agreement", type=float, help="Least share of equal verdicts (default: fp16 0.995, int8 0.95).")
+@click.option("--max-auroc-loss", type=float, help="Most the mean AUROC may fall (default: fp16 0.002, int8 0.01).")
 @click.option("--stn-mode", help="Transform of a released checkpoint, where its size fits several.")
 @preprocessing_options
-def command(**options: Any) -> None:
+def command(fp16: bool, int8: bool, **options: Any) -> None:
     """Export a checkpoint as an artifact folder, and prove that it computes what PyTorch computes.
 
     The same images go through the model and the graphs; beyond tolerance nothing is written. An artifact already at
     --out is replaced once the new one is complete; any other file or folder there is left alone.
     """
+    if fp16 and int8:
+        raise InputError("--fp16 and --int8 were both given; an artifact has one dtype: choose one of them")
     try:
         from .build import ExportConfig, export_artifact
-        from .parity import parity_table
     except ImportError as error:
         raise RegadError(
             f"regad-export needs PyTorch and ONNX ({error}); install them: pip install 'regad[export,cpu]'"
         ) from error
 
-    config = ExportConfig(**options)
-    artifact = export_artifact(
-        config,
-        progress=lambda stage: click.echo(f"{stage} ...", err=True),
-        report=lambda checks: click.echo(parity_table(checks)),
-    )
+    config = ExportConfig(dtype="fp16" if fp16 else "int8" if int8 else "fp32", **options)
+    artifact = export_artifact(config, progress=lambda stage: click.echo(f"{stage} ...", err=True), report=click.echo)
+    _summary(artifact, config.sampler, config.opset)
+
+
+def _summary(artifact: Artifact, sampler: str, opset: int) -> None:
+    if artifact.dtype != "fp32" and "decisions" not in artifact.manifest:
+        click.echo("decisions not compared with fp32: give a labelled folder with --verify-data to know")
     size = sum(file.stat().st_size for file in artifact.path.iterdir()) / 1e6
-    click.echo(f"artifact  {artifact.path} ({size:.1f} MB, {artifact.dtype}, opset {config.opset}, {config.sampler})")
+    click.echo(f"artifact  {artifact.path} ({size:.1f} MB, {artifact.dtype}, opset {opset}, {sampler})")
     click.echo(f"hash      {artifact.hash}")
     click.echo(f"next      regad-calib --model {artifact.path} --support GOOD_IMAGES --out part.safetensors")
 

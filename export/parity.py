@@ -14,9 +14,10 @@ from regad.calib.gaussian import fit
 from regad.calib.views import support_views
 from regad.runtime.errors import DeviceError, RegadError
 from regad.runtime.features import Features
-from regad.runtime.scoring import dense_tensors
-from regad.runtime.selftest import TOLERANCES, Check, compare
-from regad.runtime.stats import Encoding
+from regad.runtime.scoring import Scorer, graph_tensors
+from regad.runtime.selftest import Check, compare, tolerances
+from regad.runtime.spec import Dtype
+from regad.runtime.stats import Encoding, StatisticsDtype
 from regad.train.model import RegistrationEncoder
 
 from .reference import images_as_torch, scores, torch_features
@@ -26,6 +27,8 @@ __all__ = ["VERIFIED_ENCODINGS", "import_onnxruntime", "parity_table", "require_
 
 VERIFIED_ENCODINGS: tuple[Encoding, ...] = ("gram", "hybrid")
 """Fitting the third takes a minute and a gigabyte; its graph depends on no checkpoint, and the tests compare it."""
+_BORDER: Mapping[Dtype, float] = {"fp32": 1.0, "fp16": 10.0}
+"""By how much the tolerance grows in the rows marked "border": that copy of the model magnifies theta's own error."""
 
 
 def import_onnxruntime() -> Any:
@@ -54,46 +57,69 @@ def verify(
     model: onnx.ModelProto,
     scorers: Mapping[Encoding, onnx.ModelProto],
     images: NDArray[np.uint8],
+    dtype: Dtype = "fp32",
+    statistics: StatisticsDtype = "fp32",
 ) -> list[Check]:
-    """Compare every output of the graphs with PyTorch's, on uint8 RGB images [B >= 2, 224, 224, 3].
+    """Compare every output of the graphs with PyTorch's in float32, on uint8 RGB images [B >= 2, 224, 224, 3].
 
     Features and transforms are compared for the model itself and, rows marked "border", for a copy whose transforms
-    read far beyond the border: same graph, other values in the last STN layers of both. Anomaly maps are those of all
-    images but the first against the 22 support views of the first: the float64 reference on PyTorch's features
-    against the graphs on the graph's features.
+    read far beyond the border: same graph, other values in the last STN layers of both (not for int8, whose ranges
+    are those of the model itself). Anomaly maps are those of all images but the first against the 22 support views of
+    the first: the float64 reference on PyTorch's features against the graphs on the graph's features, support and
+    query alike, as a device that teaches computes them. Rows marked "stored" compare fp16 statistics with fp32 ones.
     """
-    support = torch_features(encoder, support_views(images[0]))
-    expected, got, checks = _compare_encoder(encoder, model, images[1:], "")
-    checks += _compare_scorers(scorers, support, expected, got)
+    allowed = tolerances(dtype, statistics)
+    expected, got, checks = _compare_encoder(encoder, model, images[1:], allowed, "")
+    views = support_views(images[0])
+    taught = Features(*run_graph(model, {"image": views}))
+    wanted = scores(torch_features(encoder, views), expected)
+    checks += _compare_scorers(scorers, taught, got, wanted, statistics, allowed)
+    if dtype not in _BORDER:
+        return checks
     border = border_heavy(encoder, images_as_torch(images[1:]))
-    return checks + _compare_encoder(border, model, images[1:], " border")[2]
+    wider = {name: tolerance * _BORDER[dtype] for name, tolerance in allowed.items()}
+    return checks + _compare_encoder(border, model, images[1:], wider, " border")[2]
 
 
 def _compare_encoder(
-    encoder: RegistrationEncoder, model: onnx.ModelProto, images: NDArray[np.uint8], mark: str
+    encoder: RegistrationEncoder,
+    model: onnx.ModelProto,
+    images: NDArray[np.uint8],
+    allowed: Mapping[str, float],
+    mark: str,
 ) -> tuple[Features, Features, list[Check]]:
     graph = copy.deepcopy(model)
     write_stns(graph, encoder)
     expected = torch_features(encoder, images)
     got = Features(*run_graph(graph, {"image": images}))
     checks = [
-        compare(name + mark, getattr(got, name), getattr(expected, name), TOLERANCES[name]) for name in Features._fields
+        compare(name + mark, getattr(got, name), getattr(expected, name), allowed[name]) for name in Features._fields
     ]
     return expected, got, checks
 
 
 def _compare_scorers(
-    scorers: Mapping[Encoding, onnx.ModelProto], support: Features, expected: Features, got: Features
+    scorers: Mapping[Encoding, onnx.ModelProto],
+    support: Features,
+    query: Features,
+    expected: tuple[NDArray[np.float32], NDArray[np.float32]],
+    dtype: StatisticsDtype,
+    allowed: Mapping[str, float],
 ) -> list[Check]:
-    wanted = dict(zip(("anomaly_map", "anomaly_score"), scores(support, expected), strict=True))
-    features = {name: getattr(got, name) for name in ("f1", "f2", "f3")}
+    names = ("anomaly_map", "anomaly_score")
+    features = {name: getattr(query, name) for name in ("f1", "f2", "f3")}
     checks = []
     for encoding in VERIFIED_ENCODINGS:
-        outputs = run_graph(scorers[encoding], {**features, **dense_tensors(fit(support, encoding))})
+        taught = fit(support, encoding, dtype)
+        outputs = run_graph(scorers[encoding], {**features, **graph_tensors(taught, dtype)})
         mark = "" if encoding == "gram" else f" {encoding}"
+        pairs = [(mark, expected)]
+        if dtype == "fp16":
+            pairs.append((f"{mark} stored", Scorer(fit(support, encoding)).score(query)))
         checks += [
-            compare(name + mark, output, wanted[name], TOLERANCES[name])
-            for name, output in zip(wanted, outputs, strict=True)
+            compare(name + suffix, output, value, allowed[name])
+            for suffix, values in pairs
+            for name, output, value in zip(names, outputs, values, strict=True)
         ]
     return checks
 

@@ -14,11 +14,11 @@ import numpy as np
 import onnx
 import onnx.parser
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from regad.runtime.scoring import smoothing_matrix, upsample
 from regad.runtime.spec import EPSILON, LEVELS
-from regad.runtime.stats import ENCODINGS, Encoding
+from regad.runtime.stats import ENCODINGS, Encoding, StatisticsDtype, stored_dtype
 
 __all__ = ["scorer_text", "write_scorer"]
 
@@ -99,7 +99,7 @@ def _constants() -> dict[str, NDArray[Any]]:
     }
 
 
-def _inputs(encoding: Encoding) -> list[str]:
+def _inputs(encoding: Encoding, dtype: StatisticsDtype) -> list[str]:
     """Declarations of the features and of the statistics, packed triangles as dense [P, R, R]."""
     features = [f"float[batch,{level.positions},{level.channels}] {level.name}" for level in LEVELS]
     # Two ranks tell the dimensions that depend on it from those that do not.
@@ -110,27 +110,40 @@ def _inputs(encoding: Encoding) -> list[str]:
         if name.endswith("_packed"):
             side = "rank" if dims[1] == "rank" else str(round((2 * shape[1] + 0.25) ** 0.5 - 0.5))
             dims = [dims[0], side, side]
-        statistics.append(f"float[{','.join(dims)}] {name.removesuffix('_packed')}")
+        kind = "float16" if stored_dtype(name, dtype) == np.float16 else "float"
+        statistics.append(f"{kind}[{','.join(dims)}] {name.removesuffix('_packed')}")
     return features + statistics
 
 
-def scorer_text(encoding: Encoding) -> str:
-    """Return the graph in ONNX's textual syntax, without its constants."""
+def scorer_text(encoding: Encoding, dtype: StatisticsDtype = "fp32") -> str:
+    """Return the graph in ONNX's textual syntax, without its constants and casts."""
     return (
-        f'<ir_version: 8, opset_import: ["": 16]>\nregad_scorer_{encoding} ({", ".join(_inputs(encoding))})'
+        f'<ir_version: 8, opset_import: ["": 16]>\nregad_scorer_{encoding} ({", ".join(_inputs(encoding, dtype))})'
         f" => (float[batch,224,224] anomaly_map, float[batch] anomaly_score)\n"
         f"{{{_DEVIATIONS}{_FORMS[encoding]}{_MAP}}}"
     )
 
 
-def write_scorer(encoding: Encoding) -> onnx.ModelProto:
+def _widen(graph: onnx.GraphProto) -> None:
+    """Cast every float16 input to float32 before anything reads it, in place."""
+    stored = {value.name for value in graph.input if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT16}
+    for node in graph.node:
+        renamed = [f"{name}_wide" if name in stored else name for name in node.input]
+        del node.input[:]
+        node.input.extend(renamed)
+    for name in sorted(stored):
+        graph.node.insert(0, helper.make_node("Cast", [name], [f"{name}_wide"], to=onnx.TensorProto.FLOAT))
+
+
+def write_scorer(encoding: Encoding, dtype: StatisticsDtype = "fp32") -> onnx.ModelProto:
     """Return the scorer graph of one encoding of the statistics, at opset 16, the lowest it needs.
 
     Inputs: f1 [B, 3136, 64], f2 [B, 784, 128], f3 [B, 196, 256] and the tensors of
-    `regad.runtime.scoring.dense_tensors`, all float32; B and the rank are dynamic. Outputs: anomaly_map [B, 224, 224],
-    anomaly_score [B].
+    `regad.runtime.scoring.graph_tensors`; B and the rank are dynamic. Outputs: anomaly_map [B, 224, 224],
+    anomaly_score [B]. All are float32 but statistics stored as ``dtype`` fp16, which are widened at once.
     """
-    model = onnx.parser.parse_model(scorer_text(encoding))
+    model = onnx.parser.parse_model(scorer_text(encoding, dtype))
+    _widen(model.graph)
     used = {name for node in model.graph.node for name in node.input}
     for name, value in _constants().items():
         if name in used:

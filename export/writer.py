@@ -14,7 +14,7 @@ from onnx import version_converter
 
 from regad.runtime.errors import InputError, RegadError
 from regad.runtime.spec import SIZE
-from regad.runtime.stats import Encoding
+from regad.runtime.stats import Encoding, StatisticsDtype
 from regad.train.model import RegistrationEncoder
 
 from .adapter import EncoderGraph
@@ -22,7 +22,7 @@ from .sampler import SAMPLERS
 from .scorer import write_scorer
 from .stns import distinct_stns, write_stns
 
-__all__ = ["IR_VERSION", "MIN_OPSET", "audit", "check_opset", "encoder_model", "scorer_model"]
+__all__ = ["IR_VERSION", "MIN_OPSET", "audit", "check_opset", "encoder_model", "finish", "scorer_model"]
 
 IR_VERSION = 9
 """Written into every file; ONNX Runtime 1.15 and TensorRT 10.3 read it."""
@@ -40,13 +40,15 @@ def check_opset(sampler: str, opset: int) -> None:
         raise InputError(f"opset is {opset}; the {sampler} sampler is written at {MIN_OPSET} to {highest}")
 
 
-def encoder_model(encoder: RegistrationEncoder, sampler: str = "gather", opset: int = 18) -> onnx.ModelProto:
-    """Return ``encoder.onnx`` of an encoder, with dynamic batch: see `EncoderGraph` for its inputs and outputs.
+def encoder_model(
+    encoder: RegistrationEncoder, sampler: str = "gather", opset: int = 18, half: bool = False
+) -> onnx.ModelProto:
+    """Return ``encoder.onnx`` of an encoder, with dynamic batch: see `EncoderGraph`, also for ``half``.
 
     Raises InputError for an opset that the sampler cannot have, RegadError if the graph fails its audit.
     """
     check_opset(sampler, opset)
-    traced = EncoderGraph(distinct_stns(encoder), sampler).eval()
+    traced = EncoderGraph(distinct_stns(encoder), sampler, half).eval()
     example = torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8)
     with _silence(), torch.no_grad():
         program = torch.onnx.export(
@@ -62,12 +64,12 @@ def encoder_model(encoder: RegistrationEncoder, sampler: str = "gather", opset: 
         assert program is not None
         model = program.model_proto
     write_stns(model, encoder)
-    return _finish(model, opset)
+    return finish(model, opset)
 
 
-def scorer_model(encoding: Encoding, opset: int = 18) -> onnx.ModelProto:
+def scorer_model(encoding: Encoding, opset: int = 18, dtype: StatisticsDtype = "fp32") -> onnx.ModelProto:
     """Return the scorer graph of one encoding of the statistics: see `write_scorer` for its inputs and outputs."""
-    return _finish(write_scorer(encoding), opset)
+    return finish(write_scorer(encoding, dtype), opset)
 
 
 @contextlib.contextmanager
@@ -86,7 +88,7 @@ def _silence() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _finish(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+def finish(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     """Bring a model to the opset and IR version asked for, drop the exporter's notes, and check it."""
     _forget_origin(model)
     if model.opset_import[0].version != opset:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .atomic import atomic_folder
 from .errors import ArtifactError, CategoryError, InputError
 from .features import Features
-from .spec import EPSILON, LEVELS, InputSpec
+from .spec import EPSILON, LEVELS, Dtype, InputSpec
 from .stats import Encoding, Statistics, StatisticsDtype
 
 __all__ = ["Artifact", "Golden", "artifact_hash", "is_artifact", "write_artifact", "write_golden"]
@@ -54,7 +54,7 @@ class Artifact:
     manifest: Mapping[str, Any]
     hash: str
     spec: InputSpec
-    dtype: str
+    dtype: Dtype
 
     @classmethod
     def open(cls, path: str | Path, verify: bool = True) -> Artifact:
@@ -71,7 +71,7 @@ class Artifact:
             spec = InputSpec.from_json(manifest["input"])
             for name in (ENCODER, GOLDEN, *manifest["scorers"].values()):
                 _check_file(path / name, files[name], verify)
-            return cls(path, manifest, artifact_hash(manifest), spec, str(manifest["dtype"]))
+            return cls(path, manifest, artifact_hash(manifest), spec, manifest["dtype"])
         except InputError as error:
             raise ArtifactError(f"{path / MANIFEST}: {error}; {_MAKE}") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -198,6 +198,11 @@ def _check_fixed(path: Path, manifest: Mapping[str, Any]) -> None:
     wanted = [{"name": level.name, "grid": level.grid, "channels": level.channels} for level in LEVELS]
     if manifest["features"] != wanted or manifest["epsilon"] != EPSILON:
         raise ArtifactError(f"{path} describes another encoder than this version reads; export it again: regad-export")
+    if manifest["dtype"] not in get_args(Dtype):
+        raise ArtifactError(
+            f"{path} has dtype {manifest['dtype']!r}; this version reads {', '.join(get_args(Dtype))}: "
+            "export it again with regad-export of this version, or update regad"
+        )
     if manifest.get("statistics_dtype", "fp32") not in get_args(StatisticsDtype):
         raise ArtifactError(f"{path} takes {manifest['statistics_dtype']!r} statistics; export it again: regad-export")
 

@@ -18,7 +18,7 @@ from .artifact import Artifact
 from .backends import Inference, StatisticsHandle
 from .errors import ArtifactError, DeviceError
 from .features import Features
-from .scoring import Scorer, dense_tensors
+from .scoring import Scorer, graph_tensors
 from .stats import Encoding, Statistics
 
 if TYPE_CHECKING:
@@ -111,12 +111,10 @@ class OrtBackend:
         """Unpack a category's statistics (CPU) or upload them (GPU), once."""
         if self._device == "cpu":
             return Scorer(statistics)
+        tensors = graph_tensors(statistics, self._artifact.statistics_dtype)
         if statistics.encoding not in self._scorers:
             self._scorers[statistics.encoding] = self._session(self._artifact.scorer_path(statistics.encoding))
-        values = {
-            name: self._ort.OrtValue.ortvalue_from_numpy(value, "cuda", 0)
-            for name, value in dense_tensors(statistics).items()
-        }
+        values = {name: self._ort.OrtValue.ortvalue_from_numpy(value, "cuda", 0) for name, value in tensors.items()}
         return _DeviceStatistics(statistics.encoding, values)
 
     def infer(self, images: NDArray[np.uint8], statistics: StatisticsHandle) -> Inference:

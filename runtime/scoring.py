@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import CategoryError
 from .features import Features
 from .spec import EPSILON, GRID, SIZE
-from .stats import Encoding, Statistics
+from .stats import Encoding, Statistics, StatisticsDtype, stored_dtype
 
-__all__ = ["Scorer", "dense_tensors", "smoothing_matrix", "upsample"]
+__all__ = ["Scorer", "dense_tensors", "graph_tensors", "smoothing_matrix", "upsample"]
 
 Array = NDArray[np.float32]
 _SIGMA = 4.0
@@ -74,6 +75,21 @@ def dense_tensors(statistics: Statistics) -> dict[str, Array]:
             square[:, row, : row + 1] = value[:, start : start + row + 1]
         dense[name.removesuffix("_packed")] = square
     return dense
+
+
+def graph_tensors(statistics: Statistics, dtype: StatisticsDtype) -> dict[str, NDArray[np.floating[Any]]]:
+    """Return what a scorer graph that takes ``dtype`` statistics is fed with: `dense_tensors`, stored as it wants them.
+
+    fp16 statistics are widened for an fp32 graph, exactly. Raises CategoryError for fp32 statistics and an fp16 graph:
+    they would be rounded.
+    """
+    if dtype == "fp16" and statistics.dtype == "fp32":
+        raise CategoryError(
+            "the category's statistics are fp32, the artifact's scorer graphs take fp16 and would round them; "
+            "teach the part again for them: regad-calib --stats-dtype fp16"
+        )
+    tensors = dense_tensors(statistics)
+    return {name: value.astype(stored_dtype(name, dtype), copy=False) for name, value in tensors.items()}
 
 
 def _apply(matrices: Array, vectors: Array) -> Array:

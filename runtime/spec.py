@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 from .errors import InputError
 
-__all__ = ["EPSILON", "GRID", "LEVELS", "POSITIONS", "SIZE", "Fit", "InputSpec", "Level", "Resample"]
+__all__ = ["EPSILON", "GRID", "LEVELS", "POSITIONS", "SIZE", "Dtype", "Fit", "InputSpec", "Level", "Resample"]
 
 SIZE = 224
 """Side of the encoder's square input, pixels."""
@@ -34,6 +34,8 @@ class Level(NamedTuple):
 
 LEVELS = (Level("f1", 64, 56), Level("f2", 128, 28), Level("f3", 256, 14))
 
+Dtype = Literal["fp32", "fp16", "int8"]
+"""What the encoder computes in; its inputs and outputs are the same for all."""
 Fit = Literal["stretch", "letterbox", "crop"]
 Resample = Literal["box", "lanczos", "bilinear"]
 

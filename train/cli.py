@@ -48,7 +48,7 @@ class _Line:
 
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of categories, MVTec layout.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of categories.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for model.pt and log.jsonl.")
 @click.option("--hold-out", multiple=True, metavar="CATEGORY", help="Category not to train on; repeatable.")
 @click.option("--shot", type=click.IntRange(1), default=2, help="Support images for each query.")
@@ -66,8 +66,9 @@ class _Line:
 def command(**options: Any) -> None:
     """Train RegAD's encoder on every category of --data, and write OUT/model.pt.
 
-    A category needs only DATA/<category>/train/good. The result works on categories never seen: export it with
-    regad-export, then teach each part with regad-calib or regad-run.
+    A category needs only its good images, where MVTec AD, MPDD, BTAD and VisA keep them or in DATA/<category>/good.
+    The result works on categories never seen: export it with regad-export, then teach each part with regad-calib or
+    regad-run.
     """
     config = TrainConfig(**options)
     if config.epochs:

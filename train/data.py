@@ -1,4 +1,4 @@
-"""Folders in MVTec layout, decoded once, and the episodes drawn from them."""
+"""Images for training, decoded once, and the episodes drawn from them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regad.runtime.errors import InputError
-from regad.runtime.listing import image_files
 from regad.runtime.preprocess import preprocess, read_image
 from regad.runtime.spec import InputSpec
+
+from .layouts import TestItem, good_images, list_categories, list_images, test_items
 
 __all__ = [
     "Episode",
@@ -31,8 +32,6 @@ __all__ = [
     "training_images",
 ]
 
-_LAYOUT = "expected the MVTec layout, DIR/<category>/train/good/*.png"
-
 
 class Episode(NamedTuple):
     """One batch, all of one category: indices of the queries [b] and of each query's supports [b, k]."""
@@ -40,49 +39,6 @@ class Episode(NamedTuple):
     category: str
     queries: NDArray[np.int64]
     supports: NDArray[np.int64]
-
-
-class TestItem(NamedTuple):
-    """A test image: ``label`` 1 for a defect, the name of its folder, and its mask where there is one."""
-
-    path: Path
-    label: int
-    defect: str
-    mask: Path | None
-
-
-def list_images(folder: Path) -> list[Path]:
-    """Return the image files of ``folder`` by name, hidden files left out. Raises InputError if it is no folder."""
-    try:
-        return image_files(folder)
-    except OSError as error:
-        raise InputError(f"cannot read folder {folder}: {error.strerror}; {_LAYOUT}") from error
-
-
-def list_categories(root: Path) -> list[str]:
-    """Return the names of the folders of ``root`` that hold ``train/good``, sorted.
-
-    Raises InputError when ``root`` is missing, is itself a category, or holds none.
-    """
-    if not root.is_dir():
-        raise InputError(f"data folder {root} does not exist; {_LAYOUT}")
-    names = sorted(path.parent.parent.name for path in root.glob("*/train/good") if path.is_dir())
-    if names:
-        return names
-    if (root / "train" / "good").is_dir():
-        raise InputError(f"data folder {root} is one category; name the folder above it, {root.absolute().parent}")
-    raise InputError(f"data folder {root} holds no category; {_LAYOUT}")
-
-
-def good_images(root: Path, category: str) -> list[Path]:
-    """Return the good training images of one category, by name. Raises InputError if it is missing or empty."""
-    known = list_categories(root)
-    if category not in known:
-        raise InputError(f"category {category!r} is not in {root}; it holds {', '.join(known)}")
-    paths = list_images(root / category / "train" / "good")
-    if not paths:
-        raise InputError(f"{root / category / 'train' / 'good'} holds no image; {_LAYOUT}")
-    return paths
 
 
 def training_images(root: Path, hold_out: Sequence[str], shot: int) -> dict[str, list[Path]]:
@@ -104,25 +60,6 @@ def training_images(root: Path, hold_out: Sequence[str], shot: int) -> dict[str,
                 f"(a query and its supports): add images, lower --shot, or --hold-out {name}"
             )
     return images
-
-
-def test_items(category: Path) -> list[TestItem]:
-    """Return the test images of a category folder: ``test/good`` and ``test/<defect>``, with masks where present.
-
-    A mask is ``ground_truth/<defect>/<stem>_mask.png``. Raises InputError when there is no test image.
-    """
-    test = category / "test"
-    if not test.is_dir():
-        raise InputError(f"{test} does not exist; expected {category.name}/test/good and {category.name}/test/<defect>")
-    items: list[TestItem] = []
-    for folder in sorted(path for path in test.iterdir() if path.is_dir()):
-        for path in list_images(folder):
-            mask = category / "ground_truth" / folder.name / f"{path.stem}_mask.png"
-            defect = folder.name != "good"
-            items.append(TestItem(path, int(defect), folder.name, mask if defect and mask.is_file() else None))
-    if not items:
-        raise InputError(f"{test} holds no image; expected {category.name}/test/good and {category.name}/test/<defect>")
-    return items
 
 
 def load_images(

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from PIL import Image
 
 from regad.runtime.errors import InputError
 from regad.runtime.preprocess import preprocess, read_image
 from regad.runtime.spec import InputSpec
 from regad.train import data
 
-from .helpers import draw, make_data
+from .helpers import make_data
 
 sizes = st.dictionaries(st.text("abcd", min_size=1, max_size=2), st.integers(4, 20), min_size=1, max_size=4)
 
@@ -78,9 +77,9 @@ def test_training_images(tmp_path: Path) -> None:
 
 
 def test_unusable_folders(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="does not exist; expected the MVTec layout"):
+    with pytest.raises(InputError, match="does not exist; expected DIR/<category>/train/good"):
         data.training_images(tmp_path / "absent", [], 2)
-    with pytest.raises(InputError, match="holds no category; expected the MVTec layout"):
+    with pytest.raises(InputError, match="holds no category; expected DIR/<category>/train/good"):
         data.training_images(tmp_path, [], 2)
     make_data(tmp_path, {"screw": 4, "nut": 2})
     with pytest.raises(InputError, match="is one category; name the folder above it"):
@@ -89,10 +88,13 @@ def test_unusable_folders(tmp_path: Path) -> None:
         data.training_images(tmp_path, [], 2)
     with pytest.raises(InputError, match=r"--hold-out bolt is not in .* it holds nut, screw"):
         data.training_images(tmp_path, ["bolt"], 2)
+    make_data(tmp_path / "single", {"nut": 1})
+    with pytest.raises(InputError, match=r"nut has 1 good image\(s\); --shot 1 needs 2 or more"):
+        data.training_images(tmp_path / "single", [], 1)
     with pytest.raises(InputError, match="all categories"):
         data.training_images(tmp_path, ["nut", "screw"], 2)
     (tmp_path / "void" / "train" / "good").mkdir(parents=True)
-    with pytest.raises(InputError, match="good holds no image"):
+    with pytest.raises(InputError, match="good holds no image of a good void"):
         data.training_images(tmp_path, ["nut"], 2)
 
 
@@ -121,26 +123,3 @@ def test_to_input() -> None:
     assert list(got.shape) == [2, 3, 224, 224]
     assert got.dtype == torch.float32
     assert np.array_equal(got[1, 2].numpy(), images[1, :, :, 2].astype(np.float32) / np.float32(255))
-
-
-def test_listing_of_test_images(tmp_path: Path) -> None:
-    root = tmp_path / "screw"
-    for name in ("good/000.png", "scratch/000.png", "scratch/001.png", "dent/000.png"):
-        draw(root / "test" / name, 1)
-    (root / "ground_truth" / "scratch").mkdir(parents=True)
-    Image.new("L", (48, 40)).save(root / "ground_truth" / "scratch" / "001_mask.png")
-    got = [(item.path.name, item.label, item.defect, item.mask and item.mask.name) for item in data.test_items(root)]
-    assert got == [
-        ("000.png", 1, "dent", None),
-        ("000.png", 0, "good", None),
-        ("000.png", 1, "scratch", None),
-        ("001.png", 1, "scratch", "001_mask.png"),
-    ]
-
-
-def test_no_test_images(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"test does not exist; expected .*test/good"):
-        data.test_items(tmp_path / "screw")
-    (tmp_path / "screw" / "test" / "good").mkdir(parents=True)
-    with pytest.raises(InputError, match="holds no image"):
-        data.test_items(tmp_path / "screw")
