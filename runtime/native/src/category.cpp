@@ -43,19 +43,19 @@ Buffer<T> read_values(const Source &source, const std::string &name, const Tenso
 }
 
 void read_tensors(const Source &source, const SafetensorsHeader &header, Statistics &statistics,
-                  const std::string &sha256) {
+                  Dtype dtype, const std::string &sha256) {
     const std::vector<TensorShape> shapes = tensor_shapes(statistics.encoding, statistics.rank);
     if (shapes.size() != header.tensors.size()) {
         throw std::runtime_error("it has " + std::to_string(header.tensors.size()) + " tensors; " +
                                  name(statistics.encoding) + " needs " + std::to_string(shapes.size()));
     }
     for (const TensorShape &tensor : shapes) {
-        header.expect(tensor.name, is_half(tensor.name, statistics.dtype) ? "F16" : "F32", tensor.shape);
+        header.expect(tensor.name, is_half(tensor.name, dtype) ? "F16" : "F32", tensor.shape);
     }
     Sha256 digest;
     for (const auto &[name, entry] : header.tensors) {  // in the order of the names
         digest.update(name.data(), name.size());
-        if (is_half(name, statistics.dtype)) {
+        if (is_half(name, dtype)) {
             statistics.halves.emplace(name, read_values<std::uint16_t>(source, name, entry, digest));
         } else {
             statistics.tensors.emplace(name, read_values<float>(source, name, entry, digest));
@@ -76,7 +76,7 @@ Category Category::read(const Source &source) {
         throw std::runtime_error("its epsilon is not 0.01");
     }
     Category category;
-    category.statistics.dtype = dtype_from(get_text(meta, "dtype"));
+    category.dtype = dtype_from(get_text(meta, "dtype"));
     category.statistics.encoding = encoding_from(get_text(meta, "encoding"));
     category.views = get_count(meta, "views");
     const std::uint64_t rank = get_count(meta, "rank");
@@ -96,7 +96,7 @@ Category Category::read(const Source &source) {
     }
     category.threshold_method = get_text(threshold, "method");
     category.threshold_note = get_text(threshold, "note");
-    read_tensors(source, header, category.statistics, category.data_sha256);
+    read_tensors(source, header, category.statistics, category.dtype, category.data_sha256);
     return category;
 }
 

@@ -54,10 +54,9 @@ void Detector::load_category(const std::string &path) {
     loaded->path = path;
     loaded->threshold = category->threshold;
     const Encoding encoding = category->statistics.encoding;
-    const Dtype dtype = category->statistics.dtype;
     const std::size_t rank = category->statistics.rank;
     loaded->prepared = engine_.prepare(artifact_, std::move(category->statistics));
-    category->statistics = Statistics{encoding, dtype, rank, {}, {}};
+    category->statistics = Statistics{encoding, rank, {}, {}};
     loaded->category = std::move(category);
     std::shared_ptr<const Loaded> before = std::move(loaded);
     {
@@ -199,7 +198,7 @@ std::string Detector::describe() const {
         json["category"] = {{"path", loaded->path},
                             {"hash", category.data_sha256.substr(0, 16)},
                             {"encoding", name(category.statistics.encoding)},
-                            {"dtype", name(category.statistics.dtype)},
+                            {"dtype", name(category.dtype)},
                             {"rank", category.statistics.rank},
                             {"shot", category.shot},
                             {"views", category.views},

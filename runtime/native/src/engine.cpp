@@ -207,7 +207,7 @@ std::shared_ptr<const Prepared> Engine::prepare(const Artifact &artifact, Statis
     auto prepared = std::make_shared<Prepared>();
     if (graph_) {
         const Dtype dtype = artifact.manifest().statistics_dtype;
-        if (dtype == Dtype::fp16 && statistics.dtype == Dtype::fp32) {
+        if (dtype == Dtype::fp16 && statistics.dtype() == Dtype::fp32) {
             fail(REGAD_CATEGORY_ERROR, "the category's statistics are fp32, the artifact's scorer graphs take fp16 and "
                  "would round them; teach the part again for them: regad-calib --stats-dtype fp16");
         }

@@ -6,7 +6,7 @@
 
 #include "buffer.hpp"
 #include "pool.hpp"
-#include "spec.hpp"
+#include "sizes.hpp"
 #include "statistics.hpp"
 
 namespace regad {
@@ -19,14 +19,10 @@ public:
     // Scratch of one thread for one image: room for `vector` floats, `count` times, each aligned.
     float *vectors(std::size_t slot, std::size_t image) noexcept;
     std::size_t vector_length() const noexcept { return vector_; }
-    // Scratch of one thread: block_length floats, and a few that loads and stores may reach past them.
-    float *block(std::size_t slot) noexcept;
 
-    static constexpr std::size_t vector_count = 8;
-    static constexpr std::size_t block_length = most_rank;  // the longest row; 32 KiB
+    static constexpr std::size_t vector_count = 37;
 
 private:
-    static constexpr std::size_t block_room = block_length + 16;
     std::size_t vector_ = 0;
     std::size_t batch_ = 0;
     std::size_t slots_ = 0;

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "spec.hpp"
+#include "sizes.hpp"
 
 namespace regad {
 namespace {
@@ -63,13 +63,6 @@ std::vector<TensorShape> tensor_shapes(Encoding encoding, std::uint64_t rank) {
     return shapes;
 }
 
-Values Statistics::at(const std::string &name) const {
-    if (is_half(name, dtype)) {
-        return {nullptr, halves.at(name).data()};
-    }
-    return {tensors.at(name).data(), nullptr};
-}
-
 bool Statistics::narrow() {
     bool fits = true;
     for (auto tensor = tensors.begin(); tensor != tensors.end();) {
@@ -83,7 +76,6 @@ bool Statistics::narrow() {
         halves.emplace(tensor->first, std::move(narrowed));
         tensor = tensors.erase(tensor);
     }
-    dtype = Dtype::fp16;
     return fits;
 }
 

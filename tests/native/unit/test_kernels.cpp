@@ -41,6 +41,7 @@ void check_close(double got, double expected) { CHECK(std::fabs(got - expected) 
 
 TEST(kernels_matrix) {
     for (const regad::Kernels *k : sets()) {
+        const regad::Products<float> &p = k->wide;
         for (const std::size_t columns : {64U, 128U, 256U, 384U}) {
             const std::size_t rows = 13;
             const auto m = random_floats(rows * columns, 1), v = random_floats(columns, 2), a = random_floats(columns, 3);
@@ -52,10 +53,10 @@ TEST(kernels_matrix) {
                 squares += static_cast<double>(v[i] - a[i]) * static_cast<double>(v[i] - a[i]);
             }
             check_close(length, squares);
-            k->multiply(m.data(), rows, columns, v.data(), false, out.data());
-            k->multiply(m.data(), rows, columns, v.data(), true, out.data());
+            p.multiply(m.data(), rows, columns, v.data(), false, out.data());
+            p.multiply(m.data(), rows, columns, v.data(), true, out.data());
             std::copy(a.begin(), a.end(), t.begin());
-            k->subtract_transposed(m.data(), rows, columns, v.data(), t.data());
+            p.subtract_transposed(m.data(), rows, columns, v.data(), t.data());
             for (std::size_t row = 0; row < rows; ++row) {
                 double total = 0;
                 for (std::size_t i = 0; i < columns; ++i) {
@@ -76,10 +77,11 @@ TEST(kernels_matrix) {
 
 TEST(kernels_triangle) {
     for (const regad::Kernels *k : sets()) {
+        const regad::Products<float> &p = k->wide;
         for (std::size_t size = 1; size < 70; ++size) {
             const auto packed = random_floats(regad::packed_length(size), 4), y = random_floats(size, 5);
             const auto c = random_floats(size, 6);
-            regad::Buffer<float> out(size), transposed(size + 8);
+            regad::Buffer<float> out(size), transposed(size + 16);
             std::vector<double> expected(size), expected_transposed(size);
             const float *row = packed.data();
             for (std::size_t i = 0; i < size; row += ++i) {
@@ -88,13 +90,8 @@ TEST(kernels_triangle) {
                     expected_transposed[j] += static_cast<double>(row[j]) * static_cast<double>(y[i]);
                 }
             }
-            std::fill(transposed.begin(), transposed.end(), 0.0F);
-            const std::size_t middle = size / 3;  // in two parts, as where values are widened block by block
-            const float *rest = packed.data() + regad::packed_length(middle);
-            k->triangle(packed.data(), 0, middle, y.data(), false, out.data());
-            k->triangle(rest, middle, size, y.data(), false, out.data());
-            k->triangle_transposed(packed.data(), 0, middle, y.data(), transposed.data());
-            k->triangle_transposed(rest, middle, size, y.data(), transposed.data());
+            const double length = p.triangle(packed.data(), size, y.data(), out.data());
+            p.triangle_transposed(packed.data(), size, y.data(), transposed.data());
             double norm = 0, shifted = 0;
             for (std::size_t i = 0; i < size; ++i) {
                 check_close(out[i], expected[i]);
@@ -102,9 +99,9 @@ TEST(kernels_triangle) {
                 norm += expected[i] * expected[i];
                 shifted += (expected[i] + static_cast<double>(c[i])) * (expected[i] + static_cast<double>(c[i]));
             }
-            check_close(k->triangle_norm2(packed.data(), 0, size, y.data(), nullptr, 0), norm);
-            const double part = k->triangle_norm2(packed.data(), 0, middle, y.data(), c.data(), 3.0);
-            check_close(k->triangle_norm2(rest, middle, size, y.data(), c.data(), part), shifted + 3.0);
+            check_close(length, norm);
+            check_close(p.triangle_norm2(packed.data(), size, y.data(), nullptr), norm);
+            check_close(p.triangle_norm2(packed.data(), size, y.data(), c.data()), shifted);
         }
     }
 }
@@ -156,7 +153,5 @@ TEST(kernels_widen) {
     for (const regad::Kernels *k : sets()) {
         k->widen(halves.data(), count, values.data());
         CHECK(std::memcmp(values.data(), plain.data(), count * sizeof(float)) == 0);
-        k->widen(halves.data() + 3, 13, values.data());
-        CHECK(std::memcmp(values.data(), plain.data() + 3, 13 * sizeof(float)) == 0);
     }
 }

@@ -87,36 +87,36 @@ double squared(const Case &c, std::size_t image, std::size_t p) {
     const std::size_t p2 = y / 2 * 28 + x / 2, p3 = y / 4 * 14 + x / 4;
     const regad::Statistics &s = c.statistics;
     const std::size_t rank = s.rank;
-    const Vector d1 = centered(c.f1, s.at("mean1").floats, image, 3136, p, 64);
-    const Vector d2 = centered(c.f2, s.at("mean2").floats, image, 784, p2, 128);
-    const Vector d3 = centered(c.f3, s.at("mean3").floats, image, 196, p3, 256);
+    const Vector d1 = centered(c.f1, s.at<float>("mean1"), image, 3136, p, 64);
+    const Vector d2 = centered(c.f2, s.at<float>("mean2"), image, 784, p2, 128);
+    const Vector d3 = centered(c.f3, s.at<float>("mean3"), image, 196, p3, 256);
     if (s.encoding == regad::Encoding::cholesky) {
         Vector context = d3;
         context.insert(context.end(), d2.begin(), d2.end());
-        Vector z2 = triangle(s.at("w2_packed").floats + p2 * regad::packed_length(128), d2);
-        Vector z1 = triangle(s.at("w1_packed").floats + p * regad::packed_length(64), d1);
-        add_product(s.at("w2_cross").floats + p2 * 128 * 256, 128, d3, z2);
-        add_product(s.at("w1_cross").floats + p * 64 * 384, 64, context, z1);
-        return norm2(triangle(s.at("w3_packed").floats + p3 * regad::packed_length(256), d3)) + norm2(z2) + norm2(z1);
+        Vector z2 = triangle(s.at<float>("w2_packed") + p2 * regad::packed_length(128), d2);
+        Vector z1 = triangle(s.at<float>("w1_packed") + p * regad::packed_length(64), d1);
+        add_product(s.at<float>("w2_cross") + p2 * 128 * 256, 128, d3, z2);
+        add_product(s.at<float>("w1_cross") + p * 64 * 384, 64, context, z1);
+        return norm2(triangle(s.at<float>("w3_packed") + p3 * regad::packed_length(256), d3)) + norm2(z2) + norm2(z1);
     }
     Vector v(rank);
-    add_product(s.at("x2").floats + p2 * rank * 128, rank, d2, v);
-    add_product(s.at("x3").floats + p3 * rank * 256, rank, d3, v);
+    add_product(s.at<float>("x2") + p2 * rank * 128, rank, d2, v);
+    add_product(s.at<float>("x3") + p3 * rank * 256, rank, d3, v);
     const double coarse = norm2(d2) + norm2(d3);
     if (s.encoding == regad::Encoding::gram) {
-        add_product(s.at("x1").floats + p * rank * 64, rank, d1, v);
-        return (coarse + norm2(d1) - norm2(triangle(s.at("l_packed").floats + p * regad::packed_length(rank), v))) / 0.01;
+        add_product(s.at<float>("x1") + p * rank * 64, rank, d1, v);
+        return (coarse + norm2(d1) - norm2(triangle(s.at<float>("l_packed") + p * regad::packed_length(rank), v))) / 0.01;
     }
-    const float *l = s.at("l_packed").floats + p2 * regad::packed_length(rank);
+    const float *l = s.at<float>("l_packed") + p2 * regad::packed_length(rank);
     const Vector z = triangle(l, v);
     const Vector a = triangle(l, z, true);
     Vector rest = d1;
     for (std::size_t r = 0; r < rank; ++r) {
         for (std::size_t ch = 0; ch < 64; ++ch) {
-            rest[ch] -= static_cast<double>(s.at("x1").floats[(p * rank + r) * 64 + ch]) * a[r];
+            rest[ch] -= static_cast<double>(s.at<float>("x1")[(p * rank + r) * 64 + ch]) * a[r];
         }
     }
-    return (coarse - norm2(z)) / 0.01 + norm2(triangle(s.at("w1_packed").floats + p * regad::packed_length(64), rest));
+    return (coarse - norm2(z)) / 0.01 + norm2(triangle(s.at<float>("w1_packed") + p * regad::packed_length(64), rest));
 }
 
 void compare(const char *encoding, std::size_t rank, std::size_t batch, std::size_t threads) {
@@ -136,7 +136,6 @@ void compare(const char *encoding, std::size_t rank, std::size_t batch, std::siz
 // Statistics stored as float16 and the same values widened: the two give the same distances bit for bit.
 void compare_halves(const char *encoding, std::size_t rank, std::size_t batch, std::size_t threads) {
     Case half = make_case(encoding, rank, batch);
-    half.statistics.dtype = regad::Dtype::fp16;
     Case whole = make_case(encoding, rank, batch);
     for (const auto &[name, tensor] : files::halved(files::statistics(encoding, rank, 7))) {
         if (tensor.dtype != "F16") {
@@ -173,9 +172,7 @@ TEST(scorer_cholesky) { compare("cholesky", 43, 1, 2); }
 TEST(scorer_fp16) {
     compare_halves("gram", 1, 1, 1);
     compare_halves("gram", 43, 2, 2);
-    compare_halves("gram", 150, 1, 2);  // a triangle of more than one block
     compare_halves("hybrid", 43, 2, 1);
-    compare_halves("hybrid", 150, 1, 2);
     compare_halves("cholesky", 5, 1, 2);
 }
 
