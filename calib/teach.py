@@ -19,7 +19,7 @@ from regad.runtime.errors import InputError
 from regad.runtime.features import Features
 from regad.runtime.preprocess import preprocess
 from regad.runtime.scoring import smoothing_matrix
-from regad.runtime.spec import InputSpec
+from regad.runtime.spec import LEVELS, InputSpec
 from regad.runtime.stats import Category, Encoding, StatisticsDtype, Support, Threshold, tensors_sha256
 
 from .gaussian import fit, held_out_distances
@@ -30,20 +30,24 @@ from .views import VIEWS, support_views
 __all__ = ["encode_views", "teach", "teach_folder"]
 
 Progress = Callable[[int, int], None]
-_BATCH = 11
+_BATCH = 2
 
 
 def encode_views(
     backend: Backend, images: Sequence[NDArray[Any]], spec: InputSpec, progress: Progress | None = None
 ) -> Features:
     """Return the features of the 22 views of each image, in order: float32, first axis 22 * len(images)."""
-    parts: list[Features] = []
+    shapes = [(level.positions, level.channels) for level in LEVELS]
+    whole = Features._make(np.empty((VIEWS * len(images), *shape), np.float32) for shape in [*shapes, (3, 2, 3)])
     for done, image in enumerate(images):
         views = support_views(preprocess(image, spec))
-        parts.extend(backend.encode(views[start : start + _BATCH]) for start in range(0, VIEWS, _BATCH))
+        for start in range(0, VIEWS, _BATCH):
+            rows = slice(done * VIEWS + start, done * VIEWS + start + _BATCH)
+            for level, part in zip(whole, backend.encode(views[start : start + _BATCH]), strict=True):
+                level[rows] = part
         if progress is not None:
             progress(done + 1, len(images))
-    return Features(*(np.concatenate(level) for level in zip(*parts, strict=True)))
+    return whole
 
 
 def teach(

@@ -25,8 +25,8 @@ GRIDS = tuple(level.grid for level in LEVELS)
 class Taps(NamedTuple):
     """Where a warp reads: the four neighbours of each position and their weights, for g positions at a time.
 
-    ``indices`` int64 [B, 1, n*n/g, 4*g] into the rows of [B*n*n, C]; ``weights`` float32 [B, 1, n*n/g, 1, 4*g]. In both the
-    last axis holds the first neighbour of the g positions, then the second, third and fourth.
+    ``indices`` int64 [B, 1, n*n/g, 4*g] into the rows of [B*n*n, C]; ``weights`` float32 [B, 1, n*n/g, 1, 4*g]. Along
+    the last axis lie the first neighbours of the g positions, then the second ones, the third and the fourth.
     """
 
     indices: Tensor
@@ -118,13 +118,13 @@ class GatherSampler(Sampler):
         # [B, T, axis, end, n*n]: the two neighbours along an axis, and how far the position is from the other one.
         ends = torch.clamp(low + self.ends, max=size - 1)
         shares = torch.abs(pixel - low - (1 - self.ends))
-        x, y = ends.split(1, 2)
+        x, y = torch.split(ends, 1, 2)
         image = torch.arange(pixel.shape[0], device=pixel.device).float() * (size * size)
         y = y * size + image.reshape(-1, 1, 1, 1, 1)
-        wx, wy = shares.split(1, 2)
+        wx, wy = torch.split(shares, 1, 2)
         indices = _by_group((y.transpose(2, 3) + x).long(), size)
         weights = _by_group(wy.transpose(2, 3) * wx, size).unsqueeze(3)
-        return [Taps(i, w) for i, w in zip(indices.split(1, 1), weights.split(1, 1), strict=True)]
+        return [Taps(i, w) for i, w in zip(torch.split(indices, 1, 1), torch.split(weights, 1, 1), strict=True)]
 
     def warp(self, x: Tensor, plan: Taps) -> Tensor:
         """Sample [B, ..., C], n*n rows an image, to rows [B, n*n, C]."""
