@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +25,7 @@ from regad.runtime.stats import Category, Encoding, StatisticsDtype, Support, Th
 from .gaussian import fit, held_out_distances
 from .support import array_support, draw_support, list_images, read_good_images
 from .threshold import held_out_scale, set_threshold
-from .views import VIEWS, support_views
+from .views import kept_views, support_views
 
 __all__ = ["encode_views", "teach", "teach_folder"]
 
@@ -34,16 +34,25 @@ _BATCH = 2
 
 
 def encode_views(
-    backend: Backend, images: Sequence[NDArray[Any]], spec: InputSpec, progress: Progress | None = None
+    backend: Backend,
+    images: Sequence[NDArray[Any]],
+    spec: InputSpec,
+    progress: Progress | None = None,
+    without: Collection[str] = (),
 ) -> Features:
-    """Return the features of the 22 views of each image, in order: float32, first axis 22 * len(images)."""
-    shapes = [(level.positions, level.channels) for level in LEVELS]
-    whole = Features._make(np.empty((VIEWS * len(images), *shape), np.float32) for shape in [*shapes, (3, 2, 3)])
+    """Return the features of the 22 views of each image, in order: float32, first axis 22 * len(images).
+
+    ``without`` names groups of views to leave out (`VIEW_GROUPS`), for ablations; there are fewer than 22 then.
+    """
+    kept = kept_views(without)
+    shapes = [*((level.positions, level.channels) for level in LEVELS), (len(LEVELS), 2, 3)]
+    whole = Features._make(np.empty((len(kept) * len(images), *shape), np.float32) for shape in shapes)
     for done, image in enumerate(images):
-        views = support_views(preprocess(image, spec))
-        for start in range(0, VIEWS, _BATCH):
-            rows = slice(done * VIEWS + start, done * VIEWS + start + _BATCH)
-            for level, part in zip(whole, backend.encode(views[start : start + _BATCH]), strict=True):
+        views = support_views(preprocess(image, spec))[kept]
+        for start in range(0, len(kept), _BATCH):
+            batch = views[start : start + _BATCH]
+            rows = slice(done * len(kept) + start, done * len(kept) + start + len(batch))
+            for level, part in zip(whole, backend.encode(batch), strict=True):
                 level[rows] = part
         if progress is not None:
             progress(done + 1, len(images))
@@ -63,13 +72,15 @@ def teach(
     encoding: Encoding | None = None,
     dtype: StatisticsDtype | None = None,
     progress: Progress | None = None,
+    without: Collection[str] = (),
 ) -> Category:
     """Fit the statistics and the threshold of a part from good images (uint8 RGB [H, W, 3] or grey [H, W]).
 
     The statistics are stored as ``dtype``, by default what the artifact's scorer graphs take.
     The threshold comes from ``threshold`` if given, else from the scores of ``validation`` images, else by leaving one
-    support image out at a time. Raises InputError for an unusable image or too few of them (two, or one if the
-    threshold does not have to come from them).
+    support image out at a time. ``without`` names groups of support views to leave out (`VIEW_GROUPS`), for ablations.
+    Raises InputError for an unusable image or too few of them (two, or one if the threshold does not have to come from
+    them).
     """
     needed = 1 if len(validation) > 0 or threshold is not None else 2
     if len(images) < needed:
@@ -77,7 +88,7 @@ def teach(
             f"{len(images)} support image(s); at least {needed} are needed to fit the part and set its threshold: "
             "add photos of good parts (4 to 8 is a good number)"
         )
-    features = encode_views(backend, images, spec, progress)
+    features = encode_views(backend, images, spec, progress, without)
     statistics = fit(features, encoding, dtype or artifact.statistics_dtype)
     if threshold is not None:
         limit = Threshold(float(threshold), "manual", note="set by hand")
@@ -87,7 +98,7 @@ def teach(
         limit = set_threshold(scores, "validation", target_frr)
     else:
         smooth = smoothing_matrix()
-        maps = smooth @ held_out_distances(features, VIEWS) @ smooth.T
+        maps = smooth @ held_out_distances(features, len(kept_views(without))) @ smooth.T
         held_out = [float(m.max()) for m in maps]
         limit = set_threshold(held_out, "leave-one-out", target_frr, held_out_scale(len(images)))
     return Category(

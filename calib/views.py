@@ -7,14 +7,16 @@ output to input in the normalised grid, align_corners=False, bilinear, padding b
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from regad.runtime.errors import InputError
 from regad.runtime.spec import SIZE
 
-__all__ = ["VIEWS", "VIEW_NAMES", "support_views", "warp"]
+__all__ = ["VIEWS", "VIEW_GROUPS", "VIEW_NAMES", "kept_views", "support_views", "warp"]
 
 _ROTATIONS = tuple(sign * step * math.pi / 16 for sign in (-1, 1) for step in (1, 2, 3, 4))
 _SHIFTS = tuple((x * size, y * size) for size in (0.2, 0.1) for x, y in ((1, 1), (-1, 1), (-1, -1), (1, -1)))
@@ -32,6 +34,24 @@ VIEW_NAMES = (
 )
 """Names of the views, in the order `support_views` returns them."""
 VIEWS = len(VIEW_NAMES)
+
+VIEW_GROUPS = {
+    "rotations": range(1, 9),
+    "shifts": range(9, 17),
+    "flip": range(17, 18),
+    "grey": range(18, 19),
+    "quarter-turns": range(19, 22),
+}
+"""The kinds of views that an ablation may leave out, by their places in `VIEW_NAMES`; the original always stays."""
+
+
+def kept_views(without: Collection[str] = ()) -> list[int]:
+    """Return the places in `VIEW_NAMES` that remain without some of `VIEW_GROUPS`. Raises InputError for another."""
+    unknown = sorted(set(without) - set(VIEW_GROUPS))
+    if unknown:
+        raise InputError(f"{unknown[0]!r} is no group of support views; expected one of {', '.join(VIEW_GROUPS)}")
+    dropped = {place for group in without for place in VIEW_GROUPS[group]}
+    return [place for place in range(VIEWS) if place not in dropped]
 
 
 def _thetas() -> list[list[list[float]]]:

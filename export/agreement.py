@@ -18,7 +18,7 @@ from regad.runtime.errors import InputError, RegadError
 from regad.runtime.preprocess import read_image
 from regad.runtime.spec import Dtype
 from regad.train.data import list_categories, test_items
-from regad.train.evaluate import auroc
+from regad.train.metrics import auroc
 
 __all__ = ["LIMITS", "Agreement", "Limits", "agreement_table", "as_json", "compare_decisions", "require_agreement"]
 

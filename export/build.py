@@ -25,9 +25,10 @@ from regad.train.checkpoint import Checkpoint, build_encoder, load_checkpoint
 from regad.train.model import RegistrationEncoder
 
 from .agreement import LIMITS, Limits, agreement_table, as_json, compare_decisions, require_agreement
+from .counts import SCORER_COUNTS, describe, encoder_counts, require_counts
 from .golden import golden_bytes
 from .parity import import_onnxruntime, parity_table, require_parity, verify
-from .proof import ENCODER_COUNTS, count_onnx, describe, require_counts
+from .proof import count_onnx
 from .samples import verification_images
 from .writer import IR_VERSION, check_opset, encoder_model, finish, scorer_model
 
@@ -74,6 +75,8 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         check_opset(self.sampler, self.opset)
+        if self.dtype == "fp16" and self.sampler != "gather":
+            raise InputError(f"--fp16 is written with --sampler gather, not {self.sampler}: coordinates stay float32")
         if (self.dtype == "int8") != (self.calib_images is not None):
             raise InputError(
                 "--int8 sets its ranges from photos of good parts: give --int8 --calib-images DIR"
@@ -122,8 +125,10 @@ def export_artifact(
         progress(f"setting int8 ranges from {len(ranges_from)} images")
         model = finish(quantize_encoder(plain, ranges_from, config.ranges, config.activations), config.opset)
     counts = count_onnx(model)
-    require_counts(counts, ENCODER_COUNTS[config.dtype], "the encoder graph")
+    require_counts(counts, encoder_counts(config.dtype, config.sampler), "the encoder graph")
     scorers = {encoding: scorer_model(encoding, config.opset, config.stats_dtype) for encoding in get_args(Encoding)}
+    for encoding, scorer in scorers.items():
+        require_counts(count_onnx(scorer), SCORER_COUNTS[encoding], f"the {encoding} scorer graph")
     progress("comparing them with PyTorch")
     checks = verify(encoder, model, scorers, images, config.dtype, config.stats_dtype)
     report(parity_table(checks))

@@ -11,15 +11,16 @@ from regad.runtime.artifact import Artifact
 from regad.runtime.console import run_cli
 from regad.runtime.errors import InputError, RegadError
 from regad.runtime.options import preprocessing_options
+from regad.runtime.spec import Dtype
 from regad.runtime.stats import StatisticsDtype
+
+from .engine_options import EngineOptions, engine_options
 
 __all__ = ["command", "main"]
 
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
-@click.option(
-    "--ckpt", type=click.Path(path_type=Path), required=True, help="model.pt of regad-train, or a released one."
-)
+@click.option("--ckpt", type=click.Path(path_type=Path), help="model.pt of regad-train, or a released one.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("model.regad"), help="Artifact folder to write.")
 @click.option("--fp16", is_flag=True, help="Encoder in half, what decides where warps read in float32.")
 @click.option("--int8", is_flag=True, help="Backbone in int8 (Q/DQ), STNs in float32; needs --calib-images.")
@@ -69,14 +70,28 @@ __all__ = ["command", "main"]
 @click.option("--max-auroc-loss", type=float, help="Most the mean AUROC may fall (default: fp16 0.002, int8 0.01).")
 @click.option("--stn-mode", help="Transform of a released checkpoint, where its size fits several.")
 @preprocessing_options
-def command(fp16: bool, int8: bool, **options: Any) -> None:
+@engine_options
+def command(ckpt: Path | None, fp16: bool, int8: bool, engines: EngineOptions, **options: Any) -> None:
     """Export a checkpoint as an artifact folder, and prove that it computes what PyTorch computes.
 
     The same images go through the model and the graphs; beyond tolerance nothing is written. An artifact already at
-    --out is replaced once the new one is complete; any other file or folder there is left alone.
+    --out is replaced once the new one is complete; any other file or folder there is left alone. --engine builds
+    TensorRT engines for this machine's GPU into the artifact, also into one made elsewhere: --engine --artifact DIR.
     """
     if fp16 and int8:
         raise InputError("--fp16 and --int8 were both given; an artifact has one dtype: choose one of them")
+    if (ckpt is None) == (engines.artifact is None):
+        raise InputError("expected one of --ckpt FILE (export it) and --engine --artifact DIR (build its engines)")
+    engines.check()
+    dtype: Dtype = "fp16" if fp16 else "int8" if int8 else "fp32"
+    artifact = engines.open() if ckpt is None else _export(ckpt=ckpt, dtype=dtype, **options)
+    if engines.wanted:
+        engines.build(artifact)
+    elif dtype != "fp32":
+        click.echo(f"engine    none; build it on the target: regad-export --engine --artifact {artifact.path}")
+
+
+def _export(sampler: str, opset: int, **options: Any) -> Artifact:
     try:
         from .build import ExportConfig, export_artifact
     except ImportError as error:
@@ -84,9 +99,10 @@ def command(fp16: bool, int8: bool, **options: Any) -> None:
             f"regad-export needs PyTorch and ONNX ({error}); install them: pip install 'regad[export,cpu]'"
         ) from error
 
-    config = ExportConfig(dtype="fp16" if fp16 else "int8" if int8 else "fp32", **options)
+    config = ExportConfig(sampler=sampler, opset=opset, **options)
     artifact = export_artifact(config, progress=lambda stage: click.echo(f"{stage} ...", err=True), report=click.echo)
-    _summary(artifact, config.sampler, config.opset)
+    _summary(artifact, sampler, opset)
+    return artifact
 
 
 def _summary(artifact: Artifact, sampler: str, opset: int) -> None:

@@ -1,30 +1,15 @@
-"""Proof of dtype: how many convolutions and products a graph computes in which dtype, and whether that was asked for.
-
-The counts come from the ONNX graph itself; `regad.export.engine` counts the parsed TensorRT network the same way.
-"""
+"""Proof of dtype for an ONNX graph: `count_onnx`. TensorRT networks are counted by `regad.export.network`."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 
 import onnx
 from onnx import shape_inference
 
-from regad.runtime.errors import RegadError
-from regad.runtime.spec import Dtype
+from .counts import Counts
 
-__all__ = ["ENCODER_COUNTS", "Counts", "count_onnx", "describe", "require_counts"]
-
-Counts = Mapping[str, Mapping[str, int]]
-"""By kind of operation (``convolutions``, ``products``): how many are computed in each dtype."""
-
-ENCODER_COUNTS: Mapping[Dtype, Counts] = {
-    "fp32": {"convolutions": {"fp32": 21}, "products": {"fp32": 6}},
-    "fp16": {"convolutions": {"fp16": 21}, "products": {"fp16": 3, "fp32": 3}},
-    "int8": {"convolutions": {"int8": 15, "fp32": 6}, "products": {"fp32": 6}},
-}
-"""What an encoder of each dtype must show: 15 convolutions of the backbone, two and two products in each STN."""
+__all__ = ["count_onnx"]
 
 _KINDS = {"Conv": "convolutions", "ConvTranspose": "convolutions", "Gemm": "products", "MatMul": "products"}
 _DTYPES = {
@@ -52,21 +37,4 @@ def count_onnx(model: onnx.ModelProto) -> Counts:
             found = {_DTYPES.get(types.get(name, 0), "unknown") for name in operands}
             dtype = "int8" if dequantized.issuperset(operands) else "+".join(sorted(found))
             counts.setdefault(_KINDS[node.op_type], Counter())[dtype] += 1
-    return counts
-
-
-def describe(counts: Counts) -> str:
-    """Lay counts out in one line: ``21 convolutions fp16; 3 products fp16, 3 fp32``."""
-    return "; ".join(
-        f"{kind} " + ", ".join(f"{count} {dtype}" for dtype, count in sorted(by_dtype.items()))
-        for kind, by_dtype in sorted(counts.items())
-    )
-
-
-def require_counts(found: Counts, wanted: Counts, where: str) -> None:
-    """Raise RegadError unless ``found`` is ``wanted``: what was asked for is not what ``where`` computes."""
-    if {kind: dict(by_dtype) for kind, by_dtype in found.items()} != wanted:
-        raise RegadError(
-            f"{where} is not of the dtype asked for: it has {describe(found) or 'no convolutions'}; expected "
-            f"{describe(wanted)}; nothing was written: report it with the versions of constraints.txt"
-        )
+    return {kind: dict(by_dtype) for kind, by_dtype in counts.items()}

@@ -25,8 +25,8 @@ GRIDS = tuple(level.grid for level in LEVELS)
 class Taps(NamedTuple):
     """Where a warp reads: the four neighbours of each position and their weights, for g positions at a time.
 
-    ``indices`` int64 [B, 1, n*n/g, 4*g] into the rows of [B*n*n, C]; ``weights`` float32 [B, 1, n*n/g, 1, 4*g]. Along
-    the last axis lie the first neighbours of the g positions, then the second ones, the third and the fourth.
+    ``indices`` int64 [B, 1, n*n/g, 4*g] into the rows of [B*n*n, C]; ``weights`` float32 [B, 1, n*n/g, 1, 4*g]. In both
+    the last axis holds the first neighbour of the g positions, then the second, third and fourth.
     """
 
     indices: Tensor

@@ -8,9 +8,10 @@ import logging
 import warnings
 from collections.abc import Iterator
 
+import numpy as np
 import onnx
 import torch
-from onnx import version_converter
+from onnx import helper, numpy_helper, version_converter
 
 from regad.runtime.errors import InputError, RegadError
 from regad.runtime.spec import SIZE
@@ -92,6 +93,7 @@ def finish(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     """Bring a model to the opset and IR version asked for, drop the exporter's notes, and check it."""
     _forget_origin(model)
     if model.opset_import[0].version != opset:
+        _slice_instead_of_split(model)
         model = version_converter.convert_version(model, opset)
     model.ir_version = IR_VERSION
     model.producer_name = "regad"
@@ -99,6 +101,24 @@ def finish(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     onnx.checker.check_model(model, full_check=True)
     audit(model)
     return model
+
+
+def _slice_instead_of_split(model: onnx.ModelProto) -> None:
+    """Write every Split into equal parts of size 1 as Slices: ONNX's converter knows no older form of Split."""
+    nodes: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        if node.op_type != "Split":
+            nodes.append(node)
+            continue
+        axis = next(attribute.i for attribute in node.attribute if attribute.name == "axis")
+        for index, output in enumerate(node.output):
+            bounds = {"starts": index, "ends": index + 1, "axes": axis}
+            names = [f"{output}_{name}" for name in bounds]
+            values = (np.array([value]) for value in bounds.values())
+            model.graph.initializer.extend(map(numpy_helper.from_array, values, names))
+            nodes.append(helper.make_node("Slice", [node.input[0], *names], [output], f"{node.name}_{index}"))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 def _forget_origin(model: onnx.ModelProto) -> None:

@@ -22,6 +22,7 @@ from .compiled import CompiledScorer
 from .errors import ArtifactError, DeviceError
 from .features import Features
 from .scoring import Scorer, graph_tensors
+from .spec import Dtype
 from .stats import Encoding, Statistics
 from .workspace import Workspaces
 
@@ -33,8 +34,19 @@ __all__ = ["OrtBackend", "cuda_available"]
 _PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
+    "ort-tensorrt": "TensorrtExecutionProvider",
 }
+
+_OPTIONS: Mapping[tuple[str, Dtype], Mapping[str, str]] = {
+    # Without this, convolutions and products of float32 are computed in TF32, and distances are off by a percent.
+    ("cuda", "fp32"): {"use_tf32": "0"},
+    ("cuda", "fp16"): {"use_tf32": "0"},
+    ("cuda", "int8"): {"use_tf32": "0"},
+    # The provider builds float32 engines unless told otherwise, whatever the graph says.
+    ("ort-tensorrt", "fp16"): {"trt_fp16_enable": "1"},
+    ("ort-tensorrt", "int8"): {"trt_int8_enable": "1"},
+}
+"""Options of the providers by device and the encoder's dtype; scorer graphs take those of fp32."""
 
 
 def _ort() -> Any:
@@ -64,7 +76,7 @@ class OrtBackend:
     """See `regad.runtime.backends.Backend`. Raises DeviceError if the provider or the device is not there."""
 
     def __init__(self, artifact: Artifact, device: str, threads: int | None = None) -> None:
-        """Create the encoder session on ``device`` (``cpu``, ``cuda`` or ``tensorrt``)."""
+        """Create the encoder session on ``device`` (``cpu``, ``cuda`` or ``ort-tensorrt``)."""
         self._ort = _ort()
         self._artifact = artifact
         self._device = device
@@ -76,7 +88,7 @@ class OrtBackend:
                 f"device {device} needs ONNX Runtime's {provider}, but this one offers {', '.join(offered)}; "
                 "install the GPU build (pip uninstall onnxruntime, then pip install 'regad[gpu]') or use --device cpu"
             )
-        self._encoder = self._session(artifact.encoder_path)
+        self._encoder = self._session(artifact.encoder_path, artifact.dtype)
         self._workspaces = Workspaces(self._encoder)
         self._scorers: dict[Encoding, onnxruntime.InferenceSession] = {}
 
@@ -93,7 +105,7 @@ class OrtBackend:
         """The device that was opened."""
         return self._device
 
-    def _session(self, path: Path) -> Any:
+    def _session(self, path: Path, dtype: Dtype) -> Any:
         options = self._ort.SessionOptions()
         options.log_severity_level = 3
         # Threads that spin after a run would keep the scorer's from the cores.
@@ -102,7 +114,8 @@ class OrtBackend:
             options.intra_op_num_threads = self._threads
         wanted = _PROVIDERS[self._device]
         try:
-            session = self._ort.InferenceSession(str(path), options, providers=[wanted])
+            provider = (wanted, dict(_OPTIONS.get((self._device, dtype), {})))
+            session = self._ort.InferenceSession(str(path), options, providers=[provider])
         except Exception as error:
             line = str(error).strip().splitlines()[0]
             raise ArtifactError(f"{path} cannot be opened by {self.name}: {line}; try regad-doctor --model") from error
@@ -123,7 +136,7 @@ class OrtBackend:
             return CompiledScorer(statistics, self._threads) if compiled.available() else Scorer(statistics)
         tensors = graph_tensors(statistics, self._artifact.statistics_dtype)
         if statistics.encoding not in self._scorers:
-            self._scorers[statistics.encoding] = self._session(self._artifact.scorer_path(statistics.encoding))
+            self._scorers[statistics.encoding] = self._session(self._artifact.scorer_path(statistics.encoding), "fp32")
         values = {name: self._ort.OrtValue.ortvalue_from_numpy(value, "cuda", 0) for name, value in tensors.items()}
         return _DeviceStatistics(statistics.encoding, values)
 

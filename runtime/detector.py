@@ -84,7 +84,7 @@ class Detector:
         threads: int | None = None,
         spec: InputSpec | None = None,
     ) -> Detector:
-        """Open an artifact folder on ``device`` (``auto``, ``cpu``, ``cuda``, ``tensorrt``).
+        """Open an artifact folder on ``device`` (see `regad.runtime.backends.Device`).
 
         ``spec`` replaces the artifact's preprocessing for teaching (region of interest, fit, filter). Raises
         ArtifactError and DeviceError.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,8 @@ def imagenet_artifact(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="session")
-def artifact_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An artifact exported from a model with random weights and lively transforms (thetas differ between images)."""
+def export_artifact(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Export a model with random or given backbone weights and lively transforms (thetas differ between images)."""
     import torch
 
     from regad.export.cli import command
@@ -44,16 +45,26 @@ def artifact_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from regad.train.checkpoint import Checkpoint, save_checkpoint
     from regad.train.heads import Encoder, Predictor
     from regad.train.model import RegistrationEncoder
+    from regad.train.weights import load_weights
 
-    torch.manual_seed(0)
-    encoder = RegistrationEncoder("rotation_scale").eval()
-    with torch.no_grad():
-        for stn in (encoder.stn1, encoder.stn2, encoder.stn3):
-            stn.fc[2].weight.normal_(0, 0.05)
-    folder = tmp_path_factory.mktemp("artifact")
-    checkpoint = Checkpoint(
-        encoder.state_dict(), Encoder().state_dict(), Predictor().state_dict(), "rotation_scale", InputSpec()
-    )
-    save_checkpoint(folder / "model.pt", checkpoint)
-    command.main(["--ckpt", str(folder / "model.pt"), "--out", str(folder / "model.regad")], standalone_mode=False)
-    return folder / "model.regad"
+    def export(weights: Path | None = None) -> Path:
+        torch.manual_seed(0)
+        encoder = RegistrationEncoder("rotation_scale").eval()
+        if weights is not None:
+            load_weights(encoder, str(weights))
+        with torch.no_grad():
+            for stn in (encoder.stn1, encoder.stn2, encoder.stn3):
+                stn.fc[2].weight.normal_(0, 0.05)
+        folder = tmp_path_factory.mktemp("artifact")
+        states = (encoder.state_dict(), Encoder().state_dict(), Predictor().state_dict())
+        save_checkpoint(folder / "model.pt", Checkpoint(*states, "rotation_scale", InputSpec()))
+        command.main(["--ckpt", str(folder / "model.pt"), "--out", str(folder / "model.regad")], standalone_mode=False)
+        return folder / "model.regad"
+
+    return export
+
+
+@pytest.fixture(scope="session")
+def artifact_dir(export_artifact: Callable[..., Path]) -> Path:
+    """An artifact exported from a model with random weights and lively transforms."""
+    return export_artifact()

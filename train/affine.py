@@ -27,7 +27,7 @@ def inverse(theta: Tensor) -> Tensor:
     A determinant nearer to zero than `MIN_DETERMINANT` is replaced by it, its sign kept, so that a collapsed
     transform gives large but finite numbers.
     """
-    a, b, tx, c, d, ty = torch.split(theta.reshape(-1, 6), 1, 1)
+    a, b, tx, c, d, ty = torch.split(theta.reshape(-1, 6), 1, dim=1)
     det = a * d - b * c
     floor = torch.where(det < 0, -MIN_DETERMINANT, MIN_DETERMINANT).to(det.dtype)
     det = torch.where(det.abs() < MIN_DETERMINANT, floor, det)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,8 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regad.runtime.errors import InputError
-from regad.runtime.preprocess import preprocess, read_image
-from regad.runtime.spec import InputSpec
 
 from .layouts import TestItem, good_images, list_categories, list_images, test_items
 
@@ -26,7 +22,6 @@ __all__ = [
     "good_images",
     "list_categories",
     "list_images",
-    "load_images",
     "test_items",
     "to_input",
     "training_images",
@@ -59,25 +54,6 @@ def training_images(root: Path, hold_out: Sequence[str], shot: int) -> dict[str,
                 f"category {name} has {len(paths)} good image(s); --shot {shot} needs {shot + 1} or more "
                 f"(a query and its supports): add images, lower --shot, or --hold-out {name}"
             )
-    return images
-
-
-def load_images(
-    paths: Sequence[Path], spec: InputSpec, progress: Callable[[int], None] = lambda count: None
-) -> NDArray[np.uint8]:
-    """Decode and preprocess images to uint8 RGB [n, 224, 224, 3]; ``progress`` is told how many are done.
-
-    Raises InputError naming the first image that cannot be used.
-    """
-
-    def read(path: Path) -> NDArray[np.uint8]:
-        return preprocess(read_image(path), spec)
-
-    images = np.empty((len(paths), spec.size, spec.size, 3), np.uint8)
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        for index, image in enumerate(pool.map(read, paths)):
-            images[index] = image
-            progress(index + 1)
     return images
 
 

@@ -1,14 +1,13 @@
-"""``regad-eval``: how well an artifact judges the test folders of a data set."""
+"""``regad-eval``: how well an artifact or a checkpoint judges the test folders of a data set."""
 
 from __future__ import annotations
 
-import json
-import statistics
+import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
-from importlib.metadata import version
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,17 +15,15 @@ from regad.runtime.atomic import atomic_write
 from regad.runtime.console import run_cli
 from regad.runtime.detector import Detector
 
-from .data import list_categories
-from .evaluate import Evaluation, evaluate
+from .ablate import NOTE, SHOTS, VARIANTS, Ablation, ablation_json, ablation_table, run_ablation, shots_ablations
+from .evaluate import Draw, Evaluation
+from .published import published_beside, published_note
+from .report_html import Gallery, render_report
+from .report_markdown import render_markdown
+from .results import facts_of, read_draws, result_table, write_results
+from .rounds import plan, remembering, run_rounds
 
-__all__ = ["command", "main", "table"]
-
-_MEASURES = (
-    ("image AUROC", "image_auroc"),
-    ("pixel AUROC", "pixel_auroc"),
-    ("false reject", "false_reject"),
-    ("escape", "escape"),
-)
+__all__ = ["command", "main"]
 
 
 def _shots(ctx: click.Context, param: click.Parameter, value: str) -> list[int]:
@@ -36,95 +33,163 @@ def _shots(ctx: click.Context, param: click.Parameter, value: str) -> list[int]:
         shots = []
     if not shots or min(shots) < 2:
         raise click.BadParameter(f"{value!r}; expected numbers of 2 or more, like 4 or 2,4,8")
-    return shots
+    return sorted(set(shots))
 
 
-def table(results: Sequence[Evaluation]) -> str:
-    """Lay the results out, one row for each category and shot: the mean over rounds, +- standard deviation."""
-    rows = [["category", "shot", "good/defective", *(title for title, _ in _MEASURES), "ms"]]
-    for shot in sorted({result.shot for result in results}):
-        chosen = [result for result in results if result.shot == shot]
-        names = list(dict.fromkeys(result.category for result in chosen))
-        for name in names:
-            rounds = [result for result in chosen if result.category == name]
-            rows.append(_row(name, rounds, f"{rounds[0].good}/{rounds[0].defective}"))
-        if len(names) > 1:
-            rows.append(_row("mean", chosen, "", spread=False))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) if not column else cell.rjust(width) for column, (cell, width) in enumerate(cells))
-        for cells in (list(zip(row, widths, strict=True)) for row in rows)
-    ]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+@dataclass(frozen=True)
+class _Options:
+    """The command line, as given."""
 
-
-def _row(name: str, results: Sequence[Evaluation], counts: str, spread: bool = True) -> list[str]:
-    cells = [_cell([getattr(result, field) for result in results], spread) for _, field in _MEASURES]
-    return [name, str(results[0].shot), counts, *cells, f"{statistics.median(r.ms for r in results):.1f}"]
-
-
-def _cell(values: Sequence[float | None], spread: bool) -> str:
-    numbers = [value for value in values if value is not None]
-    if not numbers:
-        return "-"
-    text = f"{statistics.mean(numbers):.3f}"
-    return f"{text} +-{statistics.stdev(numbers):.3f}" if spread and len(numbers) > 1 else text
+    model: Path | None
+    ckpt: Path | None
+    stn_mode: str | None
+    data: Path
+    categories: tuple[str, ...]
+    shots: list[int]
+    rounds: int
+    seed: int
+    support_from: Path | None
+    device: str
+    json_path: Path | None
+    markdown: Path | None
+    html: Path | None
+    ablate: tuple[str, ...]
 
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
-@click.option("--model", type=click.Path(path_type=Path), required=True, help="Artifact folder from regad-export.")
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of categories, MVTec layout.")
+@click.option("--model", type=click.Path(path_type=Path), help="Artifact folder from regad-export.")
+@click.option("--ckpt", type=click.Path(path_type=Path), help="Or a checkpoint, evaluated in torch.")
+@click.option("--stn-mode", help="For a released checkpoint whose file does not tell its STN mode.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of categories.")
 @click.option("--category", "categories", multiple=True, metavar="NAME", help="Only this one; repeatable.")
 @click.option("--shot", "shots", default="4", callback=_shots, metavar="K[,K...]", help="Numbers of support images.")
 @click.option("--rounds", type=click.IntRange(1), default=1, help="Support sets drawn for each category and shot.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the first round; each further round adds 1.")
-@click.option("--device", default="cpu", help="auto, cpu, cuda or tensorrt.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the results to this file.")
-def command(
-    model: Path,
-    data: Path,
-    categories: tuple[str, ...],
-    shots: list[int],
-    rounds: int,
-    seed: int,
-    device: str,
-    json_path: Path | None,
-) -> None:
-    """Teach each category from --shot good images and judge its test folder, through the deployed detector.
+@click.option("--support-from", type=click.Path(path_type=Path), help="Teach the support sets of this result file.")
+@click.option("--device", default="cpu", help="auto, cpu, cuda or (artifacts) tensorrt.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write all results to this file.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Also write the table to this file.")
+@click.option("--html", type=click.Path(path_type=Path), help="Also write a report with pictures to this file.")
+@click.option(
+    "--ablate",
+    multiple=True,
+    type=click.Choice([*VARIANTS, SHOTS, "all"]),
+    help="Also judge without this part, as paired differences; repeatable.",
+)
+def command(**options: Any) -> None:
+    """Teach each category from --shot good images and judge its test folder.
 
-    Scores are raw; false-reject and escape rates are taken at the threshold that teaching set.
+    An artifact is judged through the deployed backend, a checkpoint in torch. Scores are raw; false rejects and
+    escapes are taken at the threshold that teaching set. Tables are in percent, mean ± standard deviation over rounds.
     """
-    results: list[Evaluation] = []
-    with Detector.load(model, device=device) as detector:
-        for name in categories or list_categories(data):
-            for shot in shots:
-                for current in range(seed, seed + rounds):
-                    show = _Progress(f"{name}, shot {shot}, seed {current}")
-                    results.append(evaluate(detector, data, name, shot, current, show))
-        facts = {"artifact": detector.artifact.hash, "device": detector.device, "data": str(data)}
-    click.echo(table(results))
-    if json_path is not None:
-        content = {
-            "format": "regad-evaluation",
-            "version": 1,
-            "regad": version("regad"),
-            **facts,
-            "results": [asdict(result) for result in results],
-        }
-        atomic_write(json_path, (json.dumps(content, indent=2) + "\n").encode())
+    _evaluate(_Options(**options))
+
+
+def _evaluate(options: _Options) -> None:
+    if (options.model is None) == (options.ckpt is None):
+        raise click.UsageError("give one of --model ARTIFACT and --ckpt FILE")
+    if options.model is not None and any(name in VARIANTS and VARIANTS[name].forward for name in options.ablate):
+        raise click.UsageError("an artifact's graph is fixed: to ablate its STN or alignment give its --ckpt")
+    draws = _draws(options)
+    gallery = Gallery(max(drawn.shot for drawn in draws), draws[0].seed)
+    look = gallery.look if options.html is not None else lambda trial: None
+    with closing(remembering(_open(options))) as detector:
+        results, items = run_rounds(detector, options.data, draws, _Progress(), look)
+        ablations = _ablations(options, detector, results)
+        facts = facts_of(_describe(options, detector), options.data)
+    tables = {"Results": (result_table(results, published_beside(items)), published_note(items))}
+    if ablations:
+        tables["Ablations"] = (ablation_table(ablations), NOTE)
+    for table, note in tables.values():
+        click.echo(table.text(_style) + (f"\n{note}" if note else "") + "\n")
+    command = shlex.join(["regad-eval", *sys.argv[1:]])
+    if options.json_path is not None:
+        extra = {"ablations": ablation_json(ablations)} if ablations else {}
+        write_results(options.json_path, facts, items, options.data, results, extra)
+    if options.markdown is not None:
+        atomic_write(options.markdown, render_markdown(facts, tables, command).encode())
+    if options.html is not None:
+        atomic_write(options.html, render_report(facts, tables, results, gallery, command).encode())
+
+
+def _ablations(options: _Options, detector: Detector, results: list[Evaluation]) -> list[Ablation]:
+    """Run what --ablate names."""
+    names = options.ablate
+    if "all" in names:
+        names = (*(name for name in VARIANTS if options.ckpt is not None or not VARIANTS[name].forward), SHOTS)
+    done: list[Ablation] = []
+
+    def reopen(forward: str) -> Detector:
+        return remembering(_open(options, forward))
+
+    for name in dict.fromkeys(names):
+        if name == SHOTS:
+            done += shots_ablations(results)
+            continue
+        click.echo(f"ablation: {VARIANTS[name].title}", err=True)
+        done.append(run_ablation(VARIANTS[name], detector, reopen, options.data, results, _Progress()))
+    return done
+
+
+def _open(options: _Options, forward: str = "as trained") -> Detector:
+    if options.model is not None:
+        return Detector.load(options.model, device=options.device)
+    from .backend_torch import checkpoint_detector
+
+    assert options.ckpt is not None
+    return checkpoint_detector(options.ckpt, options.device, options.stn_mode, forward)
+
+
+def _draws(options: _Options) -> list[Draw]:
+    """The support sets: drawn, or those of an earlier run (of the categories named, if any are)."""
+    if options.support_from is None:
+        return plan(options.data, options.categories, options.shots, options.rounds, options.seed)
+    given = {source for name in ("shots", "rounds", "seed") if (source := _given(name))}
+    if given:
+        raise click.UsageError(f"--support-from brings its own {', '.join(sorted(given))}: leave the option away")
+    draws = read_draws(options.support_from)
+    known = list(dict.fromkeys(drawn.category for drawn in draws))
+    unknown = [name for name in options.categories if name not in known]
+    if unknown:
+        raise click.UsageError(f"{options.support_from} has no category {unknown[0]}; it has {', '.join(known)}")
+    return [drawn for drawn in draws if drawn.category in (options.categories or known)]
+
+
+def _given(name: str) -> str:
+    """The option's name if the command line sets it, else nothing."""
+    source = click.get_current_context().get_parameter_source(name)
+    return name if source is click.core.ParameterSource.COMMANDLINE else ""
+
+
+def _describe(options: _Options, detector: Detector) -> dict[str, str]:
+    path = options.model or options.ckpt
+    assert path is not None
+    return {
+        "kind": "checkpoint" if options.model is None else "artifact",
+        "name": path.name,
+        "hash": detector.artifact.hash,
+        "device": detector.device,
+    }
+
+
+def _style(line: str, kind: str) -> str:
+    """Colours for a terminal; click drops them where the output is no terminal."""
+    looks: dict[str, dict[str, bool]] = {"head": {"bold": True}, "strong": {"bold": True}, "faint": {"dim": True}}
+    return click.style(line, **looks.get(kind, {}))
 
 
 class _Progress:
-    """A count on stderr: rewritten on a terminal, else one line at the start."""
+    """A count on stderr: rewritten on a terminal, else one line for each support set."""
 
-    def __init__(self, title: str) -> None:
-        self.title = title
+    def __init__(self) -> None:
         self.live = sys.stderr.isatty()
-        click.echo(f"{title}: teaching", err=True, nl=not self.live)
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, drawn: Draw, done: int, total: int) -> None:
+        title = f"{drawn.category}, shot {drawn.shot}, seed {drawn.seed}"
         if self.live:
-            click.echo(f"\r{self.title}: {done}/{total} images ", err=True, nl=done == total)
+            click.echo(f"\r{title}: {done}/{total} images ", err=True, nl=done == total)
+        elif done == total:
+            click.echo(f"{title}: {total} images", err=True)
 
 
 def main() -> None:

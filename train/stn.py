@@ -35,7 +35,7 @@ class StnMode:
 
     def theta(self, values: Tensor) -> Tensor:
         """Build transforms [B, 2, 3] from predicted values [B, parameters]."""
-        return self.build(torch.split(values, 1, 1))
+        return self.build(torch.split(values, 1, dim=1))
 
 
 def _matrix(xx: Tensor, xy: Tensor, tx: Tensor, yx: Tensor, yy: Tensor, ty: Tensor) -> Tensor:

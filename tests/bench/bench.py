@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from native import native_rows
 
 from regad.calib.gaussian import fit
 from regad.runtime.artifact import Artifact
@@ -129,7 +130,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=30)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rows = encoder_rows(given.model or make_model(Path(folder)), given.runs) + scoring_rows(given.runs)
+        model = given.model or make_model(Path(folder))
+        rows = encoder_rows(model, given.runs) + scoring_rows(given.runs) + native_rows(model, given.runs)
     cpu = subprocess.run(["lscpu"], capture_output=True, text=True, check=False).stdout
     name = next((line.split(":")[1].strip() for line in cpu.splitlines() if line.startswith("Model name")), "unknown")
     hardware = f"{name}, {platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}"

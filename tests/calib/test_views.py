@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from regad.calib.views import VIEW_NAMES, VIEWS, support_views
+from regad.calib.views import VIEW_GROUPS, VIEW_NAMES, VIEWS, kept_views, support_views
+from regad.runtime.errors import InputError
 
 torch = pytest.importorskip("torch")
 
@@ -82,3 +83,18 @@ def test_the_identity_changes_nothing_and_a_shift_reflects() -> None:
     shifted = warp(image, ((1.0, 0.0, 2 * 10 / 224), (0.0, 1.0, 0.0)))
     assert (shifted[:, :-10] == image[:, 10:]).all()
     assert (shifted[:, -10:] == image[:, -1:-11:-1]).all()
+
+
+def test_the_groups_are_what_their_names_say_and_leave_the_original() -> None:
+    words = {"rotations": "pi/16", "shifts": "shift", "flip": "flip", "grey": "grey", "quarter-turns": "rotation "}
+    for group, places in VIEW_GROUPS.items():
+        assert all(words[group] in VIEW_NAMES[place] for place in places)
+    assert sorted(place for places in VIEW_GROUPS.values() for place in places) == list(range(1, VIEWS))
+    assert kept_views() == list(range(VIEWS))
+    assert kept_views(["rotations", "shifts"]) == [0, *range(17, 22)]
+    assert kept_views(VIEW_GROUPS) == [0]
+
+
+def test_an_unknown_group_names_the_known() -> None:
+    with pytest.raises(InputError, match="'blur' is no group of support views; expected one of rotations, shifts"):
+        kept_views(["blur"])

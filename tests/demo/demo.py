@@ -30,8 +30,10 @@ from regad.runtime.console import run_cli
 from regad.runtime.overlay import render
 from regad.runtime.preprocess import read_image
 from regad.train import cli as train_cli
+from regad.train.config import DEFAULT_RECIPE
 from regad.train.data import TestItem, good_images, list_categories, test_items
-from regad.train.evaluate import auroc, read_mask
+from regad.train.evaluate import read_mask
+from regad.train.metrics import auroc
 
 SHOT = 4
 SEED = 0
@@ -132,9 +134,11 @@ def train_and_export(run: Run, data: Path, pool: Path, category: str, weights: s
     others = [name for name in list_categories(pool) if name != category][:MOST_CATEGORIES]
     with run.stage(f"train on {len(others)} other categories, {epochs} epochs, weights: {weights}"):
         count = excerpt(pool, others, run.out / "training")
+        # From scratch, nothing may be kept as it is; good weights take the default recipe.
+        recipe = "released" if weights == "none" else DEFAULT_RECIPE
         run.call(
             "regad-train", train_cli.command, "--data", run.out / "training", "--out", run.out / "run",
-            "--weights", weights, "--epochs", epochs, "--shot", 1, "--batch-size", 8,
+            "--recipe", recipe, "--weights", weights, "--epochs", epochs, "--shot", 1, "--batch-size", 8,
         )  # fmt: skip
     with run.stage("export to ONNX and compare with torch"):
         support = data / category / "train" / "good"

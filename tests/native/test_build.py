@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SOURCE, run
+from native_tools import ROOT, SOURCE, run
 
 from regad.runtime.artifact import Artifact
 

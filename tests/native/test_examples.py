@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from native_tools import missing
 from PIL import Image
 from standin import photo
 
@@ -32,7 +33,7 @@ def program(build: Path, name: str, *arguments: object, prefix: tuple[str, ...] 
     """Exit status and output of an example."""
     path = build / "examples" / name
     if not path.exists():
-        pytest.skip(f"{name} was not built: apt-get install libopencv-dev")
+        missing(f"{name} was not built: apt-get install libopencv-dev")
     done = subprocess.run(
         [*prefix, str(path), *map(str, arguments)],
         capture_output=True,
@@ -63,7 +64,7 @@ def test_c_example_under_valgrind(
 ) -> None:
     """No leak, no invalid access of ours; ONNX Runtime's own are suppressed by its file name only."""
     if shutil.which("valgrind") is None:
-        pytest.skip("needs valgrind: apt-get install valgrind")
+        missing("needs valgrind: apt-get install valgrind libc6-dbg")
     suppressions = Path(__file__).parent / "valgrind.supp"
     prefix = (
         "valgrind",

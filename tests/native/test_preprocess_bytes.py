@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from regad.runtime.errors import InputError
-from regad.runtime.native import _Image, _view
+from regad.runtime.native import PixelFormat, _Image, _view
 from regad.runtime.preprocess import preprocess
 from regad.runtime.scoring import smoothing_matrix
 from regad.runtime.spec import Fit, InputSpec, Resample
 
 FITS: tuple[Fit, ...] = ("stretch", "letterbox", "crop")
+FORMATS: tuple[PixelFormat, ...] = ("RGB", "BGR", "RGBA", "BGRA", "GRAY")
 RESAMPLES: tuple[Resample, ...] = ("box", "lanczos", "bilinear")
 
 
@@ -25,42 +29,75 @@ def probe(native_build: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(native_build / "tests" / "libregad_probe.so"))
 
 
-def native(probe: ctypes.CDLL, image: NDArray[np.uint8], spec: InputSpec, threads: int = 1) -> NDArray[np.uint8] | None:
+def native(
+    probe: ctypes.CDLL,
+    image: NDArray[np.uint8],
+    spec: InputSpec,
+    threads: int = 1,
+    pixel_format: PixelFormat | None = None,
+) -> NDArray[np.uint8] | None:
     """The library's input for an image, or None if it refuses it."""
     out = np.full((224, 224, 3), 99, np.uint8)
-    view: _Image = _view(image, None)
+    view: _Image = _view(image, pixel_format)
     roi = None if spec.roi is None else (ctypes.c_int64 * 4)(*spec.roi)
     fit, resample = FITS.index(spec.fit), RESAMPLES.index(spec.resample)
     pointer = ctypes.c_void_p(out.ctypes.data)
     return out if probe.probe_preprocess(ctypes.byref(view), fit, resample, roi, threads, pointer) == 0 else None
 
 
-def random_image(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
-    """Noise, a smooth ramp, or hard black and white: the last makes lanczos ring beyond 0 and 255."""
-    kind = rng.integers(3)
-    if kind == 0:
+class Case(NamedTuple):
+    """An image in memory, and what Python is given for it."""
+
+    image: NDArray[np.uint8]
+    pixel_format: PixelFormat
+    rgb: NDArray[np.uint8]
+
+
+def content(rng: np.random.Generator, kind: str, height: int, width: int) -> NDArray[np.uint8]:
+    """RGB noise, a smooth ramp, or hard black and white: the last makes lanczos ring beyond 0 and 255."""
+    if kind == "noise":
         return rng.integers(0, 256, (height, width, 3), np.uint8)
     y, x = np.mgrid[0:height, 0:width]
-    if kind == 1:
+    if kind == "ramp":
         return np.stack([y + x, 2 * y, x], axis=2).astype(np.uint8)
     return np.repeat((255 * ((x // 7 + y // 5) % 2)).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
+def in_memory(rng: np.random.Generator, rgb: NDArray[np.uint8], pixel_format: PixelFormat, gap: int) -> Case:
+    """The image in a pixel format, with ``gap`` more pixels from one row to the next."""
+    height, width, _ = rgb.shape
+    if pixel_format == "GRAY":
+        rows = rng.integers(0, 256, (height, width + gap), np.uint8)
+        rows[:, :width] = rgb[:, :, 1]
+        return Case(rows[:, :width], pixel_format, rows[:, :width].copy())
+    rows = rng.integers(0, 256, (height, width + gap, len(pixel_format)), np.uint8)
+    rows[:, :width, :3] = rgb[:, :, ::-1] if pixel_format.startswith("B") else rgb
+    return Case(rows[:, :width], pixel_format, rgb)
+
+
+@st.composite
+def regions(draw: st.DrawFn, height: int, width: int) -> tuple[int, int, int, int] | None:
+    """No region of interest, or one inside the image."""
+    if draw(st.booleans()):
+        return None
+    x, y = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
+    return x, y, draw(st.integers(1, width - x)), draw(st.integers(1, height - y))
+
+
 @pytest.mark.parametrize("resample", RESAMPLES)
 @pytest.mark.parametrize("fit", FITS)
-def test_every_byte_of_random_images(probe: ctypes.CDLL, fit: Fit, resample: Resample) -> None:
-    """Random sizes, contents and regions, larger and smaller than the input, one and two threads."""
-    rng = np.random.default_rng(FITS.index(fit) * 3 + RESAMPLES.index(resample))
-    for round_ in range(30):
-        height, width = (int(v) for v in np.exp(rng.uniform(0, np.log(1200), 2)).astype(int))
-        image = random_image(rng, height, width)
-        roi = None
-        if round_ % 3 == 0:
-            x, y = int(rng.integers(width)), int(rng.integers(height))
-            roi = (x, y, int(rng.integers(1, width - x + 1)), int(rng.integers(1, height - y + 1)))
-        spec = InputSpec(fit=fit, resample=resample, roi=roi)
-        got = native(probe, image, spec, 1 + round_ % 2)
-        np.testing.assert_array_equal(got, preprocess(image, spec), f"{width}x{height} {spec}")
+@settings(max_examples=40)
+@given(data=st.data(), height=st.integers(1, 1200), width=st.integers(1, 1200), seed=st.integers(0, 2**32 - 1))
+def test_every_byte_of_random_images(
+    probe: ctypes.CDLL, fit: Fit, resample: Resample, data: st.DataObject, height: int, width: int, seed: int
+) -> None:
+    """Random sizes (larger and smaller than the input), contents, formats, strides, regions; 1 and 2 threads."""
+    rng = np.random.default_rng(seed)
+    rgb = content(rng, data.draw(st.sampled_from(["noise", "ramp", "edges"])), height, width)
+    case = in_memory(rng, rgb, data.draw(st.sampled_from(FORMATS)), data.draw(st.integers(0, 5)))
+    spec = InputSpec(fit=fit, resample=resample, roi=data.draw(regions(height, width)))
+    got = native(probe, case.image, spec, data.draw(st.sampled_from([1, 2])), case.pixel_format)
+    np.testing.assert_array_equal(got, preprocess(case.rgb, spec))
 
 
 @pytest.mark.parametrize("size", [(224, 224), (224, 500), (500, 224), (1, 1), (1, 3000), (1080, 1920), (223, 225)])

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
 
 from regad.calib.support import draw_support, list_images
 from regad.calib.teach import teach_folder
-from regad.runtime.artifact import Artifact
 from regad.runtime.detector import Detector
-from regad.runtime.errors import ArtifactError
 from regad.runtime.native import NativeDetector
 from regad.runtime.preprocess import read_image
 from regad.runtime.stats import Encoding
@@ -32,27 +27,10 @@ CASES: list[tuple[str, int, Encoding]] = [
 
 
 @pytest.fixture(scope="module")
-def artifact(data_dir: Path) -> Path:
-    """An artifact with ImageNet weights (``$REGAD_TEST_MODEL``, or made here and kept in build/)."""
+def artifact(data_dir: Path, export_artifact: Callable[..., Path]) -> Path:
+    """An artifact with ImageNet weights and thetas that differ between images, or the one $REGAD_TEST_MODEL names."""
     given = os.environ.get("REGAD_TEST_MODEL")
-    if given:
-        return Path(given)
-    folder = ROOT / "build" / "native-model"
-    model = folder / "model.regad"
-    try:
-        Artifact.open(model)
-    except ArtifactError:
-        pytest.importorskip("torch", reason="making the artifact needs the train and export extras")
-        weights = data_dir / "resnet18_imagenet.npz"
-        train = ["--epochs", "0", "--weights", weights, "--data", data_dir / "parts", "--out", folder / "run"]
-        export = ["--ckpt", folder / "run" / "model.pt", "--out", model]
-        for module, arguments in (("regad.train.cli", train), ("regad.export.cli", export)):
-            code = f"from {module} import main; main()"
-            done = subprocess.run(
-                [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=600
-            )
-            assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    return model
+    return Path(given) if given else export_artifact(data_dir / "resnet18_imagenet.npz")
 
 
 @pytest.mark.parametrize(("part", "shot", "encoding"), CASES)

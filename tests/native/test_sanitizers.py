@@ -6,32 +6,31 @@ The sanitized build is made by Clang, the release build by the system's compiler
 from __future__ import annotations
 
 import os
-import shutil
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import Configure, run
+from native_tools import CLANG, build, missing, run
 
 from regad.runtime.artifact import Artifact
 
-CLANG = next((name for name in ("clang++-14", "clang++") if shutil.which(name)), "")
 SECONDS = int(os.environ.get("REGAD_FUZZ_SECONDS", "10"))
 READERS = ("manifest", "golden", "category")
-needs_clang = pytest.mark.skipif(not CLANG, reason="needs Clang: apt-get install clang-14 libclang-rt-14-dev")
 inner = pytest.mark.skipif("REGAD_NATIVE_BUILD" in os.environ, reason="already inside a sanitized run")
 pytestmark = [inner]
 
 
 @pytest.fixture(scope="module")
-def address_build(configure: Configure) -> Path:
+def address_build() -> Path:
     """The build with AddressSanitizer, UndefinedBehaviorSanitizer and the fuzzers."""
+    if not CLANG:
+        missing("needs Clang: apt-get install clang libclang-rt-dev")
     options = ("-DREGAD_TESTS=ON", "-DREGAD_FUZZ=ON", "-DREGAD_SANITIZE=address,undefined")
-    return configure("native-asan", *options, "-DCMAKE_BUILD_TYPE=RelWithDebInfo", compiler=CLANG)
+    return build("native-asan", *options, "-DCMAKE_BUILD_TYPE=RelWithDebInfo", compiler=CLANG)
 
 
-@needs_clang
 def test_address_and_undefined_behavior(address_build: Path) -> None:
     """The whole C++ test list."""
     run(
@@ -40,13 +39,13 @@ def test_address_and_undefined_behavior(address_build: Path) -> None:
     )  # fmt: skip
 
 
-@needs_clang
 def test_address_sanitizer_under_python(address_build: Path) -> None:
     """The Python tests of this folder, on the sanitized library and the real ONNX Runtime."""
-    preload = run(CLANG, "-print-file-name=libclang_rt.asan-x86_64.so").strip()
-    static = "libclang_rt.asan-x86_64.so" in preload and Path(preload).exists()
-    if not static:
-        pytest.skip("needs Clang's shared AddressSanitizer runtime")
+    names = (f"libclang_rt.asan-{platform.machine()}.so", "libclang_rt.asan.so")  # Clang has two layouts
+    found = [Path(run(CLANG, f"-print-file-name={name}").strip()) for name in names]
+    preload = next((str(path) for path in found if path.exists()), "")
+    if not preload:
+        missing("needs Clang's shared AddressSanitizer runtime: apt-get install libclang-rt-dev")
     folder = Path(__file__).parent
     tests = [str(folder / name) for name in ("test_parity.py", "test_preprocess_bytes.py")]
     done = subprocess.run(
@@ -65,14 +64,14 @@ def test_address_sanitizer_under_python(address_build: Path) -> None:
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
 
 
-def test_threads(configure: Configure, standin: Artifact, onnxruntime_library: Path) -> None:
+def test_threads(standin: Artifact, onnxruntime_library: Path) -> None:
     """Eight threads predict while categories are swapped: over the stand-in runtime, then over the real one."""
     options = ("-DREGAD_TESTS=ON", "-DREGAD_SANITIZE=thread", "-DCMAKE_BUILD_TYPE=RelWithDebInfo")
-    build = configure("native-tsan", *options, targets=("test_swap", "test_inside", "fake_ort"))
+    folder = build("native-tsan", *options, targets=("test_swap", "test_inside", "fake_ort"))
     suppressions = Path(__file__).parent / "tsan.supp"
     strict = {"TSAN_OPTIONS": "halt_on_error=1"}
-    run(build / "tests" / "test_inside", "pool", env=strict)
-    run(build / "tests" / "test_swap", env=strict)
+    run(folder / "tests" / "test_inside", "pool", env=strict)
+    run(folder / "tests" / "test_swap", env=strict)
     files = standin.path.parent
     # ONNX Runtime waits through libstdc++, which hides from the suppressions whose mutex it is.
     real = {
@@ -82,10 +81,9 @@ def test_threads(configure: Configure, standin: Artifact, onnxruntime_library: P
         "REGAD_SWAP_A": str(files / "gram.safetensors"),
         "REGAD_SWAP_B": str(files / "other.safetensors"),
     }
-    run(build / "tests" / "test_swap", env=real)
+    run(folder / "tests" / "test_swap", env=real)
 
 
-@needs_clang
 @pytest.mark.parametrize("reader", READERS)
 def test_fuzz_briefly(address_build: Path, reader: str, tmp_path: Path) -> None:
     """A bounded run of each fuzzer from good seeds; $REGAD_FUZZ_SECONDS for more."""

@@ -21,7 +21,18 @@ def run(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:
 
 def test_train_and_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     data = make_data(tmp_path / "data", {"a": 2, "b": 2})
-    args = ["--data", str(data), "--out", str(tmp_path / "run"), "--weights", "none", "--shot", "1"]
+    args = [
+        "--data",
+        str(data),
+        "--out",
+        str(tmp_path / "run"),
+        "--weights",
+        "none",
+        "--recipe",
+        "released",
+        "--shot",
+        "1",
+    ]
     assert run(monkeypatch, *args, "--epochs", "1", "--hold-out", "b", "--stn-mode", "shear", "--device", "cpu") == 0
     said = capfd.readouterr().err
     assert "load images" in said
@@ -34,11 +45,13 @@ def test_train_and_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
 @pytest.mark.parametrize(
     ("args", "status", "said"),
     [
-        (["--data", "absent", "--out", "run", "--weights", "none"], 1, "error: data folder absent does not exist"),
+        (["--data", "absent", "--out", "run"], 1, "error: data folder absent does not exist"),
         (["--data", "d", "--out", "run", "--weights", "absent.pt"], 1, "error: weights file absent.pt is missing"),
         (["--data", "d", "--out", "run", "--shot", "9"], 1, "error: category a has 3 good image(s); --shot 9 needs 10"),
         (["--data", "d", "--out", "run", "--lr", "-1"], 1, "error: lr is -1.0"),
         (["--data", "d", "--out", "run", "--hold-out", "z"], 1, "error: --hold-out z is not in d; it holds a"),
+        (["--data", "d", "--out", "run", "--weights", "none"], 1, "error: weights none are random"),
+        (["--data", "d", "--out", "run", "--recipe", "best"], 2, "--recipe"),
         (["--data", "d"], 2, "Missing option '--out'"),
         (["--data", "d", "--out", "run", "--shot", "0"], 2, "--shot"),
         (["--data", "d", "--out", "run", "--stn-mode", "warp"], 2, "--stn-mode"),

@@ -9,8 +9,6 @@ import torch
 from hypothesis import given, settings
 
 from regad.runtime.errors import InputError
-from regad.runtime.preprocess import preprocess, read_image
-from regad.runtime.spec import InputSpec
 from regad.train import data
 
 from .helpers import make_data
@@ -96,25 +94,6 @@ def test_unusable_folders(tmp_path: Path) -> None:
     (tmp_path / "void" / "train" / "good").mkdir(parents=True)
     with pytest.raises(InputError, match="good holds no image of a good void"):
         data.training_images(tmp_path, ["nut"], 2)
-
-
-def test_loading_is_the_runtimes_preprocessing(tmp_path: Path) -> None:
-    make_data(tmp_path, {"a": 5})
-    paths = data.good_images(tmp_path, "a")
-    spec = InputSpec(fit="letterbox", resample="lanczos")
-    counts: list[int] = []
-    got = data.load_images(paths, spec, counts.append)
-    assert got.dtype == np.uint8
-    assert np.array_equal(got, np.stack([preprocess(read_image(path), spec) for path in paths]))
-    assert counts == [1, 2, 3, 4, 5]
-
-
-def test_a_corrupt_image_is_named(tmp_path: Path) -> None:
-    make_data(tmp_path, {"a": 3})
-    bad = tmp_path / "a" / "train" / "good" / "001.png"
-    bad.write_bytes(bad.read_bytes()[:60])
-    with pytest.raises(InputError, match=r"001\.png"):
-        data.load_images(data.good_images(tmp_path, "a"), InputSpec())
 
 
 def test_to_input() -> None:

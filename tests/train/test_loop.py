@@ -5,18 +5,20 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from regad.runtime.errors import InputError, OutputError, RegadError
-from regad.train import loop
+from regad.runtime.preprocess import preprocess, read_image
+from regad.train import augment, loop, steps, trainee
 from regad.train.checkpoint import load_checkpoint
-from regad.train.config import NORMALIZE, TrainConfig
-from regad.train.data import EpisodeSampler, good_images, load_images, to_input
+from regad.train.config import DEFAULT_RECIPE, NORMALIZE, RECIPES, TrainConfig, recipe
+from regad.train.data import EpisodeSampler, good_images, to_input
 
-from .helpers import make_data
+from .helpers import make_data, released
 
 
 def config(tmp_path: Path, **changes: Any) -> TrainConfig:
@@ -29,7 +31,7 @@ def config(tmp_path: Path, **changes: Any) -> TrainConfig:
         "batch_size": 3,
         "device": "cpu",
     }
-    return TrainConfig(**{**values, **changes})
+    return TrainConfig(**{**recipe("released"), **values, **changes})
 
 
 @pytest.fixture
@@ -45,7 +47,17 @@ def folder(tmp_path: Path) -> Path:
         ({"epochs": -1}, "epochs is -1; expected 0 or more"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"seed": -1}, "seed is -1"),
-        ({"lr": 0.0}, "lr is 0.0; expected a number above 0"),
+        ({"lr": -1.0}, "lr is -1.0; expected a number of 0 or more"),
+        ({"stn_lr": math.inf}, "stn_lr is inf"),
+        ({"head_lr": -0.1}, "head_lr is -0.1"),
+        ({"lr": 0.0, "stn_lr": 0.0}, "lr and stn_lr are both 0: nothing would be trained"),
+        ({"prior": -1.0}, "prior is -1.0"),
+        ({"freeze": "layer3"}, "freeze is 'layer3'; expected one of none, layer1, layer2"),
+        ({"decay": "never"}, "decay is 'never'; expected one of epoch, step"),
+        ({"select": 0.6}, "select is 0.6; expected a fraction"),
+        ({"workers": -1}, "workers is -1"),
+        ({"cache": "tape"}, "cache is 'tape'; expected one of memory, disk"),
+        ({"cache_mb": -1}, "cache_mb is -1"),
         ({"lr": math.nan}, "lr is nan"),
         ({"momentum": 1.0}, "momentum is 1.0"),
         ({"stn_mode": "warp"}, "stn mode is 'warp'"),
@@ -59,65 +71,122 @@ def test_config_is_checked(tmp_path: Path, changes: dict[str, Any], said: str) -
         config(tmp_path, **changes)
 
 
-def test_the_defaults_are_the_released_recipe(tmp_path: Path) -> None:
-    got = TrainConfig(data=tmp_path, out=tmp_path)
-    assert (got.shot, got.epochs, got.batch_size, got.lr, got.momentum) == (2, 50, 32, 1e-4, 0.9)
+def test_the_released_recipe(tmp_path: Path) -> None:
+    got = TrainConfig(data=tmp_path, out=tmp_path, **recipe("released"))
+    assert (got.shot, got.epochs, got.batch_size, got.momentum, got.decay) == (2, 50, 32, 0.9, "epoch")
+    assert got.lr == got.stn_lr == got.head_lr == 1e-4
+    assert (got.freeze, got.freeze_bn, got.augment, got.prior, got.select) == ("none", False, False, 0, 0)
     assert (got.stn_mode, got.weights, got.normalize) == ("rotation_scale", "imagenet", "none")
 
 
+def test_the_recipes(tmp_path: Path) -> None:
+    for name in RECIPES:
+        TrainConfig(data=tmp_path, out=tmp_path, **recipe(name))
+    assert TrainConfig(tmp_path, tmp_path) == TrainConfig(tmp_path, tmp_path, **recipe(DEFAULT_RECIPE))
+    with pytest.raises(InputError, match="recipe is 'best'; expected one of"):
+        recipe("best")
+
+
+def test_what_is_random_is_not_kept_as_it_is(tmp_path: Path) -> None:
+    """Frozen batch norm or layers make no sense from scratch, and are never switched off in silence."""
+    for changes in ({"freeze_bn": True}, {"freeze": "layer1"}):
+        with pytest.raises(InputError, match=r"weights none are random, .* use --recipe released"):
+            config(tmp_path, **changes)
+        config(tmp_path, **changes, epochs=0)
+        config(tmp_path, **changes, weights="imagenet")
+
+
 def test_cosine_decay() -> None:
-    rates = [loop.learning_rate(2.0, epoch, 4) for epoch in range(1, 5)]
+    rates = [steps.learning_rate(2.0, epoch, 4) for epoch in range(1, 5)]
     assert rates == pytest.approx([1 + math.sqrt(0.5), 1, 1 - math.sqrt(0.5), 0])
-    assert loop.learning_rate(2.0, 1, 1) == 2.0
+    assert steps.learning_rate(2.0, 1, 1) == 2.0
 
 
 def cosine(a: Tensor, b: Tensor) -> Tensor:
     return (F.normalize(a, dim=1) * F.normalize(b, dim=1)).sum(1).mean()
 
 
-def test_two_steps_equal_a_reference_written_out(folder: Path) -> None:
+def written_out_loss(model: trainee.Model, query: Tensor, rows: Tensor, prior: float) -> tuple[Tensor, Tensor]:
+    """The registration loss of queries and their supports (two each, in turn), and the whole loss."""
+    first, second = model.encoder.register(query), model.encoder.register(rows)
+    support = (second.x3[0::2] + second.x3[1::2]) / 2
+    z1, z2 = model.head(first.x3), model.head(support)
+    loss = -cosine(model.predictor(z1), z2.detach()) / 2 - cosine(model.predictor(z2), z1.detach()) / 2
+    away = torch.zeros(())
+    for level in range(3):
+        both = torch.cat([first.thetas[level], second.thetas[level]])
+        away = away + (both - torch.eye(2, 3)).square().sum() / len(both)
+    return loss, loss + prior * away
+
+
+REFERENCES: dict[str, dict[str, Any]] = {
+    "released": {"lr": 1e-3, "stn_lr": 1e-3, "head_lr": 1e-3},
+    "three rates": {
+        "lr": 1e-3, "stn_lr": 2e-3, "head_lr": 5e-3, "prior": 0.3, "freeze": "layer1", "freeze_bn": True,
+        "augment": True, "decay": "step", "normalize": "imagenet", "weights": "given",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_three_steps_equal_a_reference_written_out(tmp_path: Path, name: str) -> None:
     """The loop's losses and weights against forward, loss and SGD with momentum, step by step."""
-    run = config(folder, epochs=1, lr=0.01)
+    make_data(tmp_path / "data", {"a": 3, "b": 3, "c": 3})
+    options = dict(REFERENCES[name])
+    if options.get("weights") == "given":
+        options["weights"] = str(tmp_path / "backbone.pt")
+        state = released("rotation_scale")["STN"]
+        torch.save({n: v for n, v in state.items() if not n.startswith("stn")}, tmp_path / "backbone.pt")
+    run = config(tmp_path, epochs=1, **options)
     lines: list[float] = []
     loop.train(run, lambda p: lines.append(p.loss) if p.stage == "train" else None)
-    trained = load_checkpoint(folder / "out" / "model.pt")
+    trained = load_checkpoint(tmp_path / "out" / "model.pt")
 
-    model, _ = loop.build_model(run)
+    model, _ = trainee.build_model(run)
     model.train()
-    initial = {name: value.clone() for name, value in model.state_dict().items()}
-    images = {name: load_images(good_images(run.data, name), run.spec) for name in ("a", "b")}
+    if run.freeze_bn:
+        for path, module in model.encoder.named_modules():
+            if "stn" not in path:
+                module.training = False
+    initial = {n: value.clone() for n, value in model.state_dict().items()}
+    images = {n: np.stack([preprocess(read_image(p), run.spec) for p in good_images(run.data, n)]) for n in "abc"}
     velocity: dict[str, Tensor] = {}
     losses = []
-    for episode in EpisodeSampler({"a": 3, "b": 3}, 3, 2, run.seed).epoch(1):
+    for step, episode in enumerate(EpisodeSampler({"a": 3, "b": 3, "c": 3}, 3, 2, run.seed).epoch(1)):
         stack = to_input(images[episode.category])
-        query = model.encoder.register(stack[torch.from_numpy(episode.queries)]).x3
-        rows = model.encoder.register(stack[torch.from_numpy(episode.supports.ravel())]).x3
-        support = (rows[0::2] + rows[1::2]) / 2
-        z1, z2 = model.head(query), model.head(support)
-        loss = -cosine(model.predictor(z1), z2.detach()) / 2 - cosine(model.predictor(z2), z1.detach()) / 2
-        losses.append(loss.item())
+        query, rows = (stack[torch.from_numpy(index.ravel())] for index in (episode.queries, episode.supports))
+        if run.augment:
+            draws = augment.draw(np.random.default_rng([run.seed, 1, step]), 9, 224)
+            query, rows = augment.augment(torch.cat([query, rows]), draws).split([3, 6])
+        registration, loss = written_out_loss(model, query, rows, run.prior)
+        losses.append(registration.item())
         model.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        decay = (1 + math.cos(math.pi * step / 3)) / 2 if run.decay == "step" else 1.0
         with torch.no_grad():
-            for name, value in model.named_parameters():
-                if value.grad is not None:
-                    velocity[name] = 0.9 * velocity.get(name, torch.zeros_like(value)) + value.grad
-                    value -= 0.01 * velocity[name]
-    assert lines == pytest.approx([losses[0], (losses[0] + losses[1]) / 2], abs=1e-5)
+            for n, value in model.named_parameters():
+                kept = n.startswith(("encoder.conv1", "encoder.bn1", "encoder.layer1"))
+                if value.grad is None or (run.freeze == "layer1" and kept):
+                    continue
+                rate = run.head_lr if not n.startswith("encoder") else run.stn_lr if ".stn" in n else run.lr
+                velocity[n] = 0.9 * velocity.get(n, torch.zeros_like(value)) + value.grad
+                value -= rate * decay * velocity[n]
+    means = [sum(losses[: count + 1]) / (count + 1) for count in range(3)]
+    assert lines == pytest.approx(means, abs=1e-5)
     parts = {"encoder": trained.stn, "head": trained.enc, "predictor": trained.pred}
-    for name, want in model.state_dict().items():
-        part, key = name.split(".", 1)
-        moved, off = (want - initial[name]).float().norm(), (parts[part][key] - want).float().norm()
-        assert off <= 0.01 * moved + 1e-6, name
+    for n, want in model.state_dict().items():
+        part, key = n.split(".", 1)
+        moved, off = (want - initial[n]).float().norm(), (parts[part][key] - want).float().norm()
+        assert off <= 0.01 * moved + 1e-6, n
 
 
 def test_training_moves_all_three_parts_and_is_repeatable(folder: Path) -> None:
     options: dict[str, Any] = {"normalize": "imagenet", "fit": "letterbox", "hold_out": ("b",), "shot": 1}
-    reports: list[loop.Progress] = []
+    reports: list[steps.Progress] = []
     path = loop.train(config(folder, **options), reports.append)
     assert path == folder / "out" / "model.pt"
     first = load_checkpoint(path)
-    initial, _ = loop.build_model(config(folder))
+    initial, _ = trainee.build_model(config(folder))
     for before, after in (
         (initial.encoder.stn1.fc[2].weight, first.stn["stn1.fc.2.weight"]),
         (initial.encoder.conv1.weight, first.stn["conv1.weight"]),
@@ -147,7 +216,7 @@ def test_training_moves_all_three_parts_and_is_repeatable(folder: Path) -> None:
 
 def test_no_epochs_writes_the_initial_model(folder: Path) -> None:
     got = load_checkpoint(loop.train(config(folder, epochs=0, stn_mode="affine")))
-    model, _ = loop.build_model(config(folder, stn_mode="affine"))
+    model, _ = trainee.build_model(config(folder, stn_mode="affine"))
     assert all(torch.equal(got.stn[name], value) for name, value in model.encoder.state_dict().items())
     assert got.provenance["epoch"] == 0
     assert torch.equal(got.stn["stn2.fc.2.bias"], torch.tensor([1.0, 0, 0, 0, 1, 0]))
@@ -158,12 +227,13 @@ def test_building_keeps_the_callers_random_state(tmp_path: Path) -> None:
     torch.manual_seed(5)
     want = torch.rand(1)
     torch.manual_seed(5)
-    loop.build_model(config(tmp_path))
+    trainee.build_model(config(tmp_path))
     assert torch.equal(torch.rand(1), want)
 
 
 def test_a_loss_that_is_not_finite_stops_training(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_step", lambda *args: math.nan)
+    nan = trainee.Losses(torch.tensor(math.nan), torch.tensor(0.0))
+    monkeypatch.setattr(steps.Trainer, "step", lambda *args: nan)
     with pytest.raises(RegadError, match=r"loss became nan in epoch 1, step 1 .*lower --lr"):
         loop.train(config(folder))
     assert not (folder / "out" / "model.pt").exists()

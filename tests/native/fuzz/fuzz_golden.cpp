@@ -1,18 +1,28 @@
-// libFuzzer: any bytes as the golden file, and as a bare safetensors container.
+// libFuzzer: any header over any amount of data as the golden file (padded.hpp), and any bytes as a bare container.
 #include <exception>
 
 #include "artifact.hpp"
+#include "padded.hpp"
 #include "safetensors.hpp"
 
+namespace {
+
+void read_container(const regad::Source &source) {
+    for (const auto &[name, entry] : regad::read_safetensors_header(source).tensors) {
+        regad::Buffer<unsigned char> bytes(static_cast<std::size_t>(entry.bytes));
+        source.read(entry.offset, bytes.data(), bytes.size());
+    }
+}
+
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char *data, std::size_t size) {
-    const auto source = regad::open_memory(data, size);
     try {
-        const regad::SafetensorsHeader header = regad::read_safetensors_header(*source);
-        for (const auto &[name, entry] : header.tensors) {
-            regad::Buffer<unsigned char> bytes(static_cast<std::size_t>(entry.bytes));
-            source->read(entry.offset, bytes.data(), bytes.size());
-        }
-        regad::Golden::read(*source);
+        read_container(*regad::open_memory(data, size));
+    } catch (const std::exception &) {
+    }
+    try {
+        regad::Golden::read(fuzz::padded(data, size));
     } catch (const std::exception &) {
     }
     return 0;

@@ -3,16 +3,26 @@
 #include <string>
 
 #include "files.hpp"
+#include "padded.hpp"
 
 namespace {
 
-// The header of a file without its megabytes of data: every check before the data is reached.
+// A file's header as an input of padded.hpp, with the data's length.
 std::string head(const std::string &bytes) {
     std::uint64_t length = 0;
     for (std::size_t i = 8; i-- > 0;) {
         length = length << 8U | static_cast<unsigned char>(bytes[i]);
     }
-    return bytes.substr(0, 8 + static_cast<std::size_t>(length) + 64);
+    const auto text = static_cast<std::size_t>(length);
+    return fuzz::little_endian(bytes.size() - 8 - text, 4) + '\0' + bytes.substr(8, text);
+}
+
+// The same with every byte of data 0, so that the input describes it whole and its hash is right.
+files::Tensors blank(files::Tensors tensors) {
+    for (auto &[name, tensor] : tensors) {
+        tensor.bytes.assign(tensor.bytes.size(), '\0');
+    }
+    return tensors;
 }
 
 }  // namespace
@@ -34,13 +44,14 @@ int main(int argc, char **argv) {
     } else if (reader == "golden") {
         files::write(folder + "/head", head(files::golden()));
         files::write(folder + "/small", small);
+        files::write(folder + "/small-head", head(small));
     } else {
         for (const char *encoding : {"gram", "hybrid", "cholesky"}) {
-            const files::Tensors tensors = files::statistics(encoding, 1, 1);
+            const files::Tensors tensors = blank(files::statistics(encoding, 1, 1));
             const std::string bytes = files::category(files::category_meta(encoding, 1, tensors, "hash"), tensors);
             files::write(folder + "/" + encoding, head(bytes));
         }
-        files::write(folder + "/small", small);
+        files::write(folder + "/small", head(small));
     }
     return 0;
 }

@@ -1,0 +1,119 @@
+"""The code in docs/embedding.md and in the headers' first comments compiles, links and runs as printed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from native_tools import ROOT, SOURCE, run
+from standin import photo
+
+from regad.runtime.artifact import Artifact
+from regad.runtime.detector import Detector
+
+HEADERS = SOURCE / "include"
+PAGE = (ROOT / "docs" / "embedding.md").read_text(encoding="utf-8")
+STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
+C_FRAME = """
+#include <regad/regad.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+static uint8_t pixels[1920 * 1080 * 3];
+static void reject(void) {{ puts("rejected"); }}
+static void die(const char *text) {{ fprintf(stderr, "%s\\n", text); exit(1); }}
+int main(void) {{
+    if (fread(pixels, 1, sizeof pixels, stdin) != sizeof pixels) die("no pixels");
+{code}
+    return 0;
+}}
+"""
+CXX_FRAME = """
+#include <regad/regad.hpp>
+#include <cstdio>
+struct Mat {{ std::uint8_t *data; int cols, rows; std::size_t step; }};
+struct Camera {{
+    std::vector<std::uint8_t> pixels = std::vector<std::uint8_t>(1920 * 1080 * 3);
+    bool read(Mat &frame) {{
+        frame = Mat{{pixels.data(), 1920, 1080, 1920 * 3}};
+        return std::fread(pixels.data(), 1, pixels.size(), stdin) == pixels.size();
+    }}
+}};
+static void reject() {{ std::puts("rejected"); }}
+int main() {{
+    Camera camera;
+    Mat frame;
+{code}
+}}
+"""
+
+
+SKETCH = """
+    camera.read(frame);
+    const std::uint8_t *const pixels = frame.data;
+"""
+
+
+def block(text: str, indent: str) -> str:
+    """The first block of lines that begin with ``indent``, without it and without its includes."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.startswith(indent):
+            lines.append(line.removeprefix(indent))
+        elif lines and not line.strip(" */"):
+            lines.append("")
+        elif lines:
+            break
+    assert lines, "the page has no such block"
+    return "\n".join(line for line in lines if not line.startswith("#include"))
+
+
+def section(heading: str) -> str:
+    """What follows a heading of the page."""
+    return PAGE.split(f"\n## {heading}\n", 1)[1]
+
+
+def program(name: str) -> tuple[str, str]:
+    """File name and text of the program around a printed example."""
+    if name == "page-c":
+        return "main.c", C_FRAME.format(code=block(section("Ten lines of C"), "    "))
+    if name == "page-cxx":
+        return "main.cpp", CXX_FRAME.format(code=block(section("Ten lines of C++"), "    "))
+    header = (HEADERS / "regad" / ("regad.h" if name == "header-c" else "regad.hpp")).read_text(encoding="utf-8")
+    if name == "header-c":
+        return "main.c", C_FRAME.format(code=block(header, " *   "))
+    return "main.cpp", CXX_FRAME.format(code=SKETCH + block(header, "//     "))
+
+
+@pytest.mark.parametrize("name", ["page-c", "page-cxx", "header-c", "header-cxx"])
+def test_printed_example(
+    library: Path, standin: Artifact, onnxruntime_library: Path, tmp_path: Path, name: str
+) -> None:
+    """Strict compilation as C11 or C++17; the program rejects what Python rejects."""
+    file, text = program(name)
+    (tmp_path / file).write_text(text, encoding="utf-8")
+    compiler = ("cc", "-std=c11") if file.endswith(".c") else ("c++", "-std=c++17")
+    linked = ("-I", HEADERS, tmp_path / file, library, f"-Wl,-rpath,{library.parent}")
+    run(*compiler, *STRICT, "-o", tmp_path / "main", *linked)
+
+    frames = [photo(seed, 1080, 1920) for seed in (0, 40)]
+    python = Detector.load(standin.path)
+    python.load_category(standin.path.parent / "gram.safetensors")
+    scores = [python.predict(np.ascontiguousarray(frame[:, :, ::-1])).score for frame in frames]
+    threshold = float(np.mean(scores))
+    python.set_threshold(threshold)
+    python.save_category(tmp_path / "part.safetensors")
+    (tmp_path / "model.regad").symlink_to(standin.path)
+    for frame, score in zip(frames, scores, strict=True):
+        done = subprocess.run(
+            [tmp_path / "main"],
+            input=frame.tobytes(),
+            stdout=subprocess.PIPE,
+            cwd=tmp_path,
+            env={**os.environ, "REGAD_ONNXRUNTIME": str(onnxruntime_library)},
+            check=True,
+        )
+        assert done.stdout.decode() == ("rejected\n" if score > threshold else "")
