@@ -138,7 +138,7 @@ def scoring_rows(bench: Bench) -> Iterator[Row]:
     loop = reference_loop()
     for shot in bench.shots:
         for dtype in ("fp32", "fp16"):
-            statistics = cast_statistics(bench.category(shot).statistics, dtype)  # type: ignore[arg-type]
+            statistics = cast_statistics(bench.category(shot).statistics, dtype)
             scorer = scorer_for(statistics)
             name = f"score k = {shot}, {statistics.encoding} {dtype}"
             read = one_pass(list(statistics.tensors.values()))
@@ -173,11 +173,11 @@ def frame_rows(bench: Bench) -> Iterator[Row]:
     spec, lanczos = InputSpec(), InputSpec(resample="lanczos")
     box, slow = medians([lambda: preprocess(frame, spec), lambda: preprocess(frame, lanczos)], bench.runs)
     yield Row("preprocess 1080p: box, and lanczos", box, slow)
+    image = bench.view(1)[None]
     for shot in bench.shots:
         bench.detector.use(bench.category(shot))
         whole, encode = medians(
-            [lambda: bench.detector.predict(frame), lambda: bench.detector.backend.encode(bench.view(1)[None])],
-            bench.runs,
+            [lambda: bench.detector.predict(frame), lambda: bench.detector.backend.encode(image)], bench.runs
         )
         yield Row(f"1080p frame to verdict, k = {shot}, and encoding alone", whole, encode)
 

@@ -7,6 +7,7 @@ JSON line; then judge a few more and add the memory it takes.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -30,8 +31,8 @@ def main(arguments: list[str]) -> None:
 
 def resident_mb(key: str = "VmRSS") -> float:
     """A line of /proc/self/status in megabytes: ``VmRSS`` what is resident now, ``VmHWM`` the most that ever was."""
-    with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123
-        return next(int(line.split()[1]) * 1024 / 1e6 for line in status if line.startswith(key))
+    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 / 1e6 for line in status if line.startswith(key))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "rivals"))
-from torchvision_names import import_torchvision  # noqa: E402
+from torchvision_names import import_torchvision
 
 import_torchvision()
 from anomalib.models import Padim, Patchcore  # noqa: E402
@@ -45,10 +45,10 @@ def main() -> None:
         model = make()
         model.model.train()
         model.model.feature_extractor.eval()
-        with torch.inference_mode():
+        with torch.no_grad():
             for image in images:
                 model.model(model.pre_processor.transform(image))
-        with torch.inference_mode():
+        with torch.no_grad():
             model.fit()
         model.eval()
         model.to_openvino(given.out / name)
