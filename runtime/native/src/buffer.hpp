@@ -32,16 +32,30 @@ public:
         }
         std::memset(reinterpret_cast<unsigned char *>(data_) + bytes, 0, room - bytes);
     }
+    // Memory of someone else, who keeps it longer and has readable bytes behind it as `padding` says.
+    static Buffer borrow(T *data, std::size_t size) noexcept {
+        Buffer buffer;
+        buffer.data_ = data;
+        buffer.size_ = size;
+        buffer.owned_ = false;
+        return buffer;
+    }
     Buffer(Buffer &&other) noexcept
-        : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+        : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)),
+          owned_(std::exchange(other.owned_, true)) {}
     Buffer &operator=(Buffer &&other) noexcept {
         std::swap(data_, other.data_);
         std::swap(size_, other.size_);
+        std::swap(owned_, other.owned_);
         return *this;
     }
     Buffer(const Buffer &) = delete;
     Buffer &operator=(const Buffer &) = delete;
-    ~Buffer() { std::free(data_); }
+    ~Buffer() {
+        if (owned_) {
+            std::free(data_);
+        }
+    }
 
     T *data() noexcept { return data_; }
     const T *data() const noexcept { return data_; }
@@ -56,6 +70,7 @@ public:
 private:
     T *data_ = nullptr;
     std::size_t size_ = 0;
+    bool owned_ = true;
 };
 
 }  // namespace regad

@@ -8,38 +8,35 @@
 namespace regad {
 namespace {
 
-// A cell is one position of f3, the 2x2 of f2 and the 4x4 of f1 that it covers.
-constexpr std::size_t cells_per_task = 7;
-constexpr std::size_t task_count = positions3 / cells_per_task;
-static_assert(positions3 % cells_per_task == 0);
-
-std::size_t position2(std::size_t cell, std::size_t child) {
-    const std::size_t y = cell / grid3 * 2 + child / 2, x = cell % grid3 * 2 + child % 2;
-    return y * grid2 + x;
-}
-
-std::size_t position1(std::size_t middle, std::size_t child) {
-    const std::size_t y = middle / grid2 * 2 + child / 2, x = middle % grid2 * 2 + child % 2;
-    return y * grid1 + x;
-}
+// A tile is a row of `tile3` positions of f3 and the rows of f2 (two) and f1 (four) that it covers. Rows are walked from
+// left to right, because the statistics of neighbours lie side by side in memory.
+constexpr std::size_t tile3 = 7, tile2 = 2 * tile3, tile1 = 4 * tile3;
+constexpr std::size_t tiles_across = grid3 / tile3;
+constexpr std::size_t task_count = grid3 * tiles_across;
+static_assert(grid3 % tile3 == 0);
 
 float root(double squared) { return static_cast<float>(std::sqrt(std::max(squared, 0.0))); }
 
-// What every encoding does alike for one image and one thread.
+// What one thread keeps of one image: a vector and a number for every position of f3 and f2 in its tile.
 struct Lane {
-    float *v[ScorerWorkspace::vector_count];
-    double n3 = 0, n2 = 0;
-    float *distances = nullptr;
-    Features features{};
+    float *d, *y;                  // scratch
+    float *v3[tile3], *v2[2 * tile2];
+    double n3[tile3], n2[2 * tile2];
+    float *distances;
+    Features features;
 };
+static_assert(ScorerWorkspace::vector_count == 2 + tile3 + 2 * tile2);
 
-class CellScorer {
+// The kernels and tensors of one storage type.
+template <typename T>
+class Form {
 public:
-    CellScorer(const Statistics &statistics, std::size_t batch)
-        : k_(kernels()), s_(statistics), rank_(statistics.rank), batch_(batch), mean1_(s_.at("mean1")),
-          mean2_(s_.at("mean2")), mean3_(s_.at("mean3")) {}
+    Form(const Statistics &statistics, std::size_t batch)
+        : k_(kernels()), p_(products<T>(k_)), s_(statistics), rank_(statistics.rank), batch_(batch),
+          mean1_(s_.at<float>("mean1")), mean2_(s_.at<float>("mean2")), mean3_(s_.at<float>("mean3")) {}
 
 protected:
+    const T *tensor(const char *name) const { return s_.at<T>(name); }
     float center1(const Lane &lane, std::size_t p, float *d) const {
         return k_.subtract(lane.features.f1 + p * channels1, mean1_ + p * channels1, channels1, d);
     }
@@ -49,8 +46,24 @@ protected:
     float center3(const Lane &lane, std::size_t p, float *d) const {
         return k_.subtract(lane.features.f3 + p * channels3, mean3_ + p * channels3, channels3, d);
     }
+    // y3 = x3 d3 and |d3|^2, as the gram and hybrid forms both need them.
+    void project3(const T *x3, std::size_t c, std::size_t at3, Lane *lanes) const {
+        for (std::size_t b = 0; b < batch_; ++b) {
+            Lane &lane = lanes[b];
+            lane.n3[at3] = static_cast<double>(center3(lane, c, lane.d));
+            p_.multiply(x3 + c * rank_ * channels3, rank_, channels3, lane.d, false, lane.v3[at3]);
+        }
+    }
+    // out = y3 + x2 d2; returns |d3|^2 + |d2|^2.
+    double project2(const T *x2, std::size_t m, std::size_t at3, Lane &lane, float *out) const {
+        const double length = lane.n3[at3] + static_cast<double>(center2(lane, m, lane.d));
+        std::copy_n(lane.v3[at3], rank_, out);
+        p_.multiply(x2 + m * rank_ * channels2, rank_, channels2, lane.d, true, out);
+        return length;
+    }
 
     const Kernels &k_;
+    const Products<T> &p_;
     const Statistics &s_;
     std::size_t rank_;
     std::size_t batch_;
@@ -58,166 +71,185 @@ protected:
 };
 
 // y = x1 d1 + up(x2 d2) + up(x3 d3); M^2 = (|d1|^2 + up|d2|^2 + up|d3|^2 - |L^-1 y|^2) / eps
-class Gram : CellScorer {
+template <typename T>
+class Gram : Form<T> {
 public:
     Gram(const Statistics &statistics, std::size_t batch)
-        : CellScorer(statistics, batch), x1_(s_.at("x1")), x2_(s_.at("x2")), x3_(s_.at("x3")), l_(s_.at("l_packed")) {}
+        : Form<T>(statistics, batch), x1_(this->tensor("x1")), x2_(this->tensor("x2")), x3_(this->tensor("x3")),
+          l_(this->tensor("l_packed")) {}
 
-    void cell(std::size_t c, Lane *lanes) const {
-        for (std::size_t b = 0; b < batch_; ++b) {
+    void coarse(std::size_t c, std::size_t at3, Lane *lanes) const { this->project3(x3_, c, at3, lanes); }
+
+    void middle(std::size_t m, std::size_t at2, std::size_t at3, Lane *lanes) const {
+        for (std::size_t b = 0; b < this->batch_; ++b) {
             Lane &lane = lanes[b];
-            lane.n3 = center3(lane, c, lane.v[0]);
-            k_.multiply(x3_ + c * rank_ * channels3, rank_, channels3, lane.v[0], false, lane.v[1]);
+            lane.n2[at2] = this->project2(x2_, m, at3, lane, lane.v2[at2]);
         }
-        for (std::size_t child = 0; child < 4; ++child) {
-            middle(position2(c, child), lanes);
+    }
+
+    void fine(std::size_t p, std::size_t at2, Lane *lanes) const {
+        const std::size_t rank = this->rank_;
+        for (std::size_t b = 0; b < this->batch_; ++b) {
+            Lane &lane = lanes[b];
+            const double length = lane.n2[at2] + static_cast<double>(this->center1(lane, p, lane.d));
+            std::copy_n(lane.v2[at2], rank, lane.y);
+            this->p_.multiply(x1_ + p * rank * channels1, rank, channels1, lane.d, true, lane.y);
+            const double explained = this->p_.triangle_norm2(l_ + p * packed_length(rank), rank, lane.y, nullptr);
+            lane.distances[p] = root((length - explained) / epsilon);
         }
     }
 
 private:
-    void middle(std::size_t m, Lane *lanes) const {
-        for (std::size_t b = 0; b < batch_; ++b) {
-            Lane &lane = lanes[b];
-            lane.n2 = lane.n3 + center2(lane, m, lane.v[0]);
-            std::copy_n(lane.v[1], rank_, lane.v[2]);
-            k_.multiply(x2_ + m * rank_ * channels2, rank_, channels2, lane.v[0], true, lane.v[2]);
-        }
-        for (std::size_t child = 0; child < 4; ++child) {
-            const std::size_t p = position1(m, child);
-            for (std::size_t b = 0; b < batch_; ++b) {
-                Lane &lane = lanes[b];
-                const double length = lane.n2 + center1(lane, p, lane.v[0]);
-                std::copy_n(lane.v[2], rank_, lane.v[3]);
-                k_.multiply(x1_ + p * rank_ * channels1, rank_, channels1, lane.v[0], true, lane.v[3]);
-                const double explained = k_.triangle_norm2(l_ + p * packed_length(rank_), rank_, lane.v[3], nullptr);
-                lane.distances[p] = root((length - explained) / epsilon);
-            }
-        }
-    }
-
-    const float *x1_, *x2_, *x3_, *l_;
+    const T *x1_, *x2_, *x3_, *l_;
 };
 
 // y = x2 d2 + up(x3 d3); z = L^-1 y; a = L^-T z; M^2 = up((|d2|^2 + up|d3|^2 - |z|^2) / eps) + |w1 (d1 - x1^T up(a))|^2
-class Hybrid : CellScorer {
+template <typename T>
+class Hybrid : Form<T> {
 public:
     Hybrid(const Statistics &statistics, std::size_t batch)
-        : CellScorer(statistics, batch), x1_(s_.at("x1")), x2_(s_.at("x2")), x3_(s_.at("x3")), l_(s_.at("l_packed")),
-          w1_(s_.at("w1_packed")) {}
+        : Form<T>(statistics, batch), x1_(this->tensor("x1")), x2_(this->tensor("x2")), x3_(this->tensor("x3")),
+          l_(this->tensor("l_packed")), w1_(this->tensor("w1_packed")) {}
 
-    void cell(std::size_t c, Lane *lanes) const {
-        for (std::size_t b = 0; b < batch_; ++b) {
+    void coarse(std::size_t c, std::size_t at3, Lane *lanes) const { this->project3(x3_, c, at3, lanes); }
+
+    void middle(std::size_t m, std::size_t at2, std::size_t at3, Lane *lanes) const {
+        const std::size_t rank = this->rank_;
+        const T *l = l_ + m * packed_length(rank);
+        for (std::size_t b = 0; b < this->batch_; ++b) {
             Lane &lane = lanes[b];
-            lane.n3 = center3(lane, c, lane.v[0]);
-            k_.multiply(x3_ + c * rank_ * channels3, rank_, channels3, lane.v[0], false, lane.v[1]);
+            const double length = this->project2(x2_, m, at3, lane, lane.y);
+            const double explained = this->p_.triangle(l, rank, lane.y, lane.d);
+            lane.n2[at2] = (length - explained) / epsilon;
+            this->p_.triangle_transposed(l, rank, lane.d, lane.v2[at2]);
         }
-        for (std::size_t child = 0; child < 4; ++child) {
-            middle(position2(c, child), lanes);
+    }
+
+    void fine(std::size_t p, std::size_t at2, Lane *lanes) const {
+        const std::size_t rank = this->rank_;
+        for (std::size_t b = 0; b < this->batch_; ++b) {
+            Lane &lane = lanes[b];
+            this->center1(lane, p, lane.d);
+            this->p_.subtract_transposed(x1_ + p * rank * channels1, rank, channels1, lane.v2[at2], lane.d);
+            const T *w1 = w1_ + p * packed_length(channels1);
+            lane.distances[p] = root(lane.n2[at2] + this->p_.triangle_norm2(w1, channels1, lane.d, nullptr));
         }
     }
 
 private:
-    void middle(std::size_t m, Lane *lanes) const {
-        const float *l = l_ + m * packed_length(rank_);
-        for (std::size_t b = 0; b < batch_; ++b) {
-            Lane &lane = lanes[b];
-            const double length = lane.n3 + center2(lane, m, lane.v[0]);
-            std::copy_n(lane.v[1], rank_, lane.v[2]);
-            k_.multiply(x2_ + m * rank_ * channels2, rank_, channels2, lane.v[0], true, lane.v[2]);
-            k_.triangle(l, rank_, lane.v[2], false, lane.v[3]);
-            double explained = 0;
-            for (std::size_t i = 0; i < rank_; ++i) {
-                explained += static_cast<double>(lane.v[3][i]) * static_cast<double>(lane.v[3][i]);
-            }
-            lane.n2 = (length - explained) / epsilon;
-            k_.triangle_transposed(l, rank_, lane.v[3], lane.v[4]);
-        }
-        for (std::size_t child = 0; child < 4; ++child) {
-            const std::size_t p = position1(m, child);
-            for (std::size_t b = 0; b < batch_; ++b) {
-                Lane &lane = lanes[b];
-                center1(lane, p, lane.v[0]);
-                k_.subtract_transposed(x1_ + p * rank_ * channels1, rank_, channels1, lane.v[4], lane.v[0]);
-                const float *w1 = w1_ + p * packed_length(channels1);
-                lane.distances[p] = root(lane.n2 + k_.triangle_norm2(w1, channels1, lane.v[0], nullptr));
-            }
-        }
-    }
-
-    const float *x1_, *x2_, *x3_, *l_, *w1_;
+    const T *x1_, *x2_, *x3_, *l_, *w1_;
 };
 
 // z3 = w3 d3; z2 = w2_cross d3 + w2 d2; z1 = w1_cross [d3; d2] + w1 d1; M^2 = up|z3|^2 + up|z2|^2 + |z1|^2
-class Cholesky : CellScorer {
+template <typename T>
+class Cholesky : Form<T> {
 public:
     Cholesky(const Statistics &statistics, std::size_t batch)
-        : CellScorer(statistics, batch), w3_(s_.at("w3_packed")), w2_(s_.at("w2_packed")), w1_(s_.at("w1_packed")),
-          cross2_(s_.at("w2_cross")), cross1_(s_.at("w1_cross")) {}
+        : Form<T>(statistics, batch), w3_(this->tensor("w3_packed")), w2_(this->tensor("w2_packed")),
+          w1_(this->tensor("w1_packed")), cross2_(this->tensor("w2_cross")), cross1_(this->tensor("w1_cross")) {}
 
-    void cell(std::size_t c, Lane *lanes) const {
-        for (std::size_t b = 0; b < batch_; ++b) {
+    void coarse(std::size_t c, std::size_t at3, Lane *lanes) const {
+        for (std::size_t b = 0; b < this->batch_; ++b) {
             Lane &lane = lanes[b];
-            center3(lane, c, lane.v[0]);  // v[0] becomes [d3; d2]
-            lane.n3 = k_.triangle_norm2(w3_ + c * packed_length(channels3), channels3, lane.v[0], nullptr);
+            this->center3(lane, c, lane.v3[at3]);
+            const T *w3 = w3_ + c * packed_length(channels3);
+            lane.n3[at3] = this->p_.triangle_norm2(w3, channels3, lane.v3[at3], nullptr);
         }
-        for (std::size_t child = 0; child < 4; ++child) {
-            middle(position2(c, child), lanes);
+    }
+
+    void middle(std::size_t m, std::size_t at2, std::size_t at3, Lane *lanes) const {
+        for (std::size_t b = 0; b < this->batch_; ++b) {
+            Lane &lane = lanes[b];
+            float *context = lane.v2[at2];  // [d3; d2]
+            std::copy_n(lane.v3[at3], channels3, context);
+            this->center2(lane, m, context + channels3);
+            this->p_.multiply(cross2_ + m * channels2 * channels3, channels2, channels3, context, false, lane.y);
+            const T *w2 = w2_ + m * packed_length(channels2);
+            lane.n2[at2] = lane.n3[at3] + this->p_.triangle_norm2(w2, channels2, context + channels3, lane.y);
+        }
+    }
+
+    void fine(std::size_t p, std::size_t at2, Lane *lanes) const {
+        constexpr std::size_t context = channels3 + channels2;
+        for (std::size_t b = 0; b < this->batch_; ++b) {
+            Lane &lane = lanes[b];
+            this->center1(lane, p, lane.d);
+            this->p_.multiply(cross1_ + p * channels1 * context, channels1, context, lane.v2[at2], false, lane.y);
+            const T *w1 = w1_ + p * packed_length(channels1);
+            lane.distances[p] = root(lane.n2[at2] + this->p_.triangle_norm2(w1, channels1, lane.d, lane.y));
         }
     }
 
 private:
-    void middle(std::size_t m, Lane *lanes) const {
-        for (std::size_t b = 0; b < batch_; ++b) {
-            Lane &lane = lanes[b];
-            center2(lane, m, lane.v[0] + channels3);
-            k_.multiply(cross2_ + m * channels2 * channels3, channels2, channels3, lane.v[0], false, lane.v[1]);
-            const float *w2 = w2_ + m * packed_length(channels2);
-            lane.n2 = lane.n3 + k_.triangle_norm2(w2, channels2, lane.v[0] + channels3, lane.v[1]);
-        }
-        for (std::size_t child = 0; child < 4; ++child) {
-            const std::size_t p = position1(m, child);
-            constexpr std::size_t context = channels3 + channels2;
-            for (std::size_t b = 0; b < batch_; ++b) {
-                Lane &lane = lanes[b];
-                center1(lane, p, lane.v[2]);
-                k_.multiply(cross1_ + p * channels1 * context, channels1, context, lane.v[0], false, lane.v[1]);
-                const float *w1 = w1_ + p * packed_length(channels1);
-                lane.distances[p] = root(lane.n2 + k_.triangle_norm2(w1, channels1, lane.v[2], lane.v[1]));
-            }
-        }
-    }
-
-    const float *w3_, *w2_, *w1_, *cross2_, *cross1_;
+    const T *w3_, *w2_, *w1_, *cross2_, *cross1_;
 };
 
 constexpr std::size_t most_batch = 64;
 
-template <typename Form>
-void score_cells(const Form &form, const Features &features, std::size_t batch, ScorerWorkspace &workspace, Pool &pool,
-                 float *distances) {
+template <typename F>
+void score_tile(const F &form, std::size_t task, Lane *lanes) {
+    const std::size_t row = task / tiles_across, left = task % tiles_across * tile3;
+    for (std::size_t x = 0; x < tile3; ++x) {
+        form.coarse(row * grid3 + left + x, x, lanes);
+    }
+    for (std::size_t y = 0; y < 2; ++y) {
+        for (std::size_t x = 0; x < tile2; ++x) {
+            form.middle((2 * row + y) * grid2 + 2 * left + x, y * tile2 + x, x / 2, lanes);
+        }
+    }
+    for (std::size_t y = 0; y < 4; ++y) {
+        for (std::size_t x = 0; x < tile1; ++x) {
+            form.fine((4 * row + y) * grid1 + 4 * left + x, y / 2 * tile2 + x / 2, lanes);
+        }
+    }
+}
+
+template <typename F>
+void score_all(const F &form, const Features &features, std::size_t batch, ScorerWorkspace &workspace, Pool &pool,
+               float *distances) {
     pool.run(task_count, [&](std::size_t task, std::size_t slot) {
         Lane lanes[most_batch];
         for (std::size_t b = 0; b < batch; ++b) {
+            Lane &lane = lanes[b];
             float *memory = workspace.vectors(slot, b);
-            for (float *&vector : lanes[b].v) {
-                vector = memory;
+            const auto next = [&memory, &workspace] {
+                float *vector = memory;
                 memory += workspace.vector_length();
-            }
-            lanes[b].distances = distances + b * positions1;
-            lanes[b].features = {features.f1 + b * positions1 * channels1, features.f2 + b * positions2 * channels2,
-                                 features.f3 + b * positions3 * channels3};
+                return vector;
+            };
+            lane.d = next();
+            lane.y = next();
+            std::generate(std::begin(lane.v3), std::end(lane.v3), next);
+            std::generate(std::begin(lane.v2), std::end(lane.v2), next);
+            lane.distances = distances + b * positions1;
+            lane.features = {features.f1 + b * positions1 * channels1, features.f2 + b * positions2 * channels2,
+                             features.f3 + b * positions3 * channels3};
         }
-        for (std::size_t c = task * cells_per_task; c < (task + 1) * cells_per_task; ++c) {
-            form.cell(c, lanes);
-        }
+        score_tile(form, task, lanes);
     });
+}
+
+template <typename T>
+void score_stored(const Statistics &statistics, const Features &features, std::size_t batch,
+                  ScorerWorkspace &workspace, Pool &pool, float *distances) {
+    switch (statistics.encoding) {
+        case Encoding::gram:
+            score_all(Gram<T>(statistics, batch), features, batch, workspace, pool, distances);
+            break;
+        case Encoding::hybrid:
+            score_all(Hybrid<T>(statistics, batch), features, batch, workspace, pool, distances);
+            break;
+        case Encoding::cholesky:
+            score_all(Cholesky<T>(statistics, batch), features, batch, workspace, pool, distances);
+            break;
+    }
 }
 
 }  // namespace
 
 void ScorerWorkspace::reserve(std::size_t rank, std::size_t batch, std::size_t slots) {
     // Room for the longest vector (d3 and d2 of the cholesky form) and for a load that reaches past the end.
-    const std::size_t vector = (std::max(rank, channels3 + channels2) + 8 + 15) / 16 * 16;
+    const std::size_t vector = (std::max(rank, channels3 + channels2) + 16 + 15) / 16 * 16;
     if (vector <= vector_ && batch <= batch_ && slots <= slots_) {
         return;
     }
@@ -238,13 +270,9 @@ void mahalanobis(const Statistics &statistics, const Features &features, std::si
         const std::size_t now = std::min(most_batch, batch - done);
         const Features part = {features.f1 + done * positions1 * channels1, features.f2 + done * positions2 * channels2,
                                features.f3 + done * positions3 * channels3};
-        float *out = distances + done * positions1;
         workspace.reserve(statistics.rank, now, pool.threads());
-        switch (statistics.encoding) {
-            case Encoding::gram: score_cells(Gram(statistics, now), part, now, workspace, pool, out); break;
-            case Encoding::hybrid: score_cells(Hybrid(statistics, now), part, now, workspace, pool, out); break;
-            case Encoding::cholesky: score_cells(Cholesky(statistics, now), part, now, workspace, pool, out); break;
-        }
+        const auto score = statistics.halves.empty() ? score_stored<float> : score_stored<std::uint16_t>;
+        score(statistics, part, now, workspace, pool, distances + done * positions1);
     }
 }
 

@@ -6,7 +6,7 @@
 
 #include "buffer.hpp"
 #include "pool.hpp"
-#include "spec.hpp"
+#include "sizes.hpp"
 #include "statistics.hpp"
 
 namespace regad {
@@ -20,7 +20,7 @@ public:
     float *vectors(std::size_t slot, std::size_t image) noexcept;
     std::size_t vector_length() const noexcept { return vector_; }
 
-    static constexpr std::size_t vector_count = 8;
+    static constexpr std::size_t vector_count = 37;
 
 private:
     std::size_t vector_ = 0;

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "kernels.hpp"
-#include "spec.hpp"
+#include "sizes.hpp"
 
 namespace regad {
 namespace {

@@ -1,0 +1,125 @@
+#include "embedded.hpp"
+
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "kernels.hpp"
+#include "pool.hpp"
+#include "scorer.hpp"
+#include "smoothing.hpp"
+
+namespace regad {
+namespace {
+
+constexpr std::int32_t version = 1;
+
+struct Workspace {
+    ScorerWorkspace scorer;
+    Buffer<float> smoothing{smoothing_workspace};
+};
+
+// Statistics in memory of the caller, and workspaces that are used again: a steady state allocates nothing.
+class Embedded {
+public:
+    Embedded(Pool &pool, Statistics statistics) : pool_(pool), statistics_(std::move(statistics)) {}
+
+    void score(const Features &features, std::size_t batch, float *distances, float *maps, float *scores) {
+        std::unique_ptr<Workspace> workspace = take();
+        mahalanobis(statistics_, features, batch, workspace->scorer, pool_, distances);
+        for (std::size_t i = 0; maps != nullptr && i < batch; ++i) {
+            scores[i] = smooth(distances + i * positions1, workspace->smoothing.data(), maps + i * map_length);
+        }
+        const std::lock_guard<std::mutex> lock(mutex_);
+        free_.push_back(std::move(workspace));
+    }
+
+private:
+    std::unique_ptr<Workspace> take() {
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            if (!free_.empty()) {
+                std::unique_ptr<Workspace> workspace = std::move(free_.back());
+                free_.pop_back();
+                return workspace;
+            }
+        }
+        return std::make_unique<Workspace>();
+    }
+
+    Pool &pool_;
+    const Statistics statistics_;
+    std::mutex mutex_;  // guards free_
+    std::vector<std::unique_ptr<Workspace>> free_;
+};
+
+// The tensors as statistics that borrow them; throws std::runtime_error unless they are what the encoding has.
+Statistics borrow(const char *encoding, std::size_t rank, std::size_t count, const char *const *names,
+                  const void *const *tensors, const std::size_t *lengths, const std::int32_t *half) {
+    Statistics statistics;
+    statistics.encoding = encoding_from(encoding);
+    statistics.rank = rank;
+    for (const TensorShape &wanted : tensor_shapes(statistics.encoding, rank)) {
+        std::size_t length = 1;
+        for (const std::uint64_t size : wanted.shape) {
+            length *= static_cast<std::size_t>(size);
+        }
+        std::size_t i = 0;
+        while (i < count && std::strcmp(names[i], wanted.name) != 0) {
+            ++i;
+        }
+        if (i == count || lengths[i] != length) {
+            throw std::runtime_error(wanted.name);
+        }
+        // Borrowed memory is never written.
+        void *data = const_cast<void *>(tensors[i]);
+        if (half[i] != 0) {
+            statistics.halves.emplace(wanted.name,
+                                      Buffer<std::uint16_t>::borrow(static_cast<std::uint16_t *>(data), length));
+        } else {
+            statistics.tensors.emplace(wanted.name, Buffer<float>::borrow(static_cast<float *>(data), length));
+        }
+    }
+    return statistics;
+}
+
+}  // namespace
+}  // namespace regad
+
+std::int32_t regad_embedded_version() { return regad::version; }
+
+const char *regad_embedded_kernels() { return regad::kernels().name; }
+
+void *regad_embedded_pool(std::size_t threads) {
+    try {
+        return new regad::Pool(threads);
+    } catch (...) {
+        return nullptr;
+    }
+}
+
+void regad_embedded_pool_free(void *pool) { delete static_cast<regad::Pool *>(pool); }
+
+void *regad_embedded_scorer(void *pool, const char *encoding, std::size_t rank, std::size_t count,
+                            const char *const *names, const void *const *tensors, const std::size_t *lengths,
+                            const std::int32_t *half) {
+    try {
+        return new regad::Embedded(*static_cast<regad::Pool *>(pool),
+                                   regad::borrow(encoding, rank, count, names, tensors, lengths, half));
+    } catch (...) {
+        return nullptr;
+    }
+}
+
+void regad_embedded_scorer_free(void *scorer) { delete static_cast<regad::Embedded *>(scorer); }
+
+std::int32_t regad_embedded_score(void *scorer, const float *f1, const float *f2, const float *f3, std::size_t batch,
+                                  float *distances, float *maps, float *scores) {
+    try {
+        static_cast<regad::Embedded *>(scorer)->score({f1, f2, f3}, batch, distances, maps, scores);
+        return 0;
+    } catch (...) {
+        return 1;
+    }
+}

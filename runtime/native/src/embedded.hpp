@@ -1,0 +1,31 @@
+// The compiled scorer for the Python runtime (runtime/compiled.py), which brings its own ONNX Runtime, reader and memory:
+// a C ABI of its own over the same kernels, built by setup.py without the rest of the library.
+//
+// A scorer may run in several threads at once. Statuses: 0 done, 1 out of memory, 2 an argument that Python never gives.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#define REGAD_EMBEDDED extern "C" __attribute__((visibility("default")))
+
+// Raised with every change of this interface; the Python side asks before anything else.
+REGAD_EMBEDDED std::int32_t regad_embedded_version();
+// The instruction set in use.
+REGAD_EMBEDDED const char *regad_embedded_kernels();
+
+// Threads for `threads` cores, the caller's own included; null if they cannot be had.
+REGAD_EMBEDDED void *regad_embedded_pool(std::size_t threads);
+REGAD_EMBEDDED void regad_embedded_pool_free(void *pool);
+
+// Scores against `count` tensors in the caller's memory (float32, or binary16 where `half` is 1), which outlives the
+// scorer and has 64 readable, finite bytes behind each tensor; so does the pool. Null if something is amiss.
+REGAD_EMBEDDED void *regad_embedded_scorer(void *pool, const char *encoding, std::size_t rank, std::size_t count,
+                                           const char *const *names, const void *const *tensors,
+                                           const std::size_t *lengths, const std::int32_t *half);
+REGAD_EMBEDDED void regad_embedded_scorer_free(void *scorer);
+
+// f1 [batch, 3136, 64], f2 [batch, 784, 128], f3 [batch, 196, 256] to distances [batch, 3136] and, unless `maps` is
+// null, to maps [batch, 224, 224] and scores [batch].
+REGAD_EMBEDDED std::int32_t regad_embedded_score(void *scorer, const float *f1, const float *f2, const float *f3,
+                                                 std::size_t batch, float *distances, float *maps, float *scores);

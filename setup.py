@@ -1,0 +1,59 @@
+"""Builds the compiled scorer of the Python runtime from the native library's sources; everything else is declared.
+
+The extension is optional: where it cannot be built, the NumPy scorer runs, and ``regad-doctor`` says so.
+"""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+SOURCE = Path("runtime/native/src")
+COMMON = ["-std=c++17", "-O3", "-ffp-contract=fast", "-fvisibility=hidden", "-fno-math-errno", "-Wno-psabi", "-g0"]
+SETS = {"avx2": ["-mavx2", "-mfma", "-mf16c"]}
+SETS["avx512"] = [*SETS["avx2"], "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw"]
+"""What runtime/native/CMakeLists.txt gives the same files: each is compiled for one instruction set."""
+
+
+def sources() -> list[str]:
+    """The scorer, its kernels for this machine's instruction sets, and what they need."""
+    names = ["embedded", "kernels", "kernels_base", "pool", "scorer", "smoothing", "statistics"]
+    if platform.machine() in ("x86_64", "AMD64"):
+        names += [f"kernels_{instructions}" for instructions in SETS]
+    return [str(SOURCE / f"{name}.cpp") for name in names]
+
+
+class BuildKernels(build_ext):
+    """Compiles each source with the flags of its instruction set, which setuptools has no word for."""
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile and link; an error is reported, and passed over since the extension is optional."""
+        objects: list[str] = []
+        for source in ext.sources:
+            flags = SETS.get(Path(source).stem.removeprefix("kernels_"), [])
+            objects += self.compiler.compile(
+                [source], output_dir=self.build_temp, depends=ext.depends, extra_postargs=[*COMMON, *flags]
+            )
+        target = self.get_ext_fullpath(ext.name)
+        self.compiler.link_shared_object(
+            objects, target, extra_postargs=["-pthread", "-s"], target_lang="c++", build_temp=self.build_temp
+        )
+
+
+KERNELS = Extension(
+    "regad.runtime._kernels",
+    sources(),
+    depends=[str(path) for path in sorted(SOURCE.glob("*.hpp"))] + [str(SOURCE / "kernels.inc")],
+    language="c++",
+    optional=True,
+    py_limited_api=True,  # it uses nothing of Python's own API: one file serves every version
+)
+
+setup(
+    ext_modules=[KERNELS],
+    cmdclass={"build_ext": BuildKernels},
+    options={"bdist_wheel": {"py_limited_api": "cp310"}},
+)
