@@ -26,6 +26,7 @@ Level = Literal["ok", "note", "problem"]
 
 _ORT = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-rocm")
 _OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
+_TENSORRT = ("tensorrt", "tensorrt-rtx-cu13")
 _JETPACK = {"32": "4", "34": "5", "35": "5", "36": "6", "38": "7"}
 _JETSON_INDEX = "https://pypi.jetson-ai-lab.io/jp6/cu126"
 _LITTLE_MEMORY = 1.5e9
@@ -170,7 +171,7 @@ def check_gpu() -> list[Finding]:
     found = [Finding("cuda", "ok", card) for card in cards]
     # JetPack's own packages live in the system's Python.
     remedy = "python3 -m venv --system-site-packages .venv" if jetson else "pip install 'regad[tensorrt]'"
-    for topic, names in (("cuda", ("cuda-python",)), ("tensorrt", ("tensorrt", "tensorrt-rtx-cu13"))):
+    for topic, names in (("cuda", ("cuda-python",)), ("tensorrt", _TENSORRT)):
         if packages := _installed(names):
             found.append(Finding(topic, "ok", ", ".join(f"{name} {number}" for name, number in packages.items())))
         else:
@@ -232,6 +233,8 @@ def check_artifact(model: Path | None) -> list[Finding]:
     found = [Finding("artifact", "ok", f"{path} ({artifact.dtype}, {artifact.hash[:16]}): all files are sound")]
     try:
         devices = ["cpu", "cuda"] if cuda_available() else ["cpu"]
+        if _installed(_TENSORRT) and (gpus() or jetson_release()):
+            devices.append("tensorrt")
     except RegadError as error:
         return [*found, Finding("self-test", "problem", f"not run: {error}", _ort_install())]
     return found + [_self_test(artifact, device, again) for device in devices]
@@ -250,7 +253,9 @@ def _self_test(artifact: Artifact, device: str, again: str) -> Finding:
     except RegadError as error:
         if device == "cpu":
             return Finding("self-test", "problem", str(error), again)
-        return Finding("self-test", "note", f"{device} cannot be used: {error}", _ort_install())
+        build = f"regad-export --engine --artifact {artifact.path}"
+        remedy = build if device == "tensorrt" else _ort_install()
+        return Finding("self-test", "note", f"{device} cannot be used: {error}", remedy)
     text = f"passed on {device}: worst is {worst.output}, {worst.max_rel:.1e} of {worst.tolerance:.0e} allowed"
     return Finding("self-test", "ok", text)
 

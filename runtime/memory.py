@@ -16,7 +16,7 @@ PADDING = 64
 
 
 def padded_empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """Return an array of undefined values, aligned to a cache line, with `PADDING` zero bytes behind it."""
+    """Return an array of ``shape`` with undefined values, on a cache line, with `PADDING` zero bytes behind it."""
     wanted = np.dtype(dtype)
     size = math.prod(shape) * wanted.itemsize
     memory = np.empty(size + PADDING + _ALIGNMENT, np.uint8)

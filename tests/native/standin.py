@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx
@@ -17,7 +17,16 @@ from regad.runtime.backend_ort import OrtBackend
 from regad.runtime.scoring import Scorer
 from regad.runtime.spec import EPSILON, LEVELS, InputSpec
 from regad.runtime.stats import ENCODINGS as ENCODING_SHAPES
-from regad.runtime.stats import Category, Encoding, Statistics, Threshold, save_category, tensors_sha256
+from regad.runtime.stats import (
+    Category,
+    Encoding,
+    Statistics,
+    StatisticsDtype,
+    Threshold,
+    cast_statistics,
+    save_category,
+    tensors_sha256,
+)
 
 __all__ = ["ENCODINGS", "encoder", "photo", "write_category", "write_standin"]
 
@@ -78,8 +87,8 @@ def photo(seed: int, height: int = 240, width: int = 320) -> NDArray[np.uint8]:
     return np.clip(noisy, 0, 255).astype(np.uint8)
 
 
-def write_standin(path: Path) -> Artifact:
-    """Write the artifact, golden file included."""
+def write_standin(path: Path, statistics_dtype: StatisticsDtype = "fp32") -> Artifact:
+    """Write the artifact, golden file included, with scorer graphs that take statistics of a dtype."""
     manifest = {
         "created": "2024-01-01T00:00:00+00:00",
         "producer": {"regad": "0", "torch": "0", "onnx": onnx.__version__, "python": "3"},
@@ -88,6 +97,7 @@ def write_standin(path: Path) -> Artifact:
         "features": [{"name": level.name, "grid": level.grid, "channels": level.channels} for level in LEVELS],
         "epsilon": EPSILON,
         "dtype": "fp32",
+        "statistics_dtype": statistics_dtype,
         "sampler": "gather",
         "alignment": "chained",
         "opset": 17,
@@ -97,7 +107,10 @@ def write_standin(path: Path) -> Artifact:
     }
     graph = encoder()
     onnx.checker.check_model(graph, full_check=True)
-    files = {f"scorer_{encoding}.onnx": write_scorer(encoding).SerializeToString() for encoding in ENCODINGS}
+    files = {
+        f"scorer_{encoding}.onnx": write_scorer(encoding, statistics_dtype).SerializeToString()
+        for encoding in ENCODINGS
+    }
     files |= {"encoder.onnx": graph.SerializeToString(), "golden.safetensors": b""}
     backend = OrtBackend(write_artifact(path, manifest, files), "cpu", 1)
     views = np.stack([photo(seed, 224, 224) for seed in range(4)])
@@ -118,18 +131,23 @@ def random_cholesky(rank: int) -> Statistics:
 
 
 def write_category(artifact: Artifact, path: Path, encoding: Encoding, first_photo: int = 0) -> None:
-    """Fit six photos with one encoding and write the category file; the threshold lies among the photos' scores."""
+    """Fit six photos with one encoding and write the category file, and beside it PATH-fp16 with the same rounded.
+
+    The threshold lies among the photos' scores.
+    """
     views = np.stack([photo(seed, 224, 224) for seed in range(first_photo, first_photo + 6)])
     # Fitting the cholesky form takes a minute; any numbers serve to compare two scorers.
     statistics = (
         random_cholesky(5) if encoding == "cholesky" else fit(OrtBackend(artifact, "cpu", 1).encode(views), encoding)
     )
-    category = Category(
-        artifact=artifact.hash,
-        statistics=statistics,
-        threshold=Threshold(20.0, "manual"),
-        spec=artifact.spec,
-        shot=2,
-        data_sha256=tensors_sha256(statistics.tensors),
-    )
-    save_category(category, path)
+    for dtype in get_args(StatisticsDtype):
+        stored = cast_statistics(statistics, dtype)
+        category = Category(
+            artifact=artifact.hash,
+            statistics=stored,
+            threshold=Threshold(20.0, "manual"),
+            spec=artifact.spec,
+            shot=2,
+            data_sha256=tensors_sha256(stored.tensors),
+        )
+        save_category(category, path if dtype == "fp32" else path.with_stem(f"{path.stem}-{dtype}"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from standin import ENCODINGS, photo
+from standin import ENCODINGS, photo, write_standin
 
 from regad.runtime.artifact import Artifact
 from regad.runtime.detector import Detector, Result
@@ -26,15 +26,20 @@ def check_same(native: NativeResult, python: Result) -> None:
     np.testing.assert_allclose(native.thetas, python.thetas, atol=1e-5)
 
 
+FORMS = [f"{encoding}{suffix}" for encoding in ENCODINGS for suffix in ("", "-fp16")]
+
+
 @pytest.mark.parametrize("scorer", ["native", "graph"])
-@pytest.mark.parametrize("encoding", ENCODINGS)
-def test_every_encoding_and_scorer(open_native: Open, standin: Artifact, encoding: Encoding, scorer: str) -> None:
-    """Single images and a batch, with both scorers."""
-    category = standin.path.parent / f"{encoding}.safetensors"
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_and_scorer(open_native: Open, standin: Artifact, form: str, scorer: str) -> None:
+    """Single images and a batch, with both scorers; an fp32 graph is fed with widened fp16 statistics."""
+    category = standin.path.parent / f"{form}.safetensors"
     python = Detector.load(standin.path)
     python.load_category(category)
     with open_native(standin.path, scorer=scorer) as native:
         native.load_category(category)
+        dtype = native.describe()["category"]["dtype"]
+        assert dtype == ("fp16" if form.endswith("fp16") else "fp32")
         images = [photo(seed, 200 + 30 * seed, 300) for seed in range(4)]
         expected = [python.predict(image) for image in images]
         for image, result in zip(images, expected, strict=True):
@@ -54,6 +59,26 @@ def test_self_test_and_description(open_native: Open, standin: Artifact, encodin
         assert description["artifact"]["hash"] == standin.hash
         assert description["category"]["encoding"] == encoding
         assert description["category"]["shot"] == 2
+
+
+def test_graphs_that_take_fp16(open_native: Open, standin: Artifact, tmp_path: Path) -> None:
+    """They get the stored halves; fp32 statistics would be rounded and are refused, by Python's scorer graphs too."""
+    artifact = write_standin(tmp_path / "model.regad", "fp16")
+    files = standin.path.parent
+    python = Detector.load(artifact.path)
+    python.load_category(files / "hybrid-fp16.safetensors")
+    expected = python.predict(photo(3))
+    with open_native(artifact.path, scorer="graph") as native:
+        assert max(native.self_test()) < 1e-2
+        native.load_category(files / "hybrid-fp16.safetensors")
+        check_same(native.predict(photo(3)), expected)
+        with pytest.raises(CategoryError, match="--stats-dtype fp16"):
+            native.load_category(files / "hybrid.safetensors")
+        check_same(native.predict(photo(3)), expected)
+    with open_native(artifact.path, scorer="native") as native:
+        assert max(native.self_test()) < 1e-2
+        native.load_category(files / "hybrid.safetensors")
+        assert native.describe()["artifact"]["statistics_dtype"] == "fp16"
 
 
 def test_threshold_as_in_python(open_native: Open, standin: Artifact) -> None:

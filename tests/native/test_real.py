@@ -14,16 +14,18 @@ from regad.calib.teach import teach_folder
 from regad.runtime.detector import Detector
 from regad.runtime.native import NativeDetector
 from regad.runtime.preprocess import read_image
-from regad.runtime.stats import Encoding
+from regad.runtime.stats import Encoding, StatisticsDtype
 
 pytestmark = pytest.mark.data
-CASES: list[tuple[str, int, Encoding]] = [
-    ("cookies", 2, "gram"),
-    ("magnetic_tile", 2, "gram"),
-    ("fibre_layup", 2, "gram"),
-    ("solar_mono", 2, "gram"),
-    ("solar_poly", 4, "hybrid"),
+CASES: list[tuple[str, int, Encoding, StatisticsDtype]] = [
+    ("cookies", 2, "gram", "fp32"),
+    ("magnetic_tile", 2, "gram", "fp32"),
+    ("fibre_layup", 2, "gram", "fp32"),
+    ("solar_mono", 2, "gram", "fp16"),
+    ("solar_poly", 4, "hybrid", "fp32"),
+    ("solar_poly", 4, "hybrid", "fp16"),
 ]
+PER_KIND = 4  # images of each kind of defect, and of good ones
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def artifact(data_dir: Path, export_artifact: Callable[..., Path]) -> Path:
     return Path(given) if given else export_artifact(data_dir / "resnet18_imagenet.npz")
 
 
-@pytest.mark.parametrize(("part", "shot", "encoding"), CASES)
+@pytest.mark.parametrize(("part", "shot", "encoding", "dtype"), CASES)
 def test_same_verdicts(
     artifact: Path,
     data_dir: Path,
@@ -42,15 +44,16 @@ def test_same_verdicts(
     part: str,
     shot: int,
     encoding: Encoding,
+    dtype: StatisticsDtype,
 ) -> None:
     """Score within 1e-5, map within 1e-4 (relative), the same verdict, on good and defective images."""
     python = Detector.load(artifact)
     folder = data_dir / "parts" / part
-    category = teach_folder(python, folder / "train" / "good", shot=shot, encoding=encoding)
+    category = teach_folder(python, folder / "train" / "good", shot=shot, encoding=encoding, dtype=dtype)
     python.use(category)
     python.save_category(tmp_path / "part.safetensors")
     kinds = sorted(path for path in (folder / "test").iterdir() if path.is_dir())
-    paths = [path for kind in kinds for path in draw_support(list_images(kind), 6)]
+    paths = [path for kind in kinds for path in draw_support(list_images(kind), PER_KIND)]
     with open_native(artifact) as native:
         assert max(native.self_test()) < 1e-3
         native.load_category(tmp_path / "part.safetensors")

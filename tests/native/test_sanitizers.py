@@ -17,6 +17,7 @@ from native_tools import CLANG, build, missing, run
 from regad.runtime.artifact import Artifact
 
 SECONDS = int(os.environ.get("REGAD_FUZZ_SECONDS", "10"))
+QUICK = "-DCMAKE_CXX_FLAGS_RELEASE=-O1"
 READERS = ("manifest", "golden", "category")
 inner = pytest.mark.skipif("REGAD_NATIVE_BUILD" in os.environ, reason="already inside a sanitized run")
 pytestmark = [inner]
@@ -27,8 +28,8 @@ def address_build() -> Path:
     """The build with AddressSanitizer, UndefinedBehaviorSanitizer and the fuzzers."""
     if not CLANG:
         missing("needs Clang: apt-get install clang libclang-rt-dev")
-    options = ("-DREGAD_TESTS=ON", "-DREGAD_FUZZ=ON", "-DREGAD_SANITIZE=address,undefined")
-    return build("native-asan", *options, "-DCMAKE_BUILD_TYPE=RelWithDebInfo", compiler=CLANG)
+    options = ("-DREGAD_TESTS=ON", "-DREGAD_FUZZ=ON", "-DREGAD_SANITIZE=address,undefined", QUICK)
+    return build("native-asan", *options, compiler=CLANG)
 
 
 def test_address_and_undefined_behavior(address_build: Path) -> None:
@@ -66,7 +67,7 @@ def test_address_sanitizer_under_python(address_build: Path) -> None:
 
 def test_threads(standin: Artifact, onnxruntime_library: Path) -> None:
     """Eight threads predict while categories are swapped: over the stand-in runtime, then over the real one."""
-    options = ("-DREGAD_TESTS=ON", "-DREGAD_SANITIZE=thread", "-DCMAKE_BUILD_TYPE=RelWithDebInfo")
+    options = ("-DREGAD_TESTS=ON", "-DREGAD_SANITIZE=thread", QUICK)
     folder = build("native-tsan", *options, targets=("test_swap", "test_inside", "fake_ort"))
     suppressions = Path(__file__).parent / "tsan.supp"
     strict = {"TSAN_OPTIONS": "halt_on_error=1"}

@@ -48,17 +48,14 @@ std::string identity(const Json &root, const std::string &encoder_sha256) {
     return sha256_hex(text.data(), text.size());
 }
 
-// The parity table is optional here: only artifacts of another dtype than fp32 need it.
-std::map<std::string, double> read_parity(const Json &root) {
-    std::map<std::string, double> parity;
-    const auto table = root.find("parity");
-    if (table == root.end() || !table->is_array()) {
-        return parity;
-    }
-    for (const Json &row : *table) {
-        parity.emplace(get_text(row, "output"), get_number(row, "tolerance"));
-    }
-    return parity;
+struct Tolerances {
+    double features, theta, scored;
+};
+
+const std::map<std::string, Tolerances> &tolerances() {
+    static const std::map<std::string, Tolerances> table = {
+        {"fp32", {1e-3, 2e-4, 1e-3}}, {"fp16", {2e-2, 2e-3, 1e-2}}, {"int8", {2e-1, 5e-2, 2e-1}}};
+    return table;
 }
 
 Buffer<float> read_floats(const Source &source, const SafetensorsHeader &header, const std::string &name,
@@ -111,17 +108,25 @@ Manifest Manifest::parse(std::string_view text) {
     }
     manifest.spec = InputSpec::from_json(member(root, "input"));
     manifest.dtype = get_text(root, "dtype");
-    manifest.parity = read_parity(root);
+    if (tolerances().count(manifest.dtype) == 0) {
+        throw std::runtime_error("its dtype is '" + manifest.dtype + "', this library reads fp32, fp16 and int8");
+    }
+    if (root.contains("statistics_dtype")) {
+        manifest.statistics_dtype = dtype_from(get_text(root, "statistics_dtype"));
+    }
     manifest.hash = identity(root, manifest.files.at(encoder_name).sha256);
     return manifest;
 }
 
 double Manifest::tolerance(const std::string &output) const {
-    static const std::map<std::string, double> fp32 = {{"f1", 2e-4},    {"f2", 2e-4},          {"f3", 2e-4},
-                                                       {"theta", 1e-4}, {"anomaly_map", 1e-3}, {"anomaly_score", 1e-3}};
-    const double least = fp32.at(output);
-    const auto found = parity.find(output);
-    return dtype == "fp32" || found == parity.end() ? least : std::max(least, found->second);
+    const Tolerances &own = tolerances().at(dtype);
+    if (output == "theta") {
+        return own.theta;
+    }
+    if (output == "anomaly_map" || output == "anomaly_score") {
+        return statistics_dtype == Dtype::fp16 ? std::max(own.scored, tolerances().at("fp16").scored) : own.scored;
+    }
+    return own.features;
 }
 
 Golden Golden::read(const Source &source) {

@@ -8,6 +8,7 @@
 #include "json.hpp"
 #include "source.hpp"
 #include "spec.hpp"
+#include "statistics.hpp"
 
 namespace regad {
 
@@ -21,11 +22,11 @@ struct Manifest {
     std::map<std::string, FileEntry> files;
     std::map<std::string, std::string> scorers;  // encoding -> file name
     InputSpec spec;
-    std::string dtype;
-    std::string hash;  // identity that ties a category to the artifact
-    std::map<std::string, double> parity;  // output -> tolerance that the export was verified to
+    std::string dtype;                           // what the encoder computes in: fp32, fp16, int8
+    Dtype statistics_dtype = Dtype::fp32;        // what the scorer graphs take the statistics as
+    std::string hash;                            // identity that ties a category to the artifact
 
-    // Largest relative error of an output that the self-test allows (runtime/selftest.py).
+    // Largest relative error of an output that the self-test allows (runtime/selftest.py has the same table).
     double tolerance(const std::string &output) const;
 
     // Throws std::runtime_error with what is wrong; never reads another file.

@@ -31,26 +31,35 @@ void check_format(const SafetensorsHeader &header) {
     }
 }
 
+template <typename T>
+Buffer<T> read_values(const Source &source, const std::string &name, const TensorEntry &entry, Sha256 &digest) {
+    Buffer<T> values(static_cast<std::size_t>(entry.bytes / sizeof(T)));
+    source.read(entry.offset, values.data(), values.size() * sizeof(T));
+    digest.update(values.data(), values.size() * sizeof(T));
+    if (!all_finite(values.data(), values.size())) {
+        throw std::runtime_error("tensor '" + name + "' holds values that are not finite");
+    }
+    return values;
+}
+
 void read_tensors(const Source &source, const SafetensorsHeader &header, Statistics &statistics,
-                  const std::string &sha256) {
+                  Dtype dtype, const std::string &sha256) {
     const std::vector<TensorShape> shapes = tensor_shapes(statistics.encoding, statistics.rank);
     if (shapes.size() != header.tensors.size()) {
         throw std::runtime_error("it has " + std::to_string(header.tensors.size()) + " tensors; " +
                                  name(statistics.encoding) + " needs " + std::to_string(shapes.size()));
     }
     for (const TensorShape &tensor : shapes) {
-        header.expect(tensor.name, "F32", tensor.shape);
+        header.expect(tensor.name, is_half(tensor.name, dtype) ? "F16" : "F32", tensor.shape);
     }
     Sha256 digest;
     for (const auto &[name, entry] : header.tensors) {  // in the order of the names
-        Buffer<float> values(static_cast<std::size_t>(entry.bytes / sizeof(float)));
-        source.read(entry.offset, values.data(), values.size() * sizeof(float));
         digest.update(name.data(), name.size());
-        digest.update(values.data(), values.size() * sizeof(float));
-        if (!all_finite(values.data(), values.size())) {
-            throw std::runtime_error("tensor '" + name + "' holds values that are not finite");
+        if (is_half(name, dtype)) {
+            statistics.halves.emplace(name, read_values<std::uint16_t>(source, name, entry, digest));
+        } else {
+            statistics.tensors.emplace(name, read_values<float>(source, name, entry, digest));
         }
-        statistics.tensors.emplace(name, std::move(values));
     }
     if (digest.hex() != sha256) {
         throw std::runtime_error("its statistics do not match their sha256");
@@ -63,10 +72,11 @@ Category Category::read(const Source &source) {
     const SafetensorsHeader header = read_safetensors_header(source);
     check_format(header);
     const Json meta = parse_json(metadata(header, "meta"));
-    if (get_text(meta, "dtype") != "fp32" || get_number(meta, "epsilon") != epsilon) {
-        throw std::runtime_error("its dtype is not fp32 or its epsilon not 0.01");
+    if (get_number(meta, "epsilon") != epsilon) {
+        throw std::runtime_error("its epsilon is not 0.01");
     }
     Category category;
+    category.dtype = dtype_from(get_text(meta, "dtype"));
     category.statistics.encoding = encoding_from(get_text(meta, "encoding"));
     category.views = get_count(meta, "views");
     const std::uint64_t rank = get_count(meta, "rank");
@@ -86,7 +96,7 @@ Category Category::read(const Source &source) {
     }
     category.threshold_method = get_text(threshold, "method");
     category.threshold_note = get_text(threshold, "note");
-    read_tensors(source, header, category.statistics, category.data_sha256);
+    read_tensors(source, header, category.statistics, category.dtype, category.data_sha256);
     return category;
 }
 

@@ -11,6 +11,7 @@ namespace regad {
 
 struct Category {
     Statistics statistics;
+    Dtype dtype = Dtype::fp32;
     InputSpec spec;
     double threshold = 0;
     std::string artifact;  // hash of the artifact it was taught on

@@ -56,7 +56,7 @@ void Detector::load_category(const std::string &path) {
     const Encoding encoding = category->statistics.encoding;
     const std::size_t rank = category->statistics.rank;
     loaded->prepared = engine_.prepare(artifact_, std::move(category->statistics));
-    category->statistics = Statistics{encoding, rank, {}};
+    category->statistics = Statistics{encoding, rank, {}, {}};
     loaded->category = std::move(category);
     std::shared_ptr<const Loaded> before = std::move(loaded);
     {
@@ -124,6 +124,10 @@ SelfTest Detector::self_test() {
     for (const TensorShape &tensor : tensor_shapes(Encoding::gram, golden.rank)) {
         statistics.tensors.emplace(tensor.name, std::move(golden.tensors.at(std::string("stats.") + tensor.name)));
     }
+    if (artifact_.manifest().statistics_dtype == Dtype::fp16 && !statistics.narrow()) {
+        fail(REGAD_ARTIFACT_ERROR, artifact_.path(), " has golden statistics that are too large for fp16; export it "
+             "again: regad-export");
+    }
     const std::shared_ptr<const Prepared> prepared = engine_.prepare(artifact_, std::move(statistics));
     const Engine::Lease workspace(engine_);
     workspace->reserve(golden.count);
@@ -186,6 +190,7 @@ std::string Detector::describe() const {
         {"scorer", engine_.uses_graph() ? "graph" : "native"},
         {"artifact",
          {{"path", artifact_.path()}, {"hash", manifest.hash}, {"dtype", manifest.dtype},
+          {"statistics_dtype", name(manifest.statistics_dtype)},
           {"input", spec_json(manifest.spec)}}},
         {"category", nullptr}};
     if (loaded) {
@@ -193,6 +198,7 @@ std::string Detector::describe() const {
         json["category"] = {{"path", loaded->path},
                             {"hash", category.data_sha256.substr(0, 16)},
                             {"encoding", name(category.statistics.encoding)},
+                            {"dtype", name(category.dtype)},
                             {"rank", category.statistics.rank},
                             {"shot", category.shot},
                             {"views", category.views},

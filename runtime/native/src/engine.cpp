@@ -43,8 +43,8 @@ std::size_t triangle_side(std::size_t length) {
 }
 
 // Name and shape of a tensor as the scorer graph takes it: triangles dense, [P, R, R].
-Port dense_port(const TensorShape &tensor) {
-    Port port{tensor.name, float32, {}};
+Port dense_port(const TensorShape &tensor, Dtype dtype) {
+    Port port{tensor.name, is_half(tensor.name, dtype) ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16 : float32, {}};
     for (const std::uint64_t length : tensor.shape) {
         port.shape.push_back(static_cast<std::int64_t>(length));
     }
@@ -56,10 +56,16 @@ Port dense_port(const TensorShape &tensor) {
     return port;
 }
 
-Buffer<float> unpack(const Buffer<float> &packed, std::size_t count, std::size_t side) {
-    Buffer<float> dense(count * side * side);
-    std::fill(dense.begin(), dense.end(), 0.0F);
-    const float *from = packed.data();
+// The values of a tensor in the shape of its port.
+template <typename T>
+Buffer<T> unpack(Buffer<T> packed, const std::string &name, const Port &port) {
+    if (!is_packed(name)) {
+        return packed;
+    }
+    const auto count = static_cast<std::size_t>(port.shape[0]), side = static_cast<std::size_t>(port.shape[1]);
+    Buffer<T> dense(count * side * side);
+    std::fill(dense.begin(), dense.end(), T{});
+    const T *from = packed.data();
     for (std::size_t matrix = 0; matrix < count; ++matrix) {
         for (std::size_t row = 0; row < side; ++row, from += row) {
             std::copy_n(from, row + 1, dense.data() + (matrix * side + row) * side);
@@ -69,33 +75,51 @@ Buffer<float> unpack(const Buffer<float> &packed, std::size_t count, std::size_t
 }
 
 template <typename T>
+Buffer<T> copy(const Buffer<T> &from) {
+    Buffer<T> to(from.size());
+    std::copy(from.begin(), from.end(), to.begin());
+    return to;
+}
+
+Buffer<float> widened(const Statistics &statistics, const std::string &name) {
+    const auto half = statistics.halves.find(name);
+    if (half == statistics.halves.end()) {
+        return copy(statistics.tensors.at(name));
+    }
+    Buffer<float> values(half->second.size());
+    kernels().widen(half->second.data(), half->second.size(), values.data());
+    return values;
+}
+
+template <typename T>
 Owned<OrtValue> wrap_floats(const Ort &ort, T &buffer, std::size_t count, const std::vector<std::int64_t> &shape) {
     return wrap(ort, float32, buffer.data(), count * sizeof(float), shape);
 }
 
 }  // namespace
 
-GraphScorer::GraphScorer(std::shared_ptr<const Session> session, const Statistics &statistics, bool keep_on_host)
+GraphScorer::GraphScorer(std::shared_ptr<const Session> session, const Statistics &statistics, Dtype dtype,
+                         bool keep_on_host)
     : session_(std::move(session)), binding_(session_->binding()) {
     const Ort &ort = session_->ort();
     for (const TensorShape &tensor : tensor_shapes(statistics.encoding, statistics.rank)) {
-        const Buffer<float> &stored = statistics.tensors.at(tensor.name);
-        const Port port = dense_port(tensor);
-        if (is_packed(tensor.name)) {
-            memory_.push_back(unpack(stored, static_cast<std::size_t>(port.shape[0]),
-                                     static_cast<std::size_t>(port.shape[1])));
+        const Port port = dense_port(tensor, dtype);
+        if (port.type == float32) {
+            floats_.push_back(unpack(widened(statistics, tensor.name), tensor.name, port));
+            values_.push_back(wrap_floats(ort, floats_.back(), floats_.back().size(), port.shape));
         } else {
-            memory_.emplace_back(stored.size());
-            std::copy(stored.begin(), stored.end(), memory_.back().begin());
+            halves_.push_back(unpack(copy(statistics.halves.at(tensor.name)), tensor.name, port));
+            Buffer<std::uint16_t> &half = halves_.back();
+            values_.push_back(wrap(ort, port.type, half.data(), half.size() * sizeof(std::uint16_t), port.shape));
         }
-        values_.push_back(wrap_floats(ort, memory_.back(), memory_.back().size(), port.shape));
         // Copies to the session's device, if that is not the host.
         ort.check(ort.api().BindInput(binding_.get(), port.name.c_str(), values_.back().get()), REGAD_RUNTIME_ERROR,
                   "binding statistics");
     }
     if (!keep_on_host) {
         values_.clear();
-        memory_.clear();
+        floats_.clear();
+        halves_.clear();
     }
 }
 
@@ -165,7 +189,7 @@ std::shared_ptr<const Session> Engine::scorer_session(const Artifact &artifact, 
         }
         std::vector<Port> inputs = feature_ports();
         for (const TensorShape &tensor : tensor_shapes(encoding, 1)) {
-            Port port = dense_port(tensor);
+            Port port = dense_port(tensor, artifact.manifest().statistics_dtype);
             if (tensor.name[0] == 'x') {
                 port.shape[1] = -1;
             } else if (tensor.name[0] == 'l') {
@@ -182,8 +206,13 @@ std::shared_ptr<const Session> Engine::scorer_session(const Artifact &artifact, 
 std::shared_ptr<const Prepared> Engine::prepare(const Artifact &artifact, Statistics statistics) {
     auto prepared = std::make_shared<Prepared>();
     if (graph_) {
+        const Dtype dtype = artifact.manifest().statistics_dtype;
+        if (dtype == Dtype::fp16 && statistics.dtype() == Dtype::fp32) {
+            fail(REGAD_CATEGORY_ERROR, "the category's statistics are fp32, the artifact's scorer graphs take fp16 and "
+                 "would round them; teach the part again for them: regad-calib --stats-dtype fp16");
+        }
         prepared->graph = std::make_unique<GraphScorer>(scorer_session(artifact, statistics.encoding), statistics,
-                                                        device_.on_cpu());
+                                                        dtype, device_.on_cpu());
     } else {
         prepared->statistics = std::move(statistics);
     }

@@ -18,13 +18,15 @@ namespace regad {
 // A scorer graph with a category's statistics bound to it, once, on the device.
 class GraphScorer {
 public:
-    GraphScorer(std::shared_ptr<const Session> session, const Statistics &statistics, bool keep_on_host);
+    // The graph takes the statistics as `dtype`; halves are widened for one that takes float32.
+    GraphScorer(std::shared_ptr<const Session> session, const Statistics &statistics, Dtype dtype, bool keep_on_host);
     // One caller at a time: the binding is shared. `maps` [batch, 224, 224] on the host.
     void run(OrtValue *f1, OrtValue *f2, OrtValue *f3, std::size_t batch, float *maps) const;
 
 private:
     std::shared_ptr<const Session> session_;
-    std::vector<Buffer<float>> memory_;
+    std::vector<Buffer<float>> floats_;
+    std::vector<Buffer<std::uint16_t>> halves_;
     std::vector<Owned<OrtValue>> values_;
     Owned<OrtIoBinding> binding_;
     mutable std::mutex mutex_;

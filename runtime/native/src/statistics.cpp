@@ -1,5 +1,6 @@
 #include "statistics.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 
@@ -9,10 +10,12 @@ namespace regad {
 namespace {
 
 constexpr const char *encoding_names[] = {"gram", "hybrid", "cholesky"};
+constexpr const char *dtype_names[] = {"fp32", "fp16"};
 
 }  // namespace
 
 const char *name(Encoding encoding) noexcept { return encoding_names[static_cast<int>(encoding)]; }
+const char *name(Dtype dtype) noexcept { return dtype_names[static_cast<int>(dtype)]; }
 
 Encoding encoding_from(const std::string &name) {
     for (int i = 0; i < 3; ++i) {
@@ -21,6 +24,19 @@ Encoding encoding_from(const std::string &name) {
         }
     }
     throw std::runtime_error("encoding is '" + name + "'; expected gram, hybrid or cholesky");
+}
+
+Dtype dtype_from(const std::string &name) {
+    for (int i = 0; i < 2; ++i) {
+        if (name == dtype_names[i]) {
+            return static_cast<Dtype>(i);
+        }
+    }
+    throw std::runtime_error("dtype is '" + name + "'; expected fp32 or fp16");
+}
+
+bool is_half(const std::string &name, Dtype dtype) noexcept {
+    return dtype == Dtype::fp16 && name.compare(0, 4, "mean") != 0;
 }
 
 std::vector<TensorShape> tensor_shapes(Encoding encoding, std::uint64_t rank) {
@@ -47,15 +63,43 @@ std::vector<TensorShape> tensor_shapes(Encoding encoding, std::uint64_t rank) {
     return shapes;
 }
 
-std::size_t Statistics::bytes() const noexcept {
-    std::size_t total = 0;
-    for (const auto &[name, values] : tensors) {
-        total += values.size() * sizeof(float);
+bool Statistics::narrow() {
+    bool fits = true;
+    for (auto tensor = tensors.begin(); tensor != tensors.end();) {
+        if (!is_half(tensor->first, Dtype::fp16)) {
+            ++tensor;
+            continue;
+        }
+        Buffer<std::uint16_t> narrowed(tensor->second.size());
+        std::transform(tensor->second.begin(), tensor->second.end(), narrowed.begin(), to_half);
+        fits = all_finite(narrowed.data(), narrowed.size()) && fits;
+        halves.emplace(tensor->first, std::move(narrowed));
+        tensor = tensors.erase(tensor);
     }
-    for (const auto &[name, values] : halves) {
-        total += values.size() * sizeof(std::uint16_t);
+    return fits;
+}
+
+std::uint16_t to_half(float value) noexcept {
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, &value, sizeof bits);
+    const auto sign = static_cast<std::uint32_t>(bits >> 16U & 0x8000U);
+    const std::uint32_t rest = bits & 0x7fffffffU;
+    const std::uint32_t exponent = rest >> 23U;
+    if (rest > 0x7f800000U) {
+        return static_cast<std::uint16_t>(sign | 0x7e00U);
     }
-    return total;
+    if (exponent >= 143) {
+        return static_cast<std::uint16_t>(sign | 0x7c00U);
+    }
+    if (exponent < 102) {
+        return static_cast<std::uint16_t>(sign);
+    }
+    // A normal number loses 13 bits and its bias of 112; a subnormal more bits, its leading one being written out.
+    const std::uint32_t shift = exponent < 113 ? 126 - exponent : 13;
+    const std::uint32_t from = exponent < 113 ? (rest & 0x7fffffU) | 0x800000U : rest - (112U << 23U);
+    const std::uint32_t half = 1U << (shift - 1);
+    const std::uint32_t odd = from >> shift & 1U;
+    return static_cast<std::uint16_t>(sign | (from + half - 1 + odd) >> shift);
 }
 
 bool all_finite(const float *values, std::size_t count) noexcept {
@@ -65,6 +109,14 @@ bool all_finite(const float *values, std::size_t count) noexcept {
         std::uint32_t bits = 0;
         std::memcpy(&bits, values + i, sizeof bits);
         bad |= static_cast<std::uint32_t>((bits & 0x7f800000U) == 0x7f800000U);
+    }
+    return bad == 0;
+}
+
+bool all_finite(const std::uint16_t *halves, std::size_t count) noexcept {
+    std::uint32_t bad = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        bad |= static_cast<std::uint32_t>((halves[i] & 0x7c00U) == 0x7c00U);
     }
     return bad == 0;
 }

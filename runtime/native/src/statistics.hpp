@@ -12,10 +12,14 @@
 namespace regad {
 
 enum class Encoding { gram, hybrid, cholesky };
+// What the tensors are stored as; fp16 values are widened exactly and everything is computed in float32.
+enum class Dtype { fp32, fp16 };
 
 const char *name(Encoding encoding) noexcept;
-// Throws std::runtime_error for an unknown name.
+const char *name(Dtype dtype) noexcept;
+// Throw std::runtime_error for an unknown name.
 Encoding encoding_from(const std::string &name);
+Dtype dtype_from(const std::string &name);
 
 constexpr std::size_t most_rank = 8192;  // 370 support images; far beyond what the gram form is good for
 
@@ -27,6 +31,9 @@ struct TensorShape {
 // Names and shapes of an encoding, means first.
 std::vector<TensorShape> tensor_shapes(Encoding encoding, std::uint64_t rank);
 
+// Whether a tensor is binary16 in statistics of that dtype: the means never are, they are small.
+bool is_half(const std::string &name, Dtype dtype) noexcept;
+
 struct Statistics {
     Encoding encoding = Encoding::gram;
     std::size_t rank = 0;
@@ -37,7 +44,9 @@ struct Statistics {
     // Throws std::out_of_range if no tensor of that name is stored as T.
     template <typename T>
     const T *at(const char *name) const;
-    std::size_t bytes() const noexcept;
+    Dtype dtype() const noexcept { return halves.empty() ? Dtype::fp32 : Dtype::fp16; }
+    // Rounds to binary16 what may be stored so. False if a value is too large for it.
+    bool narrow();
 };
 
 template <>
@@ -52,6 +61,10 @@ inline const std::uint16_t *Statistics::at<std::uint16_t>(const char *name) cons
 
 constexpr std::size_t packed_length(std::size_t size) { return size * (size + 1) / 2; }
 
+// The nearest binary16, to even where two are as near; infinity if it is too large.
+std::uint16_t to_half(float value) noexcept;
+
 bool all_finite(const float *values, std::size_t count) noexcept;
+bool all_finite(const std::uint16_t *halves, std::size_t count) noexcept;
 
 }  // namespace regad

@@ -1,5 +1,6 @@
 #include "files.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -92,15 +93,36 @@ Tensors statistics(const std::string &encoding, std::uint64_t rank, unsigned see
     return tensors;
 }
 
+Tensors halved(Tensors tensors) {
+    for (auto &[name, tensor] : tensors) {
+        if (name.compare(0, 4, "mean") == 0) {
+            continue;
+        }
+        std::string narrow(tensor.bytes.size() / 2, '\0');
+        for (std::size_t i = 0; i < narrow.size() / 2; ++i) {
+            std::uint32_t bits = 0;
+            std::memcpy(&bits, tensor.bytes.data() + 4 * i, 4);
+            const std::uint32_t exponent = bits >> 23U & 255U;  // the values here are far below 2^16
+            const std::uint32_t value = exponent < 113 ? 0 : (exponent - 112) << 10U | (bits >> 13U & 1023U);
+            const auto half = static_cast<std::uint16_t>(value | (bits >> 16U & 0x8000U));
+            std::memcpy(narrow.data() + 2 * i, &half, 2);
+        }
+        tensor = {"F16", tensor.shape, narrow};
+    }
+    return tensors;
+}
+
 Json category_meta(const std::string &encoding, std::uint64_t rank, const Tensors &tensors,
                    const std::string &artifact) {
+    const auto is_half = [](const auto &item) { return item.second.dtype == "F16"; };
+    const bool half = std::any_of(tensors.begin(), tensors.end(), is_half);
     return {{"artifact", artifact},
             {"encoding", encoding},
             {"shot", 1},
             {"views", rank + 1},
             {"rank", rank},
             {"epsilon", 0.01},
-            {"dtype", "fp32"},
+            {"dtype", half ? "fp16" : "fp32"},
             {"data_sha256", tensors_sha256(tensors)},
             {"input", input_json()},
             {"threshold",
@@ -192,8 +214,9 @@ std::string write_artifact(const std::string &path) {
 }
 
 void write_category(const std::string &path, const std::string &artifact, const std::string &encoding,
-                    std::uint64_t rank, unsigned seed, double threshold) {
-    const Tensors tensors = statistics(encoding, rank, seed);
+                    std::uint64_t rank, unsigned seed, double threshold, bool half) {
+    const Tensors full = statistics(encoding, rank, seed);
+    const Tensors tensors = half ? halved(full) : full;
     Json meta = category_meta(encoding, rank, tensors, artifact);
     meta["threshold"]["value"] = threshold;
     write(path, category(meta, tensors));

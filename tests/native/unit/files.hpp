@@ -24,6 +24,9 @@ std::string safetensors(const Tensors &tensors, const std::map<std::string, std:
 
 // `encoding` gram, hybrid or cholesky with random statistics.
 Tensors statistics(const std::string &encoding, std::uint64_t rank, unsigned seed);
+// The same stored as fp16, all but the means: mantissas are cut, what is too small for a normal number becomes 0.
+Tensors halved(Tensors tensors);
+// Its dtype is that of the tensors.
 Json category_meta(const std::string &encoding, std::uint64_t rank, const Tensors &tensors,
                    const std::string &artifact);
 std::string category(const Json &meta, const Tensors &tensors);
@@ -47,6 +50,6 @@ void write(const std::string &path, const std::string &bytes);
 // Writes an artifact for the fake ONNX Runtime; its hash.
 std::string write_artifact(const std::string &path);
 void write_category(const std::string &path, const std::string &artifact, const std::string &encoding,
-                    std::uint64_t rank, unsigned seed, double threshold);
+                    std::uint64_t rank, unsigned seed, double threshold, bool half = false);
 
 }  // namespace files

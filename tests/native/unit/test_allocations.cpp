@@ -67,8 +67,9 @@ TEST(allocations_none_in_predict) {
         regad::check(regad_result_init(&result, sizeof result));
     }
     std::vector<float> maps(3 * REGAD_MAP_LENGTH);
-    for (const char *encoding : {"gram", "hybrid"}) {
-        files::write_category(folder / "c.safetensors", hash, encoding, 5, 1, 50.0);
+    const std::pair<const char *, bool> forms[] = {{"gram", false}, {"hybrid", false}, {"gram", true}};
+    for (const auto &[encoding, half] : forms) {
+        files::write_category(folder / "c.safetensors", hash, encoding, 5, 1, 50.0, half);
         detector.load_category(folder / "c.safetensors");
         const auto judge = [&] {
             regad::check(regad_predict(detector.get(), images.data(), results.data(), maps.data(), maps.size()));

@@ -2,6 +2,7 @@
 #include "kernels.hpp"
 
 #include <cmath>
+#include <cstring>
 #include <random>
 #include <vector>
 
@@ -14,7 +15,7 @@ namespace {
 std::vector<const regad::Kernels *> sets() {
     std::vector<const regad::Kernels *> list = {&regad::kernels_base};
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    if (&regad::kernels() != &regad::kernels_base) {
         list.push_back(&regad::kernels_avx2);
     }
     if (&regad::kernels() == &regad::kernels_avx512) {
@@ -40,6 +41,7 @@ void check_close(double got, double expected) { CHECK(std::fabs(got - expected) 
 
 TEST(kernels_matrix) {
     for (const regad::Kernels *k : sets()) {
+        const regad::Products<float> &p = k->wide;
         for (const std::size_t columns : {64U, 128U, 256U, 384U}) {
             const std::size_t rows = 13;
             const auto m = random_floats(rows * columns, 1), v = random_floats(columns, 2), a = random_floats(columns, 3);
@@ -51,10 +53,10 @@ TEST(kernels_matrix) {
                 squares += static_cast<double>(v[i] - a[i]) * static_cast<double>(v[i] - a[i]);
             }
             check_close(length, squares);
-            k->multiply(m.data(), rows, columns, v.data(), false, out.data());
-            k->multiply(m.data(), rows, columns, v.data(), true, out.data());
+            p.multiply(m.data(), rows, columns, v.data(), false, out.data());
+            p.multiply(m.data(), rows, columns, v.data(), true, out.data());
             std::copy(a.begin(), a.end(), t.begin());
-            k->subtract_transposed(m.data(), rows, columns, v.data(), t.data());
+            p.subtract_transposed(m.data(), rows, columns, v.data(), t.data());
             for (std::size_t row = 0; row < rows; ++row) {
                 double total = 0;
                 for (std::size_t i = 0; i < columns; ++i) {
@@ -75,10 +77,11 @@ TEST(kernels_matrix) {
 
 TEST(kernels_triangle) {
     for (const regad::Kernels *k : sets()) {
+        const regad::Products<float> &p = k->wide;
         for (std::size_t size = 1; size < 70; ++size) {
             const auto packed = random_floats(regad::packed_length(size), 4), y = random_floats(size, 5);
             const auto c = random_floats(size, 6);
-            regad::Buffer<float> out(size), transposed(size + 8);
+            regad::Buffer<float> out(size), transposed(size + 16);
             std::vector<double> expected(size), expected_transposed(size);
             const float *row = packed.data();
             for (std::size_t i = 0; i < size; row += ++i) {
@@ -87,8 +90,8 @@ TEST(kernels_triangle) {
                     expected_transposed[j] += static_cast<double>(row[j]) * static_cast<double>(y[i]);
                 }
             }
-            k->triangle(packed.data(), size, y.data(), false, out.data());
-            k->triangle_transposed(packed.data(), size, y.data(), transposed.data());
+            const double length = p.triangle(packed.data(), size, y.data(), out.data());
+            p.triangle_transposed(packed.data(), size, y.data(), transposed.data());
             double norm = 0, shifted = 0;
             for (std::size_t i = 0; i < size; ++i) {
                 check_close(out[i], expected[i]);
@@ -96,8 +99,59 @@ TEST(kernels_triangle) {
                 norm += expected[i] * expected[i];
                 shifted += (expected[i] + static_cast<double>(c[i])) * (expected[i] + static_cast<double>(c[i]));
             }
-            check_close(k->triangle_norm2(packed.data(), size, y.data(), nullptr), norm);
-            check_close(k->triangle_norm2(packed.data(), size, y.data(), c.data()), shifted);
+            check_close(length, norm);
+            check_close(p.triangle_norm2(packed.data(), size, y.data(), nullptr), norm);
+            check_close(p.triangle_norm2(packed.data(), size, y.data(), c.data()), shifted);
         }
+    }
+}
+
+// The way back: every float16 is its own nearest, halfway goes to even, beyond the largest is infinity.
+TEST(kernels_nearest_half) {
+    regad::Buffer<std::uint16_t> halves(16);
+    regad::Buffer<float> wide(16);
+    for (std::uint32_t i = 0; i < 0x7c00; ++i) {
+        halves[0] = static_cast<std::uint16_t>(i);
+        halves[1] = static_cast<std::uint16_t>(i + 1);
+        regad::kernels_base.widen(halves.data(), 8, wide.data());
+        CHECK_EQUAL(regad::to_half(wide[0]), i);
+        CHECK_EQUAL(regad::to_half(-wide[0]), i | 0x8000U);
+        if (i == 0x7bff) {
+            wide[1] = 65536.0F;  // where the next number would be
+        }
+        const float middle = wide[0] + (wide[1] - wide[0]) / 2;  // exact
+        CHECK_EQUAL(regad::to_half(middle), i + (i & 1U));
+        CHECK_EQUAL(regad::to_half(std::nextafter(middle, 0.0F)), i);
+        CHECK_EQUAL(regad::to_half(std::nextafter(middle, INFINITY)), i + 1);
+    }
+    CHECK_EQUAL(regad::to_half(1e9F), 0x7c00U);
+    CHECK_EQUAL(regad::to_half(-INFINITY), 0xfc00U);
+    CHECK_EQUAL(regad::to_half(NAN) & 0x7e00U, 0x7e00U);
+    CHECK_EQUAL(regad::to_half(1e-9F), 0U);
+}
+
+// Every float16 there is, against its definition (IEEE 754 binary16); and every set bit for bit as the plain one.
+TEST(kernels_widen) {
+    constexpr std::size_t count = 65536;
+    regad::Buffer<std::uint16_t> halves(count);
+    for (std::size_t i = 0; i < count; ++i) {
+        halves[i] = static_cast<std::uint16_t>(i);
+    }
+    regad::Buffer<float> plain(count), values(count);
+    regad::kernels_base.widen(halves.data(), count, plain.data());
+    for (std::size_t i = 0; i < count; ++i) {
+        const int exponent = static_cast<int>(i >> 10U & 31U), mantissa = static_cast<int>(i & 1023U);
+        const double sign = (i & 0x8000U) != 0 ? -1 : 1;
+        if (exponent == 31) {
+            CHECK(mantissa == 0 ? std::isinf(plain[i]) : std::isnan(plain[i]));
+        } else {
+            const double expected = exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25);
+            CHECK_EQUAL(static_cast<double>(plain[i]), sign * expected);
+        }
+        CHECK_EQUAL(std::signbit(plain[i]), sign < 0);
+    }
+    for (const regad::Kernels *k : sets()) {
+        k->widen(halves.data(), count, values.data());
+        CHECK(std::memcmp(values.data(), plain.data(), count * sizeof(float)) == 0);
     }
 }

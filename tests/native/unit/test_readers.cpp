@@ -39,13 +39,42 @@ TEST(category_reads_what_was_written) {
         CHECK_EQUAL(regad::name(category.statistics.encoding), std::string(encoding));
         CHECK_EQUAL(category.threshold, 20.0);
         CHECK_EQUAL(category.statistics.tensors.size(), tensors.size());
+        CHECK(category.statistics.halves.empty());
         const regad::Buffer<float> &mean = category.statistics.tensors.at("mean1");
         CHECK(std::memcmp(mean.data(), tensors.at("mean1").bytes.data(), mean.size() * sizeof(float)) == 0);
     }
 }
 
+TEST(category_reads_fp16) {
+    for (const char *encoding : {"gram", "hybrid"}) {
+        const files::Tensors tensors = files::halved(files::statistics(encoding, 3, 1));
+        const std::string bytes = files::category(files::category_meta(encoding, 3, tensors, "hash"), tensors);
+        const regad::Category category = read(bytes);
+        CHECK(category.dtype == regad::Dtype::fp16);
+        CHECK(category.statistics.dtype() == regad::Dtype::fp16);
+        CHECK_EQUAL(category.statistics.tensors.size(), 3U);
+        CHECK_EQUAL(category.statistics.halves.size(), tensors.size() - 3);
+        const auto &stored = category.statistics.halves.at("x2");
+        CHECK(std::memcmp(stored.data(), tensors.at("x2").bytes.data(), stored.size() * 2) == 0);
+        CHECK(category.statistics.tensors.count("x2") == 0 && category.statistics.halves.count("mean2") == 0);
+    }
+    files::Tensors tensors = files::halved(small());
+    constexpr std::uint16_t not_finite[] = {0x7c00, 0xfc00, 0x7e00, 0x7c01};
+    for (const std::uint16_t bad : not_finite) {
+        std::memcpy(tensors.at("l_packed").bytes.data() + 200, &bad, sizeof bad);
+        CHECK_THROWS(read(files::category(files::category_meta("gram", 1, tensors, "hash"), tensors)), "not finite");
+    }
+    tensors = files::halved(small());
+    files::Json meta = files::category_meta("gram", 1, tensors, "hash");
+    meta["dtype"] = "fp32";
+    CHECK_THROWS(read(files::category(meta, tensors)), "expected F32");
+    tensors["mean1"] = files::halved({{"x1", tensors.at("mean1")}}).at("x1");
+    CHECK_THROWS(read(files::category(files::category_meta("gram", 1, tensors, "hash"), tensors)), "expected F32");
+}
+
 TEST(category_refuses_what_does_not_fit) {
-    CHECK_THROWS(read(changed("/dtype", "fp16")), "dtype is not fp32");
+    CHECK_THROWS(read(changed("/dtype", "fp16")), "expected F16");
+    CHECK_THROWS(read(changed("/dtype", "bf16")), "expected fp32 or fp16");
     CHECK_THROWS(read(changed("/epsilon", 0.02)), "epsilon");
     CHECK_THROWS(read(changed("/encoding", "dense")), "expected gram");
     CHECK_THROWS(read(changed("/rank", 2)), "views");
@@ -92,6 +121,20 @@ TEST(manifest_refuses_what_does_not_fit) {
     CHECK_THROWS(regad::Manifest::parse(manifest_with("/files/encoder.onnx/sha256", "zz")), "malformed");
     CHECK_THROWS(regad::Manifest::parse(manifest_with("/files/..", {{"sha256", std::string(64, '0')}, {"bytes", 1}})),
                  "malformed");
+}
+
+TEST(manifest_allows_what_its_dtypes_allow) {
+    files::Json json = files::manifest({{"encoder.onnx", "x"}, {"golden.safetensors", "y"}});
+    CHECK(regad::Manifest::parse(json.dump()).statistics_dtype == regad::Dtype::fp32);
+    CHECK_EQUAL(regad::Manifest::parse(json.dump()).tolerance("anomaly_map"), 1e-3);
+    json["statistics_dtype"] = "fp16";
+    CHECK_EQUAL(regad::Manifest::parse(json.dump()).tolerance("anomaly_map"), 1e-2);
+    CHECK_EQUAL(regad::Manifest::parse(json.dump()).tolerance("f2"), 1e-3);
+    json["dtype"] = "int8";
+    CHECK_EQUAL(regad::Manifest::parse(json.dump()).tolerance("anomaly_score"), 2e-1);
+    CHECK_EQUAL(regad::Manifest::parse(json.dump()).tolerance("theta"), 5e-2);
+    CHECK_THROWS(regad::Manifest::parse(manifest_with("/dtype", "fp8")), "fp8");
+    CHECK_THROWS(regad::Manifest::parse(manifest_with("/statistics_dtype", "int8")), "expected fp32 or fp16");
 }
 
 TEST(golden_reads_and_refuses) {

@@ -1,12 +1,14 @@
 // The compiled scorer against the equations written plainly in double, and the smoothing against its matrix.
 #include "scorer.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
 
 #include "check.hpp"
 #include "files.hpp"
+#include "kernels.hpp"
 #include "smoothing.hpp"
 
 namespace {
@@ -85,36 +87,36 @@ double squared(const Case &c, std::size_t image, std::size_t p) {
     const std::size_t p2 = y / 2 * 28 + x / 2, p3 = y / 4 * 14 + x / 4;
     const regad::Statistics &s = c.statistics;
     const std::size_t rank = s.rank;
-    const Vector d1 = centered(c.f1, s.at("mean1"), image, 3136, p, 64);
-    const Vector d2 = centered(c.f2, s.at("mean2"), image, 784, p2, 128);
-    const Vector d3 = centered(c.f3, s.at("mean3"), image, 196, p3, 256);
+    const Vector d1 = centered(c.f1, s.at<float>("mean1"), image, 3136, p, 64);
+    const Vector d2 = centered(c.f2, s.at<float>("mean2"), image, 784, p2, 128);
+    const Vector d3 = centered(c.f3, s.at<float>("mean3"), image, 196, p3, 256);
     if (s.encoding == regad::Encoding::cholesky) {
         Vector context = d3;
         context.insert(context.end(), d2.begin(), d2.end());
-        Vector z2 = triangle(s.at("w2_packed") + p2 * regad::packed_length(128), d2);
-        Vector z1 = triangle(s.at("w1_packed") + p * regad::packed_length(64), d1);
-        add_product(s.at("w2_cross") + p2 * 128 * 256, 128, d3, z2);
-        add_product(s.at("w1_cross") + p * 64 * 384, 64, context, z1);
-        return norm2(triangle(s.at("w3_packed") + p3 * regad::packed_length(256), d3)) + norm2(z2) + norm2(z1);
+        Vector z2 = triangle(s.at<float>("w2_packed") + p2 * regad::packed_length(128), d2);
+        Vector z1 = triangle(s.at<float>("w1_packed") + p * regad::packed_length(64), d1);
+        add_product(s.at<float>("w2_cross") + p2 * 128 * 256, 128, d3, z2);
+        add_product(s.at<float>("w1_cross") + p * 64 * 384, 64, context, z1);
+        return norm2(triangle(s.at<float>("w3_packed") + p3 * regad::packed_length(256), d3)) + norm2(z2) + norm2(z1);
     }
     Vector v(rank);
-    add_product(s.at("x2") + p2 * rank * 128, rank, d2, v);
-    add_product(s.at("x3") + p3 * rank * 256, rank, d3, v);
+    add_product(s.at<float>("x2") + p2 * rank * 128, rank, d2, v);
+    add_product(s.at<float>("x3") + p3 * rank * 256, rank, d3, v);
     const double coarse = norm2(d2) + norm2(d3);
     if (s.encoding == regad::Encoding::gram) {
-        add_product(s.at("x1") + p * rank * 64, rank, d1, v);
-        return (coarse + norm2(d1) - norm2(triangle(s.at("l_packed") + p * regad::packed_length(rank), v))) / 0.01;
+        add_product(s.at<float>("x1") + p * rank * 64, rank, d1, v);
+        return (coarse + norm2(d1) - norm2(triangle(s.at<float>("l_packed") + p * regad::packed_length(rank), v))) / 0.01;
     }
-    const float *l = s.at("l_packed") + p2 * regad::packed_length(rank);
+    const float *l = s.at<float>("l_packed") + p2 * regad::packed_length(rank);
     const Vector z = triangle(l, v);
     const Vector a = triangle(l, z, true);
     Vector rest = d1;
     for (std::size_t r = 0; r < rank; ++r) {
         for (std::size_t ch = 0; ch < 64; ++ch) {
-            rest[ch] -= static_cast<double>(s.at("x1")[(p * rank + r) * 64 + ch]) * a[r];
+            rest[ch] -= static_cast<double>(s.at<float>("x1")[(p * rank + r) * 64 + ch]) * a[r];
         }
     }
-    return (coarse - norm2(z)) / 0.01 + norm2(triangle(s.at("w1_packed") + p * regad::packed_length(64), rest));
+    return (coarse - norm2(z)) / 0.01 + norm2(triangle(s.at<float>("w1_packed") + p * regad::packed_length(64), rest));
 }
 
 void compare(const char *encoding, std::size_t rank, std::size_t batch, std::size_t threads) {
@@ -131,6 +133,30 @@ void compare(const char *encoding, std::size_t rank, std::size_t batch, std::siz
 
 }  // namespace
 
+// Statistics stored as float16 and the same values widened: the two give the same distances bit for bit.
+void compare_halves(const char *encoding, std::size_t rank, std::size_t batch, std::size_t threads) {
+    Case half = make_case(encoding, rank, batch);
+    Case whole = make_case(encoding, rank, batch);
+    for (const auto &[name, tensor] : files::halved(files::statistics(encoding, rank, 7))) {
+        if (tensor.dtype != "F16") {
+            continue;
+        }
+        regad::Buffer<std::uint16_t> stored(tensor.bytes.size() / 2);
+        std::memcpy(stored.data(), tensor.bytes.data(), tensor.bytes.size());
+        regad::kernels_base.widen(stored.data(), stored.size(), whole.statistics.tensors.at(name).data());
+        half.statistics.tensors.erase(name);
+        half.statistics.halves.emplace(name, std::move(stored));
+    }
+    regad::Pool pool(threads);
+    regad::ScorerWorkspace workspace;
+    std::vector<float> got(batch * 3136), expected(batch * 3136);
+    const regad::Features features = {half.f1.data(), half.f2.data(), half.f3.data()};
+    regad::mahalanobis(half.statistics, features, batch, workspace, pool, got.data());
+    regad::mahalanobis(whole.statistics, features, batch, workspace, pool, expected.data());
+    CHECK(std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)) == 0);
+    CHECK(*std::max_element(got.begin(), got.end()) > 1);
+}
+
 TEST(scorer_gram) {
     compare("gram", 1, 1, 1);
     compare("gram", 43, 2, 2);
@@ -142,6 +168,13 @@ TEST(scorer_hybrid) {
 }
 
 TEST(scorer_cholesky) { compare("cholesky", 43, 1, 2); }
+
+TEST(scorer_fp16) {
+    compare_halves("gram", 1, 1, 1);
+    compare_halves("gram", 43, 2, 2);
+    compare_halves("hybrid", 43, 2, 1);
+    compare_halves("cholesky", 5, 1, 2);
+}
 
 TEST(smoothing_is_its_matrix) {
     const std::vector<float> a = regad::smoothing_matrix();
