@@ -114,6 +114,7 @@ class TrainConfig:
         if not 0 <= self.select <= 0.5:
             raise InputError(f"select is {self.select}; expected a fraction of the good images from 0 to 0.5")
         self._check_fresh_weights()
+        self._check_transforms()
         _ = self.spec
 
     def _check_fresh_weights(self) -> None:
@@ -122,6 +123,15 @@ class TrainConfig:
             raise InputError(
                 "weights none are random, and this recipe keeps layers or batch norm statistics as they are: "
                 "use --recipe released (or --freeze none --no-freeze-bn), or start from --weights imagenet"
+            )
+
+    def _check_transforms(self) -> None:
+        """Refuse settings of the transforms where these are not trained."""
+        if self.epochs and self.stn_lr == 0 and (self.stn_mode != DEFAULT_MODE or self.prior):
+            what = f"prior {self.prior}" if self.prior else f"stn mode {self.stn_mode}"
+            raise InputError(
+                f"{what} changes nothing while stn_lr is 0, which leaves the transforms at the identity: "
+                "use --recipe register, or give --stn-lr"
             )
 
     @property
