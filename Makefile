@@ -3,11 +3,14 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+RIVALS := .venvs/anomalib
+RESULTS = $(BIN)/python tests/rivals/results.py --data '$(DATA)' --weights '$(WEIGHTS)' $(RESULTS_ARGS)
 
-.PHONY: help setup demo test lint bench clean links
+.PHONY: help setup demo test lint bench clean links data-and-weights rivals results
 
 help:
 	@echo "make setup | demo [DATA=DIR CATEGORY=NAME [WEIGHTS=FILE] [EPOCHS=N]] | test | lint | bench [MODEL=DIR] | clean | links"
+	@echo "make rivals | results DATA=DIR WEIGHTS=FILE [RESULTS_ARGS='--rounds 5 --shot 2,4,8 ...']   (long; files in results/)"
 
 setup: $(STAMP)
 
@@ -32,6 +35,21 @@ demo: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python tests/bench/bench.py $(if $(MODEL),--model '$(MODEL)') --json bench-out/bench.json
+
+$(RIVALS)/.installed: constraints.txt
+	$(PYTHON) -m venv $(RIVALS)
+	$(RIVALS)/bin/pip install --quiet --upgrade pip
+	$(RIVALS)/bin/pip install --quiet -c constraints.txt 'anomalib>=2.2,<3' torch torchvision scikit-learn scipy safetensors
+	@touch $@
+
+data-and-weights:
+	@test -d '$(DATA)' -a -f '$(WEIGHTS)' || { echo "name them: make rivals DATA=<folder of categories> WEIGHTS=<ResNet-18 file>"; exit 2; }
+
+rivals: data-and-weights $(STAMP) links $(RIVALS)/.installed
+	$(RESULTS) frozen rivals compare
+
+results: data-and-weights $(STAMP) links $(RIVALS)/.installed
+	$(RESULTS)
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest

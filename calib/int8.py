@@ -6,11 +6,12 @@ reads is not rounded to 8 bits. ONNX Runtime's quantizer does the work; its Q/DQ
 
 from __future__ import annotations
 
+import io
 import logging
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -126,11 +127,11 @@ def _reader(base: Any, images: NDArray[np.uint8]) -> Any:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep the quantizer's advice from the user; its errors still raise."""
+    """Keep the quantizer's advice and prints from the user; its errors still raise."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

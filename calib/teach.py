@@ -19,7 +19,7 @@ from regad.runtime.errors import InputError
 from regad.runtime.features import Features
 from regad.runtime.preprocess import preprocess
 from regad.runtime.scoring import smoothing_matrix
-from regad.runtime.spec import InputSpec
+from regad.runtime.spec import LEVELS, InputSpec
 from regad.runtime.stats import Category, Encoding, StatisticsDtype, Support, Threshold, tensors_sha256
 
 from .gaussian import fit, held_out_distances
@@ -30,7 +30,7 @@ from .views import kept_views, support_views
 __all__ = ["encode_views", "teach", "teach_folder"]
 
 Progress = Callable[[int, int], None]
-_BATCH = 11
+_BATCH = 2
 
 
 def encode_views(
@@ -44,14 +44,19 @@ def encode_views(
 
     ``without`` names groups of views to leave out (`VIEW_GROUPS`), for ablations; there are fewer than 22 then.
     """
-    parts: list[Features] = []
     kept = kept_views(without)
+    shapes = [*((level.positions, level.channels) for level in LEVELS), (len(LEVELS), 2, 3)]
+    whole = Features._make(np.empty((len(kept) * len(images), *shape), np.float32) for shape in shapes)
     for done, image in enumerate(images):
         views = support_views(preprocess(image, spec))[kept]
-        parts.extend(backend.encode(views[start : start + _BATCH]) for start in range(0, len(kept), _BATCH))
+        for start in range(0, len(kept), _BATCH):
+            batch = views[start : start + _BATCH]
+            rows = slice(done * len(kept) + start, done * len(kept) + start + len(batch))
+            for level, part in zip(whole, backend.encode(batch), strict=True):
+                level[rows] = part
         if progress is not None:
             progress(done + 1, len(images))
-    return Features(*(np.concatenate(level) for level in zip(*parts, strict=True)))
+    return whole
 
 
 def teach(

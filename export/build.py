@@ -132,7 +132,7 @@ def export_artifact(
     progress("comparing them with PyTorch")
     checks = verify(encoder, model, scorers, images, config.dtype, config.stats_dtype)
     report(parity_table(checks))
-    require_parity(checks)
+    require_parity(checks, config.dtype)
     report(f"proof     {describe(counts)}")
 
     manifest = _manifest(config, checkpoint, spec, checks)

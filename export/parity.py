@@ -27,6 +27,11 @@ __all__ = ["VERIFIED_ENCODINGS", "import_onnxruntime", "parity_table", "require_
 
 VERIFIED_ENCODINGS: tuple[Encoding, ...] = ("gram", "hybrid")
 """Fitting the third takes a minute and a gigabyte; its graph depends on no checkpoint, and the tests compare it."""
+_REMEDIES: Mapping[Dtype, str] = {
+    "fp32": "report it with the checkpoint, or try --sampler gridsample",
+    "fp16": "report it with the checkpoint, or export it as fp32",
+    "int8": "try other --calib-images, or --ranges entropy or minmax",
+}
 _BORDER: Mapping[Dtype, float] = {"fp32": 1.0, "fp16": 10.0}
 """By how much the tolerance grows in the rows marked "border": that copy of the model magnifies theta's own error."""
 
@@ -135,13 +140,12 @@ def parity_table(checks: Sequence[Check]) -> str:
     return "\n".join(lines)
 
 
-def require_parity(checks: Sequence[Check]) -> None:
+def require_parity(checks: Sequence[Check], dtype: Dtype = "fp32") -> None:
     """Raise RegadError, naming the outputs, if any is beyond its tolerance."""
     failed = [
         f"{check.output} by {check.max_rel:.1e} (allowed {check.tolerance:.0e})" for check in checks if not check.ok
     ]
     if failed:
         raise RegadError(
-            f"the exported graph differs from PyTorch: {', '.join(failed)}; nothing was written: report it with the "
-            "checkpoint, or try --sampler gridsample"
+            f"the exported graph differs from PyTorch: {', '.join(failed)}; nothing was written: {_REMEDIES[dtype]}"
         )

@@ -20,7 +20,7 @@ from .features import Features
 from .spec import EPSILON, LEVELS, Dtype, InputSpec
 from .stats import Encoding, Statistics, StatisticsDtype
 
-__all__ = ["Artifact", "Golden", "artifact_hash", "is_artifact", "write_artifact", "write_golden"]
+__all__ = ["ENCODER", "Artifact", "Golden", "artifact_hash", "is_artifact", "write_artifact", "write_golden"]
 
 FORMAT = "regad-artifact"
 VERSION = 1

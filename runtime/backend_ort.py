@@ -1,7 +1,8 @@
 """The ONNX Runtime backend: CPU, CUDA and TensorRT execution providers.
 
-On the CPU the NumPy scorer runs beside the encoder graph. On a GPU both graphs run on the device: features and
-statistics stay there, and the statistics are uploaded once per category.
+On the CPU the compiled scorer runs beside the encoder graph, or the NumPy scorer where the installation has none: the
+backend's name says which. On a GPU both graphs run on the device: features and statistics stay there, and the
+statistics are uploaded once per category.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import compiled
 from .artifact import Artifact
 from .backends import Inference, StatisticsHandle
+from .compiled import CompiledScorer
 from .errors import ArtifactError, DeviceError
 from .features import Features
 from .scoring import Scorer, graph_tensors
+from .spec import Dtype
 from .stats import Encoding, Statistics
+from .workspace import Workspaces
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -29,8 +34,19 @@ __all__ = ["OrtBackend", "cuda_available"]
 _PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
+    "ort-tensorrt": "TensorrtExecutionProvider",
 }
+
+_OPTIONS: Mapping[tuple[str, Dtype], Mapping[str, str]] = {
+    # Without this, convolutions and products of float32 are computed in TF32, and distances are off by a percent.
+    ("cuda", "fp32"): {"use_tf32": "0"},
+    ("cuda", "fp16"): {"use_tf32": "0"},
+    ("cuda", "int8"): {"use_tf32": "0"},
+    # The provider builds float32 engines unless told otherwise, whatever the graph says.
+    ("ort-tensorrt", "fp16"): {"trt_fp16_enable": "1"},
+    ("ort-tensorrt", "int8"): {"trt_int8_enable": "1"},
+}
+"""Options of the providers by device and the encoder's dtype; scorer graphs take those of fp32."""
 
 
 def _ort() -> Any:
@@ -60,7 +76,7 @@ class OrtBackend:
     """See `regad.runtime.backends.Backend`. Raises DeviceError if the provider or the device is not there."""
 
     def __init__(self, artifact: Artifact, device: str, threads: int | None = None) -> None:
-        """Create the encoder session on ``device`` (``cpu``, ``cuda`` or ``tensorrt``)."""
+        """Create the encoder session on ``device`` (``cpu``, ``cuda`` or ``ort-tensorrt``)."""
         self._ort = _ort()
         self._artifact = artifact
         self._device = device
@@ -72,27 +88,34 @@ class OrtBackend:
                 f"device {device} needs ONNX Runtime's {provider}, but this one offers {', '.join(offered)}; "
                 "install the GPU build (pip uninstall onnxruntime, then pip install 'regad[gpu]') or use --device cpu"
             )
-        self._encoder = self._session(artifact.encoder_path)
+        self._encoder = self._session(artifact.encoder_path, artifact.dtype)
+        self._workspaces = Workspaces(self._encoder)
         self._scorers: dict[Encoding, onnxruntime.InferenceSession] = {}
 
     @property
     def name(self) -> str:
-        """Library, version and execution provider, for people to read."""
-        return f"onnxruntime {self._ort.__version__} {_PROVIDERS[self._device]}"
+        """Library, version, execution provider, and on the CPU the scorer, for people to read."""
+        library = f"onnxruntime {self._ort.__version__} {_PROVIDERS[self._device]}"
+        if self._device != "cpu":
+            return library
+        return f"{library}, {f'{compiled.kernels()} scorer' if compiled.available() else 'NumPy scorer'}"
 
     @property
     def device(self) -> str:
         """The device that was opened."""
         return self._device
 
-    def _session(self, path: Path) -> Any:
+    def _session(self, path: Path, dtype: Dtype) -> Any:
         options = self._ort.SessionOptions()
         options.log_severity_level = 3
+        # Threads that spin after a run would keep the scorer's from the cores.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         if self._threads is not None:
             options.intra_op_num_threads = self._threads
         wanted = _PROVIDERS[self._device]
         try:
-            session = self._ort.InferenceSession(str(path), options, providers=[wanted])
+            provider = (wanted, dict(_OPTIONS.get((self._device, dtype), {})))
+            session = self._ort.InferenceSession(str(path), options, providers=[provider])
         except Exception as error:
             line = str(error).strip().splitlines()[0]
             raise ArtifactError(f"{path} cannot be opened by {self.name}: {line}; try regad-doctor --model") from error
@@ -108,29 +131,39 @@ class OrtBackend:
         return Features(*self._encoder.run(list(Features._fields), {"image": images}))
 
     def prepare(self, statistics: Statistics) -> StatisticsHandle:
-        """Unpack a category's statistics (CPU) or upload them (GPU), once."""
+        """Hand a category's statistics to the scorer (CPU) or upload them (GPU), once."""
         if self._device == "cpu":
-            return Scorer(statistics)
+            return CompiledScorer(statistics, self._threads) if compiled.available() else Scorer(statistics)
         tensors = graph_tensors(statistics, self._artifact.statistics_dtype)
         if statistics.encoding not in self._scorers:
-            self._scorers[statistics.encoding] = self._session(self._artifact.scorer_path(statistics.encoding))
+            self._scorers[statistics.encoding] = self._session(self._artifact.scorer_path(statistics.encoding), "fp32")
         values = {name: self._ort.OrtValue.ortvalue_from_numpy(value, "cuda", 0) for name, value in tensors.items()}
         return _DeviceStatistics(statistics.encoding, values)
 
     def infer(self, images: NDArray[np.uint8], statistics: StatisticsHandle) -> Inference:
         """Encode and score uint8 RGB images [B, 224, 224, 3]."""
+        if isinstance(statistics, CompiledScorer | Scorer):
+            return self._infer_on_host(images, statistics)
+        assert isinstance(statistics, _DeviceStatistics)
         start = time.perf_counter()
-        if isinstance(statistics, Scorer):
-            features = self.encode(images)
-            encoded = time.perf_counter()
-            maps, scores = statistics.score(features)
-            theta = features.theta
+        values = self._encode_on_device(images)
+        encoded = time.perf_counter()
+        maps, scores = self._score_on_device(values, statistics)
+        theta = values["theta"].numpy()
+        end = time.perf_counter()
+        return Inference(maps, scores, theta, (encoded - start) * 1e3, (end - encoded) * 1e3)
+
+    def _infer_on_host(self, images: NDArray[np.uint8], scorer: CompiledScorer | Scorer) -> Inference:
+        start = time.perf_counter()
+        workspace = self._workspaces.take(len(images))
+        features = workspace.encode(images)
+        encoded = time.perf_counter()
+        if isinstance(scorer, CompiledScorer):
+            maps, scores = scorer.score(features, workspace.distances)
         else:
-            assert isinstance(statistics, _DeviceStatistics)
-            values = self._encode_on_device(images)
-            encoded = time.perf_counter()
-            maps, scores = self._score_on_device(values, statistics)
-            theta = values["theta"].numpy()
+            maps, scores = scorer.score(features)
+        theta = features.theta.copy()
+        self._workspaces.give(workspace)
         end = time.perf_counter()
         return Inference(maps, scores, theta, (encoded - start) * 1e3, (end - encoded) * 1e3)
 

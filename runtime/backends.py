@@ -14,7 +14,8 @@ from .stats import Statistics
 
 __all__ = ["Backend", "Device", "Inference", "StatisticsHandle", "open_backend"]
 
-Device = Literal["auto", "cpu", "cuda", "tensorrt"]
+Device = Literal["auto", "cpu", "cuda", "tensorrt", "ort-tensorrt"]
+"""``tensorrt`` runs the artifact's engines; ``ort-tensorrt`` is ONNX Runtime's TensorRT provider."""
 
 
 class StatisticsHandle(Protocol):
@@ -40,7 +41,7 @@ class Backend(Protocol):
 
     @property
     def device(self) -> str:
-        """The device that was opened: ``cpu``, ``cuda`` or ``tensorrt``."""
+        """The device that was opened: any of `Device` but ``auto``."""
 
     def encode(self, images: NDArray[np.uint8]) -> Features:
         """Features on the host of uint8 RGB images [B, 224, 224, 3]."""
@@ -65,6 +66,10 @@ def open_backend(artifact: Artifact, device: str = "cpu", threads: int | None = 
         raise DeviceError(f"device is {device!r}; expected one of {', '.join(get_args(Device))}")
     if threads is not None and threads < 1:
         raise DeviceError(f"threads is {threads}; expected 1 or more")
+    if device == "tensorrt":
+        from .backend_trt import TrtBackend
+
+        return TrtBackend(artifact)
     from .backend_ort import OrtBackend, cuda_available
 
     if device == "auto":

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .engines import Gpu
 from .errors import DeviceError
 
-__all__ = ["Cuda", "DeviceMemory", "HostMemory"]
+__all__ = ["Capture", "Cuda", "DeviceMemory", "HostMemory"]
 
 _OUT_OF_MEMORY = 2
 _STATUS = {_OUT_OF_MEMORY: "the GPU has no memory left: close other programs, teach fewer images or lower --max-batch"}
@@ -48,7 +48,7 @@ class Cuda:
         count = self.call("cudaGetDeviceCount", doing="find a GPU")
         if count < 1:
             raise DeviceError("CUDA finds no GPU on this machine; use --device cpu")
-        self.call("cudaSetDevice", 0, doing="use the first GPU")
+        self.use()
         kind = self._runtime.cudaMemcpyKind
         self._to_device, self._to_host = kind.cudaMemcpyHostToDevice, kind.cudaMemcpyDeviceToHost
 
@@ -59,6 +59,10 @@ class Cuda:
             why = _STATUS.get(int(status)) or f"{getattr(status, 'name', status)}: check the driver with regad-doctor"
             raise DeviceError(f"CUDA cannot {doing}: {why}")
         return results[0] if results else None
+
+    def use(self) -> None:
+        """Let the calling thread's work go to this GPU."""
+        self.call("cudaSetDevice", 0, doing="use the first GPU")
 
     def release(self, name: str, handle: Any) -> None:
         """Call a function that frees ``handle``; a failure at that point helps nobody and is passed over."""

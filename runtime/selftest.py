@@ -20,13 +20,14 @@ __all__ = ["TOLERANCES", "Check", "compare", "self_test", "tolerances"]
 TOLERANCES: Mapping[Dtype, Mapping[str, float]] = {
     "fp32": {"f1": 1e-3, "f2": 1e-3, "f3": 1e-3, "theta": 2e-4, "anomaly_map": 1e-3, "anomaly_score": 1e-3},
     "fp16": {"f1": 2e-2, "f2": 2e-2, "f3": 2e-2, "theta": 2e-3, "anomaly_map": 1e-2, "anomaly_score": 1e-2},
-    "int8": {"f1": 2e-1, "f2": 2e-1, "f3": 2e-1, "theta": 5e-2, "anomaly_map": 2e-1, "anomaly_score": 2e-1},
+    "int8": {"f1": 3e-1, "f2": 3e-1, "f3": 3e-1, "theta": 5e-2, "anomaly_map": 2e-1, "anomaly_score": 2e-1},
 }
 """Largest allowed error of each output by the encoder's dtype, relative to the largest expected magnitude in float32.
 
 In fp32 rounding alone gives features 1e-5 with gentle transforms and up to 3e-4 where trained ones are far from the
 identity, since theta's own rounding moves the sampled positions; a wrong sampler, resize or colour order gives 1e-2 and
-more. In fp16 features are off by 1e-3 to 3e-3 and anomaly maps by 1e-3.
+more. In fp16 features are off by 1e-3 to 3e-3 and anomaly maps by 1e-3; in int8 the largest error is that of a value
+outside the measured range, 5e-2 to 2.5e-1, and anomaly maps are off by 5e-2.
 """
 
 

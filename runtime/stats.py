@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from .atomic import atomic_write
 from .errors import CategoryError, InputError
+from .memory import padded
 from .spec import EPSILON, LEVELS, InputSpec
 
 __all__ = [
@@ -244,7 +245,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[np.floating[Any
                     f"{path} has category version {metadata.get('version')}; this program reads version {VERSION}: "
                     "teach the part again with regad-calib, or update regad"
                 )
-            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return metadata, {name: padded(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     except (OSError, safetensors.SafetensorError) as error:
         raise CategoryError(f"{path} is damaged or not a category file ({error}); {teach}") from error
 

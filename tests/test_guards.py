@@ -42,6 +42,13 @@ def test_the_packages_listed_are_the_folders() -> None:
         assert nested == []
 
 
+def test_every_data_file_of_a_package_is_listed() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    for name in PACKAGES:
+        wanted = {path.name for path in (ROOT / name).iterdir() if path.suffix in (".json", ".css")}
+        assert set(listed.get(f"regad.{name}", ())) == wanted
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_dependencies_point_one_way(package: str) -> None:
     for path in modules(package):

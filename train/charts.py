@@ -52,6 +52,10 @@ def roc(labels: NDArray[np.bool_], curves: Sequence[Curve]) -> str:
         return "<p class='note'>No ROC curve: the test images are all of one class.</p>"
     body = [_frame(_SIDE, "false alarms", "defects found", [(0, "0"), (0.5, "50 %"), (1, "100 %")])]
     base = _TOP + _SIDE
+    body += [
+        f"<text x='{_LEFT - 4}' y='{base - at * _SIDE + 4:.0f}' text-anchor='end'>{label}</text>"
+        for at, label in ((0.03, "0"), (0.98, "100 %"))
+    ]
     body.append(f"<line class='chance' x1='{_LEFT}' y1='{base}' x2='{_LEFT + _SIDE}' y2='{_TOP}'/>")
     for number, curve in enumerate(curves):
         wrong, right, _ = roc_curve(labels, curve.scores)

@@ -12,13 +12,12 @@ __all__ = ["evaluate_main", "train_main"]
 
 def _run(program: str, module: str) -> None:
     try:
-        command = import_module(f"regad.train.{module}").command
+        run_cli(import_module(f"regad.train.{module}").command)
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.startswith("regad"):
             raise
         print(f"error: {program} needs {error.name}; install it: pip install 'regad[train,cpu]'", file=sys.stderr)
         sys.exit(EXIT_FAILURE)
-    run_cli(command)
 
 
 def train_main() -> None:

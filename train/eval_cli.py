@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,10 @@ from regad.runtime.atomic import atomic_write
 from regad.runtime.console import run_cli
 from regad.runtime.detector import Detector
 
-from .evaluate import Draw
+from .ablate import NOTE, SHOTS, VARIANTS, Ablation, ablation_json, ablation_table, run_ablation, shots_ablations
+from .each_out import evaluate_each
+from .evaluate import Draw, Evaluation, Trial
+from .layouts import TestItem
 from .published import published_beside, published_note
 from .report_html import Gallery, render_report
 from .report_markdown import render_markdown
@@ -52,6 +56,9 @@ class _Options:
     json_path: Path | None
     markdown: Path | None
     html: Path | None
+    ablate: tuple[str, ...]
+    train_each: Path | None
+    train_args: str
 
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
@@ -68,6 +75,18 @@ class _Options:
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write all results to this file.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Also write the table to this file.")
 @click.option("--html", type=click.Path(path_type=Path), help="Also write a report with pictures to this file.")
+@click.option(
+    "--ablate",
+    multiple=True,
+    type=click.Choice([*VARIANTS, SHOTS, "all"]),
+    help="Also judge without this part, as paired differences; repeatable.",
+)
+@click.option(
+    "--train-each",
+    type=click.Path(path_type=Path),
+    help="Instead of a model: train one for each category on all the others, into this folder; goes on where stopped.",
+)
+@click.option("--train-args", default="", metavar="TEXT", help="Further arguments of regad-train for --train-each.")
 def command(**options: Any) -> None:
     """Teach each category from --shot good images and judge its test folder.
 
@@ -78,35 +97,99 @@ def command(**options: Any) -> None:
 
 
 def _evaluate(options: _Options) -> None:
-    if (options.model is None) == (options.ckpt is None):
-        raise click.UsageError("give one of --model ARTIFACT and --ckpt FILE")
+    _check(options)
     draws = _draws(options)
     gallery = Gallery(max(drawn.shot for drawn in draws), draws[0].seed)
-    look = gallery.look if options.html is not None else lambda trial: None
-    with closing(remembering(_open(options))) as detector:
-        results, items = run_rounds(detector, options.data, draws, _Progress(), look)
-        facts = facts_of(_describe(options, detector), options.data)
-    table, note = result_table(results, published_beside(items)), published_note(items)
-    click.echo(table.text(_style))
-    if note:
-        click.echo(note)
+    look = gallery.look if options.html is not None else None
+    ablations: list[Ablation] = []
+    if options.train_each is not None:
+        results, items, model = _each_out(options, options.train_each, draws, look)
+    else:
+        with closing(remembering(_open(options))) as detector:
+            results, items = run_rounds(detector, options.data, draws, _Progress(), look or (lambda trial: None))
+            ablations = _ablations(options, detector, results)
+            model = _describe(options, detector)
+    facts = facts_of(model, options.data)
+    tables = {"Results": (result_table(results, published_beside(items)), published_note(items))}
+    if ablations:
+        tables["Ablations"] = (ablation_table(ablations), NOTE)
+    for table, note in tables.values():
+        click.echo(table.text(_style) + (f"\n{note}" if note else "") + "\n")
     command = shlex.join(["regad-eval", *sys.argv[1:]])
     if options.json_path is not None:
-        write_results(options.json_path, facts, items, options.data, results)
+        extra = {"ablations": ablation_json(ablations)} if ablations else {}
+        write_results(options.json_path, facts, items, options.data, results, extra)
     if options.markdown is not None:
-        text = render_markdown(facts, {"Results": (table, note)}, command)
-        atomic_write(options.markdown, text.encode())
+        atomic_write(options.markdown, render_markdown(facts, tables, command).encode())
     if options.html is not None:
-        atomic_write(options.html, render_report(facts, table, note, results, gallery, command).encode())
+        atomic_write(options.html, render_report(facts, tables, results, gallery, command).encode())
 
 
-def _open(options: _Options) -> Detector:
+def _check(options: _Options) -> None:
+    """Refuse options that do not go together."""
+    if [options.model, options.ckpt, options.train_each].count(None) != 2:
+        raise click.UsageError("give one of --model ARTIFACT, --ckpt FILE and --train-each FOLDER")
+    if options.model is not None and any(name in VARIANTS and VARIANTS[name].forward for name in options.ablate):
+        raise click.UsageError("an artifact's graph is fixed: to ablate its STN or alignment give its --ckpt")
+    if options.train_each is not None and options.ablate:
+        raise click.UsageError(
+            "--ablate needs one model: give --ckpt FOLDER/CATEGORY/model.pt --category CATEGORY after --train-each"
+        )
+    if options.train_args and options.train_each is None:
+        raise click.UsageError("--train-args is for --train-each")
+
+
+def _each_out(
+    options: _Options, folder: Path, draws: list[Draw], look: Callable[[Trial], None] | None
+) -> tuple[list[Evaluation], dict[str, Sequence[TestItem]], dict[str, str]]:
+    """Leave every category out in turn."""
+    from .backend_torch import checkpoint_detector
+    from .cli import command as train_command
+
+    def train(words: list[str]) -> None:
+        click.echo(shlex.join(["regad-train", *words]), err=True)
+        train_command.main(words, prog_name="regad-train", standalone_mode=False)
+
+    done = evaluate_each(
+        folder,
+        options.data,
+        draws,
+        shlex.split(options.train_args),
+        lambda checkpoint: checkpoint_detector(checkpoint, options.device),
+        train,
+        _Progress(),
+        look,
+    )
+    model = {"kind": "leave-one-out", "name": folder.name, "hash": done.hash, "device": done.device}
+    return done.results, done.items, model
+
+
+def _ablations(options: _Options, detector: Detector, results: list[Evaluation]) -> list[Ablation]:
+    """Run what --ablate names."""
+    names = options.ablate
+    if "all" in names:
+        names = (*(name for name in VARIANTS if options.ckpt is not None or not VARIANTS[name].forward), SHOTS)
+    done: list[Ablation] = []
+
+    def reopen(forward: str) -> Detector:
+        return remembering(_open(options, forward))
+
+    for name in dict.fromkeys(names):
+        if name == SHOTS:
+            done += shots_ablations(results)
+            continue
+        click.echo(f"ablation: {VARIANTS[name].title}", err=True)
+        done.append(run_ablation(VARIANTS[name], detector, reopen, options.data, results, _Progress()))
+    return done
+
+
+def _open(options: _Options, forward: str = "as trained") -> Detector:
     if options.model is not None:
         return Detector.load(options.model, device=options.device)
     from .backend_torch import checkpoint_detector
 
     assert options.ckpt is not None
-    return checkpoint_detector(options.ckpt, options.device, options.stn_mode)
+    return checkpoint_detector(options.ckpt, options.device, options.stn_mode, forward)
 
 
 def _draws(options: _Options) -> list[Draw]:

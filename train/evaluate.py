@@ -23,7 +23,7 @@ from regad.runtime.preprocess import preprocess, preprocess_mask, read_image
 from regad.runtime.spec import SIZE, InputSpec
 from regad.runtime.stats import Category, Support
 
-from .data import TestItem, good_images, test_items
+from .layouts import TestItem, good_images, test_items
 from .metrics import PixelTruth, image_measures, rate
 
 __all__ = ["Draw", "Evaluation", "TestSet", "Trial", "draw", "evaluate", "load_test", "read_mask"]

@@ -133,9 +133,16 @@ def _outlined(image: Picture, truth: NDArray[np.bool_] | None) -> Picture:
 
 
 def render_report(
-    facts: Mapping[str, Any], table: Table, note: str, results: Sequence[Evaluation], gallery: Gallery, command: str
+    facts: Mapping[str, Any],
+    tables: Mapping[str, tuple[Table, str]],
+    results: Sequence[Evaluation],
+    gallery: Gallery,
+    command: str,
 ) -> str:
-    """Return the page: the table, then every category with its curves, histogram, pictures and transforms."""
+    """Return the page: the tables, then every category with its curves, histogram, pictures and transforms.
+
+    ``tables`` holds each table and a note below it (or nothing) by its heading.
+    """
     model, machine = facts["model"], facts["machine"]
     sections = "".join(_category(section, results) for section in gallery.sections.values())
     rounds = len({result.seed for result in results})
@@ -145,7 +152,11 @@ def render_report(
         f"support set{'s' * (rounds != 1)} for each category and k; {facts['created']}."
     )
     style = files(__package__).joinpath("report.css").read_text(encoding="utf-8")
-    beside = f"<p class='note'>{html.escape(note)}</p>" if note else ""
+    laid = "".join(
+        f"<h2>{html.escape(title)}</h2><div class='panel scroll'>{table.html()}</div>"
+        f"<p class='note below'>{html.escape(note)}</p>"
+        for title, (table, note) in tables.items()
+    )
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -160,11 +171,9 @@ def render_report(
 <h1>Evaluation on {html.escape(facts["data"])}</h1>
 <p class="lead">{html.escape(lead)}</p>
 {_headline(results)}
-<h2>All measures</h2>
+{laid}
 <p class="note">In percent: mean ± standard deviation over rounds. Scores are raw; false rejects and escapes are at the
 threshold that teaching set from the support images alone. Pixels are judged at 224 x 224.</p>
-<div class="panel scroll">{table.html()}</div>
-{beside}
 {sections}
 <h2>Do it again</h2>
 <pre>{html.escape(command)}</pre>

@@ -19,11 +19,24 @@ from regad.runtime.atomic import atomic_write
 from regad.runtime.errors import InputError
 from regad.runtime.stats import Support
 
-from .data import TestItem
 from .evaluate import Draw, Evaluation
+from .layouts import TestItem
 from .tables import Table
 
-__all__ = ["MEASURES", "Measure", "Spread", "Summary", "read_draws", "read_results", "result_table", "summarise"]
+__all__ = [
+    "MEASURES",
+    "Beside",
+    "Measure",
+    "Spread",
+    "Summary",
+    "facts_of",
+    "read_draws",
+    "read_model",
+    "read_results",
+    "result_table",
+    "summarise",
+    "write_results",
+]
 
 FORMAT = "regad-evaluation"
 VERSION = 2
@@ -218,6 +231,14 @@ def read_results(path: Path) -> list[Evaluation]:
         ]
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} is incomplete or malformed ({error!r}); evaluate again with --json") from error
+
+
+def read_model(path: Path) -> dict[str, Any]:
+    """Read what a result file says of its model. Raises InputError."""
+    model = _load(path).get("model")
+    if not isinstance(model, dict) or not {"hash", "device"} <= set(model):
+        raise InputError(f"{path} does not say which model it judged; evaluate again with --json")
+    return model
 
 
 def read_draws(path: Path) -> list[Draw]:

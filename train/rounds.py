@@ -8,8 +8,8 @@ from pathlib import Path
 
 from regad.runtime.detector import Detector
 
-from .data import TestItem, list_categories
 from .evaluate import Draw, Evaluation, TestSet, Trial, draw, evaluate, load_test
+from .layouts import TestItem, list_categories
 from .memo import MemoBackend
 
 __all__ = ["Report", "plan", "remembering", "run_rounds"]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from regad.runtime.errors import InputError
 
@@ -72,5 +73,11 @@ def _batches(store: ImageStore, config: TrainConfig) -> Iterator[tuple[torch.Ten
     for episode in sampler.epoch(_EPOCH):
         yield (
             to_input(store.take(episode.category, episode.queries)),
-            to_input(store.take(episode.category, episode.supports)),
+            _rows(store.take(episode.category, episode.supports)),
         )
+
+
+def _rows(images: NDArray[np.uint8]) -> torch.Tensor:
+    """Take uint8 [b, k, 224, 224, 3] to the encoder's input, [b, k, 3, 224, 224]."""
+    flat = to_input(images.reshape(-1, *images.shape[2:]))
+    return flat.reshape(*images.shape[:2], *flat.shape[1:])

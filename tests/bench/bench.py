@@ -1,117 +1,172 @@
-"""``make bench``: where the milliseconds and megabytes go, as ratios measured in one run.
+"""``make bench``: this toolkit against OpenVINO and anomalib on the same machine, and against its own floors.
 
-Every row is compared with a plain form of the same thing, timed in turn with it (A B A B ...); medians, losses too.
+The rows of ``regad-bench`` come first. Rivals run in an environment and a process of their own (`rival_worker.py`) and
+are timed in turn with ours, a few calls each at a time, so that both see the same machine. Losses are printed too.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-import numpy as np
 from native import native_rows
+from PIL import Image
 
-from regad.calib.gaussian import fit
-from regad.runtime.artifact import Artifact
-from regad.runtime.backends import open_backend
-from regad.runtime.features import Features
-from regad.runtime.preprocess import preprocess
-from regad.runtime.scoring import Scorer, smoothing_matrix
-from regad.runtime.spec import LEVELS, InputSpec
+from regad.runtime.atomic import atomic_write
+from regad.runtime.bench import FULL_HD, ROWS, Bench, camera_curve, cold_start, drawn_image, shot_curve
+from regad.runtime.stats import save_category
+from regad.runtime.timing import Row, hardware, report, table
 
-Row = dict[str, Any]
-
-
-def medians(ours: Callable[[], object], rival: Callable[[], object], runs: int) -> tuple[float, float]:
-    """Median milliseconds of both, run alternately after one warm-up each."""
-    ours()
-    rival()
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(runs):
-        for call, into in zip((ours, rival), times, strict=True):
-            start = time.perf_counter()
-            call()
-            into.append((time.perf_counter() - start) * 1e3)
-    return statistics.median(times[0]), statistics.median(times[1])
+HERE = Path(__file__).parent
+BLOCK = 4
+"""Calls of one side before the other's turn."""
 
 
-def row(what: str, ours: float, rival: float, unit: str = "ms") -> Row:
-    return {
-        "what": what,
-        "ours": round(ours, 3),
-        "rival": round(rival, 3),
-        "unit": unit,
-        "ratio": round(ours / rival, 3),
-    }
+class Rival:
+    """`rival_worker.py` in the rivals' environment."""
 
-
-def drawn(views: int) -> Features:
-    rng = np.random.default_rng(0)
-    levels = (rng.random((views, level.positions, level.channels), dtype=np.float32) for level in LEVELS)
-    return Features(*levels, np.zeros((views, 3, 2, 3), np.float32))
-
-
-def reference_loop() -> Callable[[], object]:
-    """The released code's scoring: one matrix-vector product a position with cached dense inverses (2.5 GB)."""
-    rng = np.random.default_rng(0)
-    inverses = np.empty((3136, 448, 448), np.float32)
-    inverses[:] = np.eye(448, dtype=np.float32) + 1e-3 * rng.random((448, 448), dtype=np.float32)
-    deviations = rng.random((3136, 448), dtype=np.float32)
-
-    def run() -> list[float]:
-        return [float(np.sqrt(d @ (m @ d))) for d, m in zip(deviations, inverses, strict=True)]
-
-    return run
-
-
-def scoring_rows(runs: int) -> list[Row]:
-    rows = []
-    query = drawn(1)
-    loop = reference_loop()
-    for shot in (2, 4, 8):
-        stats = fit(drawn(22 * shot))
-        scorer = Scorer(stats)
-        ours, reference = medians(lambda scorer=scorer: scorer.score(query), loop, max(3, runs // 5))
-        rows.append(row(f"score, k = {shot} ({stats.encoding}), against the reference loop", ours, reference))
-        flat = [tensor.reshape(-1) for tensor in stats.tensors.values()]
-        ours, floor = medians(
-            lambda scorer=scorer: scorer.score(query), lambda flat=flat: [tensor.max() for tensor in flat], runs
+    def __init__(self, python: Path) -> None:
+        self.process = subprocess.Popen(
+            [str(python), str(HERE / "rival_worker.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
-        rows.append(row(f"score, k = {shot} ({stats.encoding}), against one pass over its memory", ours, floor))
-    return rows
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Send a request and return the answer; an error ends the benchmark with it."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        answer: dict[str, Any] = json.loads(line) if line else {"error": "the rival's process ended"}
+        if "error" in answer:
+            sys.exit(f"error: {request}: {answer['error']}")
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
 
 
-def encoder_rows(model: Path, runs: int) -> list[Row]:
-    backend = open_backend(Artifact.open(model))
-    image = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8)
-    batch = np.repeat(image, 8, axis=0)
-    one, eight = medians(lambda: [backend.encode(image) for _ in range(8)], lambda: backend.encode(batch), runs)
-    frame = np.random.default_rng(1).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
-    spec, lanczos = InputSpec(), InputSpec(resample="lanczos")
-    box, slow = medians(lambda: preprocess(frame, spec), lambda: preprocess(frame, lanczos), runs)
-    smooth, grid = smoothing_matrix(), np.random.default_rng(2).random((56, 56), dtype=np.float32)
-    mapped, encode = medians(lambda: smooth @ grid @ smooth.T, lambda: backend.encode(image), runs)
+def in_turn(ours: Callable[[], object], rival: Rival, names: Sequence[str], rounds: int) -> tuple[float, list[float]]:
+    """Median milliseconds of ours and of each rival: blocks in turn, the first call of each block not counted."""
+    mine: list[float] = []
+    theirs: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for number in range(BLOCK):
+            start = time.perf_counter()
+            ours()
+            if number:
+                mine.append((time.perf_counter() - start) * 1e3)
+        for name in names:
+            theirs[name] += rival.ask(run=name, times=BLOCK)["ms"][1:]
+    return median(mine), [median(theirs[name]) for name in names]
+
+
+def encoder_rows(bench: Bench, twin: Path, rival: Rival, rounds: int) -> list[Row]:
+    """The encoder at batch 1 against OpenVINO: in fp32 on its best form of the graph, and at its default precision."""
+    graphs = {"gather": bench.model / "encoder.onnx", "GridSample twin": twin / "encoder.onnx"}
+    names = []
+    for label, path in graphs.items():
+        for precision in ("f32", None):
+            names.append(f"{label}, {precision or 'default precision'}")
+            rival.ask(load=names[-1], kind="encoder", path=str(path.resolve()), precision=precision)
+    image = bench.view(1)[None]
+    ours, theirs = in_turn(lambda: bench.detector.backend.encode(image), rival, names, rounds)
+    by_name = dict(zip(names, theirs, strict=True))
+    exact = min((name for name in names if name.endswith("f32")), key=lambda name: by_name[name])
+    rows = [Row(f"encoder, batch 1, fp32: OpenVINO ({exact})", ours, by_name[exact], target=1.0)]
+    return rows + [Row(f"encoder, batch 1: OpenVINO ({name})", ours, by_name[name]) for name in names if name != exact]
+
+
+def verdict_rows(bench: Bench, exports: Path, rival: Rival, rounds: int) -> list[Row]:
+    """A 1080p frame in memory to its verdict, k = 4, against anomalib's models on OpenVINO, preprocessing included."""
+    bench.detector.use(bench.category(4))
+    image = drawn_image(*FULL_HD, 7)
+    names = []
+    for model in sorted(exports.glob("**/*.xml")):
+        kind, size = model.relative_to(exports).parts[:2]
+        how = "scaled by OpenCV" if size == "scaled" else "scaled in the graph"
+        for precision in (None, "f32"):
+            names.append(f"anomalib {kind}, {how}, {precision or 'default precision'}")
+            path = str(model.resolve())
+            rival.ask(load=names[-1], kind="anomalib", path=path, scale=size == "scaled", precision=precision)
+    ours, theirs = in_turn(lambda: bench.detector.predict(image), rival, names, rounds)
+    order = sorted(zip(theirs, names, strict=True))
+    what = "1080p frame to verdict, k = 4"
     return [
-        row("encode one image, against one of a batch of 8", one / 8, eight / 8),
-        row("preprocess 1080p with box, against lanczos", box, slow),
-        row("upsample and smooth the map, against encoding", mapped, encode),
+        Row(f"{what}: {name}", ours, spent, target=0.8 if place == 0 else None)
+        for place, (spent, name) in enumerate(order)
     ]
 
 
-def make_model(folder: Path) -> Path:
+def cold_rows(bench: Bench, exports: Path, python: Path) -> list[Row]:
+    """Process start to first verdict, and resident memory while running, against anomalib's inferencer."""
+    (model,) = exports.glob("patchcore/scaled/**/*.xml")
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / "part.safetensors"
+        save_category(bench.category(4), part)
+        mine, theirs = [], []
+        for _ in range(4):  # the first of each warms the disk cache and the rival's compiled model
+            mine.append(cold_start(bench.model, part))
+            theirs.append(rival_start(python, model, Path(folder)))
+    ours, other = ([median(values) for values in zip(*starts[1:], strict=True)] for starts in (mine, theirs))
+    return [
+        Row("cold start to first verdict, k = 4: anomalib OpenVINO inferencer, PatchCore", ours[0], other[0], "s", 0.5),
+        Row("resident memory while running, k = 4: the same", ours[1], other[1], "MB", 0.5),
+    ]
+
+
+def rival_start(python: Path, model: Path, cache: Path) -> tuple[float, float]:
+    """What `cold_start` does, for the rival: seconds to its first verdict, resident megabytes after some more."""
+    command = [str(python), str(HERE / "rival_worker.py"), "--cold", str(model)]
+    start = time.perf_counter()
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={"REGAD_BENCH_CACHE": str(cache)}
+    ) as process:
+        assert process.stdout is not None
+        while (line := process.stdout.readline()) and line.strip() != "verdict":
+            pass
+        spent = time.perf_counter() - start
+        return spent, float(process.stdout.readline())
+
+
+def size_row(ours: Path, rival: Path) -> Row:
+    """Installed megabytes of the CPU runtime and of anomalib with OpenVINO, pip and setuptools left out."""
+    return Row("installed size: anomalib with OpenVINO", installed(ours), installed(rival), "MB", 0.1)
+
+
+def installed(environment: Path) -> float:
+    """Megabytes in the site-packages of an environment."""
+    (packages,) = environment.glob("lib/python*/site-packages")
+    tools = ("pip", "setuptools", "_distutils_hack")
+    files = (
+        path
+        for entry in packages.iterdir()
+        if not entry.name.startswith(tools)
+        for path in ([entry] if entry.is_file() else entry.rglob("*"))
+    )
+    return sum(path.stat().st_size for path in files if path.is_file() and not path.is_symlink()) / 1e6
+
+
+def make_model(folder: Path, sampler: str = "gather") -> Path:
     """An artifact of fresh weights: times do not depend on their values."""
     import torch
 
     from regad.export.cli import command as export
+    from regad.runtime.spec import InputSpec
     from regad.train.checkpoint import Checkpoint, save_checkpoint
     from regad.train.heads import Encoder, Predictor
     from regad.train.model import RegistrationEncoder
@@ -119,29 +174,80 @@ def make_model(folder: Path) -> Path:
     torch.manual_seed(0)
     states = (RegistrationEncoder().state_dict(), Encoder().state_dict(), Predictor().state_dict())
     save_checkpoint(folder / "model.pt", Checkpoint(*states, "rotation_scale", InputSpec()))
-    export.main(["--ckpt", str(folder / "model.pt"), "--out", str(folder / "model.regad")], standalone_mode=False)
-    return folder / "model.regad"
+    out = folder / f"{sampler}.regad"
+    export.main(["--ckpt", str(folder / "model.pt"), "--out", str(out), "--sampler", sampler], standalone_mode=False)
+    return out
+
+
+def export_rivals(python: Path, folder: Path) -> Path:
+    """Anomalib's models fitted to the four images that ours is taught with, exported to OpenVINO."""
+    support, out = folder / "support", folder / "exports"
+    support.mkdir()
+    for seed in range(4):
+        Image.fromarray(drawn_image(256, 256, seed)).save(support / f"{seed}.png")
+    command = [str(python), str(HERE / "rival_prepare.py"), "--support", str(support), "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(
+            f"error: anomalib's models cannot be exported: {(done.stderr or done.stdout).strip().splitlines()[-1]}"
+        )
+    return out
+
+
+def rival_rows(bench: Bench, given: argparse.Namespace, folder: Path) -> list[Row]:
+    """Every row that has a rival."""
+    python = given.rivals / "bin" / "python"
+    exports = given.exports or export_rivals(python, folder)
+    twin = given.twin or make_model(folder, "gridsample")
+    rival = Rival(python)
+    rows = []
+    if "rival-encoder" in given.rows:
+        rows += encoder_rows(bench, twin, rival, given.runs)
+    if "rival-verdict" in given.rows:
+        rows += verdict_rows(bench, exports, rival, max(3, given.runs // 3))
+    rival.close()
+    if "rival-cold" in given.rows:
+        rows += cold_rows(bench, exports, python)
+    if "size" in given.rows and given.runtime is not None:
+        rows.append(size_row(given.runtime, given.rivals))
+    return rows
 
 
 def main() -> None:
+    """Measure, print the table and write the JSON file."""
+    groups = (*ROWS, "native", "rival-encoder", "rival-verdict", "rival-cold", "size", "curves")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, help="artifact (default: one of fresh weights is made)")
+    parser.add_argument("--rivals", type=Path, help="environment with anomalib and OpenVINO")
+    parser.add_argument("--runtime", type=Path, help="environment with nothing but regad[cpu], for its size")
+    parser.add_argument("--exports", type=Path, help="anomalib's exports, if they were made before")
+    parser.add_argument("--twin", type=Path, help="GridSample twin of the artifact, if it was made before")
+    parser.add_argument("--rows", nargs="+", choices=groups, default=groups)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--runs", type=int, default=15)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        model = given.model or make_model(Path(folder))
-        rows = encoder_rows(model, given.runs) + scoring_rows(given.runs) + native_rows(model, given.runs)
-    cpu = subprocess.run(["lscpu"], capture_output=True, text=True, check=False).stdout
-    name = next((line.split(":")[1].strip() for line in cpu.splitlines() if line.startswith("Model name")), "unknown")
-    hardware = f"{name}, {platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}"
-    print(f"\n{hardware}\n{'':64}{'ours':>10}{'other':>10}      ratio")
-    for r in rows:
-        print(f"{r['what']:64}{r['ours']:10.2f}{r['rival']:10.2f} {r['unit']:4}{r['ratio']:7.3f}")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        bench = Bench(given.model or make_model(folder), runs=given.runs)
+        rows = [row for name, group in ROWS.items() if name in given.rows for row in group(bench)]
+        if "native" in given.rows:
+            rows += [
+                Row(row["what"], row["ours"], row["rival"], row["unit"], row.get("target"))
+                for row in native_rows(bench.model, given.runs)
+            ]
+        if given.rivals is not None:
+            rows += rival_rows(bench, given, folder)
+        curves = {"shot": shot_curve(bench), "megapixels": camera_curve(bench)} if "curves" in given.rows else None
+        on = f"{hardware()}; {bench.detector.device}"
+    print(f"\n{on}\n{table(rows)}")
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps({"hardware": hardware, "rows": rows}, indent=2) + "\n")
+        report(rows, given.json, on, curves)
+        if curves:
+            from curves import picture
+
+            atomic_write(given.json.with_suffix(".svg"), picture(curves, on).encode())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

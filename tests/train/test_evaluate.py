@@ -253,8 +253,11 @@ def test_wrong_shots_are_wrong_usage(
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ([], "give one of --model ARTIFACT and --ckpt FILE"),
-        (["--model", "m", "--ckpt", "c"], "give one of --model ARTIFACT and --ckpt FILE"),
+        ([], "give one of --model ARTIFACT, --ckpt FILE and --train-each FOLDER"),
+        (["--model", "m", "--ckpt", "c"], "give one of --model ARTIFACT, --ckpt FILE and --train-each FOLDER"),
+        (["--model", "m", "--ablate", "stn"], "an artifact's graph is fixed"),
+        (["--train-each", "f", "--ablate", "stn"], "--ablate needs one model"),
+        (["--ckpt", "c", "--train-args", "--epochs 1"], "--train-args is for --train-each"),
         (["--model", "m", "--support-from", "r.json", "--shot", "2"], "brings its own shots"),
     ],
 )

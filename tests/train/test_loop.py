@@ -11,12 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regad.runtime.errors import InputError, OutputError, RegadError
+from regad.runtime.errors import DeviceError, InputError, OutputError, RegadError
 from regad.runtime.preprocess import preprocess, read_image
 from regad.train import augment, loop, steps, trainee
 from regad.train.checkpoint import load_checkpoint
 from regad.train.config import DEFAULT_RECIPE, NORMALIZE, RECIPES, TrainConfig, recipe
 from regad.train.data import EpisodeSampler, good_images, to_input
+from regad.train.distributed import Group
 
 from .helpers import make_data, released
 
@@ -243,3 +244,37 @@ def test_an_output_folder_that_cannot_be_made(folder: Path) -> None:
     (folder / "file").write_text("x")
     with pytest.raises(OutputError, match=r"cannot write .*log\.jsonl"):
         loop.train(config(folder, out=folder / "file" / "run"))
+
+
+def test_amp_computes_in_bfloat16_and_keeps_float32_weights(folder: Path) -> None:
+    losses = []
+    for amp in (False, True):
+        got = load_checkpoint(loop.train(config(folder, epochs=1, amp=amp, out=folder / f"{amp}")))
+        assert got.provenance["amp"] is amp
+        assert {value.dtype for value in got.stn.values()} == {torch.float32, torch.int64}
+        losses.append(got.provenance["loss"])
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], abs=0.02)
+
+
+def test_a_gpu_without_bfloat16_is_no_place_for_amp(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    run = config(folder, amp=True)
+    model, _ = trainee.build_model(run)
+    optimizer = torch.optim.SGD(trainee.parameter_groups(model, run))
+    with pytest.raises(DeviceError, match="--amp computes in bfloat16, which this GPU lacks"):
+        steps.Trainer(run, Group(0, 1, torch.device("cuda")), model, optimizer, store=None)  # type: ignore[arg-type]
+
+
+def test_parts_whose_rate_is_zero_stay_as_they_are(folder: Path) -> None:
+    """Weights and batch norm statistics; the frozen layers too."""
+    run = config(folder, epochs=1, stn_lr=0.0, freeze="layer1", weights=str(folder / "backbone.pt"), freeze_bn=True)
+    state = released("rotation_scale")["STN"]
+    torch.save({n: v for n, v in state.items() if not n.startswith("stn")}, folder / "backbone.pt")
+    before = trainee.build_model(run)[0].encoder.state_dict()
+    after = load_checkpoint(loop.train(run)).stn
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert moved
+    assert all(name.startswith(("layer2", "layer3")) for name in moved)
+    assert not any("running" in name or "num_batches" in name for name in moved)
+    assert all(torch.equal(state[name], after[name]) for name in state if name.startswith(("conv1", "bn1", "layer1")))
