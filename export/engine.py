@@ -10,7 +10,17 @@ from typing import Any, Literal, get_args
 from regad.runtime.artifact import Artifact
 from regad.runtime.atomic import atomic_write
 from regad.runtime.cuda import Cuda
-from regad.runtime.engines import ANY_GPU, FOLDER, EngineKey, EngineRecord, Gpu, look_up, read_plan, write_engine
+from regad.runtime.engines import (
+    ANY_GPU,
+    FOLDER,
+    EngineKey,
+    EngineRecord,
+    Gpu,
+    look_up,
+    read_plan,
+    read_record,
+    write_engine,
+)
 from regad.runtime.errors import DeviceError, InputError, RegadError
 from regad.runtime.stats import Encoding
 from regad.runtime.trt import Library, load_tensorrt, logger
@@ -39,7 +49,7 @@ class EngineConfig:
 
     batch: tuple[int, int, int] = (1, 1, 4)
     max_shot: int = 8
-    encodings: tuple[Encoding, ...] = ("gram", "hybrid")
+    encodings: tuple[Encoding, ...] = get_args(Encoding)
     workspace: int | None = None
     hardware: Hardware = "this"
     portable: bool = False
@@ -82,7 +92,7 @@ def build_engines(
     records = []
     for graph, counts in graphs.items():
         key = _key(artifact, graph, config, gpu, library)
-        record = _present(artifact, graph, key, gpu, library, progress)
+        record = _present(artifact, graph, key, gpu, config, library, progress)
         if record is None:
             record = _build(artifact, graph, key, counts, config, library, report)
         records.append(record)
@@ -129,12 +139,20 @@ def _key(artifact: Artifact, graph: str, config: EngineConfig, gpu: Gpu, library
 
 
 def _present(
-    artifact: Artifact, graph: str, key: EngineKey, gpu: Gpu, library: Library, progress: Say
+    artifact: Artifact,
+    graph: str,
+    key: EngineKey,
+    gpu: Gpu,
+    config: EngineConfig,
+    library: Library,
+    progress: Say,
 ) -> EngineRecord | None:
     """The engine that is there and sound, if there is one; says why it is built otherwise."""
-    record, reason = look_up(artifact, graph, gpu, library)
-    if record is not None and record.key != key:
-        record, reason = None, "the one there has other options"
+    found = read_record(artifact.path / FOLDER / f"{key.stem(graph)}.json")
+    reason = look_up(artifact, graph, gpu, library)[1] or "the one there has other options"
+    record = found if isinstance(found, EngineRecord) else None
+    if record is not None and (record.batch, record.max_shot) != (config.batch, config.max_shot):
+        record = None
     if record is not None:
         try:
             read_plan(artifact, record)
@@ -163,10 +181,12 @@ def _build(
     counts = count_network(library, parsed.network)
     require_counts(counts, wanted, f"TensorRT's network of {graph}")
     plan, profile = _serialize(artifact, parsed, config, library, log)
-    opened = inspect(library, log, plan)
+    opened = inspect(library, log, plan, config.portable)
     if opened is not None:
         _require_dtypes(opened, wanted, graph)
-    record = EngineRecord(graph, key, hashlib.sha256(plan).hexdigest(), len(plan), profile, counts)
+    digest = hashlib.sha256(plan).hexdigest()
+    record = EngineRecord(graph, key, digest, len(plan), config.batch, config.max_shot, profile, counts)
+
     path = write_engine(artifact, record, plan)
     report(f"engine    {path} ({len(plan) / 1e6:.1f} MB, {library})")
     report(f"  network {describe(counts)}")

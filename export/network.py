@@ -70,10 +70,13 @@ def _require_bilinear(trt: Any, layer: Any) -> None:
         raise RegadError(f"TensorRT samples {name} by {layer.interpolation_mode.name}; export with --sampler gather")
 
 
-def inspect(library: Library, log: Any, plan: bytes) -> Counts | None:
+def inspect(library: Library, log: Any, plan: bytes, portable: bool = False) -> Counts | None:
     """Count the layers of an engine by dtype; None where it cannot be opened (no GPU, or one of another kind)."""
     trt = library.module
-    engine = trt.Runtime(log).deserialize_cuda_engine(plan)
+    runtime = trt.Runtime(log)
+    # A plan for later versions carries its own small runtime as code.
+    runtime.engine_host_code_allowed = portable
+    engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
         return None
     text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)

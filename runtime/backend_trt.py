@@ -44,6 +44,8 @@ class _Engine:
     def __init__(self, library: Library, artifact: Artifact, record: EngineRecord, wanted: Mapping[str, Any]) -> None:
         log = logger(library)
         self._runtime = library.module.Runtime(log)
+        # A plan for later versions carries its own small runtime as code; its bytes are those that were built here.
+        self._runtime.engine_host_code_allowed = record.key.portable
         self._engine = self._runtime.deserialize_cuda_engine(read_plan(artifact, record))
         again = f"build it again: regad-export --engine --artifact {artifact.path}"
         if self._engine is None:

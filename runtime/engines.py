@@ -17,7 +17,17 @@ from .atomic import atomic_write
 from .errors import DeviceError
 from .trt import Library
 
-__all__ = ["ANY_GPU", "EngineKey", "EngineRecord", "Gpu", "find_engine", "look_up", "read_plan", "write_engine"]
+__all__ = [
+    "ANY_GPU",
+    "EngineKey",
+    "EngineRecord",
+    "Gpu",
+    "find_engine",
+    "look_up",
+    "read_plan",
+    "read_record",
+    "write_engine",
+]
 
 FORMAT = "regad-engine"
 VERSION = 1
@@ -58,6 +68,10 @@ class EngineKey:
         """First 16 digits of the sha256 over all fields, part of the engine's file name."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
+    def stem(self, graph: str) -> str:
+        """File name, without suffix, of the engine of a graph."""
+        return f"{Path(graph).stem}-{self.digest}"
+
     def misfit(self, graph_sha256: str, gpu: Gpu, library: Library) -> str | None:
         """Say in a few words why the engine does not fit; None if it does."""
         checks = (
@@ -84,21 +98,24 @@ class EngineKey:
 class EngineRecord:
     """One engine: the ``graph``'s file name, its key, identity of the plan, and what it was built to take.
 
-    ``profile`` gives for every input with a dynamic dimension its least, usual and largest shape; ``operations`` how
-    many convolutions and products are computed in which dtype (see `regad.export.proof`).
+    ``batch`` (least, usual, largest) and ``max_shot`` are what was asked for; ``profile`` gives for every input with a
+    dynamic dimension its least, usual and largest shape; ``operations`` how many convolutions and products are computed
+    in which dtype (see `regad.export.counts`).
     """
 
     graph: str
     key: EngineKey
     plan_sha256: str
     plan_bytes: int
+    batch: tuple[int, int, int]
+    max_shot: int
     profile: Mapping[str, tuple[tuple[int, ...], ...]]
     operations: Mapping[str, Mapping[str, int]]
 
     @property
     def stem(self) -> str:
         """File name without suffix."""
-        return f"{Path(self.graph).stem}-{self.key.digest}"
+        return self.key.stem(self.graph)
 
     def largest(self, name: str, axis: int) -> int:
         """The most that the profile allows on one axis of an input."""
@@ -115,8 +132,8 @@ def write_engine(artifact: Artifact, record: EngineRecord, plan: bytes) -> Path:
     return path
 
 
-def _read_record(path: Path) -> EngineRecord | str:
-    """The record in a file, or what is wrong with it."""
+def read_record(path: Path) -> EngineRecord | str:
+    """Return the record in a file, or what is wrong with it."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if (data["format"], data["version"]) != (FORMAT, VERSION):
@@ -126,6 +143,8 @@ def _read_record(path: Path) -> EngineRecord | str:
             key=EngineKey(**data["key"]),
             plan_sha256=str(data["plan_sha256"]),
             plan_bytes=int(data["plan_bytes"]),
+            batch=tuple(int(size) for size in data["batch"]),  # type: ignore[arg-type]
+            max_shot=int(data["max_shot"]),
             profile={name: tuple(tuple(shape) for shape in shapes) for name, shapes in data["profile"].items()},
             operations=data["operations"],
         )
@@ -139,7 +158,7 @@ def look_up(artifact: Artifact, graph: str, gpu: Gpu, library: Library) -> tuple
     digest = str(artifact.manifest["files"][graph]["sha256"])
     reasons = []
     for path in sorted((artifact.path / FOLDER).glob(f"{Path(graph).stem}-*.json")):
-        record = _read_record(path)
+        record = read_record(path)
         reason = record if isinstance(record, str) else record.key.misfit(digest, gpu, library)
         if isinstance(record, EngineRecord) and reason is None:
             return record, ""

@@ -27,9 +27,10 @@ NORMALIZE: dict[str, tuple[tuple[float, float, float], tuple[float, float, float
 }
 """Mean and standard deviation by name, for RGB in [0, 1]. The reference uses none."""
 
-DEFAULT_RECIPE = "transfer"
+DEFAULT_RECIPE = "backbone"
 RECIPES: dict[str, Mapping[str, Any]] = {
-    "transfer": {},
+    "backbone": {},
+    "register": {"stn_lr": 1e-3},
     "released": {
         "epochs": 50,
         "batch_size": 32,
@@ -43,8 +44,9 @@ RECIPES: dict[str, Mapping[str, Any]] = {
         "decay": "epoch",
     },
 }
-"""Named settings. ``transfer`` is the defaults of `TrainConfig`, ``released`` the published code's; docs/training.md
-has the measurements that chose the first."""
+"""Named settings, by what differs from the defaults of `TrainConfig`: ``backbone``, the defaults, leaves the transforms
+at the identity; ``register`` trains them too; ``released`` is the published code's. docs/training.md has what each was
+measured to do."""
 
 
 def recipe(name: str) -> Mapping[str, Any]:
@@ -56,7 +58,7 @@ def recipe(name: str) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. The defaults are the recipe ``transfer``; ``weights`` is imagenet, none or a file.
+    """One training run. The defaults are the recipe ``backbone``; ``weights`` is imagenet, none or a file.
 
     ``lr``, ``stn_lr`` and ``head_lr`` are the rates of the backbone, the three STNs and the siamese heads; a part whose
     rate is 0 is not trained. ``freeze`` leaves the backbone up to that layer as it is, ``freeze_bn`` the statistics of
@@ -69,10 +71,10 @@ class TrainConfig:
     out: Path
     hold_out: tuple[str, ...] = ()
     shot: int = 2
-    epochs: int = 4
+    epochs: int = 2
     batch_size: int = 16
     lr: float = 1e-3
-    stn_lr: float = 1e-3
+    stn_lr: float = 0.0
     head_lr: float = 0.05
     momentum: float = 0.9
     decay: Decay = "step"

@@ -16,7 +16,7 @@ from regad.calib.int8 import MAX_IMAGES, calibration_images, quantize_encoder
 from regad.export import build
 from regad.export.agreement import Agreement, Limits, agreement_table, compare_decisions, require_agreement
 from regad.export.cli import command
-from regad.export.counts import ENCODER_COUNTS, describe, require_counts
+from regad.export.counts import describe, encoder_counts, require_counts
 from regad.export.parity import run_graph, verify
 from regad.export.proof import count_onnx
 from regad.export.reference import torch_features
@@ -101,10 +101,10 @@ def test_what_decides_where_a_warp_reads_is_float32_in_fp16(half: onnx.ModelProt
 
 def test_the_counts(exported: Exported, half: onnx.ModelProto, int8: onnx.ModelProto) -> None:
     for dtype, model in (("fp32", exported.model()), ("fp16", half), ("int8", int8)):
-        assert count_onnx(model) == ENCODER_COUNTS[dtype], dtype  # type: ignore[index]
-    assert describe(ENCODER_COUNTS["fp16"]) == "convolutions 21 fp16; products 3 fp16, 3 fp32"
+        assert count_onnx(model) == encoder_counts(dtype, "gather"), dtype  # type: ignore[index]
+    assert describe(encoder_counts("fp16", "gather")) == "convolutions 21 fp16; products 12 fp16, 3 fp32"
     with pytest.raises(RegadError, match=r"the graph is not of the dtype asked for.*nothing was written"):
-        require_counts(count_onnx(exported.model()), ENCODER_COUNTS["fp16"], "the graph")
+        require_counts(count_onnx(exported.model()), encoder_counts("fp16", "gather"), "the graph")
 
 
 def test_a_graph_with_one_convolution_in_float_is_found_out(int8: onnx.ModelProto) -> None:
@@ -170,7 +170,7 @@ def test_fp16_through_the_command_line(
     options = ["--stats-dtype", "fp16", "--verify-data", parts, "--verify-shot", 3, "--min-agreement", 0.9]
     assert run("--ckpt", exported.checkpoint, "--fp16", "--out", out, *options) == 0
     text = capfd.readouterr().out
-    assert "proof     convolutions 21 fp16; products 3 fp16, 3 fp32" in text
+    assert "proof     convolutions 21 fp16; products 12 fp16, 3 fp32" in text
     assert "anomaly_map stored" in text
     assert f"build it on the target: regad-export --engine --artifact {out}" in text
     artifact = Artifact.open(out)
@@ -181,7 +181,7 @@ def test_fp16_through_the_command_line(
     assert [row["category"] for row in decisions["categories"]] == ["narrow", "wide"]
     assert "all: " in text
     assert all(check.ok for check in self_test(artifact, open_backend(artifact, "cpu")))
-    assert artifact.manifest["operations"] == ENCODER_COUNTS["fp16"]
+    assert artifact.manifest["operations"] == encoder_counts("fp16", "gather")
 
 
 def test_int8_through_the_command_line(
@@ -191,7 +191,7 @@ def test_int8_through_the_command_line(
     options = ["--calib-images", parts, "--ranges", "minmax", "--activations", "uint8"]
     assert run("--ckpt", exported.checkpoint, "--int8", "--out", out, *options) == 0
     text, progress = capfd.readouterr()
-    assert "proof     convolutions 6 fp32, 15 int8; products 6 fp32" in text
+    assert "proof     convolutions 6 fp32, 15 int8; products 15 fp32" in text
     assert "decisions not compared with fp32" in text
     assert "setting int8 ranges from 8 images ..." in progress.splitlines()
     assert "Collecting" not in text

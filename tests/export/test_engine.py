@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import onnx
 import pytest
 
 from regad.export.cli import command
-from regad.export.counts import ENCODER_COUNTS, SCORER_COUNTS
+from regad.export.counts import SCORER_COUNTS, encoder_counts
 from regad.export.engine import EngineConfig, _require_dtypes, build_engines
 from regad.export.network import count_engine, count_network, parse
 from regad.export.proof import count_onnx
@@ -61,7 +62,7 @@ def test_fp16_engines_are_built_and_are_fp16(half_artifact: Artifact, tmp_path: 
     config = EngineConfig(batch=(1, 2, 3), max_shot=4, encodings=("gram",), compute_capability=compute_capability)
     said: list[str] = []
     encoder, scorer = build_engines(artifact, config, said.append)
-    assert encoder.operations == ENCODER_COUNTS["fp16"]
+    assert encoder.operations == encoder_counts("fp16", "gather")
     assert scorer.operations == SCORER_COUNTS["gram"]
     assert encoder.profile == {"image": ((1, 224, 224, 3), (2, 224, 224, 3), (3, 224, 224, 3))}
     assert scorer.profile["x2"] == ((784, 2, 128), (784, 87, 128), (784, 87, 128))
@@ -80,10 +81,16 @@ def test_fp32_engines_and_when_they_are_built_again(exported: Exported, tmp_path
     usual = EngineConfig(encodings=("hybrid",), compute_capability="8.9", max_shot=4)
     said: list[str] = []
     first = build_engines(artifact, usual, said.append)
-    assert [record.operations for record in first] == [ENCODER_COUNTS["fp32"], SCORER_COUNTS["hybrid"]]
+    assert [record.operations for record in first] == [encoder_counts("fp32", "gather"), SCORER_COUNTS["hybrid"]]
     said.clear()
     assert build_engines(artifact, usual, said.append) == first
     assert said == ["the engine of encoder.onnx is up to date", "the engine of scorer_hybrid.onnx is up to date"]
+
+    said.clear()
+    (_, wider) = build_engines(artifact, dataclasses.replace(usual, max_shot=5), said.append)
+    assert said[1] == "building the engine of scorer_hybrid.onnx for any (8.9): the one there has other options"
+    assert (wider.stem, wider.max_shot, wider.largest("x2", 1)) == (first[1].stem, 5, 109)
+    first = build_engines(artifact, usual)
 
     plan = artifact.path / "engines" / f"{first[1].stem}.plan"
     plan.write_bytes(plan.read_bytes()[:-100])
@@ -111,8 +118,7 @@ def test_too_little_workspace_is_said_and_nothing_is_written(
     assert last.startswith("error: tensorrt_rtx ")
     assert "cannot build the engine of" in last
     assert "--workspace" in last
-    names = {path.name.partition("-")[0] for path in (artifact.path / "engines").iterdir()}
-    assert "scorer" not in names
+    assert not (artifact.path / "engines").exists()
 
 
 @pytest.mark.parametrize(
@@ -180,7 +186,8 @@ def test_gridsample_is_proved_bilinear(library: Library, tmp_path: Path) -> None
     model = encoder_model(random_encoder(), "gridsample", 16)
     log = logger(library)
     onnx.save(model, tmp_path / "right.onnx")
-    assert count_network(library, parse(library, log, tmp_path / "right.onnx").network) == ENCODER_COUNTS["fp32"]
+    right = parse(library, log, tmp_path / "right.onnx")
+    assert count_network(library, right.network) == encoder_counts("fp32", "gridsample")
     for node in model.graph.node:
         for attribute in node.attribute:
             if node.op_type == "GridSample" and attribute.name == "mode":
@@ -229,12 +236,12 @@ INSPECTED = {
 def test_what_the_inspector_tells_is_counted_and_judged() -> None:
     counts = count_engine(json.loads(json.dumps(INSPECTED)))
     assert counts == {"convolutions": {"fp16": 2}, "products": {"fp32": 1}}
-    _require_dtypes(counts, ENCODER_COUNTS["fp16"], "encoder.onnx")
-    _require_dtypes({}, ENCODER_COUNTS["fp16"], "encoder.onnx")
+    _require_dtypes(counts, encoder_counts("fp16", "gather"), "encoder.onnx")
+    _require_dtypes({}, encoder_counts("fp16", "gather"), "encoder.onnx")
     with pytest.raises(RegadError, match=r"its convolutions are fp16; expected fp32; it was not written"):
-        _require_dtypes(counts, ENCODER_COUNTS["fp32"], "encoder.onnx")
+        _require_dtypes(counts, encoder_counts("fp32", "gather"), "encoder.onnx")
     with pytest.raises(RegadError, match=r"fp32; expected fp16"):
-        _require_dtypes({"convolutions": {"fp32": 20, "fp16": 1}}, ENCODER_COUNTS["fp16"], "encoder.onnx")
+        _require_dtypes({"convolutions": {"fp32": 20, "fp16": 1}}, encoder_counts("fp16", "gather"), "encoder.onnx")
 
 
 def test_int8_is_read_as_int8_and_zero_points_are_refused(exported: Exported, library: Library, tmp_path: Path) -> None:
@@ -242,10 +249,11 @@ def test_int8_is_read_as_int8_and_zero_points_are_refused(exported: Exported, li
 
     images = np.random.default_rng(0).integers(0, 256, (4, 224, 224, 3), np.uint8)
     model = finish(quantize_encoder(exported.model(), images, "minmax"), 18)
-    assert count_onnx(model) == ENCODER_COUNTS["int8"]
+    assert count_onnx(model) == encoder_counts("int8", "gather")
     onnx.save(model, tmp_path / "int8.onnx")
     log = logger(library)
-    assert count_network(library, parse(library, log, tmp_path / "int8.onnx").network) == ENCODER_COUNTS["int8"]
+    read = parse(library, log, tmp_path / "int8.onnx")
+    assert count_network(library, read.network) == encoder_counts("int8", "gather")
     onnx.save(finish(quantize_encoder(exported.model(), images, "minmax", "uint8"), 18), tmp_path / "uint8.onnx")
     with pytest.raises(RegadError, match="zero point"):
         parse(library, log, tmp_path / "uint8.onnx")

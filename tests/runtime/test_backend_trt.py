@@ -43,7 +43,8 @@ def write_engines(artifact: Artifact, **changes: object) -> None:
         plan = (artifact.path / graph).read_bytes()
         digest = artifact.manifest["files"][graph]["sha256"]
         key = dataclasses.replace(EngineKey(digest, "Double", "8.7", "tensorrt", "10.3.0"), **changes)  # type: ignore[arg-type]
-        write_engine(artifact, EngineRecord(graph, key, hashlib.sha256(plan).hexdigest(), len(plan), profile, {}), plan)
+        sha256 = hashlib.sha256(plan).hexdigest()
+        write_engine(artifact, EngineRecord(graph, key, sha256, len(plan), batch, 2, profile, {}), plan)
 
 
 @pytest.fixture
