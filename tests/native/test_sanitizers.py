@@ -91,7 +91,9 @@ def test_fuzz_briefly(address_build: Path, reader: str, tmp_path: Path) -> None:
     corpus = tmp_path / reader
     corpus.mkdir()
     run(address_build / "tests" / "write_seeds", corpus, reader)
+    # libFuzzer reads its peak memory off a counter that starts with that of the process it was started from: a shell's.
     run(
+        "sh", "-c", '"$@"; exit $?', "sh",
         address_build / "tests" / f"fuzz_{reader}", f"-max_total_time={SECONDS}", "-rss_limit_mb=2048", "-timeout=120",
         "-max_len=65536", "-print_final_stats=1", f"-artifact_prefix={tmp_path}/", corpus,
     )  # fmt: skip
