@@ -4,12 +4,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 RIVALS := .venvs/anomalib
+RUNTIME := .venvs/runtime
 RESULTS = $(BIN)/python tests/rivals/results.py --data '$(DATA)' --weights '$(WEIGHTS)' $(RESULTS_ARGS)
 
 .PHONY: help setup demo test lint bench clean links data-and-weights rivals results
 
 help:
-	@echo "make setup | demo [DATA=DIR CATEGORY=NAME [WEIGHTS=FILE] [EPOCHS=N]] | test | lint | bench [MODEL=DIR] | clean | links"
+	@echo "make setup | demo [DATA=DIR CATEGORY=NAME [WEIGHTS=FILE] [EPOCHS=N]] | test | lint | bench [MODEL=DIR] [ROWS='...'] | clean | links"
 	@echo "make rivals | results DATA=DIR WEIGHTS=FILE [RESULTS_ARGS='--rounds 5 --shot 2,4,8 ...']   (long; files in results/)"
 
 setup: $(STAMP)
@@ -33,13 +34,20 @@ demo: $(STAMP)
 	$(BIN)/python tests/demo/demo.py $(if $(DATA),--data '$(DATA)') $(if $(CATEGORY),--category '$(CATEGORY)') \
 	  $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(EPOCHS),--epochs $(EPOCHS))
 
-bench: $(STAMP)
-	$(BIN)/python tests/bench/bench.py $(if $(MODEL),--model '$(MODEL)') --json bench-out/bench.json
+bench: $(STAMP) $(RIVALS)/.installed $(RUNTIME)/.installed
+	$(BIN)/python tests/bench/bench.py $(if $(MODEL),--model '$(MODEL)') --rivals $(RIVALS) --runtime $(RUNTIME) \
+	  $(if $(ROWS),--rows $(ROWS)) --json bench-out/bench.json
+
+# Nothing but what a station installs: for its size.
+$(RUNTIME)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(RUNTIME)
+	$(RUNTIME)/bin/pip install --quiet -c constraints.txt '.[cpu]'
+	@touch $@
 
 $(RIVALS)/.installed: constraints.txt
 	$(PYTHON) -m venv $(RIVALS)
 	$(RIVALS)/bin/pip install --quiet --upgrade pip
-	$(RIVALS)/bin/pip install --quiet -c constraints.txt 'anomalib>=2.2,<3' torch torchvision scikit-learn scipy safetensors
+	$(RIVALS)/bin/pip install --quiet -c constraints.txt 'anomalib[openvino]>=2.2,<3' torch torchvision scikit-learn scipy safetensors
 	@touch $@
 
 data-and-weights:

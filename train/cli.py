@@ -98,7 +98,8 @@ def command(name: str, **options: Any) -> None:
     config = TrainConfig(**{**recipe(name), **given})
     first = os.environ.get("RANK", "0") == "0"
     if config.epochs and first:
-        click.echo(f"training on {config.data}, {config.epochs} epochs, weights {config.weights}", err=True)
+        kept = "" if config.stn_lr else ", transforms left at the identity"
+        click.echo(f"training on {config.data}, {config.epochs} epochs, weights {config.weights}{kept}", err=True)
     path = train(config, _Line(config.epochs) if first else lambda progress: None)
     if first:
         click.echo(f"wrote {path}\nnext: regad-export --ckpt {path} --out model.regad", err=True)

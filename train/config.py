@@ -27,9 +27,10 @@ NORMALIZE: dict[str, tuple[tuple[float, float, float], tuple[float, float, float
 }
 """Mean and standard deviation by name, for RGB in [0, 1]. The reference uses none."""
 
-DEFAULT_RECIPE = "transfer"
+DEFAULT_RECIPE = "backbone"
 RECIPES: dict[str, Mapping[str, Any]] = {
-    "transfer": {},
+    "backbone": {},
+    "register": {"stn_lr": 1e-3},
     "released": {
         "epochs": 50,
         "batch_size": 32,
@@ -43,8 +44,9 @@ RECIPES: dict[str, Mapping[str, Any]] = {
         "decay": "epoch",
     },
 }
-"""Named settings. ``transfer`` is the defaults of `TrainConfig`, ``released`` the published code's; docs/training.md
-has the measurements that chose the first."""
+"""Named settings, by what differs from the defaults of `TrainConfig`: ``backbone``, the defaults, leaves the transforms
+at the identity; ``register`` trains them too; ``released`` is the published code's. docs/training.md has what each was
+measured to do."""
 
 
 def recipe(name: str) -> Mapping[str, Any]:
@@ -56,7 +58,7 @@ def recipe(name: str) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. The defaults are the recipe ``transfer``; ``weights`` is imagenet, none or a file.
+    """One training run. The defaults are the recipe ``backbone``; ``weights`` is imagenet, none or a file.
 
     ``lr``, ``stn_lr`` and ``head_lr`` are the rates of the backbone, the three STNs and the siamese heads; a part whose
     rate is 0 is not trained. ``freeze`` leaves the backbone up to that layer as it is, ``freeze_bn`` the statistics of
@@ -69,10 +71,10 @@ class TrainConfig:
     out: Path
     hold_out: tuple[str, ...] = ()
     shot: int = 2
-    epochs: int = 4
+    epochs: int = 2
     batch_size: int = 16
     lr: float = 1e-3
-    stn_lr: float = 1e-3
+    stn_lr: float = 0.0
     head_lr: float = 0.05
     momentum: float = 0.9
     decay: Decay = "step"
@@ -112,6 +114,7 @@ class TrainConfig:
         if not 0 <= self.select <= 0.5:
             raise InputError(f"select is {self.select}; expected a fraction of the good images from 0 to 0.5")
         self._check_fresh_weights()
+        self._check_transforms()
         _ = self.spec
 
     def _check_fresh_weights(self) -> None:
@@ -120,6 +123,15 @@ class TrainConfig:
             raise InputError(
                 "weights none are random, and this recipe keeps layers or batch norm statistics as they are: "
                 "use --recipe released (or --freeze none --no-freeze-bn), or start from --weights imagenet"
+            )
+
+    def _check_transforms(self) -> None:
+        """Refuse settings of the transforms where these are not trained."""
+        if self.epochs and self.stn_lr == 0 and (self.stn_mode != DEFAULT_MODE or self.prior):
+            what = f"prior {self.prior}" if self.prior else f"stn mode {self.stn_mode}"
+            raise InputError(
+                f"{what} changes nothing while stn_lr is 0, which leaves the transforms at the identity: "
+                "use --recipe register, or give --stn-lr"
             )
 
     @property

@@ -97,12 +97,12 @@ def verdict_rows(bench: Bench, exports: Path, rival: Rival, rounds: int) -> list
     image = drawn_image(*FULL_HD, 7)
     names = []
     for model in sorted(exports.glob("**/*.xml")):
-        for scale in (True, False):
-            for precision in (None, "f32"):
-                kind = next(part for part in model.relative_to(exports).parts if part in ("patchcore", "padim"))
-                how = "resized by OpenCV" if scale else "resized in the graph"
-                names.append(f"anomalib {kind}, {how}, {precision or 'default precision'}")
-                rival.ask(load=names[-1], kind="anomalib", path=str(model.resolve()), scale=scale, precision=precision)
+        kind, size = model.relative_to(exports).parts[:2]
+        how = "scaled by OpenCV" if size == "scaled" else "scaled in the graph"
+        for precision in (None, "f32"):
+            names.append(f"anomalib {kind}, {how}, {precision or 'default precision'}")
+            path = str(model.resolve())
+            rival.ask(load=names[-1], kind="anomalib", path=path, scale=size == "scaled", precision=precision)
     ours, theirs = in_turn(lambda: bench.detector.predict(image), rival, names, rounds)
     order = sorted(zip(theirs, names, strict=True))
     what = "1080p frame to verdict, k = 4"
@@ -114,7 +114,7 @@ def verdict_rows(bench: Bench, exports: Path, rival: Rival, rounds: int) -> list
 
 def cold_rows(bench: Bench, exports: Path, python: Path) -> list[Row]:
     """Process start to first verdict, and resident memory while running, against anomalib's inferencer."""
-    model = next(path for path in sorted(exports.glob("**/*.xml")) if "patchcore" in str(path))
+    (model,) = exports.glob("patchcore/scaled/**/*.xml")
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part.safetensors"
         save_category(bench.category(4), part)

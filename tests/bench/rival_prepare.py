@@ -27,6 +27,13 @@ MODELS: dict[str, Any] = {
 }
 
 
+SIZES = {"scaled": (256, 256), "frame": (1080, 1920)}
+"""What the exports take: the model's own size, for frames that OpenCV scales, and whole frames, scaled in the graph."""
+
+ONE_IMAGE = {"dynamic_shapes": None}
+"""A fixed batch of one: OpenVINO's fastest, and PatchCore's dynamic batch is exported as two."""
+
+
 def read(path: Path) -> torch.Tensor:
     """An image as [1, 3, h, w] in [0, 1]."""
     image = np.array(Image.open(path).convert("RGB"))
@@ -34,7 +41,7 @@ def read(path: Path) -> torch.Tensor:
 
 
 def main() -> None:
-    """Fit each model to the images of a folder and export it to ``OUT/NAME/model.xml``, fp32."""
+    """Fit each model to the images of a folder and export it below ``OUT/NAME/SIZE``, fp32."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--support", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -51,7 +58,8 @@ def main() -> None:
         with torch.no_grad():
             model.fit()
         model.eval()
-        model.to_openvino(given.out / name)
+        for label, size in SIZES.items():
+            model.to_openvino(given.out / name / label, input_size=size, onnx_kwargs=ONE_IMAGE)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Reads JSON lines on stdin and answers each with one on stdout: ``{"load": NAME, "kind": KIND, "path": FILE, ...}``,
 then ``{"run": NAME, "times": N}`` for N times in ms. Kinds: ``encoder`` (an ONNX graph on OpenVINO, ``precision``
-``f32`` or null for its default), ``anomalib`` (an exported model on its inferencer; ``scale`` true resizes the frame
+``f32`` or null for its default) and ``anomalib`` (an exported model on its inferencer; ``scale`` true scales the frame
 with OpenCV to the model's size first, false leaves that to the graph). With ``--cold XML`` it judges one frame as a
 fresh process would and says ``verdict``, then its resident megabytes after ten more.
 """

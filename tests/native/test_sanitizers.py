@@ -16,7 +16,7 @@ from native_tools import CLANG, build, missing, run
 
 from regad.runtime.artifact import Artifact
 
-SECONDS = int(os.environ.get("REGAD_FUZZ_SECONDS", "10"))
+SECONDS = int(os.environ.get("REGAD_FUZZ_SECONDS", "5"))
 QUICK = "-DCMAKE_CXX_FLAGS_RELEASE=-O1"
 READERS = ("manifest", "golden", "category")
 inner = pytest.mark.skipif("REGAD_NATIVE_BUILD" in os.environ, reason="already inside a sanitized run")
@@ -92,6 +92,6 @@ def test_fuzz_briefly(address_build: Path, reader: str, tmp_path: Path) -> None:
     corpus.mkdir()
     run(address_build / "tests" / "write_seeds", corpus, reader)
     run(
-        address_build / "tests" / f"fuzz_{reader}", f"-max_total_time={SECONDS}", "-rss_limit_mb=2048", "-timeout=10",
+        address_build / "tests" / f"fuzz_{reader}", f"-max_total_time={SECONDS}", "-rss_limit_mb=2048", "-timeout=120",
         "-max_len=65536", "-print_final_stats=1", f"-artifact_prefix={tmp_path}/", corpus,
     )  # fmt: skip

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,11 @@ from regad.train.results import MEASURES, read_results, result_table
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 RIVALS = {"PatchCore": "patchcore.json", "PaDiM": "padim.json"}
-ABLATED = ("stn", "alignment", "composed")
+ABLATED = ("--ablate", "stn", "--ablate", "alignment", "--ablate", "composed")
+HELD_OUT: Mapping[str, Sequence[str]] = {"backbone": (), "register": ABLATED}
+"""Recipes of `regad-train`, and what is ablated of the models they make."""
+OURS = ("held out", "held out, register", "trained on it")
+PAIRS = [(ours, "frozen") for ours in OURS] + [(ours, name) for ours in ("frozen", *OURS[:2]) for name in RIVALS]
 PLACEHOLDER = re.compile(r"\{\{(.+?)\}\}")
 VIEWS = ("views-rotations", "views-shifts", "views-flip", "views-grey", "views-quarter-turns")
 
@@ -103,16 +108,23 @@ def trained(run: Run) -> None:
 
 
 def held_out(run: Run) -> None:
-    """Every category judged by a model that never saw it, as it is and without its STN or alignment."""
-    arguments = ["--weights", str(run.weights), *shlex.split(run.train_args)]
+    """Every category judged by models that never saw it, of the default recipe and of the one that trains the STNs.
 
-    def checkpoint(category: str) -> Path:
-        def start(words: list[str]) -> None:
-            call([*module("cli"), *words])
+    The latter also without their STNs or alignment.
+    """
+    for recipe, words in HELD_OUT.items():
+        arguments = ["--weights", str(run.weights), "--recipe", recipe, *shlex.split(run.train_args)]
+        place = run.out / "each" / recipe
+        judge(run, f"held-out-{recipe}", partial(train_held_out, run, place, arguments), *words)
 
-        return train_without(category, run.out / "each" / category, run.data, arguments, start)
 
-    judge(run, "held-out", checkpoint, *options(ABLATED))
+def train_held_out(run: Run, place: Path, arguments: Sequence[str], category: str) -> Path:
+    """Train on all categories but one, unless that is done; returns the checkpoint."""
+
+    def start(words: list[str]) -> None:
+        call([*module("cli"), *words])
+
+    return train_without(category, place / category, run.data, arguments, start)
 
 
 def views(run: Run) -> None:
@@ -149,7 +161,8 @@ def methods(out: Path) -> dict[str, list[Path]]:
     """The result files of every method that was run, by its name."""
     places = {
         "frozen": "frozen/*.json",
-        "held out": "held-out/*.json",
+        "held out": "held-out-backbone/*.json",
+        "held out, register": "held-out-register/*.json",
         "trained on it": "trained/*.json",
         **{name: f"rivals/*/{file}" for name, file in RIVALS.items()},
     }
@@ -181,16 +194,12 @@ def tables(out: Path) -> dict[str, str]:
     for measure in MEASURES:
         if measure.field in SHOWN and len(files) > 1:
             laid[f"all {measure.field}"] = measure_table(read_methods(files), measure).markdown()
-    for first, second in (("held out", "frozen"), ("trained on it", "frozen"), *(("frozen", name) for name in RIVALS)):
+    for first, second in PAIRS:
         if first in files and second in files:
             pair = read_methods({first: files[first], second: files[second]})
             laid[f"{first} - {second}"] = difference_table(pair).markdown()
-    for name in RIVALS:
-        if "held out" in files and name in files:
-            pair = read_methods({"held out": files["held out"], name: files[name]})
-            laid[f"held out - {name}"] = difference_table(pair).markdown()
     laid |= {name: result_table(results_of(paths)).markdown() for name, paths in files.items()}
-    ablated = {name: ablation_rows(out, name) for name in ("held-out", "views")}
+    ablated = {name: ablation_rows(out, name) for name in ("held-out-register", "views")}
     ablated["shots"] = shots_ablations(results_of(files.get("frozen", [])))
     return laid | {f"ablated {name}": ablation_table(found).markdown() for name, found in ablated.items() if found}
 
@@ -257,7 +266,7 @@ def command(steps: tuple[str, ...], page: Path, **given: Any) -> None:
 def print_comparison(out: Path) -> None:
     """Print our table and the rivals' beside it."""
     files = methods(out)
-    ours = {name: files[name] for name in ("frozen", "held out", *RIVALS) if name in files}
+    ours = {name: files[name] for name in ("frozen", *OURS[:2], *RIVALS) if name in files}
     click.echo(result_table(results_of(files["frozen"])).text() + "\n")
     shown = read_methods(ours)
     for measure in (measure for measure in MEASURES if measure.field in SHOWN):

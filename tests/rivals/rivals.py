@@ -34,6 +34,8 @@ from regad.train.metrics import image_measures  # noqa: E402
 from regad.train.results import read_draws, write_results  # noqa: E402
 from regad.train.weights import read_weights  # noqa: E402
 
+BATCH = 16
+
 
 class Remember(nn.Module):
     """A feature extractor that sees every image once: rounds and shots share their test images."""
@@ -44,10 +46,15 @@ class Remember(nn.Module):
         self.kept: dict[bytes, dict[str, Tensor]] = {}
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Features by layer of images [B, 3, h, w]."""
+        features = [self.one(image[None]) for image in images]
+        return {layer: torch.cat([one[layer] for one in features]) for layer in features[0]}
+
+    def one(self, image: Tensor) -> dict[str, Tensor]:
         """Features by layer of one image [1, 3, h, w]."""
-        key = hashlib.blake2b(images.numpy().tobytes(), digest_size=16).digest()
+        key = hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest()
         if key not in self.kept:
-            self.kept[key] = self.extractor(images)
+            self.kept[key] = self.extractor(image)
         return self.kept[key]
 
 
@@ -97,11 +104,12 @@ def judge(rival: Rival, tests: TestSet, inputs: Sequence[Tensor], root: Path, dr
     model = rival.fit([rival.read(root / support.name) for support in drawn.support], drawn.seed)
     maps = np.empty((len(inputs), SIZE, SIZE), np.float32)
     scores = np.empty(len(inputs), np.float32)
-    for index, image in enumerate(inputs):
-        got = model(image)
-        scores[index] = float(got.pred_score)
-        full = F.interpolate(got.anomaly_map.reshape(1, 1, *got.anomaly_map.shape[-2:]), (SIZE, SIZE), mode="bilinear")
-        maps[index] = full[0, 0].numpy()
+    for start in range(0, len(inputs), BATCH):
+        part = slice(start, start + BATCH)
+        got = model(torch.cat(list(inputs[part])))
+        scores[part] = got.pred_score.reshape(-1).numpy()
+        full = F.interpolate(got.anomaly_map.reshape(-1, 1, *got.anomaly_map.shape[-2:]), (SIZE, SIZE), mode="bilinear")
+        maps[part] = full[:, 0].numpy()
     return measured(tests, drawn, scores, maps)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from regad.runtime import (
     DeviceError,
     InputError,
     InputSpec,
+    compiled,
 )
 from regad.runtime.artifact import artifact_hash, is_artifact, write_artifact
 from regad.runtime.selftest import compare, self_test
@@ -70,6 +72,43 @@ def test_a_batch_gives_what_single_images_give(detector: Detector) -> None:
         assert together.score == pytest.approx(alone.score, rel=1e-5)
         assert np.abs(together.anomaly_map - alone.anomaly_map).max() < 1e-4 * alone.score
     assert detector.predict_batch([]) == []
+
+
+def test_a_steady_state_allocates_the_map_it_returns_and_little_else(detector: Detector) -> None:
+    image = part(30)
+    for _ in range(2):
+        detector.predict(image)
+    tracemalloc.start()
+    try:
+        results = []
+        for _ in range(3):
+            tracemalloc.reset_peak()
+            before, _ = tracemalloc.get_traced_memory()
+            results.append(detector.predict(image))
+            _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    held = results[0].anomaly_map.nbytes + 2 * 224 * 224 * 3  # and the resized image, as pixels and as a batch
+    assert peak - before < 1.2 * held
+    assert not np.shares_memory(results[0].anomaly_map, results[1].anomaly_map)
+    assert np.array_equal(results[0].thetas, results[1].thetas)
+    assert not np.shares_memory(results[0].thetas, results[1].thetas)
+
+
+@pytest.mark.skipif(not compiled.available(), reason="the compiled scorer was not built (no C++ compiler)")
+def test_both_scorers_give_the_same_verdicts_and_the_device_names_which(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = part(31, defect=True)
+    ours = detector.predict(image)
+    assert f"{compiled.kernels()} scorer" in detector.device
+    monkeypatch.setattr(compiled, "available", lambda: False)
+    plain = Detector(detector.artifact, detector.backend)
+    plain.use(detector.category)  # type: ignore[arg-type]
+    assert "NumPy scorer" in plain.device
+    theirs = plain.predict(image)
+    assert ours.score == pytest.approx(theirs.score, rel=1e-5)
+    assert np.abs(ours.anomaly_map - theirs.anomaly_map).max() < 1e-5 * theirs.score
 
 
 def test_a_saved_category_gives_the_same_verdicts(detector: Detector, artifact_dir: Path, tmp_path: Path) -> None:

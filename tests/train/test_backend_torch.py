@@ -43,8 +43,8 @@ def test_features_are_the_encoders_row_major(encoder: RegistrationEncoder) -> No
     for level, features, aligned in zip(LEVELS, got[:3], want.aligned, strict=True):
         assert features.shape == (2, level.positions, level.channels)
         assert features.flags.c_contiguous
-        assert np.array_equal(features[1, level.grid + 3], aligned[1, :, 1, 3].numpy())
-    assert np.array_equal(got.theta[1, 2], want.thetas.t3[1].numpy())
+        assert np.abs(features[1, level.grid + 3] - aligned[1, :, 1, 3].numpy()).max() < 1e-4
+    assert np.abs(got.theta[1, 2] - want.thetas.t3[1].numpy()).max() < 1e-5
     assert not np.array_equal(got.theta[0], got.theta[1])
 
 

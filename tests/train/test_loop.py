@@ -97,6 +97,14 @@ def test_what_is_random_is_not_kept_as_it_is(tmp_path: Path) -> None:
         config(tmp_path, **changes, weights="imagenet")
 
 
+def test_settings_of_transforms_that_are_not_trained_are_refused(tmp_path: Path) -> None:
+    for changes, said in (({"stn_mode": "affine"}, "stn mode affine"), ({"prior": 1.0}, "prior 1.0")):
+        with pytest.raises(InputError, match=rf"{said} changes nothing while stn_lr is 0.* --recipe register"):
+            config(tmp_path, stn_lr=0.0, **changes)
+        config(tmp_path, stn_lr=0.0, epochs=0, **changes)
+        config(tmp_path, **changes)
+
+
 def test_cosine_decay() -> None:
     rates = [steps.learning_rate(2.0, epoch, 4) for epoch in range(1, 5)]
     assert rates == pytest.approx([1 + math.sqrt(0.5), 1, 1 - math.sqrt(0.5), 0])

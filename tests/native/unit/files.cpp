@@ -201,14 +201,20 @@ void write(const std::string &path, const std::string &bytes) {
     }
 }
 
-std::string write_artifact(const std::string &path) {
+std::string write_artifact(const std::string &path, bool with_scorer) {
     std::filesystem::create_directories(path);
-    const std::map<std::string, std::string> contents = {{"encoder.onnx", "the fake runtime reads nothing"},
+    std::map<std::string, std::string> contents = {{"encoder.onnx", "the fake runtime reads nothing"},
                                                          {"golden.safetensors", golden()}};
+    if (with_scorer) {
+        contents["gram.onnx"] = "a scorer";
+    }
     for (const auto &[name, bytes] : contents) {
         write(path + "/" + name, bytes);
     }
-    const Json json = manifest(contents);
+    Json json = manifest(contents);
+    if (with_scorer) {
+        json["scorers"]["gram"] = "gram.onnx";
+    }
     write(path + "/manifest.json", json.dump(2));
     return artifact_hash(json);
 }

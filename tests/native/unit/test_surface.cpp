@@ -290,6 +290,92 @@ TEST(surface_survives_every_failure_of_onnxruntime) {
     CHECK_EQUAL(status_of([&] { other.load_category(f.folder / "a.safetensors"); }), REGAD_ARTIFACT_ERROR);
 }
 
+namespace {
+
+// A fixture whose runtime pretends to have GPUs. The fake scorer's map is f1[0] + mean1[0] + l[0] everywhere.
+struct GpuFixture : Fixture {
+    explicit GpuFixture(const char *device) {
+        ::setenv("FAKE_ORT_GPU", "1", 1);
+        files::write_artifact(folder / "model.regad", true);
+        options.device = device;
+        options.provider_options = "arena_extend_strategy=kSameAsRequested";
+        const files::Tensors tensors = files::statistics("gram", 3, 1);
+        float mean = 0, l = 0;
+        std::memcpy(&mean, tensors.at("mean1").bytes.data(), sizeof mean);
+        std::memcpy(&l, tensors.at("l_packed").bytes.data(), sizeof l);
+        expected = 1.0F + mean + l;
+        white.assign(64 * 48 * 3, 255);
+    }
+    ~GpuFixture() { ::unsetenv("FAKE_ORT_GPU"); }
+    regad::Image bright() const { return regad::Image(white.data(), 64, 48, regad::Format::rgb); }
+
+    float expected = 0;
+    std::vector<std::uint8_t> white;
+};
+
+}  // namespace
+
+TEST(surface_on_a_pretended_gpu) {
+    for (const char *device : {"cuda", "cuda:1", "tensorrt:0", "auto"}) {
+        const GpuFixture f(device);
+        regad::Detector detector = f.open();
+        detector.load_category(f.folder / "a.safetensors");
+        const files::Json json = files::Json::parse(detector.describe());
+        CHECK_EQUAL(json["scorer"].get<std::string>(), "graph");
+        const regad::Result one = detector.predict(f.bright(), true);
+        CHECK_EQUAL(one.score, f.expected);
+        CHECK_EQUAL(one.map[12345], f.expected);
+        CHECK_EQUAL(one.thetas[1][0][0], 1.0F);
+        for (const regad::Result &result : detector.predict_batch({f.bright(), f.bright(), f.bright()}, true)) {
+            CHECK_EQUAL(result.score, one.score);
+            CHECK_EQUAL(result.map[50000], one.map[0]);
+        }
+        CHECK_EQUAL(detector.predict(f.bright()).score, one.score);
+        CHECK_EQUAL(status_of([&] { detector.load_category(f.folder / "b.safetensors"); }), REGAD_ARTIFACT_ERROR);
+        CHECK_EQUAL(detector.predict(f.bright()).score, one.score);
+        CHECK_EQUAL(regad_self_test(detector.get(), nullptr), REGAD_SELF_TEST_FAILED);  // its golden file is random
+        CHECK_EQUAL(detector.predict(f.bright()).score, one.score);
+        files::write_category(f.folder / "half.safetensors", f.hash, "gram", 3, 1, 50.0, true);
+        detector.load_category(f.folder / "half.safetensors");
+        CHECK(std::fabs(detector.predict(f.bright()).score - one.score) < 1e-3F);
+    }
+}
+
+TEST(surface_survives_every_failure_on_a_pretended_gpu) {
+    const GpuFixture f("cuda");
+    for (const char *name : {"CreateCUDAProviderOptions", "UpdateCUDAProviderOptions", "CreateMemoryInfo",
+                             "SessionOptionsAppendExecutionProvider_CUDA_V2", "BindOutputToDevice",
+                             "GetBoundOutputValues", "SynchronizeBoundOutputs"}) {
+        f.fail(name, 1);
+        CHECK(status_of([&] { f.open(); }) != REGAD_OK);
+        f.fail(name, 0);
+    }
+    regad::Detector detector = f.open();
+    detector.load_category(f.folder / "a.safetensors");
+    for (const char *name : {"BindInput", "BindOutput", "BindOutputToDevice", "GetBoundOutputValues", "AllocatorFree",
+                             "SynchronizeBoundOutputs", "RunWithBinding", "CreateIoBinding",
+                             "CreateTensorWithDataAsOrtValue"}) {
+        for (int call = 1; call <= 4; ++call) {
+            f.fail(name, call);
+            regad_status status = REGAD_OK;
+            for (int i = 0; i < 5 && status == REGAD_OK; ++i) {  // a prediction may need it less than `call` times
+                status = status_of([&] { detector.predict(f.bright()); });
+            }
+            CHECK_EQUAL(status, REGAD_RUNTIME_ERROR);
+            static_cast<void>(status_of([&] { detector.load_category(f.folder / "a.safetensors"); }));
+            f.fail(name, 0);
+            CHECK_EQUAL(detector.predict(f.bright()).score, f.expected);
+        }
+    }
+    const GpuFixture other("tensorrt");
+    for (const char *name : {"CreateTensorRTProviderOptions", "UpdateTensorRTProviderOptions",
+                             "SessionOptionsAppendExecutionProvider_TensorRT_V2"}) {
+        other.fail(name, 1);
+        CHECK_EQUAL(status_of([&] { other.open(); }), REGAD_DEVICE_ERROR);
+        other.fail(name, 0);
+    }
+}
+
 TEST(surface_steps_down_to_older_runtimes) {
     const Fixture f;
     const auto open_as = [&f](const char *version) {

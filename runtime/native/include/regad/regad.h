@@ -30,8 +30,8 @@
  * treat every status but REGAD_OK as a reject. No C++ exception leaves the library.
  *
  * Versions: structs begin with struct_size and only grow at their end. Their *_init function fills in the defaults;
- * its second argument is the caller's sizeof. A program built against an older header of the same major version
- * runs with a newer library.
+ * its second argument is the caller's sizeof. A program built against an older header runs with a newer library of
+ * the same major version (before 1.0: of the same minor version, which the soname carries).
  */
 #ifndef REGAD_REGAD_H
 #define REGAD_REGAD_H
