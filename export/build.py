@@ -16,9 +16,10 @@ import torch
 
 from regad.calib.int8 import Activations, Ranges, calibration_images, quantize_encoder
 from regad.runtime.artifact import Artifact, is_artifact, write_artifact
-from regad.runtime.errors import ArtifactError, InputError
+from regad.runtime.backends import open_backend
+from regad.runtime.errors import ArtifactError, InputError, RegadError
 from regad.runtime.options import spec_from_options
-from regad.runtime.selftest import Check
+from regad.runtime.selftest import Check, self_test
 from regad.runtime.spec import EPSILON, LEVELS, Dtype, InputSpec
 from regad.runtime.stats import Encoding, StatisticsDtype
 from regad.train.checkpoint import Checkpoint, build_encoder, load_checkpoint
@@ -27,7 +28,7 @@ from regad.train.model import RegistrationEncoder
 from .agreement import LIMITS, Limits, agreement_table, as_json, compare_decisions, require_agreement
 from .counts import SCORER_COUNTS, describe, encoder_counts, require_counts
 from .golden import golden_bytes
-from .parity import import_onnxruntime, parity_table, require_parity, verify
+from .parity import REMEDIES, import_onnxruntime, parity_table, require_parity, verify
 from .proof import count_onnx
 from .samples import verification_images
 from .writer import IR_VERSION, check_opset, encoder_model, finish, scorer_model
@@ -138,6 +139,8 @@ def export_artifact(
     manifest = _manifest(config, checkpoint, spec, checks)
     manifest["operations"] = counts
     files = _files(encoder, model, scorers)
+    if config.dtype != "fp32":
+        _require_golden(config, manifest, files)
     if config.verify_data is not None:
         if config.dtype == "fp16":
             plain = encoder_model(encoder, config.sampler, config.opset)
@@ -154,6 +157,23 @@ def _files(
         **{SCORERS[encoding]: scorer.SerializeToString() for encoding, scorer in scorers.items()},
         "golden.safetensors": golden_bytes(encoder),
     }
+
+
+def _require_golden(config: ExportConfig, manifest: _Manifest, files: Mapping[str, bytes]) -> None:
+    """Raise RegadError if the artifact would fail, on a CPU already, the self-test that devices run."""
+    with tempfile.TemporaryDirectory() as folder:
+        artifact = write_artifact(Path(folder) / "candidate.regad", manifest, files)
+        backend = open_backend(artifact, "cpu")
+        try:
+            self_test(artifact, backend)
+        except ArtifactError as error:
+            why = str(error).partition(": ")[2].partition(";")[0]
+            raise RegadError(
+                f"{config.dtype} would fail the golden self-test on a device: {why}; nothing was written: "
+                f"{REMEDIES[config.dtype]}"
+            ) from error
+        finally:
+            backend.close()
 
 
 def _decisions(

@@ -23,15 +23,24 @@ from regad.train.model import RegistrationEncoder
 from .reference import images_as_torch, scores, torch_features
 from .stns import border_heavy, write_stns
 
-__all__ = ["VERIFIED_ENCODINGS", "import_onnxruntime", "parity_table", "require_parity", "run_graph", "verify"]
+__all__ = [
+    "REMEDIES",
+    "VERIFIED_ENCODINGS",
+    "import_onnxruntime",
+    "parity_table",
+    "require_parity",
+    "run_graph",
+    "verify",
+]
 
 VERIFIED_ENCODINGS: tuple[Encoding, ...] = ("gram", "hybrid")
 """Fitting the third takes a minute and a gigabyte; its graph depends on no checkpoint, and the tests compare it."""
-_REMEDIES: Mapping[Dtype, str] = {
+REMEDIES: Mapping[Dtype, str] = {
     "fp32": "report it with the checkpoint, or try --sampler gridsample",
     "fp16": "report it with the checkpoint, or export it as fp32",
-    "int8": "try other --calib-images, or --ranges entropy or minmax",
+    "int8": "calibrate and verify with photos like those it will see (--calib-images, --verify-images)",
 }
+"""What to do about an encoder that is too far from PyTorch."""
 _BORDER: Mapping[Dtype, float] = {"fp32": 1.0, "fp16": 10.0}
 """By how much the tolerance grows in the rows marked "border": that copy of the model magnifies theta's own error."""
 
@@ -147,5 +156,5 @@ def require_parity(checks: Sequence[Check], dtype: Dtype = "fp32") -> None:
     ]
     if failed:
         raise RegadError(
-            f"the exported graph differs from PyTorch: {', '.join(failed)}; nothing was written: {_REMEDIES[dtype]}"
+            f"the exported graph differs from PyTorch: {', '.join(failed)}; nothing was written: {REMEDIES[dtype]}"
         )

@@ -184,16 +184,18 @@ def test_fp16_through_the_command_line(
     assert artifact.manifest["operations"] == encoder_counts("fp16", "gather")
 
 
-def test_int8_through_the_command_line(
-    exported: Exported, tmp_path: Path, parts: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_int8_through_the_command_line(exported: Exported, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "int8.regad"
-    options = ["--calib-images", parts, "--ranges", "minmax", "--activations", "uint8"]
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number, image in enumerate(synthetic_images(6, seed=3)):
+        Image.fromarray(image).save(photos / f"{number}.png")
+    options = ["--calib-images", photos, "--ranges", "minmax", "--activations", "uint8"]
     assert run("--ckpt", exported.checkpoint, "--int8", "--out", out, *options) == 0
     text, progress = capfd.readouterr()
     assert "proof     convolutions 6 fp32, 15 int8; products 15 fp32" in text
     assert "decisions not compared with fp32" in text
-    assert "setting int8 ranges from 8 images ..." in progress.splitlines()
+    assert "setting int8 ranges from 6 images ..." in progress.splitlines()
     assert "Collecting" not in text
     artifact = Artifact.open(out)
     assert artifact.manifest["int8"] == {"ranges": "minmax", "activations": "uint8"}
@@ -221,6 +223,23 @@ def test_fp16_beyond_its_limits_leaves_nothing(
     assert "the AUROC falls by 0.0200, 0.0020 are allowed (--max-auroc-loss)" in last
     assert last.endswith("nothing was written")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_that_would_fail_its_self_test_leaves_nothing(
+    exported: Exported, tmp_path: Path, parts: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ranges from flat stripes are too narrow for the golden images."""
+    monkeypatch.setattr(build, "encoder_model", lambda *args: exported.model())
+    monkeypatch.setattr(build, "verify", lambda *args: [])
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    Image.fromarray(np.full((64, 64, 3), 20, np.uint8)).save(flat / "dark.png")
+    options = ["--int8", "--calib-images", flat, "--ranges", "minmax"]
+    assert run("--ckpt", exported.checkpoint, "--out", tmp_path / "model.regad", *options) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: int8 would fail the golden self-test on a device: ")
+    assert "nothing was written: calibrate and verify with photos" in last
+    assert [path.name for path in tmp_path.iterdir()] == ["flat"]
 
 
 def test_an_artifact_agrees_with_itself(exported: Exported, parts: Path) -> None:

@@ -213,6 +213,16 @@ def test_a_graph_that_tensorrt_cannot_read_is_one_line(library: Library, tmp_pat
     assert "\n" not in str(caught.value)
 
 
+def test_engines_are_built_without_pytorch_and_onnx() -> None:
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'onnx', 'onnxruntime', 'cv2'):\n"
+        "    sys.modules[name] = None\n"
+        "import regad.export.cli, regad.export.engine\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_the_table_of_flavors() -> None:
     assert FLAVORS["tensorrt", 10].typed_flag, "JetPack 6 has 10.3, which types networks weakly unless asked"
     assert not FLAVORS["tensorrt_rtx", 1].timing_cache
