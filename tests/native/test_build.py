@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from native_tools import ROOT, SOURCE, run
 
 from regad.runtime.artifact import Artifact
+from regad.runtime.selftest import TOLERANCES
 
 
 def test_unit_tests(native_build: Path) -> None:
@@ -74,6 +76,18 @@ def test_version_is_the_projects(library: Path) -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     version = next(line.split('"')[1] for line in text.splitlines() if line.startswith("version"))
     assert library.resolve().name == f"libregad.so.{version}"
+
+
+def test_tolerances_are_pythons() -> None:
+    """The self-test's table in artifact.cpp is that of `regad.runtime.selftest`."""
+    text = (SOURCE / "src" / "artifact.cpp").read_text(encoding="utf-8")
+    rows = re.findall(r'\{"(fp32|fp16|int8)", \{([^}]*)\}\}', text)
+    assert {dtype: [float(value) for value in values.split(",")] for dtype, values in rows} == {
+        dtype: [table["f1"], table["theta"], table["anomaly_map"]] for dtype, table in TOLERANCES.items()
+    }
+    for table in TOLERANCES.values():
+        assert table["f1"] == table["f2"] == table["f3"]
+        assert table["anomaly_map"] == table["anomaly_score"]
 
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="needs sh")
