@@ -16,6 +16,7 @@ from .artifact import Artifact
 from .backends import Backend, StatisticsHandle, open_backend
 from .compiled import usable_cores
 from .errors import CategoryError, InputError
+from .memory import trim
 from .preprocess import preprocess
 from .spec import InputSpec
 from .stats import Category, Threshold, load_category, save_category
@@ -143,6 +144,7 @@ class Detector:
             )
         _check_spec(category.spec, self.artifact.spec)
         self._loaded = _Loaded(category, self.backend.prepare(category.statistics))
+        trim()
 
     def load_category(self, path: str | Path) -> Category:
         """Read a category file and put it in force. Raises CategoryError; the category before it then stays."""
