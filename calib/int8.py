@@ -6,6 +6,7 @@ reads is not rounded to 8 bits. ONNX Runtime's quantizer does the work; its Q/DQ
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import tempfile
@@ -83,7 +84,7 @@ def quantize_encoder(
     with tempfile.TemporaryDirectory() as folder, _silence():
         target = Path(folder) / "int8.onnx"
         quantization.quantize_static(
-            model,
+            copy.deepcopy(model),  # it moves the weights of its input into a file
             target,
             _reader(quantization.CalibrationDataReader, images),
             quant_format=quantization.QuantFormat.QDQ,

@@ -50,7 +50,11 @@ def half(exported: Exported) -> onnx.ModelProto:
 
 @pytest.fixture(scope="module")
 def int8(exported: Exported) -> onnx.ModelProto:
-    return finish(quantize_encoder(exported.model(), synthetic_images(6, seed=1), "minmax"), 18)
+    model = exported.model()
+    before = model.SerializeToString()
+    quantized = quantize_encoder(model, synthetic_images(6, seed=1), "minmax")
+    assert model.SerializeToString() == before, "the fp32 graph is still needed"
+    return finish(quantized, 18)
 
 
 @pytest.fixture(scope="module")
