@@ -270,7 +270,7 @@ def print_comparison(out: Path) -> None:
     click.echo(result_table(results_of(files["frozen"])).text() + "\n")
     shown = read_methods(ours)
     for measure in (measure for measure in MEASURES if measure.field in SHOWN):
-        click.echo(f"{measure.title} in percent, mean ± standard deviation over support sets; * is the best of the row")
+        click.echo(f"{measure.title} in percent, mean ± standard deviation over support sets; ★ is the best of the row")
         click.echo(measure_table(shown, measure).text() + "\n")
     click.echo("paired differences in percentage points, 95 % interval of Student's t over support sets")
     click.echo(difference_table(shown).text())

@@ -19,7 +19,7 @@ __all__ = ["SHOWN", "Methods", "difference_table", "measure_table", "read_method
 
 Methods = Mapping[str, Sequence[Evaluation]]
 SHOWN = ("image_auroc", "pixel_auroc", "aupro")
-_BEST = " *"
+_BEST = " ★"
 
 
 def read_methods(files: Mapping[str, Sequence[Path]]) -> dict[str, list[Evaluation]]:
@@ -52,7 +52,7 @@ def measure_table(methods: Methods, measure: Measure) -> Table:
         known = [spread.mean for spread in spreads if spread is not None]
         if not known:
             continue
-        best = max(known) if measure.higher else min(known)
+        best = (max(known) if measure.higher else min(known)) if len(known) > 1 else None
         cells = ["-" if s is None else s.percent() + (_BEST if s.mean == best else "") for s in spreads]
         if key[0] is None:
             strong.add(len(rows))
@@ -109,7 +109,7 @@ def main() -> None:
         sys.exit("error: name two result files or more: side_by_side.py NAME=FILE[,FILE...]...")
     methods = read_methods(files)
     for measure in (measure for measure in MEASURES if measure.field in SHOWN):
-        print(f"{measure.title} in percent, mean ± standard deviation over support sets; * is the best of the row")
+        print(f"{measure.title} in percent, mean ± standard deviation over support sets; ★ is the best of the row")
         print(measure_table(methods, measure).text() + "\n")
     print("paired differences in percentage points, 95 % interval of Student's t over support sets")
     print(difference_table(methods).text())

@@ -50,7 +50,7 @@ def test_the_best_of_a_row_is_marked_whoever_it_is(tmp_path: Path) -> None:
     ours, theirs = write(tmp_path / "a.json", grid(0.0)), write(tmp_path / "b.json", grid(0.1))
     methods = side_by_side.read_methods({"RegAD": [ours], "PatchCore": [theirs]})
     rows = side_by_side.measure_table(methods, IMAGE).rows
-    assert rows[0] == ("a", "2", "50.5 ±0.7", "60.5 ±0.7 *")
+    assert rows[0] == ("a", "2", "50.5 ±0.7", "60.5 ±0.7 ★")
     assert [row[0] for row in rows] == ["a", "b", "mean", "a", "b", "mean"]
     difference = side_by_side.difference_table(methods).rows[0]
     assert difference[0] == "RegAD less PatchCore"
@@ -64,7 +64,7 @@ def test_only_common_rounds_are_paired_and_a_missing_one_is_a_dash(tmp_path: Pat
     methods = side_by_side.read_methods({"x": [more], "y": [fewer]})
     assert [row[:2] for row in side_by_side.difference_table(methods).rows] == [("x less y", "4")]
     rows = side_by_side.measure_table(methods, IMAGE).rows
-    assert [row[3] for row in rows] == ["-", "-", "-", "60.5 ±0.7 *", "-", "-"]
+    assert [row[3] for row in rows] == ["-", "-", "-", "60.5 ±0.7 ★", "-", "-"]
 
 
 def test_methods_taught_other_images_are_not_compared(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_the_page_says_what_was_not_run(tmp_path: Path) -> None:
     text = (tmp_path / "page.md").read_text()
     assert "{{" not in text
     assert "*Not run: PaDiM.*" in text
-    assert "60.5 ±0.7 *" in text
+    assert "60.5 ±0.7 ★" in text
     assert "frozen less PatchCore" in text
 
 
