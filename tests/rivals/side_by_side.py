@@ -23,26 +23,32 @@ _BEST = " *"
 
 
 def read_methods(files: Mapping[str, Sequence[Path]]) -> dict[str, list[Evaluation]]:
-    """Read every method's rounds and keep those that all have. Exits with a line where the support sets differ."""
-    rounds = {
-        name: {(one.category, one.shot, one.seed): one for path in paths for one in read_results(path)}
-        for name, paths in files.items()
-    }
-    first, *others = rounds
-    common = [key for key in rounds[first] if all(key in rounds[other] for other in others)]
-    for other in others:
-        for key in common:
-            if rounds[other][key].support != rounds[first][key].support:
-                sys.exit(f"error: {other} was taught other images than {first} at {key}: judge it with --support-from")
-    return {name: [found[key] for key in common] for name, found in rounds.items()}
+    """Read every method's rounds. Exits with a line where two were taught other images at the same round."""
+    methods = {name: [one for path in paths for one in read_results(path)] for name, paths in files.items()}
+    taught: dict[tuple[str, int, int], tuple[str, object]] = {}
+    for name, results in methods.items():
+        for one in results:
+            key = (one.category, one.shot, one.seed)
+            first, support = taught.setdefault(key, (name, one.support))
+            if support != one.support:
+                sys.exit(f"error: {name} was taught other images than {first} at {key}: judge it with --support-from")
+    return methods
 
 
 def measure_table(methods: Methods, measure: Measure) -> Table:
-    """Lay one measure out: a row for each category and shot, a column for each method, the best of a row marked."""
-    summaries = {name: {(s.category, s.shot): s for s in summarise(results)} for name, results in methods.items()}
+    """Lay one measure out: a row for each category and shot, a column for each method, the best of a row marked.
+
+    A dash is a category that a method was not run on; a mean is shown only of a method that was run on all of the
+    first one's.
+    """
+    whole = [_categories(results) for results in methods.values()]
+    found = [{(s.category, s.shot): s for s in summarise(results)} for results in methods.values()]
     rows, strong = [], set()
-    for key in next(iter(summaries.values())):
-        spreads = [found[key].values[measure.field] for found in summaries.values()]
+    for key in found[0]:
+        spreads = [
+            None if key not in one or (key[0] is None and own != whole[0]) else one[key].values[measure.field]
+            for one, own in zip(found, whole, strict=True)
+        ]
         known = [spread.mean for spread in spreads if spread is not None]
         if not known:
             continue
@@ -54,15 +60,23 @@ def measure_table(methods: Methods, measure: Measure) -> Table:
     return Table(("category", "k", *methods), tuple(rows), 1, frozenset(strong))
 
 
+def _categories(results: Sequence[Evaluation]) -> set[str]:
+    return {one.category for one in results}
+
+
 def difference_table(methods: Methods) -> Table:
-    """Lay out the paired differences, the first method less each other, and in how many categories it is ahead."""
+    """Lay out the paired differences, the first method less each other, and in how many categories it is ahead.
+
+    Only rounds that both have are paired.
+    """
     (ours, mine), *others = methods.items()
     titles = {measure.field: measure.title for measure in MEASURES}
     rows = []
     for name, theirs in others:
         by_key = {(one.category, one.shot, one.seed): one for one in theirs}
-        pairs = Ablation(name, [(one, by_key[one.category, one.shot, one.seed]) for one in mine])
-        for shot in sorted({one.shot for one in mine}):
+        common = [one for one in mine if (one.category, one.shot, one.seed) in by_key]
+        pairs = Ablation(name, [(one, by_key[one.category, one.shot, one.seed]) for one in common])
+        for shot in sorted({one.shot for one in common}):
             found = effects(pairs, shot)
             cells = []
             for field in SHOWN:

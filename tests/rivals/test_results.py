@@ -59,13 +59,19 @@ def test_the_best_of_a_row_is_marked_whoever_it_is(tmp_path: Path) -> None:
     assert side_by_side.measure_table(methods, MEASURES[1]).rows == ()
 
 
-def test_only_common_rounds_are_compared_and_only_on_the_same_images(tmp_path: Path) -> None:
+def test_only_common_rounds_are_paired_and_a_missing_one_is_a_dash(tmp_path: Path) -> None:
     more, fewer = write(tmp_path / "a.json", grid(0.0)), write(tmp_path / "b.json", grid(0.1, "a", (4,)))
     methods = side_by_side.read_methods({"x": [more], "y": [fewer]})
-    assert {(one.category, one.shot) for results in methods.values() for one in results} == {("a", 4)}
+    assert [row[:2] for row in side_by_side.difference_table(methods).rows] == [("x less y", "4")]
+    rows = side_by_side.measure_table(methods, IMAGE).rows
+    assert [row[3] for row in rows] == ["-", "-", "-", "60.5 ±0.7 *", "-", "-"]
+
+
+def test_methods_taught_other_images_are_not_compared(tmp_path: Path) -> None:
+    ours = write(tmp_path / "a.json", grid(0.0))
     other = [round_of("a", 4, 0, 0.5, support=(Support("z.png", "1" * 64),))]
     with pytest.raises(SystemExit, match=r"y was taught other images than x at \('a', 4, 0\)"):
-        side_by_side.read_methods({"x": [more], "y": [write(tmp_path / "c.json", other)]})
+        side_by_side.read_methods({"x": [ours], "y": [write(tmp_path / "c.json", other)]})
 
 
 def test_ablations_of_several_files_come_together(tmp_path: Path) -> None:
