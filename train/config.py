@@ -27,10 +27,10 @@ NORMALIZE: dict[str, tuple[tuple[float, float, float], tuple[float, float, float
 }
 """Mean and standard deviation by name, for RGB in [0, 1]. The reference uses none."""
 
-DEFAULT_RECIPE = "register"
+DEFAULT_RECIPE = "backbone"
 RECIPES: dict[str, Mapping[str, Any]] = {
-    "register": {},
-    "backbone": {"stn_lr": 0.0},
+    "backbone": {},
+    "register": {"stn_lr": 1e-3},
     "released": {
         "epochs": 50,
         "batch_size": 32,
@@ -44,9 +44,9 @@ RECIPES: dict[str, Mapping[str, Any]] = {
         "decay": "epoch",
     },
 }
-"""Named settings, by what differs from the defaults of `TrainConfig`: ``register`` is the defaults; ``backbone`` leaves
-the transforms at the identity; ``released`` is the published code's. docs/training.md has what each was
-measured to do."""
+"""Named settings, by what differs from the defaults of `TrainConfig`: ``backbone``, the defaults, leaves
+the transforms at the identity; ``register`` trains them too; ``released`` is the published code's. docs/training.md has
+what each was measured to do."""
 
 
 def recipe(name: str) -> Mapping[str, Any]:
@@ -58,7 +58,7 @@ def recipe(name: str) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. The defaults are the recipe ``register``; ``weights`` is imagenet, none or a file.
+    """One training run. The defaults are the recipe ``backbone``; ``weights`` is imagenet, none or a file.
 
     ``lr``, ``stn_lr`` and ``head_lr`` are the rates of the backbone, the three STNs and the siamese heads; a part whose
     rate is 0 is not trained. ``freeze`` leaves the backbone up to that layer as it is, ``freeze_bn`` the statistics of
@@ -74,7 +74,7 @@ class TrainConfig:
     epochs: int = 1
     batch_size: int = 16
     lr: float = 1e-3
-    stn_lr: float = 1e-3
+    stn_lr: float = 0.0
     head_lr: float = 0.05
     momentum: float = 0.9
     decay: Decay = "step"
