@@ -171,14 +171,8 @@ def frame_rows(bench: Bench) -> Iterator[Row]:
     """A 1080p frame in memory to its verdict, and its preprocessing."""
     frame = drawn_image(*FULL_HD, 7)
     spec, lanczos = InputSpec(), InputSpec(resample="lanczos")
-    calls = [
-        lambda: preprocess(frame, spec, usable_cores()),
-        lambda: preprocess(frame, spec),
-        lambda: preprocess(frame, lanczos),
-    ]
-    box, alone, slow = medians(calls, bench.runs)
+    box, slow = medians([lambda: preprocess(frame, spec), lambda: preprocess(frame, lanczos)], bench.runs)
     yield Row("preprocess 1080p, box: lanczos", box, slow)
-    yield Row(f"preprocess 1080p, box, {usable_cores()} threads: 1 thread", box, alone)
     image = bench.view(1)[None]
     for shot in bench.shots:
         bench.detector.use(bench.category(shot))

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from .artifact import Artifact
 from .backends import Backend, StatisticsHandle, open_backend
-from .compiled import usable_cores
 from .errors import CategoryError, InputError
 from .memory import trim
 from .preprocess import preprocess
@@ -71,14 +70,11 @@ class Detector:
             reject()
     """
 
-    def __init__(
-        self, artifact: Artifact, backend: Backend, spec: InputSpec | None = None, threads: int | None = None
-    ) -> None:
-        """Use `load`; this constructor is for a backend of one's own. ``threads`` is for preprocessing."""
+    def __init__(self, artifact: Artifact, backend: Backend, spec: InputSpec | None = None) -> None:
+        """Use `load`; this constructor is for a backend of one's own."""
         self.artifact = artifact
         self.backend = backend
         self._spec = spec or artifact.spec
-        self._threads = threads or usable_cores()
         self._loaded: _Loaded | None = None
 
     @classmethod
@@ -97,7 +93,7 @@ class Detector:
         artifact = Artifact.open(path)
         if spec is not None:
             _check_spec(spec, artifact.spec)
-        return cls(artifact, open_backend(artifact, device, threads), spec, threads)
+        return cls(artifact, open_backend(artifact, device, threads), spec)
 
     def __enter__(self) -> Detector:
         """Return the detector; `close` is called at the end of the block."""
@@ -176,7 +172,7 @@ class Detector:
             return []
         start = time.perf_counter()
         spec, threshold = loaded.category.spec, loaded.category.threshold.value
-        batch = np.stack([preprocess(image, spec, self._threads) for image in images])
+        batch = np.stack([preprocess(image, spec) for image in images])
         ready = time.perf_counter()
         done = self.backend.infer(batch, loaded.statistics)
         if not np.isfinite(done.anomaly_score).all():

@@ -6,8 +6,6 @@ native library repeats bit for bit.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,8 +25,6 @@ _RESAMPLE = {
     "lanczos": Image.Resampling.LANCZOS,
     "bilinear": Image.Resampling.BILINEAR,
 }
-_WORTH_SHARING = 1_500_000
-"""Bytes of an image from which on a second thread saves more than waking it costs."""
 _WANTED = "expected uint8 or uint16 of shape [height, width] (grey) or [height, width, 3] (RGB)"
 
 
@@ -104,40 +100,22 @@ def place(width: int, height: int, spec: InputSpec) -> Placement:
     return Placement((x, y, x + w, y + h), (SIZE - out_w) // 2, (SIZE - out_h) // 2, out_w, out_h)
 
 
-def _resample(rgb: NDArray[np.uint8], spot: Placement, resample: Image.Resampling, threads: int) -> Image.Image:
-    """Across, then down: Pillow 13 chooses the order by size, and the 8-bit rounding in between shows.
-
-    Rows are narrowed independently of each other, so ``threads`` share them.
-    """
+def _resample(rgb: NDArray[np.uint8], spot: Placement, resample: Image.Resampling) -> Image.Image:
+    """Across, then down: Pillow 13 chooses the order by size, and the 8-bit rounding in between shows."""
     left, top, right, bottom = spot.box
-
-    def narrow(rows: NDArray[np.uint8]) -> Image.Image:
-        part = Image.fromarray(np.ascontiguousarray(rows))
-        return part.resize((spot.width, part.height), resample, box=(left, 0, right, part.height))
-
-    threads = min(threads, len(rgb))
-    if threads < 2 or rgb.nbytes < _WORTH_SHARING:
-        whole = narrow(rgb)
-    else:
-        parts = _workers(threads).map(narrow, np.array_split(rgb, threads))
-        whole = Image.fromarray(np.concatenate([np.asarray(part) for part in parts]))
-    return whole.resize((spot.width, spot.height), resample, box=(0, top, spot.width, bottom))
+    image = Image.fromarray(np.ascontiguousarray(rgb))
+    narrow = image.resize((spot.width, image.height), resample, box=(left, 0, right, image.height))
+    return narrow.resize((spot.width, spot.height), resample, box=(0, top, spot.width, bottom))
 
 
-@cache
-def _workers(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, "regad-preprocess")
-
-
-def preprocess(image: NDArray[Any], spec: InputSpec, threads: int = 1) -> NDArray[np.uint8]:
+def preprocess(image: NDArray[Any], spec: InputSpec) -> NDArray[np.uint8]:
     """Return the encoder's input, uint8 RGB [224, 224, 3], for a source image as `as_rgb8` accepts it.
 
-    ``threads`` changes the time, never a byte. Raises InputError for an unusable array or a region of interest outside
-    the image.
+    Raises InputError for an unusable array or a region of interest outside the image.
     """
     rgb = as_rgb8(image)
     spot = place(rgb.shape[1], rgb.shape[0], spec)
-    part = _resample(rgb, spot, _RESAMPLE[spec.resample], threads)
+    part = _resample(rgb, spot, _RESAMPLE[spec.resample])
     if (spot.width, spot.height) == (SIZE, SIZE):
         return np.asarray(part)
     square = np.zeros((SIZE, SIZE, 3), np.uint8)

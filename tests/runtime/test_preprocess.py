@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from regad.runtime.errors import InputError
 from regad.runtime.preprocess import as_rgb8, from_map, place, preprocess, preprocess_mask, read_image
-from regad.runtime.spec import Fit, InputSpec, Resample
+from regad.runtime.spec import InputSpec
 
 SIDES = st.integers(1, 700)
 
@@ -149,19 +149,3 @@ def test_a_spec_survives_json() -> None:
         broken = {key: value for key, value in spec.to_json().items() if key != name}
         with pytest.raises(InputError):
             InputSpec.from_json(broken)
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    height=st.integers(1, 90),
-    width=st.integers(1, 90),
-    threads=st.integers(2, 4),
-    fit=st.sampled_from(["stretch", "letterbox", "crop"]),
-    resample=st.sampled_from(["box", "lanczos", "bilinear"]),
-)
-def test_threads_change_no_byte(height: int, width: int, threads: int, fit: Fit, resample: Resample) -> None:
-    image = np.random.default_rng(height * 97 + width).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    spec = InputSpec(fit=fit, resample=resample)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("regad.runtime.preprocess._WORTH_SHARING", 0)
-        assert np.array_equal(preprocess(image, spec, threads), preprocess(image, spec))
