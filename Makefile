@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 RIVALS := .venvs/anomalib
 RUNTIME := .venvs/runtime
+EMBED  := .venvs/embed
 RESULTS = $(BIN)/python tests/rivals/results.py --data '$(DATA)' --weights '$(WEIGHTS)' $(RESULTS_ARGS)
 
 .PHONY: help setup demo test lint bench clean links data-and-weights rivals results
@@ -34,14 +35,16 @@ demo: $(STAMP)
 	$(BIN)/python tests/demo/demo.py $(if $(DATA),--data '$(DATA)') $(if $(CATEGORY),--category '$(CATEGORY)') \
 	  $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(EPOCHS),--epochs $(EPOCHS))
 
-bench: $(STAMP) $(RIVALS)/.installed $(RUNTIME)/.installed
+bench: $(STAMP) $(RIVALS)/.installed $(RUNTIME)/.installed $(EMBED)/.installed
 	$(BIN)/python tests/bench/bench.py $(if $(MODEL),--model '$(MODEL)') --rivals $(RIVALS) --runtime $(RUNTIME) \
-	  $(if $(ROWS),--rows $(ROWS)) --json bench-out/bench.json
+	  --embed $(EMBED) $(if $(ROWS),--rows $(ROWS)) --json bench-out/bench.json
 
-# Nothing but what a station installs: for its size.
-$(RUNTIME)/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(RUNTIME)
-	$(RUNTIME)/bin/pip install --quiet -c constraints.txt '.[cpu]'
+# Nothing but what a station installs, and what an application that hands over arrays does: for their sizes.
+$(RUNTIME)/.installed: EXTRA = cpu
+$(EMBED)/.installed: EXTRA = embed
+$(RUNTIME)/.installed $(EMBED)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet -c constraints.txt '.[$(EXTRA)]'
 	@touch $@
 
 $(RIVALS)/.installed: constraints.txt

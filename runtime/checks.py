@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import RegadError
-from .opencv import build_options, load_cv2
+from .opencv import ABSENT, INSTALL, build_options, is_installed, load_cv2
 from .places import find_model
 
 if TYPE_CHECKING:
@@ -117,9 +117,9 @@ def _text(path: str) -> str:
 def _ort_install() -> str:
     """The command that installs the ONNX Runtime that suits this machine."""
     release = jetson_release()
-    if release:
+    if release:  # JetPack's own OpenCV stays: it has GStreamer
         fits = release[0] == "36"
-        return f"pip install onnxruntime-gpu --index-url {_JETSON_INDEX}" if fits else "pip install 'regad[cpu]'"
+        return f"pip install onnxruntime-gpu --index-url {_JETSON_INDEX}" if fits else "pip install 'regad[embed]'"
     return "pip install 'regad[gpu]'" if gpus() else "pip install 'regad[cpu]'"
 
 
@@ -180,7 +180,9 @@ def check_gpu() -> list[Finding]:
 
 
 def check_opencv() -> list[Finding]:
-    """OpenCV and what it was built with."""
+    """OpenCV and what it was built with; an installation may do without."""
+    if not is_installed():
+        return [Finding("opencv", "note", ABSENT, INSTALL)]
     try:
         cv2, options = load_cv2(), build_options()
     except RegadError as error:
@@ -189,7 +191,7 @@ def check_opencv() -> list[Finding]:
     found = [Finding("opencv", "ok", text)]
     packages = _installed(_OPENCV)
     if len(packages) > 1:
-        remedy = f"pip uninstall -y {' '.join(packages)} && pip install opencv-python"
+        remedy = f"pip uninstall -y {' '.join(packages)} && {INSTALL}"
         found.append(Finding("opencv", "note", f"{' and '.join(packages)} are installed over each other", remedy))
     if options["FFMPEG"] != "YES":
         remedy = "pip install --force-reinstall opencv-python"

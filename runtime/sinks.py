@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .atomic import atomic_write
 from .detector import Result
 from .errors import DeviceError, OutputError
-from .opencv import build_options, load_cv2
+from .opencv import ABSENT, INSTALL, build_options, is_installed, load_cv2
 from .overlay import error_panel, render
 from .verdict import Verdict
 
@@ -40,10 +40,12 @@ class Sink(Protocol):
 class Overlays:
     """Writes the overlay of every judged frame (or of the anomalous ones only) into a folder, each file atomically.
 
-    A file is called as `Frame.name` says. Frames that could not be judged have no overlay.
+    A file is called as `Frame.name` says. Frames that could not be judged have no overlay. Raises DeviceError without
+    OpenCV, which draws them, and OutputError if the folder cannot be written.
     """
 
     def __init__(self, folder: Path, *, only_anomalous: bool = False) -> None:
+        load_cv2()
         self._folder = folder
         self._only_anomalous = only_anomalous
         try:
@@ -149,10 +151,12 @@ def _no_window() -> str | None:
         return (
             "there is no display ($DISPLAY and $WAYLAND_DISPLAY are unset); run it on the desktop, or use --overlay DIR"
         )
+    if not is_installed():
+        return f"{ABSENT}; mend it with: {INSTALL}"
     if build_options()["GUI"] == "NONE":
         return (
             "this OpenCV has no windows (opencv-python-headless); mend it with: "
-            "pip uninstall -y opencv-python-headless && pip install opencv-python"
+            f"pip uninstall -y opencv-python-headless && {INSTALL}"
         )
     probe = "import cv2; cv2.namedWindow('regad'); cv2.waitKey(1); cv2.destroyAllWindows()"
     try:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -143,9 +143,13 @@ def rival_start(python: Path, model: Path, cache: Path) -> tuple[float, float]:
         return spent, float(process.stdout.readline())
 
 
-def size_row(ours: Path, rival: Path) -> Row:
-    """Installed megabytes of the CPU runtime and of anomalib with OpenVINO, pip and setuptools left out."""
-    return Row("installed size: anomalib with OpenVINO", installed(ours), installed(rival), "MB", 0.1)
+def size_rows(environments: Mapping[str, Path], rival: Path) -> list[Row]:
+    """Installed megabytes of each of our environments and of anomalib with OpenVINO, pip and setuptools left out."""
+    other = installed(rival)
+    return [
+        Row(f"installed size, {name}: anomalib with OpenVINO", installed(ours), other, "MB", 0.1)
+        for name, ours in environments.items()
+    ]
 
 
 def installed(environment: Path) -> float:
@@ -208,8 +212,9 @@ def rival_rows(bench: Bench, given: argparse.Namespace, folder: Path) -> list[Ro
     rival.close()
     if "rival-cold" in given.rows:
         rows += cold_rows(bench, exports, python)
-    if "size" in given.rows and given.runtime is not None:
-        rows.append(size_row(given.runtime, given.rivals))
+    if "size" in given.rows:
+        sizes = {"regad[cpu], with OpenCV": given.runtime, "regad[embed], without": given.embed}
+        rows += size_rows({name: path for name, path in sizes.items() if path is not None}, given.rivals)
     return rows
 
 
@@ -220,6 +225,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="artifact (default: one of fresh weights is made)")
     parser.add_argument("--rivals", type=Path, help="environment with anomalib and OpenVINO")
     parser.add_argument("--runtime", type=Path, help="environment with nothing but regad[cpu], for its size")
+    parser.add_argument("--embed", type=Path, help="environment with nothing but regad[embed], for its size")
     parser.add_argument("--exports", type=Path, help="anomalib's exports, if they were made before")
     parser.add_argument("--twin", type=Path, help="GridSample twin of the artifact, if it was made before")
     parser.add_argument("--rows", nargs="+", choices=groups, default=groups)

@@ -152,6 +152,13 @@ def test_opencv(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert levels(checks.check_opencv()) == ["ok", "note", "note", "note"]
 
 
+def test_no_opencv_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "is_installed", lambda: False)
+    (finding,) = checks.check_opencv()
+    assert (finding.level, finding.remedy) == ("note", "pip install opencv-python")
+    assert finding.text.startswith("OpenCV is not installed; cameras, videos")
+
+
 def test_opencv_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise DeviceError("OpenCV cannot be loaded (libGL.so.1); mend it with: pip install opencv-python-headless")
