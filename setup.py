@@ -20,7 +20,7 @@ SETS["avx512"] = [*SETS["avx2"], "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx
 
 def sources() -> list[str]:
     """The scorer, its kernels for this machine's instruction sets, and what they need."""
-    names = ["embedded", "kernels", "kernels_base", "pool", "scorer", "smoothing", "statistics"]
+    names = ["embedded", "kernels", "kernels_base", "pool", "resample", "scorer", "smoothing", "statistics"]
     if platform.machine() in ("x86_64", "AMD64"):
         names += [f"kernels_{instructions}" for instructions in SETS]
     return [str(SOURCE / f"{name}.cpp") for name in names]

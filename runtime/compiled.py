@@ -1,7 +1,7 @@
-"""The compiled scorer: the native library's kernels, which read the packed statistics once a frame, behind ctypes.
+"""The native library's kernels behind ctypes: the scorer, which reads the statistics once a frame, and the resampler.
 
-The plain reference is `regad.runtime.scoring.Scorer`; tests compare the two. The library is built with the package
-where there is a C++ compiler; `available` says whether it is there, and nothing here imports or loads anything before.
+The plain references are `regad.runtime.scoring.Scorer` and Pillow; tests compare them. The library is built with the
+package where there is a C++ compiler; `available` says whether it is there, and nothing is loaded before.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from numpy.typing import NDArray
 from .errors import DeviceError
 from .features import Features
 from .memory import padded
-from .spec import GRID, LEVELS, SIZE
+from .spec import GRID, LEVELS, SIZE, Resample
 from .stats import Statistics
 
-__all__ = ["BUILD", "CompiledScorer", "available", "kernels", "usable_cores"]
+__all__ = ["BUILD", "CompiledScorer", "available", "kernels", "resample", "usable_cores"]
 
 BUILD = "apt-get install g++, then pip install --force-reinstall --no-deps regad from source"
 """What to do where the library is missing."""
 
-_VERSION = 1
+_VERSION = 2
+_FILTERS = {"box": 0, "lanczos": 1, "bilinear": 2}
 Array = NDArray[np.float32]
 
 
@@ -53,6 +54,15 @@ def _library() -> ctypes.CDLL | None:
         *(ctypes.c_void_p,) * 4,
         ctypes.c_size_t,
         *(ctypes.c_void_p,) * 3,
+    )
+    library.regad_embedded_resample.argtypes = (
+        ctypes.c_void_p,
+        ctypes.c_int32,
+        ctypes.c_int32,
+        ctypes.c_int64,
+        ctypes.c_void_p,
+        ctypes.c_int32,
+        ctypes.c_void_p,
     )
     return library
 
@@ -87,6 +97,27 @@ def _pool(threads: int) -> int:
     if pool is None:
         raise DeviceError(f"{threads} threads cannot be started; use fewer with --threads")
     return pool
+
+
+def resample(
+    rgb: NDArray[np.uint8], box: tuple[int, int, int, int], target: tuple[int, int, int, int], filter_: Resample
+) -> NDArray[np.uint8]:
+    """Return uint8 RGB [224, 224, 3]: ``box`` of ``rgb`` (uint8 [H, W, 3]) resampled into ``target``, 0 around it.
+
+    ``box`` is (left, top, right, bottom) inside the image, ``target`` (left, top, width, height) inside the result.
+    Byte for byte what Pillow makes of it. Raises DeviceError without the library, or when memory is short.
+    """
+    if rgb.strides[1:] != (3, 1):
+        rgb = np.ascontiguousarray(rgb)
+    spot = np.array([*box, *target], np.int32)
+    out = np.empty((SIZE, SIZE, 3), np.uint8)
+    height, width, _ = rgb.shape
+    status = _loaded().regad_embedded_resample(
+        rgb.ctypes.data, width, height, rgb.strides[0], spot.ctypes.data, _FILTERS[filter_], out.ctypes.data
+    )
+    if status != 0:
+        raise DeviceError("the compiled resampler ran out of memory; free some, or use smaller images")
+    return out
 
 
 class CompiledScorer:

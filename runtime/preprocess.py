@@ -1,7 +1,7 @@
 """From a source image to the encoder's input, and from the anomaly map back to the source image.
 
 Training, teaching and running all call `preprocess`; the resampler is Pillow's, whose 8-bit arithmetic the
-native library repeats bit for bit.
+native library repeats bit for bit: its compiled form is used where this installation has it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from . import compiled
 from .errors import InputError
-from .spec import SIZE, InputSpec
+from .spec import SIZE, InputSpec, Resample
 
 __all__ = ["IMAGE_SUFFIXES", "as_rgb8", "from_map", "preprocess", "preprocess_mask", "read_image"]
 
@@ -100,12 +101,18 @@ def place(width: int, height: int, spec: InputSpec) -> Placement:
     return Placement((x, y, x + w, y + h), (SIZE - out_w) // 2, (SIZE - out_h) // 2, out_w, out_h)
 
 
-def _resample(rgb: NDArray[np.uint8], spot: Placement, resample: Image.Resampling) -> Image.Image:
-    """Across, then down: Pillow 13 chooses the order by size, and the 8-bit rounding in between shows."""
+def resample_with_pillow(rgb: NDArray[np.uint8], spot: Placement, resample: Resample) -> NDArray[np.uint8]:
+    """The reference of `compiled.resample`.
+
+    Across, then down: Pillow 13 chooses the order by size, and the 8-bit rounding in between shows.
+    """
     left, top, right, bottom = spot.box
-    image = Image.fromarray(np.ascontiguousarray(rgb))
-    narrow = image.resize((spot.width, image.height), resample, box=(left, 0, right, image.height))
-    return narrow.resize((spot.width, spot.height), resample, box=(0, top, spot.width, bottom))
+    image, how = Image.fromarray(np.ascontiguousarray(rgb)), _RESAMPLE[resample]
+    narrow = image.resize((spot.width, image.height), how, box=(left, 0, right, image.height))
+    part = narrow.resize((spot.width, spot.height), how, box=(0, top, spot.width, bottom))
+    square = np.zeros((SIZE, SIZE, 3), np.uint8)
+    square[spot.top : spot.top + spot.height, spot.left : spot.left + spot.width] = np.asarray(part)
+    return square
 
 
 def preprocess(image: NDArray[Any], spec: InputSpec) -> NDArray[np.uint8]:
@@ -115,12 +122,9 @@ def preprocess(image: NDArray[Any], spec: InputSpec) -> NDArray[np.uint8]:
     """
     rgb = as_rgb8(image)
     spot = place(rgb.shape[1], rgb.shape[0], spec)
-    part = _resample(rgb, spot, _RESAMPLE[spec.resample])
-    if (spot.width, spot.height) == (SIZE, SIZE):
-        return np.asarray(part)
-    square = np.zeros((SIZE, SIZE, 3), np.uint8)
-    square[spot.top : spot.top + spot.height, spot.left : spot.left + spot.width] = np.asarray(part)
-    return square
+    if compiled.available():
+        return compiled.resample(rgb, spot.box, (spot.left, spot.top, spot.width, spot.height), spec.resample)
+    return resample_with_pillow(rgb, spot, spec.resample)
 
 
 def preprocess_mask(mask: NDArray[Any], spec: InputSpec) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from regad.runtime.errors import InputError
 from regad.runtime.native import PixelFormat, _Image, _view
-from regad.runtime.preprocess import preprocess
+from regad.runtime.preprocess import place, resample_with_pillow
 from regad.runtime.scoring import smoothing_matrix
 from regad.runtime.spec import Fit, InputSpec, Resample
 
@@ -27,6 +27,12 @@ RESAMPLES: tuple[Resample, ...] = ("box", "lanczos", "bilinear")
 def probe(native_build: Path) -> ctypes.CDLL:
     """The library's insides."""
     return ctypes.CDLL(str(native_build / "tests" / "libregad_probe.so"))
+
+
+def preprocess(image: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
+    """The encoder's input as Pillow makes it."""
+    rgb = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image
+    return resample_with_pillow(rgb, place(rgb.shape[1], rgb.shape[0], spec), spec.resample)
 
 
 def native(

@@ -6,13 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from regad.runtime.errors import InputError
-from regad.runtime.preprocess import as_rgb8, from_map, place, preprocess, preprocess_mask, read_image
-from regad.runtime.spec import InputSpec
+from regad.runtime import compiled
+from regad.runtime.errors import DeviceError, InputError
+from regad.runtime.preprocess import (
+    as_rgb8,
+    from_map,
+    place,
+    preprocess,
+    preprocess_mask,
+    read_image,
+    resample_with_pillow,
+)
+from regad.runtime.spec import Fit, InputSpec, Resample
 
 SIDES = st.integers(1, 700)
 
@@ -132,6 +141,36 @@ def test_the_map_goes_back_to_where_it_was_seen() -> None:
     y, x = np.nonzero(whole > 0.5)
     assert (y.min(), y.max() + 1, x.min(), x.max() + 1) == (300, 348, 500, 548)
     assert whole[:100].max() == 0
+
+
+@pytest.mark.skipif(not compiled.available(), reason="the compiled resampler was not built (no C++ compiler)")
+@pytest.mark.parametrize("resample", ["box", "lanczos", "bilinear"])
+@settings(max_examples=60)
+@given(data=st.data(), height=st.integers(1, 1300), width=st.integers(1, 1300), seed=st.integers(0, 2**32 - 1))
+def test_the_compiled_resampler_is_pillow(
+    resample: Resample, data: st.DataObject, height: int, width: int, seed: int
+) -> None:
+    x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    roi = (x, y, data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y)))
+    fits: tuple[Fit, ...] = ("stretch", "letterbox", "crop")
+    spec = InputSpec(data.draw(st.sampled_from(fits)), resample, data.draw(st.sampled_from([None, roi])))
+    whole = np.random.default_rng(seed).integers(0, 256, (height + 1, width + 2, 3), np.uint8)
+    image = whole[:height, 1 : width + 1]  # ends with the memory of the array's last row but one
+    turn = data.draw(st.sampled_from([(1, 1), (-1, 1), (1, -1)]))
+    image = image[:: turn[0], :: turn[1]]
+    spot = place(width, height, spec)
+    np.testing.assert_array_equal(preprocess(image, spec), resample_with_pillow(image, spot, resample))
+    tight = np.ascontiguousarray(image)  # ends with its memory
+    np.testing.assert_array_equal(preprocess(tight, spec), resample_with_pillow(tight, spot, resample))
+
+
+def test_without_the_compiled_resampler_pillow_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, spec = gradient(300, 400), InputSpec(fit="letterbox")
+    expected = preprocess(image, spec)
+    monkeypatch.setattr(compiled, "_library", lambda: None)
+    np.testing.assert_array_equal(preprocess(image, spec), expected)
+    with pytest.raises(DeviceError, match="was not built"):
+        compiled.resample(image, (0, 0, 400, 300), (0, 0, 224, 224), "box")
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@
 
 #include "kernels.hpp"
 #include "pool.hpp"
+#include "resample.hpp"
 #include "scorer.hpp"
 #include "smoothing.hpp"
 
 namespace regad {
 namespace {
 
-constexpr std::int32_t version = 1;
+constexpr std::int32_t version = 2;
 
 struct Workspace {
     ScorerWorkspace scorer;
@@ -118,6 +119,21 @@ std::int32_t regad_embedded_score(void *scorer, const float *f1, const float *f2
                                   float *distances, float *maps, float *scores) {
     try {
         static_cast<regad::Embedded *>(scorer)->score({f1, f2, f3}, batch, distances, maps, scores);
+        return 0;
+    } catch (...) {
+        return 1;
+    }
+}
+
+std::int32_t regad_embedded_resample(const unsigned char *pixels, std::int32_t width, std::int32_t height,
+                                     std::int64_t stride, const std::int32_t *spot, std::int32_t filter,
+                                     unsigned char *out) {
+    try {
+        static regad::Pool alone(1);
+        thread_local regad::Resampler resampler;
+        const regad::Placement placement{spot[0], spot[1], spot[2], spot[3], spot[4], spot[5], spot[6], spot[7]};
+        resampler.run({pixels, width, height, stride, {3, {0, 1, 2}}}, placement, static_cast<regad::Resample>(filter),
+                      alone, out);
         return 0;
     } catch (...) {
         return 1;

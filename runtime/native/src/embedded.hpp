@@ -1,4 +1,4 @@
-// The compiled scorer for the Python runtime (runtime/compiled.py), which brings its own ONNX Runtime, reader and memory:
+// The compiled scorer and resampler for the Python runtime (runtime/compiled.py), which brings its own ONNX Runtime, reader and memory:
 // a C ABI of its own over the same kernels, built by setup.py without the rest of the library.
 //
 // A scorer may run in several threads at once. Statuses: 0 done, 1 out of memory, 2 an argument that Python never gives.
@@ -29,3 +29,10 @@ REGAD_EMBEDDED void regad_embedded_scorer_free(void *scorer);
 // null, to maps [batch, 224, 224] and scores [batch].
 REGAD_EMBEDDED std::int32_t regad_embedded_score(void *scorer, const float *f1, const float *f2, const float *f3,
                                                  std::size_t batch, float *distances, float *maps, float *scores);
+
+// A part of the uint8 RGB image `pixels`, `stride` bytes from one row to the next, to uint8 RGB [224, 224, 3], in the
+// caller's thread. `spot`: left, top, right, bottom in the image; x, y, width, height in the input; they are checked by the
+// caller. `filter`: 0 box, 1 lanczos, 2 bilinear.
+REGAD_EMBEDDED std::int32_t regad_embedded_resample(const unsigned char *pixels, std::int32_t width,
+                                                    std::int32_t height, std::int64_t stride,
+                                                    const std::int32_t *spot, std::int32_t filter, unsigned char *out);

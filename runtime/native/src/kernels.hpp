@@ -38,6 +38,10 @@ struct Kernels {
     // One row of Pillow's horizontal pass: `channels` (1, 3 or 4) bytes a pixel in, min(channels, 3) out.
     void (*horizontal)(const unsigned char *row, std::size_t width, int channels, const std::int32_t *bounds,
                        const std::int32_t *coefficients, std::size_t taps, std::size_t out_width, unsigned char *out);
+    // The same where the coefficients of each output are all the same.
+    void (*horizontal_flat)(const unsigned char *row, std::size_t width, int channels, const std::int32_t *bounds,
+                            const std::int32_t *coefficients, std::size_t taps, std::size_t out_width,
+                            unsigned char *out);
     // One row of Pillow's vertical pass over `count` bytes.
     void (*vertical)(const unsigned char *in, std::size_t stride, std::size_t rows, const std::int32_t *coefficients,
                      std::size_t count, unsigned char *out);

@@ -5,12 +5,12 @@
 #include <cstdint>
 
 #include "json.hpp"
+#include "resample.hpp"
 #include "sizes.hpp"
 
 namespace regad {
 
 enum class Fit { stretch, letterbox, crop };
-enum class Resample { box, lanczos, bilinear };
 
 // How a source image becomes the encoder's input (spec.py has the same fields).
 struct InputSpec {
