@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,7 +23,8 @@ from PIL import Image
 
 from regad.runtime.atomic import atomic_write
 from regad.runtime.bench import FULL_HD, ROWS, Bench, camera_curve, cold_start, drawn_image, shot_curve
-from regad.runtime.stats import save_category
+from regad.runtime.detector import Detector
+from regad.runtime.stats import cast_statistics, save_category
 from regad.runtime.timing import Row, hardware, report, table
 
 HERE = Path(__file__).parent
@@ -60,19 +62,22 @@ class Rival:
         self.process.wait()
 
 
-def in_turn(ours: Callable[[], object], rival: Rival, names: Sequence[str], rounds: int) -> tuple[float, list[float]]:
-    """Median milliseconds of ours and of each rival: blocks in turn, the first call of each block not counted."""
-    mine: list[float] = []
+def in_turn(
+    ours: Sequence[Callable[[], object]], rival: Rival, names: Sequence[str], rounds: int
+) -> tuple[list[float], list[float]]:
+    """Median milliseconds of each of ours and of each rival: blocks in turn, the first call of each not counted."""
+    mine: list[list[float]] = [[] for _ in ours]
     theirs: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
-        for number in range(BLOCK):
-            start = time.perf_counter()
-            ours()
-            if number:
-                mine.append((time.perf_counter() - start) * 1e3)
+        for call, into in zip(ours, mine, strict=True):
+            for number in range(BLOCK):
+                start = time.perf_counter()
+                call()
+                if number:
+                    into.append((time.perf_counter() - start) * 1e3)
         for name in names:
             theirs[name] += rival.ask(run=name, times=BLOCK)["ms"][1:]
-    return median(mine), [median(theirs[name]) for name in names]
+    return [median(times) for times in mine], [median(theirs[name]) for name in names]
 
 
 def encoder_rows(bench: Bench, twin: Path, rival: Rival, rounds: int) -> list[Row]:
@@ -84,16 +89,32 @@ def encoder_rows(bench: Bench, twin: Path, rival: Rival, rounds: int) -> list[Ro
             names.append(f"{label}, {precision or 'default precision'}")
             rival.ask(load=names[-1], kind="encoder", path=str(path.resolve()), precision=precision)
     image = bench.view(1)[None]
-    ours, theirs = in_turn(lambda: bench.detector.backend.encode(image), rival, names, rounds)
+    (ours,), theirs = in_turn([lambda: bench.detector.backend.encode(image)], rival, names, rounds)
     by_name = dict(zip(names, theirs, strict=True))
     exact = min((name for name in names if name.endswith("f32")), key=lambda name: by_name[name])
     rows = [Row(f"encoder, batch 1, fp32: OpenVINO ({exact})", ours, by_name[exact], target=1.0)]
     return rows + [Row(f"encoder, batch 1: OpenVINO ({name})", ours, by_name[name]) for name in names if name != exact]
 
 
-def verdict_rows(bench: Bench, exports: Path, rival: Rival, rounds: int) -> list[Row]:
-    """A 1080p frame in memory to its verdict, k = 4, against anomalib's models on OpenVINO, preprocessing included."""
+def reduced_forms(bench: Bench, int8: Path) -> dict[str, Detector]:
+    """What a user gets by asking for fp16 statistics and for an int8 encoder, taught like ``bench`` with k = 4."""
+    forms = {
+        "fp32 encoder, fp16 statistics": Detector(bench.detector.artifact, bench.detector.backend),
+        "int8 encoder (uint8 activations), fp16 statistics": Detector.load(int8),
+    }
+    for taught, detector in zip((bench, Bench(int8)), forms.values(), strict=True):
+        category = taught.category(4)
+        detector.use(replace(category, statistics=cast_statistics(category.statistics, "fp16")))
+    return forms
+
+
+def verdict_rows(bench: Bench, int8: Path, exports: Path, rival: Rival, rounds: int) -> list[Row]:
+    """A 1080p frame in memory to its verdict, k = 4, against anomalib's models on OpenVINO, preprocessing included.
+
+    First all in fp32; then our reduced forms against the fastest of anomalib's, whose default precision is reduced too.
+    """
     bench.detector.use(bench.category(4))
+    reduced = reduced_forms(bench, int8)
     image = drawn_image(*FULL_HD, 7)
     names = []
     for model in sorted(exports.glob("**/*.xml")):
@@ -103,13 +124,16 @@ def verdict_rows(bench: Bench, exports: Path, rival: Rival, rounds: int) -> list
             names.append(f"anomalib {kind}, {how}, {precision or 'default precision'}")
             path = str(model.resolve())
             rival.ask(load=names[-1], kind="anomalib", path=path, scale=size == "scaled", precision=precision)
-    ours, theirs = in_turn(lambda: bench.detector.predict(image), rival, names, rounds)
+    calls = [lambda d=detector: d.predict(image) for detector in (bench.detector, *reduced.values())]
+    (ours, *others), theirs = in_turn(calls, rival, names, rounds)
     order = sorted(zip(theirs, names, strict=True))
     what = "1080p frame to verdict, k = 4"
-    return [
+    rows = [
         Row(f"{what}: {name}", ours, spent, target=0.8 if place == 0 else None)
         for place, (spent, name) in enumerate(order)
     ]
+    spent, name = order[0]
+    return rows + [Row(f"{what}, {form}: {name}", mine, spent) for form, mine in zip(reduced, others, strict=True)]
 
 
 def cold_rows(bench: Bench, exports: Path, python: Path) -> list[Row]:
@@ -165,7 +189,16 @@ def installed(environment: Path) -> float:
     return sum(path.stat().st_size for path in files if path.is_file() and not path.is_symlink()) / 1e6
 
 
-def make_model(folder: Path, sampler: str = "gather") -> Path:
+def make_int8(folder: Path) -> Path:
+    """An int8 artifact of fresh weights, with uint8 activations, its ranges set from drawn images."""
+    photos = folder / "photos"
+    photos.mkdir()
+    for seed in range(4):
+        Image.fromarray(drawn_image(256, 256, seed)).save(photos / f"{seed}.png")
+    return make_model(folder, "gather", "--int8", "--activations", "uint8", "--calib-images", str(photos))
+
+
+def make_model(folder: Path, sampler: str = "gather", *options: str) -> Path:
     """An artifact of fresh weights: times do not depend on their values."""
     import torch
 
@@ -178,8 +211,9 @@ def make_model(folder: Path, sampler: str = "gather") -> Path:
     torch.manual_seed(0)
     states = (RegistrationEncoder().state_dict(), Encoder().state_dict(), Predictor().state_dict())
     save_checkpoint(folder / "model.pt", Checkpoint(*states, "rotation_scale", InputSpec()))
-    out = folder / f"{sampler}.regad"
-    export.main(["--ckpt", str(folder / "model.pt"), "--out", str(out), "--sampler", sampler], standalone_mode=False)
+    out = folder / f"{''.join([sampler, *options[:1]])}.regad"
+    words = ["--ckpt", str(folder / "model.pt"), "--out", str(out), "--sampler", sampler, *options]
+    export.main(words, standalone_mode=False)
     return out
 
 
@@ -202,13 +236,14 @@ def rival_rows(bench: Bench, given: argparse.Namespace, folder: Path) -> list[Ro
     """Every row that has a rival."""
     python = given.rivals / "bin" / "python"
     exports = given.exports or export_rivals(python, folder)
-    twin = given.twin or make_model(folder, "gridsample")
     rival = Rival(python)
     rows = []
     if "rival-encoder" in given.rows:
+        twin = given.twin or make_model(folder, "gridsample")
         rows += encoder_rows(bench, twin, rival, given.runs)
     if "rival-verdict" in given.rows:
-        rows += verdict_rows(bench, exports, rival, max(3, given.runs // 3))
+        int8 = given.int8 or make_int8(folder)
+        rows += verdict_rows(bench, int8, exports, rival, max(3, given.runs // 3))
     rival.close()
     if "rival-cold" in given.rows:
         rows += cold_rows(bench, exports, python)
@@ -228,6 +263,9 @@ def main() -> None:
     parser.add_argument("--embed", type=Path, help="environment with nothing but regad[embed], for its size")
     parser.add_argument("--exports", type=Path, help="anomalib's exports, if they were made before")
     parser.add_argument("--twin", type=Path, help="GridSample twin of the artifact, if it was made before")
+    parser.add_argument(
+        "--int8", type=Path, help="artifact with an int8 encoder (default: one of fresh weights is made)"
+    )
     parser.add_argument("--rows", nargs="+", choices=groups, default=groups)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--runs", type=int, default=15)
