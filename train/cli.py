@@ -74,6 +74,7 @@ def _by_recipe(*flags: str, **options: Any) -> Callable[[Callable[..., None]], C
 @_by_recipe("--freeze", type=click.Choice(get_args(Freeze)), help="Keep the backbone up to this layer as it is.")
 @_by_recipe("--freeze-bn/--no-freeze-bn", help="Keep the statistics of the backbone's batch norm.")
 @_by_recipe("--augment/--no-augment", help="Pose and light every image of a pair on its own.")
+@_by_recipe("--level-gains", type=(float, float, float), metavar="F1 F2 F3", help="What the maps are multiplied by.")
 @click.option("--stn-mode", type=click.Choice(list(STN_MODES)), default=DEFAULT_MODE)
 @click.option("--weights", default="imagenet", metavar="imagenet|none|FILE", help="Backbone weights to start from.")
 @_by_recipe("--normalize", type=click.Choice(get_args(Normalize)), help="Mean/std of the input.")

@@ -31,6 +31,7 @@ DEFAULT_RECIPE = "backbone"
 RECIPES: dict[str, Mapping[str, Any]] = {
     "backbone": {},
     "register": {"stn_lr": 1e-3},
+    "deep": {"level_gains": (1.0, 1.0, 8.0)},
     "released": {
         "epochs": 50,
         "batch_size": 32,
@@ -45,8 +46,8 @@ RECIPES: dict[str, Mapping[str, Any]] = {
     },
 }
 """Named settings, by what differs from the defaults of `TrainConfig`: ``backbone``, the defaults, leaves
-the transforms at the identity; ``register`` trains them too; ``released`` is the published code's. docs/training.md has
-what each was measured to do."""
+the transforms at the identity; ``register`` trains them too; ``deep`` lets the deepest level weigh more; ``released``
+is the published code's. docs/training.md has what each was measured to do."""
 
 
 def recipe(name: str) -> Mapping[str, Any]:
@@ -62,7 +63,8 @@ class TrainConfig:
 
     ``lr``, ``stn_lr`` and ``head_lr`` are the rates of the backbone, the three STNs and the siamese heads; a part whose
     rate is 0 is not trained. ``freeze`` leaves the backbone up to that layer as it is, ``freeze_bn`` the statistics of
-    its batch norm. ``prior`` weighs how far the transforms are from the identity. ``decay`` lowers the rates by a
+    its batch norm. ``level_gains`` multiply the maps f1, f2, f3 of the checkpoint that is written.
+    ``prior`` weighs how far the transforms are from the identity. ``decay`` lowers the rates by a
     cosine, once an ``epoch`` (as released) or every ``step``. ``select`` is the fraction of good images held out to
     choose the epoch by, 0 for the last epoch. Raises InputError at construction for a value out of range.
     """
@@ -82,6 +84,7 @@ class TrainConfig:
     freeze: Freeze = "layer1"
     freeze_bn: bool = True
     augment: bool = True
+    level_gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
     stn_mode: str = DEFAULT_MODE
     weights: str = "imagenet"
     normalize: Normalize = "imagenet"
@@ -107,6 +110,8 @@ class TrainConfig:
         for name in ("lr", "stn_lr", "head_lr", "prior"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise InputError(f"{name} is {getattr(self, name)}; expected a number of 0 or more")
+        if not all(math.isfinite(gain) and gain > 0 for gain in self.level_gains):
+            raise InputError(f"level gains are {self.level_gains}; expected three numbers above 0, for f1, f2 and f3")
         if self.lr == self.stn_lr == 0:
             raise InputError("lr and stn_lr are both 0: nothing would be trained; use epochs 0 for the initial model")
         if not 0 <= self.momentum < 1:

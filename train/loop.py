@@ -18,6 +18,7 @@ from .checkpoint import Checkpoint, save_checkpoint
 from .config import TrainConfig
 from .data import training_images
 from .distributed import Group, check_batch, check_equal, join
+from .gains import scale_levels
 from .resume import RunState, fingerprint, load_run, restore, save_run
 from .runlog import RunLog, open_tensorboard
 from .selection import Split, hold_back
@@ -124,9 +125,10 @@ def _stores(config: TrainConfig, split: Split, group: Group, report: Report, sta
 
 def _snapshot(model: Model, config: TrainConfig, provenance: Mapping[str, Any]) -> Checkpoint:
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    encoder, head = scale_levels(model.encoder.state_dict(), model.head.state_dict(), config.level_gains)
     return Checkpoint(
-        stn=model.encoder.state_dict(),
-        enc=model.head.state_dict(),
+        stn=encoder,
+        enc=head,
         pred=model.predictor.state_dict(),
         stn_mode=config.stn_mode,
         spec=config.spec,
@@ -148,6 +150,7 @@ def _provenance(config: TrainConfig, categories: list[str], weights: Weights, gr
         "hold_out": list(config.hold_out),
         "weights": weights._asdict(),
         **{name: settings[name] for name in _RECORDED},
+        "level_gains": list(config.level_gains),
         "processes": group.world,
         "software": {
             "regad": version("regad"),

@@ -53,6 +53,7 @@ def folder(tmp_path: Path) -> Path:
         ({"head_lr": -0.1}, "head_lr is -0.1"),
         ({"lr": 0.0, "stn_lr": 0.0}, "lr and stn_lr are both 0: nothing would be trained"),
         ({"prior": -1.0}, "prior is -1.0"),
+        ({"level_gains": (1.0, 0.0, 8.0)}, r"level gains are \(1.0, 0.0, 8.0\); expected three numbers above 0"),
         ({"freeze": "layer3"}, "freeze is 'layer3'; expected one of none, layer1, layer2"),
         ({"decay": "never"}, "decay is 'never'; expected one of epoch, step"),
         ({"select": 0.6}, "select is 0.6; expected a fraction"),
