@@ -1,0 +1,109 @@
+"""What the tests of regad-run run: the command on a folder of images, with a backend that judges by brightness."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from regad.runtime.artifact import Artifact
+from regad.runtime.backends import Inference
+from regad.runtime.detector import Detector
+from regad.runtime.spec import InputSpec
+from regad.runtime.stats import (
+    ENCODINGS,
+    Category,
+    Statistics,
+    Support,
+    Threshold,
+)
+from regad.runtime.stats import tensors_sha256 as sha256_of
+
+ARTIFACT = Artifact(Path("model.regad"), {}, "a" * 64, InputSpec(), "fp32")
+KEYS = ["source", "frame", "time", "score", "threshold", "anomalous", "thetas", "ms", "artifact", "category"]
+
+
+def category(support: tuple[Support, ...] = (), spec: InputSpec | None = None, artifact: str = "a" * 64) -> Category:
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in ENCODINGS["gram"](1).items()}
+    return Category(
+        artifact=artifact,
+        statistics=Statistics("gram", 1, 2, tensors),
+        threshold=Threshold(10.0, "leave-one-out", 0.01, (8.0, 9.0), "set from 2 good scores"),
+        spec=spec or InputSpec(),
+        shot=len(support) or 2,
+        support=support,
+        data_sha256=sha256_of(tensors),
+    )
+
+
+class FakeBackend:
+    """Scores an image by its brightness: a tenth of the mean, so grey 100 lies exactly at the threshold."""
+
+    name = "fake 1.0"
+    device = "cpu"
+
+    def prepare(self, statistics: Statistics) -> object:
+        return object()
+
+    def infer(self, images: Any, statistics: object) -> Inference:
+        score = images.mean(axis=(1, 2, 3)).astype(np.float32) / 10
+        heat = np.broadcast_to(score[:, None, None], (len(images), 224, 224)).copy()
+        return Inference(heat, score, np.zeros((len(images), 3, 2, 3), np.float32), 1.0, 2.0)
+
+    def close(self) -> None:
+        pass
+
+
+class Outcome(NamedTuple):
+    """How a run ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Bench:
+    """A folder with a support set, the program to run, and what was taught."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.taught: list[dict[str, Any]] = []
+        self.loads: list[dict[str, Any]] = []
+        for number in range(3):
+            self.image(f"support/{number}.png", 30 + number)
+
+    def image(self, name: str, grey: int, size: tuple[int, int] = (40, 30)) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", size, grey).save(path)
+        return path
+
+    def load(self, path: Any, device: str = "cpu", threads: int | None = None, spec: Any = None) -> Detector:
+        self.loads.append({"path": path, "device": device, "threads": threads, "spec": spec})
+        return Detector(ARTIFACT, FakeBackend(), spec)  # type: ignore[arg-type]
+
+    def teach(self, detector: Detector, folder: Any, **options: Any) -> Category:
+        self.taught.append(options)
+        support = tuple(Support(path.name, "0" * 64) for path in sorted(Path(folder).iterdir()))
+        detector.use(category(support, detector.spec))
+        assert detector.category is not None
+        return detector.category
+
+
+Run = Callable[..., Outcome]
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def failure(outcome: Outcome) -> str:
+    """The one line of a failure."""
+    assert outcome.code == 1
+    (line,) = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
+    assert outcome.err.splitlines()[-1] == line
+    return line
