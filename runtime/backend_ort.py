@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from . import compiled
 from .artifact import Artifact
 from .backends import Inference, StatisticsHandle
-from .compiled import CompiledScorer
+from .compiled import CompiledScorer, HostScorer, host_scorer
 from .errors import ArtifactError, DeviceError
 from .features import Features
-from .scoring import Scorer, graph_tensors
+from .scoring import graph_tensors
 from .spec import Dtype
 from .stats import Encoding, Statistics
 from .workspace import Workspaces
@@ -133,7 +133,7 @@ class OrtBackend:
     def prepare(self, statistics: Statistics) -> StatisticsHandle:
         """Hand a category's statistics to the scorer (CPU) or upload them (GPU), once."""
         if self._device == "cpu":
-            return CompiledScorer(statistics, self._threads) if compiled.available() else Scorer(statistics)
+            return host_scorer(statistics, self._threads)
         tensors = graph_tensors(statistics, self._artifact.statistics_dtype)
         if statistics.encoding not in self._scorers:
             self._scorers[statistics.encoding] = self._session(self._artifact.scorer_path(statistics.encoding), "fp32")
@@ -142,7 +142,7 @@ class OrtBackend:
 
     def infer(self, images: NDArray[np.uint8], statistics: StatisticsHandle) -> Inference:
         """Encode and score uint8 RGB images [B, 224, 224, 3]."""
-        if isinstance(statistics, CompiledScorer | Scorer):
+        if isinstance(statistics, HostScorer):
             return self._infer_on_host(images, statistics)
         assert isinstance(statistics, _DeviceStatistics)
         start = time.perf_counter()
@@ -153,7 +153,7 @@ class OrtBackend:
         end = time.perf_counter()
         return Inference(maps, scores, theta, (encoded - start) * 1e3, (end - encoded) * 1e3)
 
-    def _infer_on_host(self, images: NDArray[np.uint8], scorer: CompiledScorer | Scorer) -> Inference:
+    def _infer_on_host(self, images: NDArray[np.uint8], scorer: HostScorer) -> Inference:
         start = time.perf_counter()
         workspace = self._workspaces.take(len(images))
         features = workspace.encode(images)

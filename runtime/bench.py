@@ -21,13 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backends import open_backend
-from .compiled import CompiledScorer, available, usable_cores
+from .compiled import host_scorer, usable_cores
 from .detector import Detector
 from .features import Features
 from .preprocess import preprocess
-from .scoring import Scorer
 from .spec import EPSILON, LEVELS, POSITIONS, SIZE, InputSpec
-from .stats import Category, Statistics, cast_statistics, save_category
+from .stats import Category, cast_statistics, save_category
 from .timing import Row, medians
 
 __all__ = ["ROWS", "Bench", "camera_curve", "shot_curve"]
@@ -77,11 +76,6 @@ class Bench:
         if shot not in self._taught:
             self._taught[shot] = self.detector.fit([drawn_image(SIZE, SIZE, seed) for seed in range(shot)])
         return self._taught[shot]
-
-
-def scorer_for(statistics: Statistics) -> CompiledScorer | Scorer:
-    """The scorer that this installation uses on the CPU."""
-    return CompiledScorer(statistics) if available() else Scorer(statistics)
 
 
 def one_pass(tensors: Sequence[NDArray[Any]], threads: int = 2) -> Callable[[], object]:
@@ -139,7 +133,7 @@ def scoring_rows(bench: Bench) -> Iterator[Row]:
     for shot in bench.shots:
         for dtype in ("fp32", "fp16"):
             statistics = cast_statistics(bench.category(shot).statistics, dtype)
-            scorer = scorer_for(statistics)
+            scorer = host_scorer(statistics)
             name = f"score k = {shot}, {statistics.encoding} {dtype}"
             read = one_pass(list(statistics.tensors.values()))
             ours, floor = medians([lambda scorer=scorer: scorer.score(bench.features), read], bench.runs)  # type: ignore[misc]
@@ -275,7 +269,7 @@ def shot_curve(bench: Bench) -> list[tuple[float, float]]:
     """Milliseconds of scoring one image for each number of shots."""
     points = []
     for shot in bench.shots:
-        scorer = scorer_for(bench.category(shot).statistics)
+        scorer = host_scorer(bench.category(shot).statistics)
         (spent,) = medians([lambda scorer=scorer: scorer.score(bench.features)], bench.runs)  # type: ignore[misc]
         points.append((float(shot), spent))
     return points

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from .errors import DeviceError
 from .features import Features
 from .memory import padded
+from .scoring import Scorer
 from .spec import GRID, LEVELS, SIZE, Resample
 from .stats import Statistics
 
-__all__ = ["BUILD", "CompiledScorer", "available", "kernels", "resample", "usable_cores"]
+__all__ = ["BUILD", "CompiledScorer", "HostScorer", "available", "host_scorer", "kernels", "resample", "usable_cores"]
 
 BUILD = "apt-get install g++, then pip install --force-reinstall --no-deps regad from source"
 """What to do where the library is missing."""
@@ -184,6 +185,15 @@ class CompiledScorer:
         )
         if status != 0:
             raise DeviceError("the compiled scorer ran out of memory; free some, or judge fewer images at a time")
+
+
+HostScorer = CompiledScorer | Scorer
+"""What scores on the host."""
+
+
+def host_scorer(statistics: Statistics, threads: int | None = None) -> HostScorer:
+    """Return the scorer that this installation uses on the CPU: compiled where the library is there, else NumPy's."""
+    return CompiledScorer(statistics, threads) if available() else Scorer(statistics)
 
 
 def _checked(values: NDArray[Any], batch: int, number: int) -> Array:

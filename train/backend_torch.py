@@ -1,6 +1,6 @@
 """The PyTorch backend: a checkpoint behind the protocol of the deployed backends, so that teaching and scoring are one.
 
-The encoder runs in torch, on the CPU or CUDA; scores come from the NumPy scorer, as on a deployed CPU.
+The encoder runs in torch, on the CPU or CUDA; scores come from the host's scorer, as on a deployed CPU.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from regad.runtime.artifact import Artifact
 from regad.runtime.backends import Inference, StatisticsHandle
+from regad.runtime.compiled import HostScorer, host_scorer
 from regad.runtime.detector import Detector
 from regad.runtime.errors import DeviceError
 from regad.runtime.features import Features
-from regad.runtime.scoring import Scorer
 from regad.runtime.stats import Statistics
 
 from .affine import compose, identity, inverse, warp
@@ -106,12 +106,12 @@ class TorchBackend:
         return Features(f1, f2, f3, torch.stack(list(thetas), dim=1).cpu().numpy())
 
     def prepare(self, statistics: Statistics) -> StatisticsHandle:
-        """Unpack a category's statistics for the NumPy scorer."""
-        return Scorer(statistics)
+        """Make a category's statistics ready for scoring on the host, in as many threads as torch takes."""
+        return host_scorer(statistics, torch.get_num_threads())
 
     def infer(self, images: NDArray[np.uint8], statistics: StatisticsHandle) -> Inference:
         """Encode and score uint8 RGB images [B, 224, 224, 3]."""
-        assert isinstance(statistics, Scorer)
+        assert isinstance(statistics, HostScorer)
         start = time.perf_counter()
         features = self.encode(images)
         encoded = time.perf_counter()

@@ -27,11 +27,11 @@ NORMALIZE: dict[str, tuple[tuple[float, float, float], tuple[float, float, float
 }
 """Mean and standard deviation by name, for RGB in [0, 1]. The reference uses none."""
 
-DEFAULT_RECIPE = "backbone"
+DEFAULT_RECIPE = "deep"
 RECIPES: dict[str, Mapping[str, Any]] = {
-    "backbone": {},
-    "register": {"stn_lr": 1e-3},
-    "deep": {"level_gains": (1.0, 1.0, 8.0)},
+    "deep": {},
+    "backbone": {"level_gains": (1.0, 1.0, 1.0)},
+    "register": {"stn_lr": 1e-3, "level_gains": (1.0, 1.0, 1.0)},
     "released": {
         "epochs": 50,
         "batch_size": 32,
@@ -43,11 +43,13 @@ RECIPES: dict[str, Mapping[str, Any]] = {
         "normalize": "none",
         "augment": False,
         "decay": "epoch",
+        "level_gains": (1.0, 1.0, 1.0),
     },
 }
-"""Named settings, by what differs from the defaults of `TrainConfig`: ``backbone``, the defaults, leaves
-the transforms at the identity; ``register`` trains them too; ``deep`` lets the deepest level weigh more; ``released``
-is the published code's. docs/training.md has what each was measured to do."""
+"""Named settings, by what differs from the defaults of `TrainConfig`: ``deep``, the defaults, leaves the transforms
+at the identity and lets the deepest level weigh more; ``backbone`` weighs the levels as they come; ``register`` does
+so too and trains the transforms; ``released`` is the published code's. docs/training.md says what each was measured to
+do."""
 
 
 def recipe(name: str) -> Mapping[str, Any]:
@@ -59,7 +61,7 @@ def recipe(name: str) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. The defaults are the recipe ``backbone``; ``weights`` is imagenet, none or a file.
+    """One training run. The defaults are the recipe ``deep``; ``weights`` is imagenet, none or a file.
 
     ``lr``, ``stn_lr`` and ``head_lr`` are the rates of the backbone, the three STNs and the siamese heads; a part whose
     rate is 0 is not trained. ``freeze`` leaves the backbone up to that layer as it is, ``freeze_bn`` the statistics of
@@ -84,7 +86,7 @@ class TrainConfig:
     freeze: Freeze = "layer1"
     freeze_bn: bool = True
     augment: bool = True
-    level_gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    level_gains: tuple[float, float, float] = (1.0, 1.0, 8.0)
     stn_mode: str = DEFAULT_MODE
     weights: str = "imagenet"
     normalize: Normalize = "imagenet"

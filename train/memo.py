@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regad.runtime.backends import Backend, Inference, StatisticsHandle
+from regad.runtime.compiled import HostScorer
 from regad.runtime.features import Features
-from regad.runtime.scoring import Scorer
 from regad.runtime.stats import Statistics
 
 __all__ = ["LIMIT_BYTES", "MemoBackend"]
@@ -62,7 +62,7 @@ class MemoBackend:
 
     def infer(self, images: NDArray[np.uint8], statistics: StatisticsHandle) -> Inference:
         """Encode and score uint8 RGB images [B, 224, 224, 3]."""
-        if not isinstance(statistics, Scorer):
+        if not isinstance(statistics, HostScorer):
             return self._backend.infer(images, statistics)
         kept = self._look_up(images)
         features = Features(*(np.concatenate(level) for level in zip(*(one.features for one in kept), strict=True)))

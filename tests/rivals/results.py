@@ -27,6 +27,7 @@ from regad.runtime.atomic import atomic_write
 from regad.runtime.console import run_cli
 from regad.runtime.errors import InputError, RegadError
 from regad.train.ablate import Ablation, ablation_table, shots_ablations
+from regad.train.config import DEFAULT_RECIPE
 from regad.train.each_out import train_without
 from regad.train.evaluate import Evaluation
 from regad.train.layouts import list_categories
@@ -35,11 +36,14 @@ from regad.train.results import MEASURES, read_results, result_table
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 RIVALS = {"PatchCore": "patchcore.json", "PaDiM": "padim.json"}
-ABLATED = ("--ablate", "stn", "--ablate", "alignment", "--ablate", "composed")
-HELD_OUT: Mapping[str, Sequence[str]] = {"backbone": (), "register": ABLATED}
+HELD_OUT: Mapping[str, Sequence[str]] = {DEFAULT_RECIPE: (), "register": ("--ablate", "stn")}
 """Recipes of `regad-train`, and what is ablated of the models they make."""
-OURS = ("held out", "held out, register", "trained on it")
-PAIRS = [(ours, "frozen") for ours in OURS] + [(ours, name) for ours in ("frozen", *OURS[:2]) for name in RIVALS]
+OURS = ("gains only", "held out", "held out, register", "trained on it")
+PAIRS = [
+    *((ours, "frozen") for ours in OURS),
+    ("held out", "gains only"),
+    *((ours, name) for ours in ("frozen", "held out", "held out, register") for name in RIVALS),
+]
 PLACEHOLDER = re.compile(r"\{\{(.+?)\}\}")
 VIEWS = ("views-rotations", "views-shifts", "views-flip", "views-grey", "views-quarter-turns")
 
@@ -96,9 +100,10 @@ def judge(run: Run, name: str, checkpoint: Callable[[str], Path], *words: str) -
 
 
 def frozen(run: Run) -> None:
-    """The ImageNet backbone as it is, transforms the identity."""
-    checkpoint = train(run, "frozen", "--epochs", "0")
-    judge(run, "frozen", lambda category: checkpoint)
+    """The ImageNet backbone as it is, transforms the identity; and the same with the default recipe's level gains."""
+    for name, words in (("frozen", ("--recipe", "backbone")), ("gains", ())):
+        checkpoint = train(run, name, "--epochs", "0", *words)
+        judge(run, name, lambda category, checkpoint=checkpoint: checkpoint)  # type: ignore[misc]
 
 
 def trained(run: Run) -> None:
@@ -110,27 +115,32 @@ def trained(run: Run) -> None:
 def held_out(run: Run) -> None:
     """Every category judged by models that never saw it, of the default recipe and of the one that trains the STNs.
 
-    The latter also without their STNs or alignment.
+    The latter also without their STNs.
     """
     for recipe, words in HELD_OUT.items():
-        arguments = ["--weights", str(run.weights), "--recipe", recipe, *shlex.split(run.train_args)]
-        place = run.out / "each" / recipe
-        judge(run, f"held-out-{recipe}", partial(train_held_out, run, place, arguments), *words)
+        judge(run, f"held-out-{recipe}", partial(train_held_out, run, recipe), *words)
 
 
-def train_held_out(run: Run, place: Path, arguments: Sequence[str], category: str) -> Path:
-    """Train on all categories but one, unless that is done; returns the checkpoint."""
+def train_held_out(run: Run, recipe: str, category: str) -> Path:
+    """Train by a recipe on all categories but one, unless that is done; returns the checkpoint."""
 
     def start(words: list[str]) -> None:
         call([*module("cli"), *words])
 
-    return train_without(category, place / category, run.data, arguments, start)
+    arguments = ["--weights", str(run.weights), "--recipe", recipe, *shlex.split(run.train_args)]
+    return train_without(category, run.out / "each" / recipe / category, run.data, arguments, start)
+
+
+def alignment(run: Run) -> None:
+    """Models that train the STNs without the inverse alignment, or with one warp, at the smallest number of shots."""
+    fewest = replace(run, shots=run.shots.split(",")[0])
+    judge(fewest, "alignment", partial(train_held_out, run, "register"), *options(("alignment", "composed")))
 
 
 def views(run: Run) -> None:
-    """The frozen backbone without a group of support views, at the smallest number of shots."""
+    """The backbone with gains without a group of support views, at the smallest number of shots."""
     fewest = replace(run, shots=run.shots.split(",")[0])
-    judge(fewest, "views", lambda category: run.out / "frozen" / "model.pt", *options(VIEWS))
+    judge(fewest, "views", lambda category: run.out / "gains" / "model.pt", *options(VIEWS))
 
 
 def options(names: Sequence[str]) -> list[str]:
@@ -152,6 +162,7 @@ STEPS: Mapping[str, Callable[[Run], None]] = {
     "frozen": frozen,
     "trained": trained,
     "held-out": held_out,
+    "alignment": alignment,
     "views": views,
     "rivals": rivals,
 }
@@ -161,7 +172,8 @@ def methods(out: Path) -> dict[str, list[Path]]:
     """The result files of every method that was run, by its name."""
     places = {
         "frozen": "frozen/*.json",
-        "held out": "held-out-backbone/*.json",
+        "gains only": "gains/*.json",
+        "held out": f"held-out-{DEFAULT_RECIPE}/*.json",
         "held out, register": "held-out-register/*.json",
         "trained on it": "trained/*.json",
         **{name: f"rivals/*/{file}" for name, file in RIVALS.items()},
@@ -199,8 +211,8 @@ def tables(out: Path) -> dict[str, str]:
             pair = read_methods({first: files[first], second: files[second]})
             laid[f"{first} - {second}"] = difference_table(pair).markdown()
     laid |= {name: result_table(results_of(paths)).markdown() for name, paths in files.items()}
-    ablated = {name: ablation_rows(out, name) for name in ("held-out-register", "views")}
-    ablated["shots"] = shots_ablations(results_of(files.get("frozen", [])))
+    ablated = {name: ablation_rows(out, name) for name in ("held-out-register", "alignment", "views")}
+    ablated["shots"] = shots_ablations(results_of(files.get("gains only", [])))
     return laid | {f"ablated {name}": ablation_table(found).markdown() for name, found in ablated.items() if found}
 
 
@@ -266,7 +278,7 @@ def command(steps: tuple[str, ...], page: Path, **given: Any) -> None:
 def print_comparison(out: Path) -> None:
     """Print our table and the rivals' beside it."""
     files = methods(out)
-    ours = {name: files[name] for name in ("frozen", *OURS[:2], *RIVALS) if name in files}
+    ours = {name: files[name] for name in ("frozen", *OURS[:3], *RIVALS) if name in files}
     click.echo(result_table(results_of(files["frozen"])).text() + "\n")
     shown = read_methods(ours)
     for measure in (measure for measure in MEASURES if measure.field in SHOWN):

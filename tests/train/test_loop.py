@@ -79,6 +79,7 @@ def test_the_released_recipe(tmp_path: Path) -> None:
     assert got.lr == got.stn_lr == got.head_lr == 1e-4
     assert (got.freeze, got.freeze_bn, got.augment, got.prior, got.select) == ("none", False, False, 0, 0)
     assert (got.stn_mode, got.weights, got.normalize) == ("rotation_scale", "imagenet", "none")
+    assert got.level_gains == (1, 1, 1)
 
 
 def test_the_recipes(tmp_path: Path) -> None:
