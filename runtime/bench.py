@@ -33,7 +33,7 @@ __all__ = ["ROWS", "Bench", "camera_curve", "shot_curve"]
 
 _CHANNELS = sum(level.channels for level in LEVELS)
 _MEGABYTES = {2: 75.0, 4: 175.0, 8: 330.0}
-_REFERENCE_SPEEDUP = {2: 40.0, 4: 20.0, 8: 10.0}
+_REFERENCE_SPEEDUP = {2: 40.0, 8: 10.0}
 _PART = 8  # the plain forms run over one position in eight or sixty-four, and are scaled
 _FIT_PART = 64
 FULL_HD = (1920, 1080)

@@ -30,8 +30,8 @@ NORMALIZE: dict[str, tuple[tuple[float, float, float], tuple[float, float, float
 DEFAULT_RECIPE = "deep"
 RECIPES: dict[str, Mapping[str, Any]] = {
     "deep": {},
-    "backbone": {"level_gains": (1.0, 1.0, 1.0)},
-    "register": {"stn_lr": 1e-3, "level_gains": (1.0, 1.0, 1.0)},
+    "backbone": {"freeze": "layer1", "level_gains": (1.0, 1.0, 1.0)},
+    "register": {"stn_lr": 1e-3, "freeze": "layer1", "level_gains": (1.0, 1.0, 1.0)},
     "released": {
         "epochs": 50,
         "batch_size": 32,
@@ -47,9 +47,9 @@ RECIPES: dict[str, Mapping[str, Any]] = {
     },
 }
 """Named settings, by what differs from the defaults of `TrainConfig`: ``deep``, the defaults, leaves the transforms
-at the identity and lets the deepest level weigh more; ``backbone`` weighs the levels as they come; ``register`` does
-so too and trains the transforms; ``released`` is the published code's. docs/training.md says what each was measured to
-do."""
+at the identity, trains the deepest level and lets it weigh more; ``backbone`` trains two levels, and weighs all as they
+come; ``register`` trains the transforms too; ``released`` is the published code's. docs/training.md says what each was
+measured to do."""
 
 
 def recipe(name: str) -> Mapping[str, Any]:
@@ -83,7 +83,7 @@ class TrainConfig:
     momentum: float = 0.9
     decay: Decay = "step"
     prior: float = 0.0
-    freeze: Freeze = "layer1"
+    freeze: Freeze = "layer2"
     freeze_bn: bool = True
     augment: bool = True
     level_gains: tuple[float, float, float] = (1.0, 1.0, 8.0)

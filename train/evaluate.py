@@ -26,7 +26,7 @@ from regad.runtime.stats import Category, Support
 from .layouts import TestItem, good_images, test_items
 from .metrics import PixelTruth, image_measures, rate
 
-__all__ = ["Draw", "Evaluation", "TestSet", "Trial", "draw", "evaluate", "load_test", "read_mask"]
+__all__ = ["Draw", "Evaluation", "TestSet", "Trial", "draw", "evaluate", "load_test", "measured", "read_mask"]
 
 
 @dataclass(frozen=True)
@@ -184,17 +184,22 @@ def evaluate(
         progress(index + 1, count)
     if not np.isfinite(scores).all():
         raise InputError(f"{tests.category}: an anomaly score is not finite; check the model with regad-doctor --model")
-    return Trial(_measured(tests, drawn, taught.threshold.value, scores, maps, times), taught, tests, maps, thetas)
+    ms = float(np.median(times)) + tests.preprocess_ms
+    return Trial(measured(tests, drawn, scores, maps, taught.threshold.value, ms), taught, tests, maps, thetas)
 
 
-def _measured(
+def measured(
     tests: TestSet,
     drawn: Draw,
-    limit: float,
     scores: NDArray[np.float32],
     maps: NDArray[np.float32],
-    times: NDArray[np.float64],
+    threshold: float | None = None,
+    ms: float | None = None,
 ) -> Evaluation:
+    """Return the measures of anomaly scores [n] and maps float32 [n, 224, 224] of all test images, in their order.
+
+    Without a ``threshold`` the rates at it are None; ``ms`` is passed on.
+    """
     image = image_measures(tests.labels, scores)
     pixel = tests.truth.measures(maps[list(tests.known)])
     return Evaluation(
@@ -211,9 +216,9 @@ def _measured(
         false_alarm_at_full_recall=image.false_alarm_at_full_recall,
         pixel_auroc=pixel.auroc,
         aupro=pixel.aupro,
-        threshold=limit,
-        false_reject=rate(scores[~tests.labels] > limit),
-        escape=rate(scores[tests.labels] <= limit),
-        ms=float(np.median(times)) + tests.preprocess_ms,
+        threshold=threshold,
+        false_reject=None if threshold is None else rate(scores[~tests.labels] > threshold),
+        escape=None if threshold is None else rate(scores[tests.labels] <= threshold),
+        ms=ms,
         scores=tuple(float(score) for score in scores),
     )

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision_names import import_torchvision
 
@@ -29,8 +28,7 @@ from anomalib.models import Padim, Patchcore  # noqa: E402
 
 from regad.runtime.preprocess import read_image  # noqa: E402
 from regad.runtime.spec import SIZE, InputSpec  # noqa: E402
-from regad.train.evaluate import Draw, Evaluation, TestSet, load_test  # noqa: E402
-from regad.train.metrics import image_measures  # noqa: E402
+from regad.train.evaluate import Draw, Evaluation, TestSet, load_test, measured  # noqa: E402
 from regad.train.results import read_draws, write_results  # noqa: E402
 from regad.train.weights import read_weights  # noqa: E402
 
@@ -111,31 +109,6 @@ def judge(rival: Rival, tests: TestSet, inputs: Sequence[Tensor], root: Path, dr
         full = F.interpolate(got.anomaly_map.reshape(-1, 1, *got.anomaly_map.shape[-2:]), (SIZE, SIZE), mode="bilinear")
         maps[part] = full[:, 0].numpy()
     return measured(tests, drawn, scores, maps)
-
-
-def measured(tests: TestSet, drawn: Draw, scores: NDArray[np.float32], maps: NDArray[np.float32]) -> Evaluation:
-    """The measures, by our code."""
-    image, pixel = image_measures(tests.labels, scores), tests.truth.measures(maps[list(tests.known)])
-    return Evaluation(
-        category=drawn.category,
-        shot=drawn.shot,
-        seed=drawn.seed,
-        support=drawn.support,
-        good=int((~tests.labels).sum()),
-        defective=int(tests.labels.sum()),
-        masked=sum(item.mask is not None for item in tests.items),
-        image_auroc=image.auroc,
-        average_precision=image.average_precision,
-        f1_max=image.f1_max,
-        false_alarm_at_full_recall=image.false_alarm_at_full_recall,
-        pixel_auroc=pixel.auroc,
-        aupro=pixel.aupro,
-        threshold=None,
-        false_reject=None,
-        escape=None,
-        ms=None,
-        scores=tuple(float(score) for score in scores),
-    )
 
 
 def facts(name: str, weights: Path, data: Path) -> dict[str, Any]:
