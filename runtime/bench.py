@@ -181,10 +181,13 @@ def throughput_rows(bench: Bench) -> Iterator[Row]:
     bench.detector.use(bench.category(bench.shots[0]))
     frames = [drawn_image(*FULL_HD, seed) for seed in range(8)]
     predict = bench.detector.predict
+    single = Detector.load(bench.model, threads=1)
+    single.use(bench.category(bench.shots[0]))
 
-    def streams() -> None:
+    def streams(detector: Detector) -> None:
         workers = [
-            threading.Thread(target=lambda part=part: [predict(f) for f in part]) for part in (frames[:4], frames[4:])
+            threading.Thread(target=lambda part=part: [detector.predict(f) for f in part])
+            for part in (frames[:4], frames[4:])
         ]
         for worker in workers:
             worker.start()
@@ -194,11 +197,14 @@ def throughput_rows(bench: Bench) -> Iterator[Row]:
     calls: list[Callable[[], object]] = [
         lambda: [predict(frame) for frame in frames],
         lambda: bench.detector.predict_batch(frames),
-        streams,
+        lambda: streams(bench.detector),
+        lambda: streams(single),
     ]
-    alone, batch, two = medians(calls, max(3, bench.runs // 3))
+    alone, batch, two, two_single = medians(calls, max(3, bench.runs // 3))
     yield Row(f"batch of 8, k = {bench.shots[0]}, an image, and one at a time", batch / 8, alone / 8)
     yield Row(f"2 streams, k = {bench.shots[0]}, an image, and one at a time", two / 8, alone / 8)
+    what = f"2 streams, one thread an inference, k = {bench.shots[0]}, an image, and one at a time"
+    yield Row(what, two_single / 8, alone / 8)
 
 
 def teach_rows(bench: Bench) -> Iterator[Row]:
