@@ -201,6 +201,7 @@ def throughput_rows(bench: Bench) -> Iterator[Row]:
         lambda: streams(single),
     ]
     alone, batch, two, two_single = medians(calls, max(3, bench.runs // 3))
+    single.close()
     yield Row(f"batch of 8, k = {bench.shots[0]}, an image, and one at a time", batch / 8, alone / 8)
     yield Row(f"2 streams, k = {bench.shots[0]}, an image, and one at a time", two / 8, alone / 8)
     what = f"2 streams, one thread an inference, k = {bench.shots[0]}, an image, and one at a time"

@@ -100,6 +100,8 @@ def command(name: str, **options: Any) -> None:
     first = os.environ.get("RANK", "0") == "0"
     if config.epochs and first:
         kept = "" if config.stn_lr else ", transforms left at the identity"
+        if config.level_gains != (1, 1, 1):
+            kept += f", level gains {' '.join(f'{gain:g}' for gain in config.level_gains)}"
         click.echo(f"training on {config.data}, {config.epochs} epochs, weights {config.weights}{kept}", err=True)
     path = train(config, _Line(config.epochs) if first else lambda progress: None)
     if first:
