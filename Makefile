@@ -11,7 +11,7 @@ RESULTS = $(BIN)/python tests/rivals/results.py --data '$(DATA)' --weights '$(WE
 .PHONY: help setup demo test lint bench clean links data-and-weights rivals results
 
 help:
-	@echo "make setup | demo [DATA=DIR CATEGORY=NAME [WEIGHTS=FILE] [EPOCHS=N]] | test | lint | bench [MODEL=DIR] [ROWS='...'] | clean | links"
+	@echo "make setup | demo [DATA=DIR CATEGORY=NAME [WEIGHTS=FILE] [EPOCHS=N]] | test | lint | bench [MODEL=DIR] [INT8=DIR] [ROWS='...'] | clean | links"
 	@echo "make rivals | results DATA=DIR WEIGHTS=FILE [RESULTS_ARGS='--rounds 5 --shot 2,4,8 ...']   (long; files in results/)"
 
 setup: $(STAMP)
@@ -36,7 +36,7 @@ demo: $(STAMP)
 	  $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(EPOCHS),--epochs $(EPOCHS))
 
 bench: $(STAMP) $(RIVALS)/.installed $(RUNTIME)/.installed $(EMBED)/.installed
-	$(BIN)/python tests/bench/bench.py $(if $(MODEL),--model '$(MODEL)') --rivals $(RIVALS) --runtime $(RUNTIME) \
+	$(BIN)/python tests/bench/bench.py $(if $(MODEL),--model '$(MODEL)') $(if $(INT8),--int8 '$(INT8)') --rivals $(RIVALS) --runtime $(RUNTIME) \
 	  --embed $(EMBED) $(if $(ROWS),--rows $(ROWS)) --json bench-out/bench.json
 
 # Nothing but what a station installs, and what an application that hands over arrays does: for their sizes.

@@ -144,7 +144,7 @@ def export_artifact(
     if config.verify_data is not None:
         if config.dtype == "fp16":
             plain = encoder_model(encoder, config.sampler, config.opset)
-        fp32 = {**files, "encoder.onnx": plain.SerializeToString()}
+        fp32 = _files(encoder, plain, {encoding: scorer_model(encoding, config.opset) for encoding in scorers})
         manifest["decisions"] = _decisions(config, manifest, fp32, files, progress, report)
     return write_artifact(config.out, manifest, files)
 
@@ -184,10 +184,12 @@ def _decisions(
     progress: Say,
     report: Say,
 ) -> _Manifest:
-    """Compare the verdicts with those of an fp32 artifact of the same checkpoint; returns the manifest's entry."""
+    """Compare the verdicts with those of an artifact that is fp32 throughout; returns the manifest's entry."""
     assert config.verify_data is not None and config.limits is not None
     with tempfile.TemporaryDirectory() as folder:
-        reference = write_artifact(Path(folder) / "fp32.regad", {**manifest, "dtype": "fp32"}, fp32)
+        reference = write_artifact(
+            Path(folder) / "fp32.regad", {**manifest, "dtype": "fp32", "statistics_dtype": "fp32"}, fp32
+        )
         candidate = write_artifact(Path(folder) / "candidate.regad", manifest, files)
         results = compare_decisions(
             reference, candidate, config.verify_data, config.verify_shot, config.verify_seed, progress

@@ -24,7 +24,7 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def imagenet_artifact(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An artifact with ImageNet weights and identity transforms, made by the product's commands."""
+    """An artifact with ImageNet weights, the default level gains and identity transforms, made by our commands."""
     from regad.export.cli import command as export
     from regad.train.cli import command as train
 

@@ -63,7 +63,7 @@ def _by_recipe(*flags: str, **options: Any) -> Callable[[Callable[..., None]], C
 @click.option("--recipe", "name", type=click.Choice(list(RECIPES)), default=DEFAULT_RECIPE, help="Named settings.")
 @click.option("--hold-out", multiple=True, metavar="CATEGORY", help="Category not to train on; repeatable.")
 @click.option("--shot", type=click.IntRange(1), default=2, help="Support images for each query.")
-@_by_recipe("--epochs", type=click.IntRange(0), help="0 writes the initial model.")
+@_by_recipe("--epochs", type=click.IntRange(0), help="0 writes the initial model, level gains included.")
 @_by_recipe("--batch-size", type=click.IntRange(1), help="Queries a step, over all processes.")
 @_by_recipe("--lr", type=float, help="Rate of the backbone; 0 leaves it as it is.")
 @_by_recipe("--stn-lr", type=float, help="Rate of the three STNs; 0 keeps the identity.")
@@ -98,11 +98,11 @@ def command(name: str, **options: Any) -> None:
     given = {option: value for option, value in options.items() if value is not None}
     config = TrainConfig(**{**recipe(name), **given})
     first = os.environ.get("RANK", "0") == "0"
-    if config.epochs and first:
-        kept = "" if config.stn_lr else ", transforms left at the identity"
-        if config.level_gains != (1, 1, 1):
-            kept += f", level gains {' '.join(f'{gain:g}' for gain in config.level_gains)}"
-        click.echo(f"training on {config.data}, {config.epochs} epochs, weights {config.weights}{kept}", err=True)
+    if first:
+        doing = f"training on {config.data}, {config.epochs} epochs" if config.epochs else "no training"
+        kept = "" if config.stn_lr and config.epochs else ", transforms left at the identity"
+        gains = " ".join(f"{gain:g}" for gain in config.level_gains)
+        click.echo(f"{doing}, weights {config.weights}{kept}, level gains {gains}", err=True)
     path = train(config, _Line(config.epochs) if first else lambda progress: None)
     if first:
         click.echo(f"wrote {path}\nnext: regad-export --ckpt {path} --out model.regad", err=True)

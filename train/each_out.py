@@ -17,6 +17,7 @@ from regad.runtime.atomic import atomic_write
 from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
 
+from .config import DEFAULT_RECIPE
 from .evaluate import Draw, Evaluation, Trial
 from .layouts import TestItem, list_categories, test_items
 from .results import facts_of, read_model, read_results, write_results
@@ -39,7 +40,12 @@ def train_without(category: str, folder: Path, data: Path, arguments: Sequence[s
     if given:
         raise InputError(f"--train-args holds {given[0]}, which --train-each sets itself; leave it away")
     mark, checkpoint = folder / _MARK, folder / "model.pt"
-    wanted = {"held_out": category, "categories": list_categories(data), "arguments": list(arguments)}
+    wanted = {
+        "held_out": category,
+        "categories": list_categories(data),
+        "arguments": list(arguments),
+        "default_recipe": DEFAULT_RECIPE,
+    }
     if mark.is_file():
         _check(mark, checkpoint, wanted)
         return checkpoint

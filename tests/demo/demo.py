@@ -149,7 +149,7 @@ def train_and_export(run: Run, data: Path, pool: Path, category: str, weights: s
     start = {"none": "from scratch", "imagenet": "from ImageNet weights"}.get(weights, f"from {Path(weights).name}")
     if not epochs:
         plain = {"none": "random", "imagenet": "ImageNet's"}.get(weights, f"those of {Path(weights).name}")
-        return model, f"The encoder's weights are {plain}, as they are: 0 epochs, so the registration is the identity."
+        return model, f"The encoder's weights are {plain}: 0 epochs, so the registration is the identity."
     return model, (
         f"Its encoder was trained {start} for {epochs} epoch{'s' * (epochs != 1)} on {count} images of "
         f"{len(others)} other categories ({', '.join(others)}) and has never been trained on this part."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -168,9 +169,19 @@ def test_tolerances_grow_with_fp16_statistics_only_where_they_count() -> None:
 
 
 def test_fp16_through_the_command_line(
-    exported: Exported, tmp_path: Path, parts: Path, capfd: pytest.CaptureFixture[str]
+    exported: Exported,
+    tmp_path: Path,
+    parts: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    out = tmp_path / "half.regad"
+    out, compared = tmp_path / "half.regad", []
+
+    def compare(reference: Artifact, candidate: Artifact, *rest: Any) -> list[Agreement]:
+        compared.extend((one.dtype, one.statistics_dtype) for one in (reference, candidate))
+        return compare_decisions(reference, candidate, *rest)
+
+    monkeypatch.setattr(build, "compare_decisions", compare)
     options = ["--stats-dtype", "fp16", "--verify-data", parts, "--verify-shot", 3, "--min-agreement", 0.9]
     assert run("--ckpt", exported.checkpoint, "--fp16", "--out", out, *options) == 0
     text = capfd.readouterr().out
@@ -180,6 +191,7 @@ def test_fp16_through_the_command_line(
     artifact = Artifact.open(out)
     assert (artifact.dtype, artifact.statistics_dtype) == ("fp16", "fp16")
     decisions = artifact.manifest["decisions"]
+    assert compared == [("fp32", "fp32"), ("fp16", "fp16")]
     assert decisions["agreement"] >= 0.9
     assert decisions["limits"] == {"agreement": 0.9, "auroc_loss": 0.002}
     assert [row["category"] for row in decisions["categories"]] == ["narrow", "wide"]

@@ -38,6 +38,8 @@ ROOT = HERE.parents[1]
 RIVALS = {"PatchCore": "patchcore.json", "PaDiM": "padim.json"}
 HELD_OUT: Mapping[str, Sequence[str]] = {DEFAULT_RECIPE: (), "register": ("--ablate", "stn")}
 """Recipes of `regad-train`, and what is ablated of the models they make."""
+GAINS, TRAINED, VIEWED = (f"{what}-{DEFAULT_RECIPE}" for what in ("gains", "trained", "views"))
+"""Folders of what depends on the default recipe: after a change of it, nothing old is taken for done."""
 OURS = ("gains only", "held out", "held out, register", "trained on it")
 PAIRS = [
     *((ours, "frozen") for ours in OURS),
@@ -101,15 +103,15 @@ def judge(run: Run, name: str, checkpoint: Callable[[str], Path], *words: str) -
 
 def frozen(run: Run) -> None:
     """The ImageNet backbone as it is, transforms the identity; and the same with the default recipe's level gains."""
-    for name, words in (("frozen", ("--recipe", "backbone")), ("gains", ())):
-        checkpoint = train(run, name, "--epochs", "0", *words)
+    for name, recipe in (("frozen", "backbone"), (GAINS, DEFAULT_RECIPE)):
+        checkpoint = train(run, name, "--epochs", "0", "--recipe", recipe)
         judge(run, name, lambda category, checkpoint=checkpoint: checkpoint)  # type: ignore[misc]
 
 
 def trained(run: Run) -> None:
     """One model trained on every category: its own good training images were seen."""
-    checkpoint = train(run, "trained", *shlex.split(run.train_args))
-    judge(run, "trained", lambda category: checkpoint)
+    checkpoint = train(run, TRAINED, "--recipe", DEFAULT_RECIPE, *shlex.split(run.train_args))
+    judge(run, TRAINED, lambda category: checkpoint)
 
 
 def held_out(run: Run) -> None:
@@ -140,7 +142,7 @@ def alignment(run: Run) -> None:
 def views(run: Run) -> None:
     """The backbone with gains without a group of support views, at the smallest number of shots."""
     fewest = replace(run, shots=run.shots.split(",")[0])
-    judge(fewest, "views", lambda category: run.out / "gains" / "model.pt", *options(VIEWS))
+    judge(fewest, VIEWED, lambda category: run.out / GAINS / "model.pt", *options(VIEWS))
 
 
 def options(names: Sequence[str]) -> list[str]:
@@ -172,10 +174,10 @@ def methods(out: Path) -> dict[str, list[Path]]:
     """The result files of every method that was run, by its name."""
     places = {
         "frozen": "frozen/*.json",
-        "gains only": "gains/*.json",
+        "gains only": f"{GAINS}/*.json",
         "held out": f"held-out-{DEFAULT_RECIPE}/*.json",
         "held out, register": "held-out-register/*.json",
-        "trained on it": "trained/*.json",
+        "trained on it": f"{TRAINED}/*.json",
         **{name: f"rivals/*/{file}" for name, file in RIVALS.items()},
     }
     found = {name: sorted(out.glob(pattern)) for name, pattern in places.items()}
@@ -211,7 +213,8 @@ def tables(out: Path) -> dict[str, str]:
             pair = read_methods({first: files[first], second: files[second]})
             laid[f"{first} - {second}"] = difference_table(pair).markdown()
     laid |= {name: result_table(results_of(paths)).markdown() for name, paths in files.items()}
-    ablated = {name: ablation_rows(out, name) for name in ("held-out-register", "alignment", "views")}
+    ablated = {name: ablation_rows(out, name) for name in ("held-out-register", "alignment")}
+    ablated["views"] = ablation_rows(out, VIEWED)
     ablated["shots"] = shots_ablations(results_of(files.get("gains only", [])))
     return laid | {f"ablated {name}": ablation_table(found).markdown() for name, found in ablated.items() if found}
 

@@ -80,7 +80,7 @@ def test_ablations_of_several_files_come_together(tmp_path: Path) -> None:
         less = [round_of(one.category, one.shot, one.seed, (one.image_auroc or 0) - 0.02) for one in whole]
         ablations = ablation_json([Ablation("STN off", list(zip(less, whole, strict=True)))])
         write(tmp_path / "held-out-register" / f"{name}.json", whole, ablations=ablations)
-    write(tmp_path / "gains" / "a.json", grid(0.0, "a"))
+    write(tmp_path / script.GAINS / "a.json", grid(0.0, "a"))
     laid = script.tables(tmp_path)
     assert laid["ablated held-out-register"].splitlines()[2].startswith("| STN off | 2 | 4 | -2.00 [-2.00, -2.00] |")
     assert laid["ablated shots"].splitlines()[2].startswith("| k = 4 instead of 2 | 2 | 2 | +0.00 [+0.00, +0.00] |")
