@@ -43,9 +43,12 @@ class EncoderGraph(nn.Module):
     ``sampler`` is a key of `regad.export.sampler.SAMPLERS`. The encoder is copied, with its batch norms folded; with
     ``half`` its convolutions, hidden STN layers and warped rows are float16. What decides where a warp reads stays
     float32: the last STN layers, theta, its inverse, coordinates, indices and weights; so does the normalisation.
+    Without ``registers`` there are no STNs and no warps, and theta is the identity: for encoders whose transforms are.
     """
 
-    def __init__(self, encoder: RegistrationEncoder, sampler: str = "gather", half: bool = False) -> None:
+    def __init__(
+        self, encoder: RegistrationEncoder, sampler: str = "gather", half: bool = False, registers: bool = True
+    ) -> None:
         super().__init__()
         folded = copy.deepcopy(encoder).eval()
         fold_batch_norm(folded)
@@ -57,6 +60,9 @@ class EncoderGraph(nn.Module):
         self.layer1, self.layer2, self.layer3 = folded.layer1, folded.layer2, folded.layer3
         self.stn1, self.stn2, self.stn3 = folded.stn1, folded.stn2, folded.stn3
         self.sampler = SAMPLERS[sampler]()
+        self.registers = registers
+        self.identity: Tensor
+        self.register_buffer("identity", torch.eye(2, 3).repeat(1, len(LEVELS), 1, 1), persistent=False)
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", encoder.mean.clone(), persistent=False)
@@ -82,6 +88,8 @@ class EncoderGraph(nn.Module):
 
         The inverses are those of the transforms as predicted, in float32; each grid's warps are planned together.
         """
+        if not self.registers:
+            return self._bare(image)
         sampler = self.sampler
         size1, size2, size3 = (level.grid for level in LEVELS)
 
@@ -108,3 +116,10 @@ class EncoderGraph(nn.Module):
 
         f1, f2, f3 = (sampler.rows(f).float() for f in (f1, f2, f3))
         return f1, f2, f3, torch.stack([t1, t2, t3], 1)
+
+    def _bare(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The same for transforms that are the identity: a warp by it changes nothing."""
+        x1 = self.layer1(self.stem(image))
+        x2 = self.layer2(x1)
+        f1, f2, f3 = (x.flatten(2).transpose(1, 2).float() for x in (x1, x2, self.layer3(x2)))
+        return f1, f2, f3, self.identity.expand(image.shape[0], -1, -1, -1)

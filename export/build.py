@@ -31,6 +31,7 @@ from .golden import golden_bytes
 from .parity import REMEDIES, import_onnxruntime, parity_table, require_parity, verify
 from .proof import count_onnx
 from .samples import verification_images
+from .stns import registers
 from .writer import IR_VERSION, check_opset, encoder_model, finish, scorer_model
 
 __all__ = ["SCORERS", "ExportConfig", "export_artifact"]
@@ -126,7 +127,8 @@ def export_artifact(
         progress(f"setting int8 ranges from {len(ranges_from)} images")
         model = finish(quantize_encoder(plain, ranges_from, config.ranges, config.activations), config.opset)
     counts = count_onnx(model)
-    require_counts(counts, encoder_counts(config.dtype, config.sampler), "the encoder graph")
+    whole = registers(encoder)
+    require_counts(counts, encoder_counts(config.dtype, config.sampler, whole), "the encoder graph")
     scorers = {encoding: scorer_model(encoding, config.opset, config.stats_dtype) for encoding in get_args(Encoding)}
     for encoding, scorer in scorers.items():
         require_counts(count_onnx(scorer), SCORER_COUNTS[encoding], f"the {encoding} scorer graph")
@@ -134,10 +136,11 @@ def export_artifact(
     checks = verify(encoder, model, scorers, images, config.dtype, config.stats_dtype)
     report(parity_table(checks))
     require_parity(checks, config.dtype)
-    report(f"proof     {describe(counts)}")
+    report(f"proof     {describe(counts)}" + ("" if whole else "; the transforms are the identity and are left out"))
 
     manifest = _manifest(config, checkpoint, spec, checks)
     manifest["operations"] = counts
+    manifest["transforms"] = "predicted" if whole else "identity"
     files = _files(encoder, model, scorers)
     if config.dtype != "fp32":
         _require_golden(config, manifest, files)

@@ -20,6 +20,7 @@ _LAYERS: Mapping[Dtype, Counts] = {
     "int8": {"convolutions": {"int8": 15, "fp32": 6}, "products": {"fp32": 6}},
 }
 """What an encoder's layers must show: 15 convolutions of the backbone, two and two products in each STN."""
+_BACKBONE = 15
 _MIXING: Mapping[str, int] = {"gather": 9, "gridsample": 0}
 """Products by sampler: each of the nine warps mixes the rows it has gathered with one, in the dtype of the rows."""
 
@@ -31,8 +32,10 @@ SCORER_COUNTS: Mapping[Encoding, Counts] = {
 """The distance is computed in float32 whatever the encoder's dtype and however the statistics are stored."""
 
 
-def encoder_counts(dtype: Dtype, sampler: str) -> Counts:
-    """Return what an encoder of ``dtype`` written with ``sampler`` must show."""
+def encoder_counts(dtype: Dtype, sampler: str, registers: bool = True) -> Counts:
+    """Return what an encoder of ``dtype`` written with ``sampler`` must show; without STNs if it does not register."""
+    if not registers:
+        return {"convolutions": {dtype: _BACKBONE}}
     layers, rows = _LAYERS[dtype], "fp16" if dtype == "fp16" else "fp32"
     products = Counter(layers["products"]) + Counter({rows: _MIXING[sampler]})
     return {**layers, "products": dict(products)}

@@ -86,7 +86,8 @@ def build_engines(
     """
     library = load_tensorrt(config.module)
     gpu = _target(config, library)
-    wanted = encoder_counts(artifact.dtype, str(artifact.manifest["sampler"]))
+    whole = artifact.manifest.get("transforms") != "identity"
+    wanted = encoder_counts(artifact.dtype, str(artifact.manifest["sampler"]), whole)
     graphs: dict[str, Counts] = {artifact.encoder_path.name: wanted}
     graphs |= {artifact.scorer_path(encoding).name: SCORER_COUNTS[encoding] for encoding in config.encodings}
     records = []

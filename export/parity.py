@@ -21,7 +21,7 @@ from regad.runtime.stats import Encoding, StatisticsDtype
 from regad.train.model import RegistrationEncoder
 
 from .reference import images_as_torch, scores, torch_features
-from .stns import border_heavy, write_stns
+from .stns import border_heavy, registers, write_stns
 
 __all__ = [
     "REMEDIES",
@@ -78,9 +78,10 @@ def verify(
 
     Features and transforms are compared for the model itself and, rows marked "border", for a copy whose transforms
     read far beyond the border: same graph, other values in the last STN layers of both (not for int8, whose ranges
-    are those of the model itself). Anomaly maps are those of all images but the first against the 22 support views of
-    the first: the float64 reference on PyTorch's features against the graphs on the graph's features, support and
-    query alike, as a device that teaches computes them. Rows marked "stored" compare fp16 statistics with fp32 ones.
+    are those of the model itself, nor for a graph without STNs). Anomaly maps are those of all images but the first
+    against the 22 support views of the first: the float64 reference on PyTorch's features against the graphs on the
+    graph's features, support and query alike, as a device that teaches computes them. Rows marked "stored" compare
+    fp16 statistics with fp32 ones.
     """
     allowed = tolerances(dtype, statistics)
     expected, got, checks = _compare_encoder(encoder, model, images[1:], allowed, "")
@@ -88,7 +89,7 @@ def verify(
     taught = Features(*run_graph(model, {"image": views}))
     wanted = scores(torch_features(encoder, views), expected)
     checks += _compare_scorers(scorers, taught, got, wanted, statistics, allowed)
-    if dtype not in _BORDER:
+    if dtype not in _BORDER or not registers(encoder):
         return checks
     border = border_heavy(encoder, images_as_torch(images[1:]))
     wider = {name: tolerance * _BORDER[dtype] for name, tolerance in allowed.items()}
@@ -103,7 +104,8 @@ def _compare_encoder(
     mark: str,
 ) -> tuple[Features, Features, list[Check]]:
     graph = copy.deepcopy(model)
-    write_stns(graph, encoder)
+    if registers(encoder):
+        write_stns(graph, encoder)
     expected = torch_features(encoder, images)
     got = Features(*run_graph(graph, {"image": images}))
     checks = [

@@ -1,9 +1,9 @@
 """Changing the last layer of the three STNs, in the model and in its graph: it decides the transforms.
 
-A new model predicts the same transform, the identity, whatever it sees. An exporter may then merge or fold the three
-layers, and a comparison would exercise neither reflection nor a transform per image. So the graph is traced with
-`distinct_stns`, the true values are written back by name with `write_stns`, and the verification also runs a
-`border_heavy` copy.
+A model whose STNs were not trained predicts the same transform, the identity, whatever it sees: it does not register
+(`registers`), and its graph has neither STNs nor warps. Any other graph is traced with `distinct_stns`, so that no
+exporter merges or folds the three layers, the true values are written back by name with `write_stns`, and the
+verification also runs a `border_heavy` copy, to exercise reflection and a transform per image.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from regad.runtime.errors import RegadError
 from regad.train.model import RegistrationEncoder
 from regad.train.stn import SpatialTransformer
 
-__all__ = ["border_heavy", "distinct_stns", "write_stns"]
+__all__ = ["border_heavy", "distinct_stns", "registers", "write_stns"]
 
 _NAMES = ("stn1", "stn2", "stn3")
 
@@ -34,6 +34,17 @@ def _last(encoder: RegistrationEncoder, name: str) -> nn.Linear:
     last = _stn(encoder, name).fc[-1]
     assert isinstance(last, nn.Linear)
     return last
+
+
+@torch.no_grad()
+def registers(encoder: RegistrationEncoder) -> bool:
+    """Return False if every transform is the identity, in every bit, whatever the image."""
+    same = torch.eye(2, 3)
+    return not all(
+        not _last(encoder, name).weight.any()
+        and torch.equal(_stn(encoder, name).mode.theta(_last(encoder, name).bias[None])[0], same)
+        for name in _NAMES
+    )
 
 
 def distinct_stns(encoder: RegistrationEncoder) -> RegistrationEncoder:

@@ -21,7 +21,9 @@ from typing import Any
 from native import native_rows
 from PIL import Image
 
+from regad.runtime.artifact import Artifact
 from regad.runtime.atomic import atomic_write
+from regad.runtime.backends import open_backend
 from regad.runtime.bench import FULL_HD, ROWS, Bench, camera_curve, cold_start, drawn_image, shot_curve
 from regad.runtime.detector import Detector
 from regad.runtime.stats import cast_statistics, save_category
@@ -80,20 +82,33 @@ def in_turn(
     return [median(times) for times in mine], [median(theirs[name]) for name in names]
 
 
-def encoder_rows(bench: Bench, twin: Path, rival: Rival, rounds: int) -> list[Row]:
-    """The encoder at batch 1 against OpenVINO: in fp32 on its best form of the graph, and at its default precision."""
-    graphs = {"gather": bench.model / "encoder.onnx", "GridSample twin": twin / "encoder.onnx"}
+def encoder_rows(
+    what: str, model: Path, graphs: Mapping[str, Path], bench: Bench, rival: Rival, rounds: int
+) -> list[Row]:
+    """An encoder at batch 1 against OpenVINO: in fp32 on the best form of its graph, and at its default precision."""
     names = []
     for label, path in graphs.items():
         for precision in ("f32", None):
             names.append(f"{label}, {precision or 'default precision'}")
-            rival.ask(load=names[-1], kind="encoder", path=str(path.resolve()), precision=precision)
-    image = bench.view(1)[None]
-    (ours,), theirs = in_turn([lambda: bench.detector.backend.encode(image)], rival, names, rounds)
+            rival.ask(load=f"{what} {names[-1]}", kind="encoder", path=str(path.resolve()), precision=precision)
+    image, backend = bench.view(1)[None], open_backend(Artifact.open(model))
+    (ours,), theirs = in_turn([lambda: backend.encode(image)], rival, [f"{what} {name}" for name in names], rounds)
+    backend.close()
     by_name = dict(zip(names, theirs, strict=True))
     exact = min((name for name in names if name.endswith("f32")), key=lambda name: by_name[name])
-    rows = [Row(f"encoder, batch 1, fp32: OpenVINO ({exact})", ours, by_name[exact], target=1.0)]
-    return rows + [Row(f"encoder, batch 1: OpenVINO ({name})", ours, by_name[name]) for name in names if name != exact]
+    rows = [Row(f"{what}, batch 1, fp32: OpenVINO ({exact})", ours, by_name[exact], target=1.0)]
+    return rows + [Row(f"{what}, batch 1: OpenVINO ({name})", ours, by_name[name]) for name in names if name != exact]
+
+
+def both_encoders(bench: Bench, folder: Path, rival: Rival, rounds: int) -> list[Row]:
+    """The encoder of the default recipe, whose graph has no transforms, and one with STNs and warps."""
+    rows = []
+    if bench.detector.artifact.manifest.get("transforms") == "identity":
+        graph = {"same graph": bench.model / "encoder.onnx"}
+        rows += encoder_rows("encoder", bench.model, graph, bench, rival, rounds)
+    whole, twin = (make_model(folder, sampler, registers=True) for sampler in ("gather", "gridsample"))
+    graphs = {"gather": whole / "encoder.onnx", "GridSample twin": twin / "encoder.onnx"}
+    return rows + encoder_rows("encoder with STNs", whole, graphs, bench, rival, rounds)
 
 
 def reduced_forms(bench: Bench, int8: Path) -> dict[str, Detector]:
@@ -198,8 +213,8 @@ def make_int8(folder: Path) -> Path:
     return make_model(folder, "gather", "--int8", "--activations", "uint8", "--calib-images", str(photos))
 
 
-def make_model(folder: Path, sampler: str = "gather", *options: str) -> Path:
-    """An artifact of fresh weights: times do not depend on their values."""
+def make_model(folder: Path, sampler: str = "gather", *options: str, registers: bool = False) -> Path:
+    """An artifact of fresh weights, which times do not depend on; ``registers``: with transforms that are predicted."""
     import torch
 
     from regad.export.cli import command as export
@@ -209,9 +224,13 @@ def make_model(folder: Path, sampler: str = "gather", *options: str) -> Path:
     from regad.train.model import RegistrationEncoder
 
     torch.manual_seed(0)
-    states = (RegistrationEncoder().state_dict(), Encoder().state_dict(), Predictor().state_dict())
+    encoder = RegistrationEncoder()
+    if registers:
+        for stn in (encoder.stn1, encoder.stn2, encoder.stn3):
+            torch.nn.init.normal_(stn.fc[-1].weight, std=0.01)
+    states = (encoder.state_dict(), Encoder().state_dict(), Predictor().state_dict())
     save_checkpoint(folder / "model.pt", Checkpoint(*states, "rotation_scale", InputSpec()))
-    out = folder / f"{''.join([sampler, *options[:1]])}.regad"
+    out = folder / f"{''.join([sampler, *options[:1]])}{'-registers' if registers else ''}.regad"
     words = ["--ckpt", str(folder / "model.pt"), "--out", str(out), "--sampler", sampler, *options]
     export.main(words, standalone_mode=False)
     return out
@@ -239,8 +258,7 @@ def rival_rows(bench: Bench, given: argparse.Namespace, folder: Path) -> list[Ro
     rival = Rival(python)
     rows = []
     if "rival-encoder" in given.rows:
-        twin = given.twin or make_model(folder, "gridsample")
-        rows += encoder_rows(bench, twin, rival, given.runs)
+        rows += both_encoders(bench, folder, rival, given.runs)
     if "rival-verdict" in given.rows:
         int8 = given.int8 or make_int8(folder)
         rows += verdict_rows(bench, int8, exports, rival, max(3, given.runs // 3))
@@ -262,7 +280,6 @@ def main() -> None:
     parser.add_argument("--runtime", type=Path, help="environment with nothing but regad[cpu], for its size")
     parser.add_argument("--embed", type=Path, help="environment with nothing but regad[embed], for its size")
     parser.add_argument("--exports", type=Path, help="anomalib's exports, if they were made before")
-    parser.add_argument("--twin", type=Path, help="GridSample twin of the artifact, if it was made before")
     parser.add_argument(
         "--int8", type=Path, help="artifact with an int8 encoder (default: one of fresh weights is made)"
     )
