@@ -32,6 +32,15 @@ def random_encoder(stn_mode: str = "rotation_scale", seed: int = 0, **normalizat
     return encoder
 
 
+def identity_encoder(mode: str = "rotation_scale") -> RegistrationEncoder:
+    """Random weights and batch norms, STNs as they are before training."""
+    encoder, fresh = random_encoder(mode), RegistrationEncoder(mode)
+    with torch.no_grad():
+        for name in ("stn1", "stn2", "stn3"):
+            getattr(encoder, name).load_state_dict(getattr(fresh, name).state_dict())
+    return encoder
+
+
 @dataclass(frozen=True)
 class Exported:
     """A checkpoint, its encoder, and the artifact that ``regad-export`` made of it."""

@@ -24,7 +24,7 @@ from regad.runtime.console import run_cli
 from regad.runtime.errors import DeviceError, InputError, RegadError
 from regad.runtime.trt import FLAVORS, Library, load_tensorrt, logger
 
-from .conftest import Exported, random_encoder
+from .conftest import Exported, identity_encoder, random_encoder
 
 pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed")
 
@@ -179,6 +179,16 @@ def test_a_graph_that_is_not_what_the_manifest_says_is_refused(exported: Exporte
     with pytest.raises(RegadError, match=r"not of the dtype asked for: it has convolutions 21 fp32.*expected.*21 fp16"):
         build_engines(liar, EngineConfig(compute_capability="8.6"))
     assert not (liar.path / "engines").exists()
+
+
+def test_an_encoder_without_stns_has_its_own_counts(exported: Exported, tmp_path: Path) -> None:
+    artifact = exported.artifact
+    files = {name: (artifact.path / name).read_bytes() for name in artifact.manifest["files"]}
+    files["encoder.onnx"] = encoder_model(identity_encoder(), half=True).SerializeToString()
+    changed = {**artifact.manifest, "dtype": "fp16", "transforms": "identity"}
+    bare = write_artifact(tmp_path / "bare.regad", changed, files)
+    records = build_engines(bare, EngineConfig(compute_capability="8.9"))
+    assert records[0].operations == {"convolutions": {"fp16": 15}}
 
 
 def test_gridsample_is_proved_bilinear(library: Library, tmp_path: Path) -> None:

@@ -17,21 +17,11 @@ from regad.export.stns import registers
 from regad.export.writer import encoder_model
 from regad.runtime.artifact import Artifact
 from regad.runtime.features import Features
-from regad.train.model import RegistrationEncoder
 from regad.train.stn import STN_MODES
 
-from .conftest import Exported, random_encoder
+from .conftest import Exported, identity_encoder, random_encoder
 
 IMAGES = synthetic_images(3, seed=5)
-
-
-def identity_encoder(mode: str = "rotation_scale") -> RegistrationEncoder:
-    """Random weights and batch norms, STNs as they are before training."""
-    encoder, fresh = random_encoder(mode), RegistrationEncoder(mode)
-    with torch.no_grad():
-        for name in ("stn1", "stn2", "stn3"):
-            getattr(encoder, name).load_state_dict(getattr(fresh, name).state_dict())
-    return encoder
 
 
 @pytest.mark.parametrize("mode", STN_MODES)
