@@ -18,6 +18,7 @@ from regad.train.model import RegistrationEncoder
 from regad.train.stn import SpatialTransformer
 
 from .sampler import SAMPLERS
+from .stns import registers
 
 __all__ = ["EncoderGraph", "fold_batch_norm"]
 
@@ -43,12 +44,10 @@ class EncoderGraph(nn.Module):
     ``sampler`` is a key of `regad.export.sampler.SAMPLERS`. The encoder is copied, with its batch norms folded; with
     ``half`` its convolutions, hidden STN layers and warped rows are float16. What decides where a warp reads stays
     float32: the last STN layers, theta, its inverse, coordinates, indices and weights; so does the normalisation.
-    Without ``registers`` there are no STNs and no warps, and theta is the identity: for encoders whose transforms are.
+    For an encoder that does not register there are no STNs and no warps, and theta is the identity.
     """
 
-    def __init__(
-        self, encoder: RegistrationEncoder, sampler: str = "gather", half: bool = False, registers: bool = True
-    ) -> None:
+    def __init__(self, encoder: RegistrationEncoder, sampler: str = "gather", half: bool = False) -> None:
         super().__init__()
         folded = copy.deepcopy(encoder).eval()
         fold_batch_norm(folded)
@@ -60,7 +59,7 @@ class EncoderGraph(nn.Module):
         self.layer1, self.layer2, self.layer3 = folded.layer1, folded.layer2, folded.layer3
         self.stn1, self.stn2, self.stn3 = folded.stn1, folded.stn2, folded.stn3
         self.sampler = SAMPLERS[sampler]()
-        self.registers = registers
+        self.registers = registers(encoder)
         self.identity: Tensor
         self.register_buffer("identity", torch.eye(2, 3).repeat(1, len(LEVELS), 1, 1), persistent=False)
         self.mean: Tensor

@@ -21,6 +21,7 @@ _LAYERS: Mapping[Dtype, Counts] = {
 }
 """What an encoder's layers must show: 15 convolutions of the backbone, two and two products in each STN."""
 _BACKBONE = 15
+"""Convolutions of the backbone, all that an encoder without STNs has."""
 _MIXING: Mapping[str, int] = {"gather": 9, "gridsample": 0}
 """Products by sampler: each of the nine warps mixes the rows it has gathered with one, in the dtype of the rows."""
 

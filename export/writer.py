@@ -52,7 +52,7 @@ def encoder_model(
     """
     check_opset(sampler, opset)
     whole = registers(encoder)
-    traced = EncoderGraph(distinct_stns(encoder) if whole else encoder, sampler, half, whole).eval()
+    traced = EncoderGraph(distinct_stns(encoder) if whole else encoder, sampler, half).eval()
     example = torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8)
     with _silence(), torch.no_grad():
         program = torch.onnx.export(

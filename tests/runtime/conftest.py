@@ -1,7 +1,9 @@
-"""Fixtures of the tests of regad-run."""
+"""Fixtures of the tests of regad-run, and TensorRT and CUDA as stand-ins."""
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from regad.runtime import cli
 from regad.runtime.artifact import Artifact
 from regad.runtime.console import run_cli
 
+from .doubles import FakeCuda, FakeTensorRT, write_engines
 from .run_doubles import ARTIFACT, Bench, Outcome
 
 
@@ -39,3 +42,19 @@ def run(bench: Bench, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outco
         return Outcome(int(str(stop.value.code)), captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
+    double = FakeCuda()
+    monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", double)
+    monkeypatch.setitem(sys.modules, "tensorrt", FakeTensorRT(double))
+    return double
+
+
+@pytest.fixture(scope="module")
+def built(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("engines") / "model.regad"
+    shutil.copytree(artifact_dir, folder)
+    write_engines(Artifact.open(folder))
+    return folder

@@ -7,15 +7,21 @@ ONNX Runtime backend, number by number. Freed memory is overwritten: reading it 
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import enum
+import hashlib
 import types
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
+from regad.runtime.artifact import Artifact
+from regad.runtime.engines import EngineKey, EngineRecord, write_engine
+
 NAME = "Double"
 GPU = (8, 7)
+MAX_BATCH = 2
 
 
 class Status(enum.IntEnum):
@@ -208,3 +214,17 @@ class FakeTensorRT(types.ModuleType):
 
     def nptype(self, dtype: str) -> Any:
         return _ORT[dtype]
+
+
+def write_engines(artifact: Artifact, **changes: object) -> None:
+    """Engines whose plans are the graphs themselves, for the doubles; ``changes`` are to the key."""
+    batch = (1, 1, MAX_BATCH)
+    for graph, profile in {
+        "encoder.onnx": {"image": tuple((count, 224, 224, 3) for count in batch)},
+        "scorer.onnx": {"x1": tuple((3136, rank, 64) for rank in (2, 4, 6))},
+    }.items():
+        plan = (artifact.path / graph).read_bytes()
+        digest = artifact.manifest["files"][graph]["sha256"]
+        key = dataclasses.replace(EngineKey(digest, "Double", "8.7", "tensorrt", "10.3.0"), **changes)  # type: ignore[arg-type]
+        sha256 = hashlib.sha256(plan).hexdigest()
+        write_engine(artifact, EngineRecord(graph, key, sha256, len(plan), batch, 2, profile, {}), plan)

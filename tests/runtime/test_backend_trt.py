@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import hashlib
-import json
 import shutil
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +17,6 @@ from regad.runtime.artifact import Artifact
 from regad.runtime.backend_trt import TrtBackend
 from regad.runtime.backends import Backend, open_backend
 from regad.runtime.cuda import Cuda
-from regad.runtime.engines import EngineKey, EngineRecord, Gpu, look_up, write_engine
 from regad.runtime.errors import CategoryError, DeviceError
 from regad.runtime.features import Features
 from regad.runtime.selftest import self_test
@@ -28,46 +24,6 @@ from regad.runtime.stats import Statistics, cast_statistics
 from regad.runtime.trt import load_tensorrt
 
 from .doubles import FakeCuda, FakeTensorRT
-
-MAX_BATCH = 2
-ORIN = Gpu("Double", "8.7")
-
-
-def write_engines(artifact: Artifact, **changes: object) -> None:
-    """Engines whose plans are the graphs themselves, for the doubles; ``changes`` are to the key."""
-    batch = (1, 1, MAX_BATCH)
-    for graph, profile in {
-        "encoder.onnx": {"image": tuple((count, 224, 224, 3) for count in batch)},
-        "scorer.onnx": {"x1": tuple((3136, rank, 64) for rank in (2, 4, 6))},
-    }.items():
-        plan = (artifact.path / graph).read_bytes()
-        digest = artifact.manifest["files"][graph]["sha256"]
-        key = dataclasses.replace(EngineKey(digest, "Double", "8.7", "tensorrt", "10.3.0"), **changes)  # type: ignore[arg-type]
-        sha256 = hashlib.sha256(plan).hexdigest()
-        write_engine(artifact, EngineRecord(graph, key, sha256, len(plan), batch, 2, profile, {}), plan)
-
-
-@pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
-    double = FakeCuda()
-    monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", double)
-    monkeypatch.setitem(sys.modules, "tensorrt", FakeTensorRT(double))
-    return double
-
-
-@pytest.fixture(scope="module")
-def built(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("engines") / "model.regad"
-    shutil.copytree(artifact_dir, folder)
-    write_engines(Artifact.open(folder))
-    return folder
-
-
-@pytest.fixture
-def artifact(built: Path, tmp_path: Path) -> Artifact:
-    """A copy of its own, to be damaged."""
-    shutil.copytree(built, tmp_path / "model.regad")
-    return Artifact.open(tmp_path / "model.regad")
 
 
 @pytest.fixture(scope="module")
@@ -207,113 +163,6 @@ def test_fp16_statistics_are_widened_for_an_fp32_graph_and_never_narrowed(
     narrow = dataclasses.replace(artifact, manifest={**artifact.manifest, "statistics_dtype": "fp16"})
     with pytest.raises(CategoryError, match="regad-calib --stats-dtype fp16"):
         TrtBackend(narrow).prepare(statistics)
-
-
-def edit(artifact: Artifact, change: Callable[[dict[str, object]], object], rename: bool = False) -> None:
-    """Change the record of the encoder's engine; ``rename`` forges its digest too."""
-    (path,) = (artifact.path / "engines").glob("encoder-*.json")
-    data = json.loads(path.read_text())
-    change(data)
-    path.write_text(json.dumps(data))
-    if rename:
-        stem = f"encoder-{EngineKey(**data['key']).digest}"
-        path.with_suffix(".plan").rename(path.with_name(f"{stem}.plan"))
-        path.rename(path.with_name(f"{stem}.json"))
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"gpu": "Other"}, r"built for Other \(8.7\)"),
-        ({"compute_capability": "8.6"}, r"built for Double \(8.6\)"),
-        ({"version": "10.4.0"}, "built by tensorrt 10.4.0"),
-        ({"library": "tensorrt_rtx"}, "built by tensorrt_rtx"),
-        ({"graph_sha256": "0" * 64}, "graph has changed"),
-    ],
-)
-def test_an_engine_for_something_else_is_refused(
-    cuda: FakeCuda, artifact: Artifact, changes: dict[str, str], reason: str
-) -> None:
-    shutil.rmtree(artifact.path / "engines")
-    write_engines(artifact, **changes)
-    with pytest.raises(DeviceError, match=f"{reason}.*regad-export --engine --artifact") as caught:
-        TrtBackend(artifact)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_forged_key_is_refused(cuda: FakeCuda, artifact: Artifact) -> None:
-    edit(artifact, lambda data: data["key"].update(version="10.2.0"))  # type: ignore[attr-defined]
-    with pytest.raises(DeviceError, match="its key was changed after it was built"):
-        TrtBackend(artifact)
-
-
-def test_a_whole_forgery_is_left_to_tensorrt_to_refuse(cuda: FakeCuda, artifact: Artifact) -> None:
-    (plan,) = (artifact.path / "engines").glob("encoder-*.plan")
-    plan.write_bytes(b"an engine of another GPU")
-    size, digest = plan.stat().st_size, hashlib.sha256(plan.read_bytes()).hexdigest()
-    edit(artifact, lambda data: data.update(plan_sha256=digest, plan_bytes=size))
-    with pytest.raises(DeviceError, match=r"cannot open the engine encoder-.*not an engine of this library") as caught:
-        TrtBackend(artifact)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("damage", ["cut", "altered", "missing"])
-def test_a_damaged_plan_is_refused(cuda: FakeCuda, artifact: Artifact, damage: str) -> None:
-    (plan,) = (artifact.path / "engines").glob("encoder-*.plan")
-    raw = bytearray(plan.read_bytes())
-    raw[len(raw) // 2] ^= 1
-    if damage == "missing":
-        plan.unlink()
-    else:
-        plan.write_bytes(raw[:-7] if damage == "cut" else raw)
-    with pytest.raises(DeviceError, match=r"build it again: regad-export --engine --artifact"):
-        TrtBackend(artifact)
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": "regad-engine", "version": 2}'])
-def test_a_malformed_record_is_refused(cuda: FakeCuda, artifact: Artifact, text: str) -> None:
-    (record,) = (artifact.path / "engines").glob("encoder-*.json")
-    record.write_text(text)
-    with pytest.raises(DeviceError, match=r"record is malformed|version 2|not regad-engine|regad-engine 2"):
-        TrtBackend(artifact)
-
-
-def test_an_artifact_changed_after_its_engine_was_built(cuda: FakeCuda, artifact: Artifact) -> None:
-    manifest = {**artifact.manifest, "files": {**artifact.manifest["files"]}}
-    manifest["files"]["encoder.onnx"] = {"sha256": "1" * 64, "bytes": 1}
-    with pytest.raises(DeviceError, match="the artifact's graph has changed since"):
-        TrtBackend(dataclasses.replace(artifact, manifest=manifest))
-
-
-def test_an_engine_with_other_tensors_is_refused(cuda: FakeCuda, artifact: Artifact) -> None:
-    scorer = (artifact.path / "scorer_hybrid.onnx").read_bytes()
-    (plan,) = (artifact.path / "engines").glob("encoder-*.plan")
-    plan.write_bytes(scorer)
-    digest = hashlib.sha256(scorer).hexdigest()
-    edit(artifact, lambda data: data.update(plan_sha256=digest, plan_bytes=len(scorer)))
-    with pytest.raises(DeviceError, match=r"has other tensors than encoder\.onnx \(.*w1 float32"):
-        TrtBackend(artifact)
-
-
-def test_which_engine_fits(artifact: Artifact, cuda: FakeCuda) -> None:
-    library = load_tensorrt()
-    newer = dataclasses.replace(library, version="10.9.1")
-    thor = Gpu("Thor", "11.0")
-    for changes, gpu, found, fits in (
-        ({}, ORIN, library, True),
-        ({}, thor, library, False),
-        ({}, ORIN, newer, False),
-        ({"portable": True}, ORIN, newer, True),
-        ({"portable": True, "version": "10.11.0"}, ORIN, newer, False),
-        ({"hardware": "ampere-plus"}, thor, library, True),
-        ({"hardware": "ampere-plus"}, Gpu("Nano", "7.5"), library, False),
-        ({"gpu": "any"}, Gpu("Another", "8.7"), library, True),
-        ({"gpu": "any"}, thor, library, False),
-    ):
-        shutil.rmtree(artifact.path / "engines", ignore_errors=True)
-        write_engines(artifact, **changes)
-        record, reason = look_up(artifact, "encoder.onnx", gpu, found)
-        assert (record is not None, reason == "") == (fits, fits), (changes, gpu, reason)
 
 
 def test_what_is_missing_is_said(artifact_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

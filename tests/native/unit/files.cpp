@@ -181,7 +181,7 @@ std::string artifact_hash(const Json &manifest) {
 }
 
 Folder::Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "regad-test-XXXXXX").string();
+    std::string name = (std::filesystem::temp_directory_path() / ("regad-test-" + std::string(6, 'X'))).string();
     if (::mkdtemp(name.data()) == nullptr) {
         throw std::runtime_error("mkdtemp failed");
     }
