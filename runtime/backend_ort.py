@@ -7,6 +7,8 @@ statistics are uploaded once per category.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,6 +51,12 @@ _OPTIONS: Mapping[tuple[str, Dtype], Mapping[str, str]] = {
 """Options of the providers by device and the encoder's dtype; scorer graphs take those of fp32."""
 
 
+_LIBRARIES = (
+    "it needs NVIDIA's driver, CUDA and cuDNN (pip install 'onnxruntime-gpu[cuda,cudnn]' brings the last two): "
+    "see regad-doctor, or use --device cpu"
+)
+
+
 def _ort() -> Any:
     try:
         import onnxruntime
@@ -62,6 +70,16 @@ def _ort() -> Any:
 def cuda_available() -> bool:
     """Whether the installed ONNX Runtime offers the CUDA provider."""
     return _PROVIDERS["cuda"] in _ort().get_available_providers()
+
+
+def _preload(ort: Any) -> None:
+    """Load CUDA and cuDNN from pip's packages of NVIDIA or the system's paths, without a word if they are not there.
+
+    ONNX Runtime's provider then finds them loaded; alone it looks in the system's paths only.
+    """
+    if hasattr(ort, "preload_dlls"):  # ONNX Runtime 1.21
+        with contextlib.redirect_stdout(io.StringIO()):
+            ort.preload_dlls()
 
 
 class _DeviceStatistics:
@@ -88,6 +106,8 @@ class OrtBackend:
                 f"device {device} needs ONNX Runtime's {provider}, but this one offers {', '.join(offered)}; "
                 "install the GPU build (pip uninstall onnxruntime, then pip install 'regad[gpu]') or use --device cpu"
             )
+        if device != "cpu":
+            _preload(self._ort)
         self._encoder = self._session(artifact.encoder_path, artifact.dtype)
         self._workspaces = Workspaces(self._encoder)
         self._scorers: dict[Encoding, onnxruntime.InferenceSession] = {}
@@ -115,14 +135,18 @@ class OrtBackend:
         wanted = _PROVIDERS[self._device]
         try:
             provider = (wanted, dict(_OPTIONS.get((self._device, dtype), {})))
-            session = self._ort.InferenceSession(str(path), options, providers=[provider])
+            # Left to itself ONNX Runtime goes on on the CPU, when a session is made or later when a run fails.
+            session = self._ort.InferenceSession(str(path), options, providers=[provider], enable_fallback=0)
+            session.disable_fallback()  # its early versions do not know the argument
         except Exception as error:
             line = str(error).strip().splitlines()[0]
+            if self._device != "cpu":
+                raise DeviceError(f"{self.name} cannot run {path.name}: {line}; {_LIBRARIES}") from error
             raise ArtifactError(f"{path} cannot be opened by {self.name}: {line}; try regad-doctor --model") from error
         if session.get_providers()[0] != wanted:
             raise DeviceError(
                 f"ONNX Runtime offers {wanted} but could not start it (it fell back to {session.get_providers()[0]}); "
-                "check the CUDA, cuDNN or TensorRT libraries with regad-doctor, or use --device cpu"
+                f"{_LIBRARIES}"
             )
         return session
 

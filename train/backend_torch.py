@@ -17,16 +17,16 @@ from regad.runtime.artifact import Artifact
 from regad.runtime.backends import Inference, StatisticsHandle
 from regad.runtime.compiled import HostScorer, host_scorer
 from regad.runtime.detector import Detector
-from regad.runtime.errors import DeviceError
 from regad.runtime.features import Features
 from regad.runtime.stats import Statistics
 
 from .affine import compose, identity, inverse, warp
 from .checkpoint import build_encoder, load_checkpoint
 from .data import to_input
+from .device import torch_device
 from .model import Aligned, Encoded, RegistrationEncoder, Thetas
 
-__all__ = ["FORWARDS", "Forward", "TorchBackend", "checkpoint_detector", "torch_device"]
+__all__ = ["FORWARDS", "Forward", "TorchBackend", "checkpoint_detector"]
 
 Forward = Callable[[RegistrationEncoder, torch.Tensor], tuple[Aligned, Thetas]]
 """How images [B, 3, 224, 224] become aligned maps and transforms; ablations replace it."""
@@ -67,15 +67,6 @@ FORWARDS: dict[str, Forward] = {
     "composed": _composed,
 }
 """The encoder as it is, and what ablations make of it."""
-
-
-def torch_device(name: str) -> torch.device:
-    """Return the device called ``auto``, ``cpu`` or ``cuda``. Raises DeviceError for one that torch cannot use."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise DeviceError(f"device is {name!r}; a checkpoint runs in torch, on auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("--device cuda: torch finds no CUDA device; use --device cpu or install torch with CUDA")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 class TorchBackend:

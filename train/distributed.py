@@ -17,6 +17,8 @@ from torch.distributed.nn.functional import all_reduce
 
 from regad.runtime.errors import DeviceError, InputError, RegadError
 
+from .device import torch_device
+
 __all__ = ["Group", "SyncedBatchNorm", "check_batch", "check_equal", "join", "synchronise_batch_norm"]
 
 
@@ -58,11 +60,11 @@ def join(device: str) -> Iterator[Group]:
     ``device`` is auto, cpu or cuda. Raises DeviceError where CUDA is asked for and missing.
     """
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    kind = _device(device)
+    place = torch_device(device)
     if world == 1:
-        yield Group(0, 1, torch.device(kind))
+        yield Group(0, 1, place)
         return
-    place = torch.device(kind)
+    kind = place.type
     if kind == "cuda":
         local = int(os.environ.get("LOCAL_RANK", "0"))
         if local >= torch.cuda.device_count():
@@ -77,12 +79,6 @@ def join(device: str) -> Iterator[Group]:
         yield Group(rank, world, place)
     finally:
         dist.destroy_process_group()
-
-
-def _device(name: str) -> str:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("--device cuda: torch finds no CUDA device; use --device cpu or install torch with CUDA")
-    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def check_equal(model: nn.Module, group: Group) -> None:

@@ -53,15 +53,22 @@ class FakeOrt(types.ModuleType):
         self.__version__ = onnxruntime.__version__
         self.SessionOptions = onnxruntime.SessionOptions
         self.moves: list[str] = []
+        self.kept_from_falling_back = 0
         self.opened: list[tuple[str, str, dict[str, str]]] = []
         self.OrtValue = self
         double = self
 
         class Session:
-            def __init__(self, path: str, options: Any, providers: list[tuple[str, dict[str, str]]]) -> None:
+            def __init__(
+                self, path: str, options: Any, providers: list[tuple[str, dict[str, str]]], enable_fallback: int
+            ) -> None:
                 ((self.provider, given),) = providers
+                assert not enable_fallback
                 double.opened.append((Path(path).name, self.provider, given))
                 self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+            def disable_fallback(self) -> None:
+                double.kept_from_falling_back += 1
 
             def get_providers(self) -> list[str]:
                 return [self.provider, "CPUExecutionProvider"] if starts else ["CPUExecutionProvider"]
@@ -154,6 +161,30 @@ def test_no_provider_changes_the_dtype(
     artifact = dataclasses.replace(Artifact.open(artifact_dir), dtype=dtype)
     open_backend(artifact, device).prepare(statistics)
     assert [(name, options) for name, _, options in ort.opened] == [("encoder.onnx", encoder), ("scorer.onnx", scorer)]
+
+
+def test_no_session_may_fall_back_later(ort: FakeOrt, artifact_dir: Path, statistics: Statistics) -> None:
+    """ONNX Runtime's `run` repeats on the CPU what failed on the GPU, unless it is told not to."""
+    open_backend(Artifact.open(artifact_dir), "cuda").prepare(statistics)
+    assert ort.kept_from_falling_back == len(ort.opened) == 2
+
+
+def test_preloading_says_nothing(ort: FakeOrt, artifact_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it prints would stand between the records of regad-run; what is missing is told by the session's error."""
+    ort.preload_dlls = lambda: print("Failed to load libcublas.so")  # type: ignore[attr-defined]
+    open_backend(Artifact.open(artifact_dir), "cuda")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_session_that_cannot_be_made_is_the_devices_error(
+    ort: FakeOrt, artifact_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("CUDA failure 100: no CUDA-capable device is detected\nand more")
+
+    monkeypatch.setattr(ort, "InferenceSession", refuse)
+    with pytest.raises(DeviceError, match=r"cannot run encoder\.onnx: CUDA failure 100: .* is detected; it needs NVID"):
+        open_backend(Artifact.open(artifact_dir), "cuda")
 
 
 def test_a_provider_that_falls_back_is_an_error(monkeypatch: pytest.MonkeyPatch, artifact_dir: Path) -> None:

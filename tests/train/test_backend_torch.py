@@ -15,8 +15,9 @@ from regad.runtime.errors import DeviceError
 from regad.runtime.features import Features
 from regad.runtime.spec import LEVELS
 from regad.runtime.stats import Statistics
-from regad.train.backend_torch import TorchBackend, checkpoint_detector, torch_device
+from regad.train.backend_torch import TorchBackend, checkpoint_detector
 from regad.train.data import to_input
+from regad.train.device import torch_device
 from regad.train.memo import MemoBackend
 from regad.train.model import RegistrationEncoder
 

@@ -15,6 +15,8 @@ namespace {
 
 // The oldest interface that has all that is called here.
 constexpr std::uint32_t oldest_api = 16;
+// The oldest whose CUDA provider knows use_tf32.
+constexpr std::uint32_t oldest_cuda_api = 18;
 
 void ORT_API_CALL forward_log(void *, OrtLoggingLevel severity, const char *category, const char *, const char *,
                               const char *message) noexcept {
@@ -207,6 +209,29 @@ Device Device::parse(const std::string &device, const std::string &options, int 
         }
         fail(REGAD_DEVICE_ERROR, "device ", result.kind, " needs ONNX Runtime's ", provider_of(result.kind),
              ", but ", ort.library(), " offers ", list, "; use a GPU build of ONNX Runtime or the device cpu");
+    }
+    return result;
+}
+
+Device Device::for_graph(const std::string &dtype, const Ort &ort) const {
+    if (kind == "cuda" && ort.api_version() < oldest_cuda_api) {
+        fail(REGAD_DEVICE_ERROR, "ONNX Runtime ", ort.version(), " computes float32 in TF32 on a GPU and cannot be told not "
+             "to; install ONNX Runtime 1.", oldest_cuda_api, " or newer, or use the device cpu");
+    }
+    Device result = *this;
+    const auto needs = [&result](const char *key, const char *value) {
+        const bool given = std::any_of(result.options.begin(), result.options.end(),
+                                       [key](const auto &option) { return option.first == key; });
+        if (!given) {
+            result.options.emplace_back(key, value);
+        }
+    };
+    if (kind == "cuda") {
+        needs("use_tf32", "0");  // in TF32 distances are off by a percent
+    } else if (kind == "tensorrt" && dtype == "fp16") {
+        needs("trt_fp16_enable", "1");  // else it builds float32 engines, whatever the graph says
+    } else if (kind == "tensorrt" && dtype == "int8") {
+        needs("trt_int8_enable", "1");
     }
     return result;
 }

@@ -56,6 +56,7 @@ struct PortInfo {
 };
 using Ports = std::vector<PortInfo>;
 
+std::string given_options;
 std::mutex fail_mutex;
 std::string fail_name;
 int fail_after = 0;
@@ -170,13 +171,23 @@ OrtStatus *make(const char *name, T **out) {
     return nullptr;
 }
 
+void note_options(const char *const *keys, const char *const *values, std::size_t count) {
+    given_options.clear();
+    for (std::size_t i = 0; i < count; ++i) {
+        given_options += (i == 0 ? "" : ";") + std::string(keys[i]) + "=" + values[i];
+    }
+}
+
 void add_providers(OrtApi &api) {
     api.CreateCUDAProviderOptions = [](OrtCUDAProviderOptionsV2 **out) noexcept {
         return make("CreateCUDAProviderOptions", out);
     };
     api.ReleaseCUDAProviderOptions = [](OrtCUDAProviderOptionsV2 *p) noexcept { delete p; };
-    api.UpdateCUDAProviderOptions = [](OrtCUDAProviderOptionsV2 *, const char *const *, const char *const *,
-                                       size_t) noexcept { return outcome("UpdateCUDAProviderOptions"); };
+    api.UpdateCUDAProviderOptions = [](OrtCUDAProviderOptionsV2 *, const char *const *keys, const char *const *values,
+                                       size_t count) noexcept {
+        note_options(keys, values, count);
+        return outcome("UpdateCUDAProviderOptions");
+    };
     api.SessionOptionsAppendExecutionProvider_CUDA_V2 = [](OrtSessionOptions *options,
                                                            const OrtCUDAProviderOptionsV2 *) noexcept {
         options->gpu = true;
@@ -186,8 +197,11 @@ void add_providers(OrtApi &api) {
         return make("CreateTensorRTProviderOptions", out);
     };
     api.ReleaseTensorRTProviderOptions = [](OrtTensorRTProviderOptionsV2 *p) noexcept { delete p; };
-    api.UpdateTensorRTProviderOptions = [](OrtTensorRTProviderOptionsV2 *, const char *const *, const char *const *,
-                                           size_t) noexcept { return outcome("UpdateTensorRTProviderOptions"); };
+    api.UpdateTensorRTProviderOptions = [](OrtTensorRTProviderOptionsV2 *, const char *const *keys, const char *const *values,
+                                       size_t count) noexcept {
+        note_options(keys, values, count);
+        return outcome("UpdateTensorRTProviderOptions");
+    };
     api.SessionOptionsAppendExecutionProvider_TensorRT_V2 = [](OrtSessionOptions *options,
                                                                const OrtTensorRTProviderOptionsV2 *) noexcept {
         options->gpu = true;
@@ -385,4 +399,6 @@ void fake_ort_fail(const char *name, int call) {
 }
 
 void fake_ort_mode(int mode) { output_mode = mode; }
+
+const char *fake_ort_given(void) { return given_options.c_str(); }
 }

@@ -5,3 +5,5 @@
 typedef void (*fake_ort_fail_function)(const char *name, int call);
 /* The outputs of the encoder: 0 normal, 1 not a number. */
 typedef void (*fake_ort_mode_function)(int mode);
+/* What the execution provider of the last session was given, "key=value;key=value". */
+typedef const char *(*fake_ort_given_function)(void);

@@ -201,7 +201,7 @@ void write(const std::string &path, const std::string &bytes) {
     }
 }
 
-std::string write_artifact(const std::string &path, bool with_scorer) {
+std::string write_artifact(const std::string &path, bool with_scorer, const std::string &dtype) {
     std::filesystem::create_directories(path);
     std::map<std::string, std::string> contents = {{"encoder.onnx", "the fake runtime reads nothing"},
                                                          {"golden.safetensors", golden()}};
@@ -212,6 +212,7 @@ std::string write_artifact(const std::string &path, bool with_scorer) {
         write(path + "/" + name, bytes);
     }
     Json json = manifest(contents);
+    json["dtype"] = dtype;
     if (with_scorer) {
         json["scorers"]["gram"] = "gram.onnx";
     }

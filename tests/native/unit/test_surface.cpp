@@ -28,6 +28,7 @@ struct Fixture {
         fail = reinterpret_cast<fake_ort_fail_function>(::dlsym(handle, "fake_ort_fail"));
         mode = reinterpret_cast<fake_ort_mode_function>(::dlsym(handle, "fake_ort_mode"));
         options.onnxruntime = FAKE_ORT;
+        given = reinterpret_cast<fake_ort_given_function>(::dlsym(handle, "fake_ort_given"));
         options.threads = 2;
     }
     ~Fixture() {
@@ -46,6 +47,7 @@ struct Fixture {
     void *handle = nullptr;
     fake_ort_fail_function fail = nullptr;
     fake_ort_mode_function mode = nullptr;
+    fake_ort_given_function given = nullptr;
     regad::Options options;
 };
 
@@ -339,6 +341,29 @@ TEST(surface_on_a_pretended_gpu) {
         detector.load_category(f.folder / "half.safetensors");
         CHECK(std::fabs(detector.predict(f.bright()).score - one.score) < 1e-3F);
     }
+}
+
+// Python's backend gives the same options (tests/runtime/test_backend_ort_gpu.py).
+TEST(surface_tells_the_provider_how_to_compute) {
+    GpuFixture f("cuda:1");
+    f.options.provider_options = "";
+    const auto given_for = [&f](const char *device, const char *dtype) {
+        f.options.device = device;
+        files::write_artifact(f.folder / "model.regad", true, dtype);
+        f.open();
+        return std::string(f.given());
+    };
+    CHECK_EQUAL(given_for("cuda:1", "fp32"), "device_id=1;use_tf32=0");
+    CHECK_EQUAL(given_for("cuda", "fp16"), "device_id=0;use_tf32=0");
+    CHECK_EQUAL(given_for("tensorrt", "fp32"), "device_id=0");
+    CHECK_EQUAL(given_for("tensorrt", "fp16"), "device_id=0;trt_fp16_enable=1");
+    CHECK_EQUAL(given_for("tensorrt", "int8"), "device_id=0;trt_int8_enable=1");
+    f.options.provider_options = "use_tf32=1;arena_extend_strategy=kSameAsRequested";
+    CHECK_EQUAL(given_for("cuda", "fp32"), "device_id=0;use_tf32=1;arena_extend_strategy=kSameAsRequested");
+    ::setenv("FAKE_ORT_VERSION", "1.17.1", 1);
+    CHECK_EQUAL(status_of([&f] { f.open(); }), REGAD_DEVICE_ERROR);
+    ::unsetenv("FAKE_ORT_VERSION");
+    CHECK(std::strstr(regad_last_error(), "1.18 or newer") != nullptr);
 }
 
 TEST(surface_survives_every_failure_on_a_pretended_gpu) {

@@ -1,0 +1,61 @@
+"""The native detector on a real GPU, against Python's on the CPU; skipped, with the reason, where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from standin import ENCODINGS, photo
+
+from regad.runtime.artifact import Artifact
+from regad.runtime.detector import Detector
+from regad.runtime.errors import DeviceError
+from regad.runtime.native import NativeDetector
+
+pytestmark = pytest.mark.gpu
+Open = Callable[..., NativeDetector]
+
+
+@pytest.fixture
+def open_cuda(open_native: Open, standin: Artifact) -> Open:
+    try:
+        open_native(standin.path, device="cuda").close()
+    except DeviceError as error:
+        pytest.skip(f"needs an NVIDIA GPU and a GPU build of ONNX Runtime: {error}")
+    return lambda **options: open_native(standin.path, device="cuda", **options)
+
+
+@pytest.mark.parametrize("form", [f"{encoding}{suffix}" for encoding in ENCODINGS for suffix in ("", "-fp16")])
+@pytest.mark.parametrize("scorer", ["auto", "native"])
+def test_every_form(open_cuda: Open, standin: Artifact, form: str, scorer: str) -> None:
+    """The graph's scorer on the device, or the compiled one on the host behind an encoder on the device."""
+    category = standin.path.parent / f"{form}.safetensors"
+    images = [photo(seed, 200 + 30 * seed, 300) for seed in range(4)]
+    with Detector.load(standin.path) as python, open_cuda(scorer=scorer) as native:
+        assert max(native.self_test()) < 1e-3
+        python.load_category(category)
+        native.load_category(category)
+        assert native.describe()["scorer"] == {"auto": "graph"}.get(scorer, scorer)
+        expected = [python.predict(image) for image in images]
+        for got in ([native.predict(image) for image in images], native.predict_batch(images)):
+            for one, wanted in zip(got, expected, strict=True):
+                assert one.score == pytest.approx(wanted.score, rel=1e-4)
+                assert np.abs(one.anomaly_map - wanted.anomaly_map).max() <= 1e-3 * wanted.anomaly_map.max()
+                assert one.anomalous == wanted.anomalous
+
+
+def test_threads(open_cuda: Open, standin: Artifact) -> None:
+    with open_cuda(concurrency=4) as native:
+        native.load_category(standin.path.parent / "gram.safetensors")
+        alone = [native.predict(photo(seed)).score for seed in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            jobs = [(seed % 4, pool.submit(native.predict, photo(seed % 4))) for seed in range(40)]
+        for seed, job in jobs:
+            assert job.result().score == pytest.approx(alone[seed], rel=1e-5)
+
+
+def test_a_gpu_that_is_not_there(open_cuda: Open, open_native: Open, standin: Artifact) -> None:
+    with pytest.raises(DeviceError):
+        open_native(standin.path, device="cuda:99")

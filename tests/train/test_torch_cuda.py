@@ -1,0 +1,98 @@
+"""Training and evaluation on a real GPU, against the CPU; skipped, with the reason, where there is none."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from regad.train import loop
+from regad.train.backend_torch import TorchBackend
+from regad.train.checkpoint import load_checkpoint
+from regad.train.config import TrainConfig, recipe
+from regad.train.device import torch_device
+from regad.train.model import RegistrationEncoder
+
+from .helpers import make_data, perturb
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU and torch with CUDA"),
+]
+OPTIONS: dict[str, Any] = {"weights": "none", "shot": 1, "epochs": 2, "batch_size": 4, "lr": 1e-3, "head_lr": 1e-3}
+
+
+def losses(folder: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_features_are_those_of_the_cpu() -> None:
+    """TF32 would be off by 1e-2."""
+    torch.manual_seed(0)
+    encoder = RegistrationEncoder()
+    perturb(encoder)
+    images = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), np.uint8)
+    wanted = TorchBackend(encoder.eval(), torch_device("cpu")).encode(images)
+    device = torch_device("auto")
+    assert device.type == "cuda"
+    for name, got, want in zip(wanted._fields, TorchBackend(encoder, device).encode(images), wanted, strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-3 * np.abs(want).max(), err_msg=name)
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_training_goes_as_on_the_cpu(tmp_path: Path, augment: bool) -> None:
+    data = make_data(tmp_path / "data", {"a": 3, "b": 5})
+    options = {**recipe("released"), **OPTIONS, "augment": augment, "stn_lr": 0.0}
+    for device in ("cpu", "cuda"):
+        loop.train(TrainConfig(data, tmp_path / device, **{**options, "device": device}))
+    assert losses(tmp_path / "cuda") == pytest.approx(losses(tmp_path / "cpu"), abs=2e-3)
+    first, second = (load_checkpoint(tmp_path / device / "model.pt") for device in ("cpu", "cuda"))
+    for name, value in first.stn.items():
+        assert second.stn[name].device.type == "cpu"
+        torch.testing.assert_close(second.stn[name], value, rtol=1e-2, atol=2e-3, msg=name)
+
+
+def test_training_with_transforms_and_amp(tmp_path: Path) -> None:
+    data = make_data(tmp_path / "data", {"a": 3, "b": 5})
+    options = {**recipe("released"), **OPTIONS, "stn_lr": 1e-3, "device": "cuda", "amp": True}
+    loop.train(TrainConfig(data, tmp_path / "out", **options))
+    assert all(np.isfinite(losses(tmp_path / "out")))
+    states = load_checkpoint(tmp_path / "out" / "model.pt").stn
+    assert {value.dtype for value in states.values() if value.is_floating_point()} == {torch.float32}
+
+
+def test_nccl(tmp_path: Path) -> None:
+    """As many processes as there are GPUs; with one GPU NCCL's collectives are called all the same."""
+    count = torch.cuda.device_count()
+    script = (
+        "import torch, torch.distributed as dist\n"
+        "from regad.train.distributed import Group, SyncedBatchNorm, check_equal, synchronise_batch_norm\n"
+        "import os; rank = int(os.environ['RANK']); torch.cuda.set_device(rank)\n"
+        "dist.init_process_group('nccl'); place = torch.device('cuda', rank)\n"
+        "group = Group(rank, max(dist.get_world_size(), 2), place)\n"
+        "assert group.total(1.0) == dist.get_world_size(); group.wait()\n"
+        "layer = torch.nn.Sequential(torch.nn.BatchNorm2d(4)).to(place); synchronise_batch_norm(layer)\n"
+        "x = torch.randn(5, 4, 3, 3, device=place, requires_grad=True)\n"
+        "plain = torch.nn.BatchNorm2d(4).to(place)\n"
+        "if dist.get_world_size() == 1: torch.testing.assert_close(layer(x), plain(x), rtol=1e-5, atol=1e-5)\n"
+        "layer(x).square().sum().backward(); assert x.grad is not None\n"
+        "dist.destroy_process_group()\n"
+    )
+    (tmp_path / "ranks.py").write_text(script)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    done = subprocess.run([*command, str(tmp_path / "ranks.py")], capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0, done.stderr[-3000:]
+    if count > 1:
+        data = make_data(tmp_path / "data", {"a": 3, "b": 5})
+        words = ["-m", "regad.train.cli", "--recipe", "released", "--data", str(data), "--out", str(tmp_path / "out")]
+        for name, value in {**OPTIONS, "stn_lr": 0.0}.items():
+            words += [f"--{name.replace('_', '-')}", str(value)]
+        done = subprocess.run([*command, *words], capture_output=True, text=True, env=os.environ)
+        assert done.returncode == 0, done.stderr[-3000:]
