@@ -47,7 +47,7 @@ def test_every_form(open_cuda: Open, standin: Artifact, form: str, scorer: str) 
 
 
 def test_threads(open_cuda: Open, standin: Artifact) -> None:
-    with open_cuda(concurrency=4) as native:
+    with open_cuda() as native:
         native.load_category(standin.path.parent / "gram.safetensors")
         alone = [native.predict(photo(seed)).score for seed in range(4)]
         with ThreadPoolExecutor(4) as pool:
