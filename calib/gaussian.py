@@ -18,7 +18,15 @@ from regad.runtime.features import Features
 from regad.runtime.memory import padded_empty
 from regad.runtime.scoring import upsample
 from regad.runtime.spec import EPSILON, GRID
-from regad.runtime.stats import ENCODINGS, Encoding, Statistics, StatisticsDtype, statistics_bytes, stored_dtype
+from regad.runtime.stats import (
+    ENCODINGS,
+    Encoding,
+    Statistics,
+    StatisticsDtype,
+    staircase,
+    statistics_bytes,
+    stored_dtype,
+)
 
 __all__ = ["choose_encoding", "dense_reference", "fit", "held_out_distances", "helmert"]
 
@@ -79,8 +87,7 @@ def fit(features: Features, encoding: Encoding | None = None, dtype: StatisticsD
     for index, level in enumerate((features.f1, features.f2, features.f3), start=1):
         tensors[f"mean{index}"][:] = level.mean(axis=0, dtype=np.float64)
     for strip in _strips(features):
-        rotated = _Strip(centre @ strip.x1, centre @ strip.x2, centre @ strip.x3, strip.rows)
-        _FORMS[encoding](rotated, tensors)
+        _FORMS[encoding](_rotated(strip, centre), tensors)
     return Statistics(encoding, views - 1, views, tensors, dtype)
 
 
@@ -90,6 +97,22 @@ def _strips(features: Features) -> Iterator[_Strip]:
         rows = tuple(slice(strip * f.shape[1] // _STRIPS, (strip + 1) * f.shape[1] // _STRIPS) for f in levels)
         x1, x2, x3 = (f[:, part].transpose(1, 0, 2).astype(np.float64) for f, part in zip(levels, rows, strict=True))
         yield _Strip(x1, x2, x3, (rows[0], rows[1], rows[2]))
+
+
+def _rotated(strip: _Strip, centre: Array) -> _Strip:
+    """Centre the views, [cells, N, C] to [cells, N - 1, C], and rotate them so that x3 is upper trapezoidal.
+
+    A cell of x3 and the cells of x1 and x2 that it covers share a rotation: no product X^T X changes, and no distance.
+    """
+    rotation, _ = np.linalg.qr(centre @ strip.x3[:, :, : len(centre)], mode="complete")
+    matrices = rotation.transpose(0, 2, 1) @ centre
+
+    def rotate(level: Array, factor: int) -> Array:
+        cells = level.reshape(factor, len(matrices), factor, *level.shape[1:])
+        rotated: Array = matrices[:, None] @ cells
+        return rotated.reshape(len(level), *rotated.shape[3:])
+
+    return _Strip(rotate(strip.x1, 4), rotate(strip.x2, 2), rotate(strip.x3, 1), strip.rows)
 
 
 def _grow(values: Array, factor: int) -> Array:
@@ -134,8 +157,9 @@ def _pack(triangles: Array) -> Array:
 
 
 def _store_views(strip: _Strip, tensors: _Tensors) -> None:
-    for name, rows, part in zip(("x1", "x2", "x3"), strip[:3], strip.rows, strict=True):
-        tensors[name][part] = rows
+    part1, part2, part3 = strip.rows
+    tensors["x1"][part1], tensors["x2"][part2] = strip.x1, strip.x2
+    tensors["x3_packed"][part3] = strip.x3[:, staircase(strip.x3.shape[1])]
 
 
 def _fit_gram(strip: _Strip, tensors: _Tensors) -> None:

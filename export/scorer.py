@@ -100,14 +100,16 @@ def _constants() -> dict[str, NDArray[Any]]:
 
 
 def _inputs(encoding: Encoding, dtype: StatisticsDtype) -> list[str]:
-    """Declarations of the features and of the statistics, packed triangles as dense [P, R, R]."""
+    """Declarations of the features and of the statistics, x3 as [P, R, 256], packed triangles as dense [P, R, R]."""
     features = [f"float[batch,{level.positions},{level.channels}] {level.name}" for level in LEVELS]
     # Two ranks tell the dimensions that depend on it from those that do not.
     shapes, others = (ENCODINGS[encoding](rank) for rank in (2, 3))
     statistics = []
     for name, shape in shapes.items():
         dims = [str(size) if size == other else "rank" for size, other in zip(shape, others[name], strict=True)]
-        if name.endswith("_packed"):
+        if name == "x3_packed":
+            dims = [dims[0], "rank", str(LEVELS[2].channels)]
+        elif name.endswith("_packed"):
             side = "rank" if dims[1] == "rank" else str(round((2 * shape[1] + 0.25) ** 0.5 - 0.5))
             dims = [dims[0], side, side]
         kind = "float16" if stored_dtype(name, dtype) == np.float16 else "float"

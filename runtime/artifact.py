@@ -25,7 +25,7 @@ __all__ = ["ENCODER", "Artifact", "Golden", "artifact_hash", "is_artifact", "wri
 FORMAT = "regad-artifact"
 VERSION = 1
 GOLDEN_FORMAT = "regad-golden"
-GOLDEN_VERSION = 1
+GOLDEN_VERSION = 2
 MANIFEST = "manifest.json"
 ENCODER = "encoder.onnx"
 GOLDEN = "golden.safetensors"
@@ -103,7 +103,10 @@ class Artifact:
                 metadata: dict[str, str] = file.metadata() or {}
                 found = (metadata.get("format"), metadata.get("version"))
                 if found != (GOLDEN_FORMAT, str(GOLDEN_VERSION)):
-                    raise ArtifactError(f"{path} is {found[0]} {found[1]}; expected {GOLDEN_FORMAT} {GOLDEN_VERSION}")
+                    raise ArtifactError(
+                        f"{path} is {found[0]} {found[1]}; expected {GOLDEN_FORMAT} {GOLDEN_VERSION}: "
+                        "export the artifact again: regad-export"
+                    )
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             stats = {name.removeprefix("stats."): value for name, value in tensors.items() if name.startswith("stats.")}
             rank = stats["x1"].shape[1]

@@ -27,7 +27,7 @@ __all__ = ["BUILD", "CompiledScorer", "HostScorer", "available", "host_scorer", 
 BUILD = "apt-get install g++, then pip install --force-reinstall --no-deps regad from source"
 """What to do where the library is missing."""
 
-_VERSION = 2
+_VERSION = 3
 _FILTERS = {"box": 0, "lanczos": 1, "bilinear": 2}
 Array = NDArray[np.float32]
 

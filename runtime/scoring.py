@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .errors import CategoryError
 from .features import Features
 from .spec import EPSILON, GRID, SIZE
-from .stats import Encoding, Statistics, StatisticsDtype, stored_dtype
+from .stats import Encoding, Statistics, StatisticsDtype, staircase, stored_dtype
 
 __all__ = ["Scorer", "dense_tensors", "graph_tensors", "smoothing_matrix", "upsample"]
 
@@ -59,7 +59,7 @@ def upsample(values: NDArray[Any], factor: int) -> NDArray[Any]:
 
 
 def dense_tensors(statistics: Statistics) -> dict[str, Array]:
-    """Return the statistics as float32, every packed triangle unpacked to a dense lower-triangular [P, R, R].
+    """Return the statistics as float32, x3 unpacked to [P, R, 256], every packed triangle to a lower one [P, R, R].
 
     These are the inputs of the scorer graphs; a name loses its ``_packed``.
     """
@@ -68,12 +68,18 @@ def dense_tensors(statistics: Statistics) -> dict[str, Array]:
         if not name.endswith("_packed"):
             dense[name] = value.astype(np.float32, copy=False)
             continue
-        size = (int(np.sqrt(8 * value.shape[1] + 1)) - 1) // 2
-        square = np.zeros((len(value), size, size), np.float32)
-        for row in range(size):
-            start = row * (row + 1) // 2
-            square[:, row, : row + 1] = value[:, start : start + row + 1]
-        dense[name.removesuffix("_packed")] = square
+        if name == "x3_packed":
+            stored = staircase(statistics.rank)
+        else:
+            size = (int(np.sqrt(8 * value.shape[1] + 1)) - 1) // 2
+            stored = np.tri(size, dtype=bool)
+        whole = np.zeros((len(value), *stored.shape), np.float32)
+        start = 0
+        for row, columns in enumerate(stored):  # neighbours in each row: slices are faster than whole[:, stored]
+            first, count = int(columns.argmax()), int(columns.sum())
+            whole[:, row, first : first + count] = value[:, start : start + count]
+            start += count
+        dense[name.removesuffix("_packed")] = whole
     return dense
 
 

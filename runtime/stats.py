@@ -36,12 +36,13 @@ __all__ = [
     "load_category",
     "packed_length",
     "save_category",
+    "staircase",
     "statistics_bytes",
     "stored_dtype",
 ]
 
 FORMAT = "regad-category"
-VERSION = 1
+VERSION = 2
 
 Encoding = Literal["gram", "hybrid", "cholesky"]
 StatisticsDtype = Literal["fp32", "fp16"]
@@ -50,6 +51,7 @@ Method = Literal["leave-one-out", "validation", "manual"]
 _Shapes = dict[str, tuple[int, ...]]
 _P1, _P2, _P3 = (level.positions for level in LEVELS)
 _C1, _C2, _C3 = (level.channels for level in LEVELS)
+_STEP = 16  # as many values as the widest register of the kernels
 _MEANS: _Shapes = {"mean1": (_P1, _C1), "mean2": (_P2, _C2), "mean3": (_P3, _C3)}
 
 
@@ -58,8 +60,17 @@ def packed_length(size: int) -> int:
     return size * (size + 1) // 2
 
 
+def staircase(rank: int) -> NDArray[np.bool_]:
+    """Return which values of x3 are stored, bool [rank, 256]; x3_packed is x3 [196, rank, 256] at these.
+
+    x3 is upper trapezoidal. Of 16 rows at a time the columns before the first row are left out: they are zero.
+    """
+    stored: NDArray[np.bool_] = np.arange(_C3) >= np.arange(rank)[:, None] // _STEP * _STEP
+    return stored
+
+
 def _views(rank: int) -> _Shapes:
-    return {"x1": (_P1, rank, _C1), "x2": (_P2, rank, _C2), "x3": (_P3, rank, _C3)}
+    return {"x1": (_P1, rank, _C1), "x2": (_P2, rank, _C2), "x3_packed": (_P3, int(staircase(rank).sum()))}
 
 
 ENCODINGS: Mapping[Encoding, Callable[[int], _Shapes]] = {

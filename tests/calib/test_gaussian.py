@@ -11,7 +11,7 @@ import pytest
 from regad.calib.gaussian import choose_encoding, dense_reference, fit, held_out_distances, helmert
 from regad.runtime.errors import InputError
 from regad.runtime.features import Features
-from regad.runtime.scoring import Scorer, smoothing_matrix
+from regad.runtime.scoring import Scorer, dense_tensors, smoothing_matrix
 from regad.runtime.spec import LEVELS
 from regad.runtime.stats import ENCODINGS, statistics_bytes
 
@@ -35,7 +35,8 @@ def part(features: Features, which: slice | np.ndarray) -> Features:
 
 
 @pytest.mark.parametrize(
-    ("encoding", "views"), [("gram", 2), ("gram", 9), ("hybrid", 2), ("hybrid", 9), ("cholesky", 9)]
+    ("encoding", "views"),
+    [("gram", 2), ("gram", 9), ("gram", 44), ("hybrid", 2), ("hybrid", 9), ("hybrid", 260), ("cholesky", 9)],
 )
 def test_every_encoding_equals_the_dense_inverse(encoding: str, views: int) -> None:
     features = drawn_features(views + 2)
@@ -65,10 +66,28 @@ def test_encodings_agree_with_each_other_everywhere() -> None:
 
 def test_the_smallest_sensible_encoding_is_chosen() -> None:
     assert [choose_encoding(22 * k - 1) for k in (1, 2, 4, 8, 16)] == ["gram", "gram", "gram", "hybrid", "cholesky"]
-    megabytes = [statistics_bytes(choose_encoding(22 * k - 1), 22 * k - 1) / 1e6 for k in (2, 4, 8)]
-    assert megabytes[0] < 75
-    assert megabytes[1] < 175
-    assert megabytes[2] < 330
+
+
+@pytest.mark.parametrize(("shot", "limit"), [(2, 75e6), (4, 175e6), (8, 330e6)])
+def test_statistics_stay_below_their_limits_and_half_of_them_in_fp16(shot: int, limit: float) -> None:
+    rank = 22 * shot - 1
+    assert statistics_bytes(choose_encoding(rank), rank) < limit
+    assert statistics_bytes(choose_encoding(rank), rank, "fp16") < limit / 2
+
+
+@pytest.mark.parametrize("views", [2, 16, 19, 44])
+def test_the_views_are_rotated_until_x3_is_upper_trapezoidal(views: int) -> None:
+    """What is left of them has every inner product of the centred views' channels, between the levels too."""
+    features = drawn_features(views)
+    stored = dense_tensors(fit(features, "gram"))
+    assert np.abs(np.tril(stored["x3"], -1)).max() < 1e-13
+    for position in POSITIONS:
+        row, column = divmod(position, 56)
+        cells = (position, row // 2 * 28 + column // 2, row // 4 * 14 + column // 4)
+        joined = np.concatenate([level[:, cell] for level, cell in zip(features, cells, strict=False)], axis=1)
+        rotated = np.concatenate([stored[f"x{number}"][cell] for number, cell in enumerate(cells, 1)], axis=1)
+        scatter = np.cov(joined.astype(np.float64).T) * (views - 1)
+        np.testing.assert_allclose(rotated.T @ rotated, scatter, rtol=0, atol=2e-6 * scatter.max())
 
 
 def test_leaving_one_out_equals_fitting_without_it() -> None:

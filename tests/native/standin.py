@@ -131,11 +131,11 @@ def random_cholesky(rank: int) -> Statistics:
 
 
 def write_category(artifact: Artifact, path: Path, encoding: Encoding, first_photo: int = 0) -> None:
-    """Fit six photos with one encoding and write the category file, and beside it PATH-fp16 with the same rounded.
+    """Fit 18 photos with one encoding and write the category file, and beside it PATH-fp16 with the same rounded.
 
-    The threshold lies among the photos' scores.
+    The threshold lies among the photos' scores. The rank of 17 has a row of x3 that is not stored whole.
     """
-    views = np.stack([photo(seed, 224, 224) for seed in range(first_photo, first_photo + 6)])
+    views = np.stack([photo(seed, 224, 224) for seed in range(first_photo, first_photo + 18)])
     # Fitting the cholesky form takes a minute; any numbers serve to compare two scorers.
     statistics = (
         random_cholesky(5) if encoding == "cholesky" else fit(OrtBackend(artifact, "cpu", 1).encode(views), encoding)

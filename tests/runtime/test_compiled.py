@@ -42,7 +42,12 @@ def statistics(encoding: Encoding, rank: int, dtype: StatisticsDtype = "fp32") -
 @built
 @pytest.mark.parametrize("dtype", get_args(StatisticsDtype))
 @pytest.mark.parametrize(
-    ("encoding", "rank"), [("gram", 1), ("gram", 2), ("gram", 16), ("gram", 43), ("hybrid", 21), ("cholesky", 3)]
+    ("encoding", "rank"),
+    [
+        *(("gram", rank) for rank in (1, 2, 16, 17, 43, 87)),
+        *(("hybrid", rank) for rank in (21, 259)),
+        ("cholesky", 3),
+    ],
 )
 def test_it_is_the_reference(encoding: Encoding, rank: int, dtype: StatisticsDtype) -> None:
     stats, features = statistics(encoding, rank, dtype), drawn(2)

@@ -164,6 +164,12 @@ def test_the_golden_self_test_passes_and_notices_damage(artifact_dir: Path, dete
     assert not compare("f1", np.full(3, np.nan, np.float32), np.ones(3, np.float32), 1.0).ok
 
 
+def test_golden_results_of_another_version_are_refused(artifact_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regad.runtime.artifact.GOLDEN_VERSION", 3)
+    with pytest.raises(ArtifactError, match="regad-golden 2; expected regad-golden 3: export the artifact again"):
+        Artifact.open(artifact_dir).golden()
+
+
 def test_what_is_missing_is_said(artifact_dir: Path, tmp_path: Path) -> None:
     fresh = Detector.load(artifact_dir)
     with pytest.raises(CategoryError, match="fit"):

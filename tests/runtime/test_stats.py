@@ -25,6 +25,7 @@ from regad.runtime.stats import (
     cast_statistics,
     load_category,
     save_category,
+    staircase,
     statistics_bytes,
     stored_dtype,
     tensors_sha256,
@@ -95,7 +96,7 @@ def test_another_artifact_is_refused_with_the_remedy(saved: Path) -> None:
     ("changes", "word"),
     [
         ({"format": "other"}, "not a category file"),
-        ({"version": "2"}, "version 2"),
+        ({"version": "1"}, "version 1; .* teach the part again"),
         ({"data_sha256": "0" * 64}, "damaged"),
         ({"dtype": "fp16"}, "expected float16"),
         ({"dtype": "fp8"}, "fp8"),
@@ -175,6 +176,23 @@ def test_packed_triangles_unpack_to_lower_triangles() -> None:
     rows, columns = np.tril_indices(5)
     assert (dense[:, rows, columns] == statistics.tensors["l_packed"]).all()
     assert (np.triu(dense, 1) == 0).all()
+
+
+@given(st.integers(1, 300))
+def test_groups_of_16_rows_leave_out_the_columns_before_them(rank: int) -> None:
+    x3 = np.random.default_rng(rank).random((2, rank, 256), dtype=np.float32)
+    groups = [x3[:, row : row + 16, min(row, 256) :].reshape(2, -1) for row in range(0, rank, 16)]
+    assert np.array_equal(x3[:, staircase(rank)], np.concatenate(groups, axis=1))
+    assert ENCODINGS["gram"](rank)["x3_packed"] == (196, sum(group.shape[1] for group in groups))
+
+
+@pytest.mark.parametrize("rank", [1, 15, 16, 17, 43, 87, *range(255, 273, 4)])
+def test_x3_comes_back_from_its_groups(rank: int) -> None:
+    x3 = np.triu(np.random.default_rng(rank).random((196, rank, 256), dtype=np.float32))
+    shapes = ENCODINGS["hybrid"](rank)
+    tensors = {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
+    tensors["x3_packed"] = x3[:, staircase(rank)]
+    assert np.array_equal(dense_tensors(Statistics("hybrid", rank, rank + 1, tensors))["x3"], x3)
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,8 +134,8 @@ Golden Golden::read(const Source &source) {
     const auto format = header.metadata.find("format");
     const auto version = header.metadata.find("version");
     if (format == header.metadata.end() || format->second != "regad-golden" || version == header.metadata.end() ||
-        version->second != "1") {
-        throw std::runtime_error("it is not a golden file of version 1");
+        version->second != "2") {
+        throw std::runtime_error("it is not a golden file of version 2");
     }
     const auto images = header.tensors.find("images");
     const auto views = header.tensors.find("stats.x1");

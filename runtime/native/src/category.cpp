@@ -25,9 +25,9 @@ void check_format(const SafetensorsHeader &header) {
     if (metadata(header, "format") != "regad-category") {
         throw std::runtime_error("it is not a category file");
     }
-    if (metadata(header, "version") != "1") {
+    if (metadata(header, "version") != "2") {
         throw std::runtime_error("it has category version " + metadata(header, "version") +
-                                 ", this library reads version 1");
+                                 ", this library reads version 2");
     }
 }
 

@@ -14,7 +14,7 @@
 namespace regad {
 namespace {
 
-constexpr std::int32_t version = 2;
+constexpr std::int32_t version = 3;
 
 struct Workspace {
     ScorerWorkspace scorer;

@@ -42,13 +42,16 @@ std::size_t triangle_side(std::size_t length) {
     return side;
 }
 
-// Name and shape of a tensor as the scorer graph takes it: triangles dense, [P, R, R].
-Port dense_port(const TensorShape &tensor, Dtype dtype) {
+// Name and shape of a tensor as the scorer graph takes it: x3 dense, [P, R, 256], triangles too, [P, R, R].
+Port dense_port(const TensorShape &tensor, std::uint64_t rank, Dtype dtype) {
     Port port{tensor.name, is_half(tensor.name, dtype) ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16 : float32, {}};
     for (const std::uint64_t length : tensor.shape) {
         port.shape.push_back(static_cast<std::int64_t>(length));
     }
-    if (is_packed(port.name)) {
+    if (port.name == "x3_packed") {
+        port.name = "x3";
+        port.shape = {positions3, static_cast<std::int64_t>(rank), channels3};
+    } else if (is_packed(port.name)) {
         const auto side = static_cast<std::int64_t>(triangle_side(static_cast<std::size_t>(tensor.shape[1])));
         port.name.resize(port.name.size() - 7);
         port.shape = {port.shape[0], side, side};
@@ -62,13 +65,17 @@ Buffer<T> unpack(Buffer<T> packed, const std::string &name, const Port &port) {
     if (!is_packed(name)) {
         return packed;
     }
-    const auto count = static_cast<std::size_t>(port.shape[0]), side = static_cast<std::size_t>(port.shape[1]);
-    Buffer<T> dense(count * side * side);
+    const auto count = static_cast<std::size_t>(port.shape[0]), rows = static_cast<std::size_t>(port.shape[1]);
+    const auto columns = static_cast<std::size_t>(port.shape[2]);
+    const bool stairs = port.name == "x3";
+    Buffer<T> dense(count * rows * columns);
     std::fill(dense.begin(), dense.end(), T{});
     const T *from = packed.data();
     for (std::size_t matrix = 0; matrix < count; ++matrix) {
-        for (std::size_t row = 0; row < side; ++row, from += row) {
-            std::copy_n(from, row + 1, dense.data() + (matrix * side + row) * side);
+        for (std::size_t row = 0; row < rows; ++row) {
+            const std::size_t first = stairs ? stair_start(row) : 0, end = stairs ? columns : row + 1;
+            std::copy_n(from, end - first, dense.data() + (matrix * rows + row) * columns + first);
+            from += end - first;
         }
     }
     return dense;
@@ -103,7 +110,7 @@ GraphScorer::GraphScorer(std::shared_ptr<const Session> session, const Statistic
     : session_(std::move(session)), binding_(session_->binding()) {
     const Ort &ort = session_->ort();
     for (const TensorShape &tensor : tensor_shapes(statistics.encoding, statistics.rank)) {
-        const Port port = dense_port(tensor, dtype);
+        const Port port = dense_port(tensor, statistics.rank, dtype);
         if (port.type == float32) {
             floats_.push_back(unpack(widened(statistics, tensor.name), tensor.name, port));
             values_.push_back(wrap_floats(ort, floats_.back(), floats_.back().size(), port.shape));
@@ -189,7 +196,7 @@ std::shared_ptr<const Session> Engine::scorer_session(const Artifact &artifact, 
         }
         std::vector<Port> inputs = feature_ports();
         for (const TensorShape &tensor : tensor_shapes(encoding, 1)) {
-            Port port = dense_port(tensor, artifact.manifest().statistics_dtype);
+            Port port = dense_port(tensor, 1, artifact.manifest().statistics_dtype);
             if (tensor.name[0] == 'x') {
                 port.shape[1] = -1;
             } else if (tensor.name[0] == 'l') {

@@ -32,7 +32,8 @@ template <typename T>
 class Form {
 public:
     Form(const Statistics &statistics, std::size_t batch)
-        : k_(kernels()), p_(products<T>(k_)), s_(statistics), rank_(statistics.rank), batch_(batch),
+        : k_(kernels()), p_(products<T>(k_)), s_(statistics), rank_(statistics.rank),
+          length3_(staircase_length(rank_)), batch_(batch),
           mean1_(s_.at<float>("mean1")), mean2_(s_.at<float>("mean2")), mean3_(s_.at<float>("mean3")) {}
 
 protected:
@@ -51,7 +52,13 @@ protected:
         for (std::size_t b = 0; b < batch_; ++b) {
             Lane &lane = lanes[b];
             lane.n3[at3] = static_cast<double>(center3(lane, c, lane.d));
-            p_.multiply(x3 + c * rank_ * channels3, rank_, channels3, lane.d, false, lane.v3[at3]);
+            const T *group = x3 + c * length3_;
+            for (std::size_t row = 0; row < rank_; row += stair) {
+                const std::size_t rows = std::min(stair, rank_ - row), first = stair_start(row);
+                const std::size_t columns = channels3 - first;
+                p_.multiply(group, rows, columns, lane.d + first, false, lane.v3[at3] + row);
+                group += rows * columns;
+            }
         }
     }
     // out = y3 + x2 d2; returns |d3|^2 + |d2|^2.
@@ -66,6 +73,7 @@ protected:
     const Products<T> &p_;
     const Statistics &s_;
     std::size_t rank_;
+    std::size_t length3_;  // of a position's x3
     std::size_t batch_;
     const float *mean1_, *mean2_, *mean3_;
 };
@@ -75,7 +83,7 @@ template <typename T>
 class Gram : Form<T> {
 public:
     Gram(const Statistics &statistics, std::size_t batch)
-        : Form<T>(statistics, batch), x1_(this->tensor("x1")), x2_(this->tensor("x2")), x3_(this->tensor("x3")),
+        : Form<T>(statistics, batch), x1_(this->tensor("x1")), x2_(this->tensor("x2")), x3_(this->tensor("x3_packed")),
           l_(this->tensor("l_packed")) {}
 
     void coarse(std::size_t c, std::size_t at3, Lane *lanes) const { this->project3(x3_, c, at3, lanes); }
@@ -108,7 +116,7 @@ template <typename T>
 class Hybrid : Form<T> {
 public:
     Hybrid(const Statistics &statistics, std::size_t batch)
-        : Form<T>(statistics, batch), x1_(this->tensor("x1")), x2_(this->tensor("x2")), x3_(this->tensor("x3")),
+        : Form<T>(statistics, batch), x1_(this->tensor("x1")), x2_(this->tensor("x2")), x3_(this->tensor("x3_packed")),
           l_(this->tensor("l_packed")), w1_(this->tensor("w1_packed")) {}
 
     void coarse(std::size_t c, std::size_t at3, Lane *lanes) const { this->project3(x3_, c, at3, lanes); }

@@ -4,8 +4,6 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "sizes.hpp"
-
 namespace regad {
 namespace {
 
@@ -54,7 +52,7 @@ std::vector<TensorShape> tensor_shapes(Encoding encoding, std::uint64_t rank) {
     }
     shapes.push_back({"x1", {positions1, rank, channels1}});
     shapes.push_back({"x2", {positions2, rank, channels2}});
-    shapes.push_back({"x3", {positions3, rank, channels3}});
+    shapes.push_back({"x3_packed", {positions3, staircase_length(static_cast<std::size_t>(rank))}});
     const bool gram = encoding == Encoding::gram;
     shapes.push_back({"l_packed", {gram ? positions1 : positions2, packed(rank)}});
     if (!gram) {

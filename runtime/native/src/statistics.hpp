@@ -1,6 +1,7 @@
 // The statistics of a category in memory, in the packed form they are stored in (runtime/stats.py).
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "buffer.hpp"
+#include "sizes.hpp"
 
 namespace regad {
 
@@ -60,6 +62,18 @@ inline const std::uint16_t *Statistics::at<std::uint16_t>(const char *name) cons
 }
 
 constexpr std::size_t packed_length(std::size_t size) { return size * (size + 1) / 2; }
+
+// x3 is upper trapezoidal. Its rows are stored in groups of `stair`, which leave out the columns before their first row:
+// those are zero.
+constexpr std::size_t stair = 16;
+constexpr std::size_t stair_start(std::size_t row) { return std::min(row / stair * stair, channels3); }
+constexpr std::size_t staircase_length(std::size_t rank) {
+    std::size_t length = 0;
+    for (std::size_t row = 0; row < std::min(rank, channels3); ++row) {
+        length += channels3 - stair_start(row);
+    }
+    return length;
+}
 
 // The nearest binary16, to even where two are as near; infinity if it is too large.
 std::uint16_t to_half(float value) noexcept;

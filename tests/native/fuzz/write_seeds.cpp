@@ -34,7 +34,7 @@ int main(int argc, char **argv) {
     }
     const std::string folder = argv[1], reader = argv[2];
     const std::string small = files::safetensors({{"a", files::floats({2, 3}, 1, 1)}, {"b", {"U8", {4}, "wxyz"}}},
-                                                 {{"format", "regad-golden"}, {"version", "1"}});
+                                                 {{"format", "regad-golden"}, {"version", "2"}});
     if (reader == "manifest") {
         files::Json json = files::manifest({{"encoder.onnx", "x"}, {"golden.safetensors", "y"}, {"s.onnx", "z"}});
         files::write(folder + "/plain", json.dump());

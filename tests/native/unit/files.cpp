@@ -71,6 +71,13 @@ std::string safetensors(const Tensors &tensors, const std::map<std::string, std:
 
 Tensors statistics(const std::string &encoding, std::uint64_t rank, unsigned seed) {
     const auto packed = [](std::uint64_t size) { return size * (size + 1) / 2; };
+    const auto staircase = [](std::uint64_t rows) {
+        std::uint64_t length = 0;
+        for (std::uint64_t row = 0; row < std::min<std::uint64_t>(rows, 256); ++row) {
+            length += 256 - row / 16 * 16;
+        }
+        return length;
+    };
     Tensors tensors = {{"mean1", floats({3136, 64}, seed, 0.5F)},
                        {"mean2", floats({784, 128}, seed + 1, 0.5F)},
                        {"mean3", floats({196, 256}, seed + 2, 0.5F)}};
@@ -84,7 +91,7 @@ Tensors statistics(const std::string &encoding, std::uint64_t rank, unsigned see
     }
     tensors["x1"] = floats({3136, rank, 64}, seed + 8, 0.1F);
     tensors["x2"] = floats({784, rank, 128}, seed + 9, 0.1F);
-    tensors["x3"] = floats({196, rank, 256}, seed + 10, 0.1F);
+    tensors["x3_packed"] = floats({196, staircase(rank)}, seed + 10, 0.1F);
     const std::uint64_t positions = encoding == "gram" ? 3136 : 784;
     tensors["l_packed"] = floats({positions, packed(rank)}, seed + 11, 0.1F);
     if (encoding == "hybrid") {
@@ -134,7 +141,7 @@ Json category_meta(const std::string &encoding, std::uint64_t rank, const Tensor
 }
 
 std::string category(const Json &meta, const Tensors &tensors) {
-    return safetensors(tensors, {{"format", "regad-category"}, {"version", "1"}, {"meta", meta.dump()}});
+    return safetensors(tensors, {{"format", "regad-category"}, {"version", "2"}, {"meta", meta.dump()}});
 }
 
 std::string golden() {
@@ -149,7 +156,7 @@ std::string golden() {
     tensors["theta"] = floats({1, 3, 2, 3}, 4, 1);
     tensors["anomaly_map"] = floats({1, 224, 224}, 5, 1);
     tensors["anomaly_score"] = floats({1}, 6, 1);
-    return safetensors(tensors, {{"format", "regad-golden"}, {"version", "1"}});
+    return safetensors(tensors, {{"format", "regad-golden"}, {"version", "2"}});
 }
 
 Json manifest(const std::map<std::string, std::string> &contents) {

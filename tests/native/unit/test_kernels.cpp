@@ -1,6 +1,7 @@
 // Every instruction set's kernels against plain loops.
 #include "kernels.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -71,6 +72,30 @@ TEST(kernels_matrix) {
                 }
                 check_close(t[i], total);
             }
+        }
+    }
+}
+
+TEST(kernels_narrow_matrix) {
+    for (const regad::Kernels *k : sets()) {
+        for (std::size_t columns = 0; columns <= 256; columns += 16) {
+            const std::size_t rows = 16;
+            const auto m = random_floats(rows * columns, 1), v = random_floats(columns, 2);
+            regad::Buffer<float> out(rows), widened(rows), wide(rows * columns);
+            regad::Buffer<std::uint16_t> halves(rows * columns);
+            std::transform(m.begin(), m.end(), halves.begin(), regad::to_half);
+            k->widen(halves.data(), halves.size(), wide.data());
+            k->wide.multiply(m.data(), rows, columns, v.data(), false, out.data());
+            for (std::size_t row = 0; row < rows; ++row) {
+                double total = 0;
+                for (std::size_t i = 0; i < columns; ++i) {
+                    total += static_cast<double>(m[row * columns + i]) * static_cast<double>(v[i]);
+                }
+                check_close(out[row], total);
+            }
+            k->wide.multiply(wide.data(), rows, columns, v.data(), false, widened.data());
+            k->half.multiply(halves.data(), rows, columns, v.data(), false, out.data());
+            CHECK(std::memcmp(out.data(), widened.data(), rows * sizeof(float)) == 0);
         }
     }
 }

@@ -72,6 +72,15 @@ void add_product(const float *m, std::size_t rows, const Vector &v, Vector &out)
     }
 }
 
+// The format in plain words: row r lacks the columns before 16 * floor(r / 16).
+void add_stairs(const float *packed, const Vector &v, Vector &out) {
+    for (std::size_t i = 0; i < out.size(); ++i) {
+        for (std::size_t j = i / 16 * 16; j < v.size(); ++j) {
+            out[i] += static_cast<double>(*packed++) * v[j];
+        }
+    }
+}
+
 Vector triangle(const float *packed, const Vector &v, bool transposed = false) {
     Vector out(v.size());
     for (std::size_t i = 0; i < v.size(); packed += ++i) {
@@ -101,7 +110,7 @@ double squared(const Case &c, std::size_t image, std::size_t p) {
     }
     Vector v(rank);
     add_product(s.at<float>("x2") + p2 * rank * 128, rank, d2, v);
-    add_product(s.at<float>("x3") + p3 * rank * 256, rank, d3, v);
+    add_stairs(s.at<float>("x3_packed") + p3 * regad::staircase_length(rank), d3, v);
     const double coarse = norm2(d2) + norm2(d3);
     if (s.encoding == regad::Encoding::gram) {
         add_product(s.at<float>("x1") + p * rank * 64, rank, d1, v);
@@ -165,6 +174,7 @@ TEST(scorer_gram) {
 TEST(scorer_hybrid) {
     compare("hybrid", 5, 1, 2);
     compare("hybrid", 43, 2, 1);
+    compare("hybrid", 259, 1, 2);
 }
 
 TEST(scorer_cholesky) { compare("cholesky", 43, 1, 2); }
@@ -173,6 +183,7 @@ TEST(scorer_fp16) {
     compare_halves("gram", 1, 1, 1);
     compare_halves("gram", 43, 2, 2);
     compare_halves("hybrid", 43, 2, 1);
+    compare_halves("hybrid", 259, 1, 2);
     compare_halves("cholesky", 5, 1, 2);
 }
 
