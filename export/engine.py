@@ -110,11 +110,30 @@ def _target(config: EngineConfig, library: Library) -> Gpu:
         _capability(library, config.compute_capability)
         return Gpu(ANY_GPU, config.compute_capability)
     try:
-        return Cuda().gpu()
+        gpu = Cuda().gpu()
     except DeviceError as error:
         raise DeviceError(
             f"{error}. Engines are built on the target; with tensorrt_rtx also elsewhere, with --compute-capability 8.6"
         ) from error
+    # TensorRT-RTX builds for a GPU that it then refuses to run on, like 9.0.
+    if library.flavor.cross_build and gpu.compute_capability not in (offered := _offered(library)):
+        newest = max(offered, key=_number)
+        if _number(gpu.compute_capability) < _number(newest):
+            raise DeviceError(
+                f"{library} does not run on {gpu.name} ({gpu.compute_capability}), only on {', '.join(offered)} and "
+                "newer; use tensorrt (pip install tensorrt), or --device cuda without an engine"
+            )
+    return gpu
+
+
+def _number(capability: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in capability.split("."))
+
+
+def _offered(library: Library) -> list[str]:
+    """The compute capabilities that TensorRT names, like 8.6."""
+    known = library.module.ComputeCapability.__members__
+    return [f"{key[2:-1]}.{key[-1]}" for key in known if key.startswith("SM")]
 
 
 def _capability(library: Library, text: str) -> Any:
@@ -122,8 +141,7 @@ def _capability(library: Library, text: str) -> Any:
     known: Mapping[str, Any] = library.module.ComputeCapability.__members__
     name = f"SM{text.replace('.', '')}"
     if name not in known:
-        offered = ", ".join(f"{key[2:-1]}.{key[-1]}" for key in known if key.startswith("SM"))
-        raise InputError(f"--compute-capability is {text}; {library} builds for {offered}")
+        raise InputError(f"--compute-capability is {text}; {library} builds for {', '.join(_offered(library))}")
     return known[name]
 
 

@@ -84,6 +84,11 @@ class Artifact:
         return dtype
 
     @property
+    def registers(self) -> bool:
+        """Whether the encoder predicts transforms; else they are the identity, and its graph has no STNs."""
+        return bool(self.manifest.get("transforms") != "identity")
+
+    @property
     def encoder_path(self) -> Path:
         """Path of ``encoder.onnx``."""
         return self.path / ENCODER

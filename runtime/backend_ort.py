@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from .compiled import CompiledScorer, HostScorer, host_scorer
 from .errors import ArtifactError, DeviceError
 from .features import Features
 from .scoring import graph_tensors
-from .spec import Dtype
+from .spec import SIZE, Dtype
 from .stats import Encoding, Statistics
 from .workspace import Workspaces
 
@@ -39,16 +40,22 @@ _PROVIDERS = {
     "ort-tensorrt": "TensorrtExecutionProvider",
 }
 
-_OPTIONS: Mapping[tuple[str, Dtype], Mapping[str, str]] = {
-    # Without this, convolutions and products of float32 are computed in TF32, and distances are off by a percent.
-    ("cuda", "fp32"): {"use_tf32": "0"},
-    ("cuda", "fp16"): {"use_tf32": "0"},
-    ("cuda", "int8"): {"use_tf32": "0"},
+_DTYPE_OPTIONS: Mapping[tuple[str, Dtype], Mapping[str, str]] = {
     # The provider builds float32 engines unless told otherwise, whatever the graph says.
     ("ort-tensorrt", "fp16"): {"trt_fp16_enable": "1"},
     ("ort-tensorrt", "int8"): {"trt_int8_enable": "1"},
 }
-"""Options of the providers by device and the encoder's dtype; scorer graphs take those of fp32."""
+
+
+def provider_options(device: str, dtype: Dtype, registers: bool = True) -> dict[str, str]:
+    """Return the execution provider's options for a graph of ``dtype``, with STNs or without.
+
+    CUDA computes convolutions and products of float32 in TF32 unless told not to, and distances are off by a percent.
+    An fp16 encoder without STNs has none; there the option would only keep its convolutions from being fused.
+    """
+    if device == "cuda" and (dtype != "fp16" or registers):
+        return {"use_tf32": "0"}
+    return dict(_DTYPE_OPTIONS.get((device, dtype), {}))
 
 
 _LIBRARIES = (
@@ -82,6 +89,13 @@ def _preload(ort: Any) -> None:
             ort.preload_dlls()
 
 
+def _reason(error: Exception) -> str:
+    """ONNX Runtime's words in one line; of CUDA's errors only what failed, without its functions, files and lines."""
+    words = str(error).strip()
+    found = re.search(r"\b(CUDA|CUDNN|CUBLAS\w*) failure \d+: [^;\n]+", words)
+    return found.group().strip() if found else words.splitlines()[0]
+
+
 class _DeviceStatistics:
     """A category's statistics as device values, for the scorer graph of its encoding."""
 
@@ -108,7 +122,9 @@ class OrtBackend:
             )
         if device != "cpu":
             _preload(self._ort)
-        self._encoder = self._session(artifact.encoder_path, artifact.dtype)
+        self._encoder = self._session(
+            artifact.encoder_path, provider_options(device, artifact.dtype, artifact.registers)
+        )
         self._workspaces = Workspaces(self._encoder)
         self._scorers: dict[Encoding, onnxruntime.InferenceSession] = {}
 
@@ -125,7 +141,7 @@ class OrtBackend:
         """The device that was opened."""
         return self._device
 
-    def _session(self, path: Path, dtype: Dtype) -> Any:
+    def _session(self, path: Path, given: dict[str, str]) -> Any:
         options = self._ort.SessionOptions()
         options.log_severity_level = 3
         # Threads that spin after a run would keep the scorer's from the cores.
@@ -134,12 +150,11 @@ class OrtBackend:
             options.intra_op_num_threads = self._threads
         wanted = _PROVIDERS[self._device]
         try:
-            provider = (wanted, dict(_OPTIONS.get((self._device, dtype), {})))
             # Left to itself ONNX Runtime goes on on the CPU, when a session is made or later when a run fails.
-            session = self._ort.InferenceSession(str(path), options, providers=[provider], enable_fallback=0)
+            session = self._ort.InferenceSession(str(path), options, providers=[(wanted, given)], enable_fallback=0)
             session.disable_fallback()  # its early versions do not know the argument
         except Exception as error:
-            line = str(error).strip().splitlines()[0]
+            line = _reason(error)
             if self._device != "cpu":
                 raise DeviceError(f"{self.name} cannot run {path.name}: {line}; {_LIBRARIES}") from error
             raise ArtifactError(f"{path} cannot be opened by {self.name}: {line}; try regad-doctor --model") from error
@@ -150,9 +165,20 @@ class OrtBackend:
             )
         return session
 
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what ONNX Runtime raises while it works, like want of memory, into a DeviceError."""
+        try:
+            yield
+        except Exception as error:
+            if not isinstance(error, RuntimeError) and not type(error).__module__.startswith("onnxruntime"):
+                raise
+            raise DeviceError(f"{self.name} failed: {_reason(error)}; close other programs, or start again") from error
+
     def encode(self, images: NDArray[np.uint8]) -> Features:
         """Features on the host of uint8 RGB images [B, 224, 224, 3]."""
-        return Features(*self._encoder.run(list(Features._fields), {"image": images}))
+        with self._told():
+            return Features(*self._encoder.run(list(Features._fields), {"image": images}))
 
     def prepare(self, statistics: Statistics) -> StatisticsHandle:
         """Hand a category's statistics to the scorer (CPU) or upload them (GPU), once."""
@@ -160,15 +186,26 @@ class OrtBackend:
             return host_scorer(statistics, self._threads)
         tensors = graph_tensors(statistics, self._artifact.statistics_dtype)
         if statistics.encoding not in self._scorers:
-            self._scorers[statistics.encoding] = self._session(self._artifact.scorer_path(statistics.encoding), "fp32")
-        values = {name: self._ort.OrtValue.ortvalue_from_numpy(value, "cuda", 0) for name, value in tensors.items()}
-        return _DeviceStatistics(statistics.encoding, values)
+            self._scorers[statistics.encoding] = self._session(
+                self._artifact.scorer_path(statistics.encoding), provider_options(self._device, "fp32")
+            )
+        upload = self._ort.OrtValue.ortvalue_from_numpy
+        with self._told():
+            values = {name: upload(value, "cuda", 0) for name, value in tensors.items()}
+            ready = _DeviceStatistics(statistics.encoding, values)
+            # The first run chooses kernels, which takes a third of a second: here, not with the first frame.
+            self._infer_on_device(np.zeros((1, SIZE, SIZE, 3), np.uint8), ready)
+        return ready
 
     def infer(self, images: NDArray[np.uint8], statistics: StatisticsHandle) -> Inference:
         """Encode and score uint8 RGB images [B, 224, 224, 3]."""
-        if isinstance(statistics, HostScorer):
-            return self._infer_on_host(images, statistics)
-        assert isinstance(statistics, _DeviceStatistics)
+        with self._told():
+            if isinstance(statistics, HostScorer):
+                return self._infer_on_host(images, statistics)
+            assert isinstance(statistics, _DeviceStatistics)
+            return self._infer_on_device(images, statistics)
+
+    def _infer_on_device(self, images: NDArray[np.uint8], statistics: _DeviceStatistics) -> Inference:
         start = time.perf_counter()
         values = self._encode_on_device(images)
         encoded = time.perf_counter()

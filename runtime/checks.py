@@ -171,7 +171,7 @@ def check_gpu() -> list[Finding]:
     found = [Finding("cuda", "ok", card) for card in cards]
     # JetPack's own packages live in the system's Python.
     remedy = "python3 -m venv --system-site-packages .venv" if jetson else "pip install 'regad[tensorrt]'"
-    for topic, names in (("cuda", ("cuda-python",)), ("tensorrt", _TENSORRT)):
+    for topic, names in (("cuda", ("cuda-python", "cuda-bindings")), ("tensorrt", _TENSORRT)):
         if packages := _installed(names):
             found.append(Finding(topic, "ok", ", ".join(f"{name} {number}" for name, number in packages.items())))
         else:

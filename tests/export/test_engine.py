@@ -8,11 +8,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import pytest
 
+from regad.export import engine
 from regad.export.cli import command
 from regad.export.counts import SCORER_COUNTS, encoder_counts
 from regad.export.engine import EngineConfig, _require_dtypes, build_engines
@@ -21,6 +23,7 @@ from regad.export.proof import count_onnx
 from regad.export.writer import encoder_model, finish, scorer_model
 from regad.runtime.artifact import Artifact, write_artifact
 from regad.runtime.console import run_cli
+from regad.runtime.engines import Gpu
 from regad.runtime.errors import DeviceError, InputError, RegadError
 from regad.runtime.trt import FLAVORS, Library, load_tensorrt, logger
 
@@ -106,6 +109,21 @@ def test_the_largest_form_is_built_too(exported: Exported, tmp_path: Path, libra
     onnx.save(scorer_model("cholesky"), tmp_path / "cholesky.onnx")
     network = parse(library, log, tmp_path / "cholesky.onnx").network
     assert count_network(library, network) == SCORER_COUNTS["cholesky"]
+
+
+def test_a_gpu_that_tensorrt_rtx_leaves_out_is_told_before_building(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would build the engine, and refuse to open it: seen on an H100."""
+    for capability in ("8.6", "12.0", "13.1"):
+        monkeypatch.setattr(engine, "Cuda", lambda found=capability: SimpleNamespace(gpu=lambda: Gpu("GPU", found)))
+        assert engine._target(EngineConfig(), load_tensorrt("tensorrt_rtx")) == Gpu("GPU", capability)
+    monkeypatch.setattr(engine, "Cuda", lambda: SimpleNamespace(gpu=lambda: Gpu("NVIDIA H100", "9.0")))
+    artifact = copied(exported.artifact, tmp_path)
+    assert run("--engine", "--artifact", artifact.path) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "does not run on NVIDIA H100 (9.0), only on 7.5, 8.0, 8.6, 8.9, 12.0, 12.1 and newer" in line
+    assert not (artifact.path / "engines").exists()
 
 
 def test_too_little_workspace_is_said_and_nothing_is_written(

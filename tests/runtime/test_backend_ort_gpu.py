@@ -6,17 +6,19 @@ import dataclasses
 import sys
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnxruntime
 import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from regad.calib.gaussian import fit
 from regad.runtime.artifact import Artifact
 from regad.runtime.backends import Backend, open_backend
 from regad.runtime.errors import CategoryError, DeviceError
 from regad.runtime.selftest import self_test
+from regad.runtime.spec import Dtype
 from regad.runtime.stats import Statistics, cast_statistics
 
 PROVIDERS = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -122,7 +124,7 @@ def test_statistics_are_uploaded_once_and_features_stay(
     artifact = Artifact.open(artifact_dir)
     backend = open_backend(artifact, device)
     handle = backend.prepare(statistics)
-    assert ort.moves == ["upload"] * len(statistics.tensors)
+    assert ort.moves.count("upload") == len(statistics.tensors)
     ort.moves.clear()
     expected = reference.infer(images[:1], reference.prepare(statistics))
     for _ in range(2):
@@ -144,6 +146,7 @@ def test_statistics_are_uploaded_once_and_features_stay(
     [
         ("cuda", "fp32", {"use_tf32": "0"}, {"use_tf32": "0"}),
         ("cuda", "fp16", {"use_tf32": "0"}, {"use_tf32": "0"}),
+        ("cuda", "int8", {"use_tf32": "0"}, {"use_tf32": "0"}),
         ("ort-tensorrt", "fp32", {}, {}),
         ("ort-tensorrt", "fp16", {"trt_fp16_enable": "1"}, {}),
         ("ort-tensorrt", "int8", {"trt_int8_enable": "1"}, {}),
@@ -163,6 +166,33 @@ def test_no_provider_changes_the_dtype(
     assert [(name, options) for name, _, options in ort.opened] == [("encoder.onnx", encoder), ("scorer.onnx", scorer)]
 
 
+def test_an_fp16_encoder_without_stns_has_nothing_that_could_be_tf32(ort: FakeOrt, artifact_dir: Path) -> None:
+    artifact = Artifact.open(artifact_dir)
+    identity = {**artifact.manifest, "transforms": "identity"}
+    for dtype in get_args(Dtype):
+        open_backend(dataclasses.replace(artifact, dtype=dtype, manifest=identity), "cuda")
+    assert [options for _, _, options in ort.opened] == [{"use_tf32": "0"}, {}, {"use_tf32": "0"}]
+
+
+def test_a_gpu_that_fails_at_work_is_told_in_a_line(
+    ort: FakeOrt, artifact_dir: Path, images: np.ndarray, statistics: Statistics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = open_backend(Artifact.open(artifact_dir), "cuda")
+    handle = backend.prepare(statistics)
+
+    def fail(*args: Any) -> None:
+        raise Fail("a.cc:154 CudaCall(ERRTYPE) CUDA failure 2: out of memory ; GPU=0 ; hostname=vm ; file=b.cc")
+
+    for call in ("run", "run_with_iobinding"):
+        monkeypatch.setattr(ort.InferenceSession, call, fail)
+    for attempt in (lambda: backend.infer(images, handle), lambda: backend.encode(images)):
+        with pytest.raises(DeviceError, match=r"Provider failed: CUDA failure 2: out of memory; close"):
+            attempt()
+    monkeypatch.setattr(ort, "ortvalue_from_numpy", fail)
+    with pytest.raises(DeviceError, match="out of memory"):
+        backend.prepare(statistics)
+
+
 def test_no_session_may_fall_back_later(ort: FakeOrt, artifact_dir: Path, statistics: Statistics) -> None:
     """ONNX Runtime's `run` repeats on the CPU what failed on the GPU, unless it is told not to."""
     open_backend(Artifact.open(artifact_dir), "cuda").prepare(statistics)
@@ -180,7 +210,7 @@ def test_a_session_that_cannot_be_made_is_the_devices_error(
     ort: FakeOrt, artifact_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
-        raise RuntimeError("CUDA failure 100: no CUDA-capable device is detected\nand more")
+        raise RuntimeError("a.cc:154 Call(\n) CUDA failure 100: no CUDA-capable device is detected ; GPU=-1\nand more")
 
     monkeypatch.setattr(ort, "InferenceSession", refuse)
     with pytest.raises(DeviceError, match=r"cannot run encoder\.onnx: CUDA failure 100: .* is detected; it needs NVID"):

@@ -111,6 +111,7 @@ Manifest Manifest::parse(std::string_view text) {
     if (tolerances().count(manifest.dtype) == 0) {
         throw std::runtime_error("its dtype is '" + manifest.dtype + "', this library reads fp32, fp16 and int8");
     }
+    manifest.registers = !root.contains("transforms") || get_text(root, "transforms") != "identity";
     if (root.contains("statistics_dtype")) {
         manifest.statistics_dtype = dtype_from(get_text(root, "statistics_dtype"));
     }

@@ -23,6 +23,7 @@ struct Manifest {
     std::map<std::string, std::string> scorers;  // encoding -> file name
     InputSpec spec;
     std::string dtype;                           // what the encoder computes in: fp32, fp16, int8
+    bool registers = true;                       // whether the encoder has STNs; else its transforms are the identity
     Dtype statistics_dtype = Dtype::fp32;        // what the scorer graphs take the statistics as
     std::string hash;                            // identity that ties a category to the artifact
 

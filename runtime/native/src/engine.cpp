@@ -170,8 +170,8 @@ Engine::Engine(const Artifact &artifact, const std::string &onnxruntime, const s
                const std::string &provider_options, int threads, regad_scorer scorer, std::size_t concurrency)
     : ort_(Ort::open(onnxruntime)), device_(Device::parse(device, provider_options, threads, *ort_)),
       graph_(scorer == REGAD_SCORER_GRAPH || (scorer == REGAD_SCORER_AUTO && !device_.on_cpu())),
-      encoder_(ort_, device_.for_graph(artifact.manifest().dtype, *ort_), artifact.read("encoder.onnx"),
-               artifact.path() + "/encoder.onnx", encoder_inputs(), encoder_outputs()),
+      encoder_(ort_, device_.for_graph(artifact.manifest().dtype, artifact.manifest().registers, *ort_),
+               artifact.read("encoder.onnx"), artifact.path() + "/encoder.onnx", encoder_inputs(), encoder_outputs()),
       device_memory_(memory_of(*ort_, device_)),
       pool_(threads > 0 ? static_cast<std::size_t>(threads) : usable_cores()), concurrency_(concurrency) {
     workspaces_.reserve(concurrency);
@@ -204,7 +204,7 @@ std::shared_ptr<const Session> Engine::scorer_session(const Artifact &artifact, 
             }
             inputs.push_back(std::move(port));
         }
-        session = std::make_shared<const Session>(ort_, device_.for_graph("fp32", *ort_), artifact.read(file->second),
+        session = std::make_shared<const Session>(ort_, device_.for_graph("fp32", true, *ort_), artifact.read(file->second),
                                                   artifact.path() + "/" + file->second, inputs, map_ports());
     }
     return session;

@@ -213,11 +213,7 @@ Device Device::parse(const std::string &device, const std::string &options, int 
     return result;
 }
 
-Device Device::for_graph(const std::string &dtype, const Ort &ort) const {
-    if (kind == "cuda" && ort.api_version() < oldest_cuda_api) {
-        fail(REGAD_DEVICE_ERROR, "ONNX Runtime ", ort.version(), " computes float32 in TF32 on a GPU and cannot be told not "
-             "to; install ONNX Runtime 1.", oldest_cuda_api, " or newer, or use the device cpu");
-    }
+Device Device::for_graph(const std::string &dtype, bool registers, const Ort &ort) const {
     Device result = *this;
     const auto needs = [&result](const char *key, const char *value) {
         const bool given = std::any_of(result.options.begin(), result.options.end(),
@@ -226,8 +222,13 @@ Device Device::for_graph(const std::string &dtype, const Ort &ort) const {
             result.options.emplace_back(key, value);
         }
     };
-    if (kind == "cuda") {
-        needs("use_tf32", "0");  // in TF32 distances are off by a percent
+    // Convolutions and products of float32 in TF32 put distances off by a percent. An fp16 encoder without STNs has none.
+    if (kind == "cuda" && (dtype != "fp16" || registers)) {
+        if (ort.api_version() < oldest_cuda_api) {
+            fail(REGAD_DEVICE_ERROR, "ONNX Runtime ", ort.version(), " computes float32 in TF32 on a GPU and cannot be told "
+                 "not to; install ONNX Runtime 1.", oldest_cuda_api, " or newer, or use the device cpu");
+        }
+        needs("use_tf32", "0");
     } else if (kind == "tensorrt" && dtype == "fp16") {
         needs("trt_fp16_enable", "1");  // else it builds float32 engines, whatever the graph says
     } else if (kind == "tensorrt" && dtype == "int8") {

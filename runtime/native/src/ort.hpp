@@ -66,9 +66,9 @@ struct Device {
     std::vector<std::pair<std::string, std::string>> options;  // of the execution provider
 
     bool on_cpu() const noexcept { return kind == "cpu"; }
-    // The same with what a graph of `dtype` (fp32, fp16, int8) needs of the execution provider, unless `options` has it.
-    // Throws Error (REGAD_DEVICE_ERROR) if this ONNX Runtime is too old to be told.
-    Device for_graph(const std::string &dtype, const Ort &ort) const;
+    // The same with what a graph of `dtype` (fp32, fp16, int8), with STNs or without, needs of the execution provider,
+    // unless `options` has it. Throws Error (REGAD_DEVICE_ERROR) if this ONNX Runtime is too old to be told.
+    Device for_graph(const std::string &dtype, bool registers, const Ort &ort) const;
     // Parses the `device` and `provider_options` of regad_options ("auto" is resolved). Throws Error.
     static Device parse(const std::string &device, const std::string &options, int threads, const Ort &ort);
 };

@@ -208,7 +208,8 @@ void write(const std::string &path, const std::string &bytes) {
     }
 }
 
-std::string write_artifact(const std::string &path, bool with_scorer, const std::string &dtype) {
+std::string write_artifact(const std::string &path, bool with_scorer, const std::string &dtype,
+                           bool registers) {
     std::filesystem::create_directories(path);
     std::map<std::string, std::string> contents = {{"encoder.onnx", "the fake runtime reads nothing"},
                                                          {"golden.safetensors", golden()}};
@@ -220,6 +221,7 @@ std::string write_artifact(const std::string &path, bool with_scorer, const std:
     }
     Json json = manifest(contents);
     json["dtype"] = dtype;
+    json["transforms"] = registers ? "predicted" : "identity";
     if (with_scorer) {
         json["scorers"]["gram"] = "gram.onnx";
     }

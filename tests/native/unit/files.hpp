@@ -48,7 +48,8 @@ public:
 void write(const std::string &path, const std::string &bytes);
 
 // Writes an artifact for the fake ONNX Runtime, with a gram scorer graph if asked; its hash.
-std::string write_artifact(const std::string &path, bool with_scorer = false, const std::string &dtype = "fp32");
+std::string write_artifact(const std::string &path, bool with_scorer = false, const std::string &dtype = "fp32",
+                           bool registers = true);
 void write_category(const std::string &path, const std::string &artifact, const std::string &encoding,
                     std::uint64_t rank, unsigned seed, double threshold, bool half = false);
 

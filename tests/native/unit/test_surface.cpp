@@ -347,14 +347,16 @@ TEST(surface_on_a_pretended_gpu) {
 TEST(surface_tells_the_provider_how_to_compute) {
     GpuFixture f("cuda:1");
     f.options.provider_options = "";
-    const auto given_for = [&f](const char *device, const char *dtype) {
+    const auto given_for = [&f](const char *device, const char *dtype, bool registers = true) {
         f.options.device = device;
-        files::write_artifact(f.folder / "model.regad", true, dtype);
+        files::write_artifact(f.folder / "model.regad", true, dtype, registers);
         f.open();
         return std::string(f.given());
     };
     CHECK_EQUAL(given_for("cuda:1", "fp32"), "device_id=1;use_tf32=0");
     CHECK_EQUAL(given_for("cuda", "fp16"), "device_id=0;use_tf32=0");
+    CHECK_EQUAL(given_for("cuda", "fp16", false), "device_id=0");
+    CHECK_EQUAL(given_for("cuda", "int8", false), "device_id=0;use_tf32=0");
     CHECK_EQUAL(given_for("tensorrt", "fp32"), "device_id=0");
     CHECK_EQUAL(given_for("tensorrt", "fp16"), "device_id=0;trt_fp16_enable=1");
     CHECK_EQUAL(given_for("tensorrt", "int8"), "device_id=0;trt_int8_enable=1");
