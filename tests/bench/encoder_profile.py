@@ -1,8 +1,7 @@
-"""Where an encoder's time goes, by operator, in ONNX Runtime and in OpenVINO (f32), on the same graph.
+"""Where an encoder's time goes, by kind of operator: ``encoder_profile.py onnxruntime|openvino encoder.onnx``.
 
-Runs in anomalib's environment, which has both: ``.venvs/anomalib/bin/python tests/bench/encoder_profile.py encoder.onnx
-[TWIN]``; OpenVINO takes TWIN, the same graph with the GridSample operator, where one is given. Measuring costs each
-operator a microsecond or two: the sums are somewhat above the times of ``make bench``.
+Each in its own environment (``.venv``, ``.venvs/anomalib``), in float32 and two threads. Measuring costs each operator
+a microsecond or two: the sums are somewhat above the times of ``make bench``.
 """
 
 from __future__ import annotations
@@ -13,11 +12,8 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
-import onnxruntime
-import openvino
 
 IMAGE = np.zeros((1, 224, 224, 3), np.uint8)
 GROUPS = {
@@ -36,6 +32,8 @@ def group(operator: str) -> str:
 
 def onnxruntime_times(path: Path, runs: int) -> list[dict[str, list[float]]]:
     """Milliseconds of each operator, by group, run by run, in two threads."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2
     options.enable_profiling = True
@@ -57,6 +55,8 @@ def onnxruntime_times(path: Path, runs: int) -> list[dict[str, list[float]]]:
 
 def openvino_times(path: Path, runs: int) -> list[dict[str, list[float]]]:
     """The same of OpenVINO."""
+    import openvino
+
     core = openvino.Core()
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 2, "PERF_COUNT": True}
     request = core.compile_model(core.read_model(path), "CPU", settings).create_infer_request()
@@ -72,27 +72,20 @@ def openvino_times(path: Path, runs: int) -> list[dict[str, list[float]]]:
 
 
 def main() -> None:
-    """Print one row a group: operators and milliseconds of both, medians over the runs."""
+    """Print one row a group: its operators and milliseconds, medians over the runs."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("engine", choices=["onnxruntime", "openvino"])
     parser.add_argument("encoder", type=Path)
-    parser.add_argument("twin", type=Path, nargs="?")
-    parser.add_argument("--runs", type=int, default=60)
+    parser.add_argument("--runs", type=int, default=100)
     given = parser.parse_args()
-    both = [
-        onnxruntime_times(given.encoder, given.runs)[10:],
-        openvino_times(given.twin or given.encoder, given.runs)[10:],
-    ]
-    print(f"onnxruntime {onnxruntime.__version__}, openvino {openvino.__version__.split('-')[0]}\n")
-    print("| | ONNX Runtime: operators | ms | OpenVINO: operators | ms |\n|---|---|---|---|---|")
-    totals: list[Any] = [0.0, 0.0]
+    measure = onnxruntime_times if given.engine == "onnxruntime" else openvino_times
+    runs = measure(given.encoder, given.runs)[10:]
+    total = 0.0
     for name in (*GROUPS, "everything else"):
-        cells = []
-        for which, runs in enumerate(both):
-            spent = median(sum(run[name]) for run in runs)
-            totals[which] += spent
-            cells.append(f"{max(len(run[name]) for run in runs)} | {spent:.2f}")
-        print(f"| {name} | {' | '.join(cells)} |")
-    print(f"| all | | {totals[0]:.2f} | | {totals[1]:.2f} |")
+        spent = median(sum(run[name]) for run in runs)
+        total += spent
+        print(f"| {name} | {max(len(run[name]) for run in runs)} | {spent:.2f} |")
+    print(f"| all | | {total:.2f} |")
 
 
 if __name__ == "__main__":
