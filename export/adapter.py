@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from regad.runtime.spec import LEVELS
+from regad.runtime.spec import LEVELS, SIZE
 from regad.train.affine import inverse
 from regad.train.model import RegistrationEncoder
 from regad.train.stn import SpatialTransformer
@@ -62,19 +62,24 @@ class EncoderGraph(nn.Module):
         self.registers = registers(encoder)
         self.identity: Tensor
         self.register_buffer("identity", torch.eye(2, 3).repeat(1, len(LEVELS), 1, 1), persistent=False)
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", encoder.mean.clone(), persistent=False)
-        self.register_buffer("std", encoder.std.clone(), persistent=False)
-        self.normalizes = bool((encoder.mean != 0).any() or (encoder.std != 1).any())
+        self.scale: Tensor
+        self.shift: Tensor
+        mean, std = encoder.mean.double().flatten(), encoder.std.double().flatten()
+        self.register_buffer("scale", (1 / (255 * std)).float().repeat(SIZE), persistent=False)
+        self.register_buffer("shift", (-mean / std).float().repeat(SIZE), persistent=False)
+        self.centres = bool(mean.any())
 
     def stem(self, image: Tensor) -> Tensor:
-        """Pixels to layer1's input; mean and std only where there are any."""
+        """Pixels to layer1's input.
+
+        (x / 255 - mean) / std as a scale and a shift of whole rows of pixels. Channel by channel ONNX Runtime takes ten
+        times as long wherever it keeps the pixels' layout, as in an int8 graph: a quarter of its time.
+        """
         # The cast comes first: TensorRT reads uint8 as an input only.
-        x = image.float().permute(0, 3, 1, 2) / 255
-        if self.normalizes:
-            x = (x - self.mean) / self.std
-        x = x.to(self.conv1.weight.dtype)
+        x = image.float().reshape(-1, SIZE, SIZE * 3) * self.scale
+        if self.centres:
+            x = x + self.shift
+        x = x.reshape(-1, SIZE, SIZE, 3).permute(0, 3, 1, 2).to(self.conv1.weight.dtype)
         return F.max_pool2d(F.relu(self.conv1(x)), kernel_size=3, stride=2, padding=1)
 
     def theta(self, stn: SpatialTransformer, x: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ def test_the_graph_is_the_model_in_every_mode(mode: str) -> None:
 def test_mean_and_std_are_part_of_the_graph(sampler: str) -> None:
     encoder = random_encoder(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     graph = EncoderGraph(encoder, sampler)
-    assert graph.normalizes
+    assert graph.centres
     assert_same(through_graph(graph), torch_features(encoder, IMAGES))
 
 
@@ -49,7 +49,7 @@ def test_batch_norms_are_folded_and_the_model_is_left_alone() -> None:
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     graph = EncoderGraph(encoder)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in graph.modules())
-    assert not graph.normalizes
+    assert not graph.centres
     after = encoder.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
