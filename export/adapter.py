@@ -73,7 +73,7 @@ class EncoderGraph(nn.Module):
         """Pixels to layer1's input.
 
         (x / 255 - mean) / std as a scale and a shift of whole rows of pixels. Channel by channel ONNX Runtime takes ten
-        times as long wherever it keeps the pixels' layout, as in an int8 graph: a quarter of its time.
+        times as long wherever it keeps the pixels' layout, as in an int8 graph: a quarter of the graph's time.
         """
         # The cast comes first: TensorRT reads uint8 as an input only.
         x = image.float().reshape(-1, SIZE, SIZE * 3) * self.scale

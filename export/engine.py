@@ -86,7 +86,7 @@ def build_engines(
     """
     library = load_tensorrt(config.module)
     gpu = _target(config, library)
-    whole = artifact.manifest.get("transforms") != "identity"
+    whole = artifact.registers
     wanted = encoder_counts(artifact.dtype, str(artifact.manifest["sampler"]), whole)
     graphs: dict[str, Counts] = {artifact.encoder_path.name: wanted}
     graphs |= {artifact.scorer_path(encoding).name: SCORER_COUNTS[encoding] for encoding in config.encodings}
@@ -115,14 +115,13 @@ def _target(config: EngineConfig, library: Library) -> Gpu:
         raise DeviceError(
             f"{error}. Engines are built on the target; with tensorrt_rtx also elsewhere, with --compute-capability 8.6"
         ) from error
-    # TensorRT-RTX builds for a GPU that it then refuses to run on, like 9.0.
-    if library.flavor.cross_build and gpu.compute_capability not in (offered := _offered(library)):
-        newest = max(offered, key=_number)
-        if _number(gpu.compute_capability) < _number(newest):
-            raise DeviceError(
-                f"{library} does not run on {gpu.name} ({gpu.compute_capability}), only on {', '.join(offered)} and "
-                "newer; use tensorrt (pip install tensorrt), or --device cuda without an engine"
-            )
+    offered = _offered(library) if library.flavor.cross_build else []
+    older_than_some = any(_number(gpu.compute_capability) < _number(other) for other in offered)
+    if older_than_some and gpu.compute_capability not in offered:  # like 9.0: it builds, and refuses to run
+        raise DeviceError(
+            f"{library} does not run on {gpu.name} ({gpu.compute_capability}), only on {', '.join(offered)} and newer; "
+            "use tensorrt (pip install tensorrt), or --device cuda without an engine"
+        )
     return gpu
 
 

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
+import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +51,7 @@ _DTYPE_OPTIONS: Mapping[tuple[str, Dtype], Mapping[str, str]] = {
 }
 
 
-def provider_options(device: str, dtype: Dtype, registers: bool = True) -> dict[str, str]:
+def _provider_options(device: str, dtype: Dtype, registers: bool = True) -> dict[str, str]:
     """Return the execution provider's options for a graph of ``dtype``, with STNs or without.
 
     CUDA computes convolutions and products of float32 in TF32 unless told not to, and distances are off by a percent.
@@ -58,10 +62,12 @@ def provider_options(device: str, dtype: Dtype, registers: bool = True) -> dict[
     return dict(_DTYPE_OPTIONS.get((device, dtype), {}))
 
 
-_LIBRARIES = (
-    "it needs NVIDIA's driver, CUDA and cuDNN (pip install 'onnxruntime-gpu[cuda,cudnn]' brings the last two): "
-    "see regad-doctor, or use --device cpu"
-)
+_NEEDS = {
+    "cuda": "NVIDIA's driver, CUDA and cuDNN (pip install 'onnxruntime-gpu[cuda,cudnn]', 1.21 or newer, brings both)",
+    "ort-tensorrt": "NVIDIA's driver, CUDA, cuDNN and TensorRT",
+}
+_MEMORY_FAILURE = re.compile(r"memory|alloc", re.IGNORECASE)
+_preloading = threading.Lock()
 
 
 def _ort() -> Any:
@@ -79,20 +85,23 @@ def cuda_available() -> bool:
     return _PROVIDERS["cuda"] in _ort().get_available_providers()
 
 
+@cache
 def _preload(ort: Any) -> None:
     """Load CUDA and cuDNN from pip's packages of NVIDIA or the system's paths, without a word if they are not there.
 
-    ONNX Runtime's provider then finds them loaded; alone it looks in the system's paths only.
+    ONNX Runtime's provider then finds them loaded; alone it looks in the system's paths only. Once in a process: what
+    it prints is kept from stdout, where records may go.
     """
     if hasattr(ort, "preload_dlls"):  # ONNX Runtime 1.21
-        with contextlib.redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
             ort.preload_dlls()
 
 
 def _reason(error: Exception) -> str:
     """ONNX Runtime's words in one line; of CUDA's errors only what failed, without its functions, files and lines."""
-    words = str(error).strip()
-    found = re.search(r"\b(CUDA|CUDNN|CUBLAS\w*) failure \d+: [^;\n]+", words)
+    words = str(error).strip() or type(error).__name__
+    found = re.search(r"\bCU\w+ failure \d+: [^;\n]+", words)
     return found.group().strip() if found else words.splitlines()[0]
 
 
@@ -120,10 +129,16 @@ class OrtBackend:
                 f"device {device} needs ONNX Runtime's {provider}, but this one offers {', '.join(offered)}; "
                 "install the GPU build (pip uninstall onnxruntime, then pip install 'regad[gpu]') or use --device cpu"
             )
+        if device == "ort-tensorrt" and os.environ.get("NVIDIA_TF32_OVERRIDE") != "0":
+            raise DeviceError(
+                "device ort-tensorrt computes float32 in TF32, and ONNX Runtime has no option against it: start with "
+                "NVIDIA_TF32_OVERRIDE=0 in the environment, or use --device tensorrt or cuda"
+            )
         if device != "cpu":
-            _preload(self._ort)
+            with _preloading:
+                _preload(self._ort)
         self._encoder = self._session(
-            artifact.encoder_path, provider_options(device, artifact.dtype, artifact.registers)
+            artifact.encoder_path, _provider_options(device, artifact.dtype, artifact.registers)
         )
         self._workspaces = Workspaces(self._encoder)
         self._scorers: dict[Encoding, onnxruntime.InferenceSession] = {}
@@ -141,7 +156,7 @@ class OrtBackend:
         """The device that was opened."""
         return self._device
 
-    def _session(self, path: Path, given: dict[str, str]) -> Any:
+    def _session(self, path: Path, provider_options: dict[str, str]) -> Any:
         options = self._ort.SessionOptions()
         options.log_severity_level = 3
         # Threads that spin after a run would keep the scorer's from the cores.
@@ -151,33 +166,42 @@ class OrtBackend:
         wanted = _PROVIDERS[self._device]
         try:
             # Left to itself ONNX Runtime goes on on the CPU, when a session is made or later when a run fails.
-            session = self._ort.InferenceSession(str(path), options, providers=[(wanted, given)], enable_fallback=0)
+            session = self._ort.InferenceSession(
+                str(path), options, providers=[(wanted, provider_options)], enable_fallback=0
+            )
             session.disable_fallback()  # its early versions do not know the argument
         except Exception as error:
             line = _reason(error)
             if self._device != "cpu":
-                raise DeviceError(f"{self.name} cannot run {path.name}: {line}; {_LIBRARIES}") from error
+                raise DeviceError(f"{self.name} cannot run {path.name}: {line}; {self._remedy}") from error
             raise ArtifactError(f"{path} cannot be opened by {self.name}: {line}; try regad-doctor --model") from error
         if session.get_providers()[0] != wanted:
             raise DeviceError(
                 f"ONNX Runtime offers {wanted} but could not start it (it fell back to {session.get_providers()[0]}); "
-                f"{_LIBRARIES}"
+                f"{self._remedy}"
             )
         return session
 
+    @property
+    def _remedy(self) -> str:
+        return f"the device needs {_NEEDS[self._device]}; where they are missing, install them or use --device cpu"
+
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turn what ONNX Runtime raises while it works, like want of memory, into a DeviceError."""
+    def _as_device_error(self) -> Iterator[None]:
+        """Turn what ONNX Runtime raises while it works into a DeviceError."""
         try:
             yield
         except Exception as error:
             if not isinstance(error, RuntimeError) and not type(error).__module__.startswith("onnxruntime"):
                 raise
-            raise DeviceError(f"{self.name} failed: {_reason(error)}; close other programs, or start again") from error
+            reason = _reason(error)
+            memory = _MEMORY_FAILURE.search(reason)
+            remedy = "close other programs or judge fewer images at once" if memory else "check it with regad-doctor"
+            raise DeviceError(f"{self.name} failed: {reason}; {remedy}") from error
 
     def encode(self, images: NDArray[np.uint8]) -> Features:
         """Features on the host of uint8 RGB images [B, 224, 224, 3]."""
-        with self._told():
+        with self._as_device_error():
             return Features(*self._encoder.run(list(Features._fields), {"image": images}))
 
     def prepare(self, statistics: Statistics) -> StatisticsHandle:
@@ -187,19 +211,19 @@ class OrtBackend:
         tensors = graph_tensors(statistics, self._artifact.statistics_dtype)
         if statistics.encoding not in self._scorers:
             self._scorers[statistics.encoding] = self._session(
-                self._artifact.scorer_path(statistics.encoding), provider_options(self._device, "fp32")
+                self._artifact.scorer_path(statistics.encoding), _provider_options(self._device, "fp32")
             )
         upload = self._ort.OrtValue.ortvalue_from_numpy
-        with self._told():
+        with self._as_device_error():
             values = {name: upload(value, "cuda", 0) for name, value in tensors.items()}
             ready = _DeviceStatistics(statistics.encoding, values)
-            # The first run chooses kernels, which takes a third of a second: here, not with the first frame.
+            # The first run of one image chooses kernels, which takes a third of a second: not with the first frame.
             self._infer_on_device(np.zeros((1, SIZE, SIZE, 3), np.uint8), ready)
         return ready
 
     def infer(self, images: NDArray[np.uint8], statistics: StatisticsHandle) -> Inference:
         """Encode and score uint8 RGB images [B, 224, 224, 3]."""
-        with self._told():
+        with self._as_device_error():
             if isinstance(statistics, HostScorer):
                 return self._infer_on_host(images, statistics)
             assert isinstance(statistics, _DeviceStatistics)

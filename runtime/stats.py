@@ -63,14 +63,15 @@ def packed_length(size: int) -> int:
 def staircase(rank: int) -> NDArray[np.bool_]:
     """Return which values of x3 are stored, bool [rank, 256]; x3_packed is x3 [196, rank, 256] at these.
 
-    x3 is upper trapezoidal. Of 16 rows at a time the columns before the first row are left out: they are zero.
+    x3 is upper trapezoidal. Of 16 rows at a time the columns left of the first one's diagonal are left out: they are
+    zero. From row 256 on nothing is stored.
     """
     stored: NDArray[np.bool_] = np.arange(_C3) >= np.arange(rank)[:, None] // _STEP * _STEP
     return stored
 
 
 def _views(rank: int) -> _Shapes:
-    return {"x1": (_P1, rank, _C1), "x2": (_P2, rank, _C2), "x3_packed": (_P3, int(staircase(rank).sum()))}
+    return {"x1": (_P1, rank, _C1), "x2": (_P2, rank, _C2), "x3_packed": (_P3, int(staircase(min(rank, _C3)).sum()))}
 
 
 ENCODINGS: Mapping[Encoding, Callable[[int], _Shapes]] = {

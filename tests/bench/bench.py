@@ -103,7 +103,7 @@ def encoder_rows(
 def both_encoders(bench: Bench, folder: Path, rival: Rival, rounds: int) -> list[Row]:
     """The encoder of the default recipe, whose graph has no transforms, and one with STNs and warps."""
     rows = []
-    if bench.detector.artifact.manifest.get("transforms") == "identity":
+    if not bench.detector.artifact.registers:
         graph = {"same graph": bench.model / "encoder.onnx"}
         rows += encoder_rows("encoder", bench.model, graph, bench, rival, rounds)
     whole, twin = (make_model(folder, sampler, registers=True) for sampler in ("gather", "gridsample"))

@@ -44,6 +44,13 @@ def test_mean_and_std_are_part_of_the_graph(sampler: str) -> None:
     assert_same(through_graph(graph), torch_features(encoder, IMAGES))
 
 
+def test_a_std_without_a_mean() -> None:
+    encoder = random_encoder(mean=(0.0, 0.0, 0.0), std=(0.229, 0.5, 2.0))
+    graph = EncoderGraph(encoder)
+    assert not graph.centres
+    assert_same(through_graph(graph), torch_features(encoder, IMAGES))
+
+
 def test_batch_norms_are_folded_and_the_model_is_left_alone() -> None:
     encoder = random_encoder()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}

@@ -10,6 +10,8 @@ import pytest
 from standin import ENCODINGS, photo
 
 from regad.runtime.artifact import Artifact
+from regad.runtime.backend_ort import cuda_available
+from regad.runtime.checks import gpus
 from regad.runtime.detector import Detector
 from regad.runtime.errors import DeviceError
 from regad.runtime.native import NativeDetector
@@ -20,10 +22,8 @@ Open = Callable[..., NativeDetector]
 
 @pytest.fixture
 def open_cuda(open_native: Open, standin: Artifact) -> Open:
-    try:
-        open_native(standin.path, device="cuda").close()
-    except DeviceError as error:
-        pytest.skip(f"needs an NVIDIA GPU and a GPU build of ONNX Runtime: {error}")
+    if not gpus() or not cuda_available():
+        pytest.skip("needs an NVIDIA GPU and ONNX Runtime's GPU build (pip install 'regad[gpu]')")
     return lambda **options: open_native(standin.path, device="cuda", **options)
 
 

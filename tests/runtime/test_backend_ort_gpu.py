@@ -14,6 +14,7 @@ import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from regad.calib.gaussian import fit
+from regad.runtime import backend_ort
 from regad.runtime.artifact import Artifact
 from regad.runtime.backends import Backend, open_backend
 from regad.runtime.errors import CategoryError, DeviceError
@@ -99,6 +100,7 @@ class FakeOrt(types.ModuleType):
 def ort(monkeypatch: pytest.MonkeyPatch) -> FakeOrt:
     double = FakeOrt()
     monkeypatch.setitem(sys.modules, "onnxruntime", double)
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
     return double
 
 
@@ -125,6 +127,7 @@ def test_statistics_are_uploaded_once_and_features_stay(
     backend = open_backend(artifact, device)
     handle = backend.prepare(statistics)
     assert ort.moves.count("upload") == len(statistics.tensors)
+    assert (ort.moves.count("up image"), ort.moves.count("down anomaly_map")) == (1, 1), "a first run, of no image"
     ort.moves.clear()
     expected = reference.infer(images[:1], reference.prepare(statistics))
     for _ in range(2):
@@ -186,17 +189,46 @@ def test_a_gpu_that_fails_at_work_is_told_in_a_line(
     for call in ("run", "run_with_iobinding"):
         monkeypatch.setattr(ort.InferenceSession, call, fail)
     for attempt in (lambda: backend.infer(images, handle), lambda: backend.encode(images)):
-        with pytest.raises(DeviceError, match=r"Provider failed: CUDA failure 2: out of memory; close"):
+        with pytest.raises(DeviceError, match=r"Provider failed: CUDA failure 2: out of memory; close other programs"):
             attempt()
+    with pytest.raises(DeviceError, match="out of memory"):  # the first run
+        backend.prepare(statistics)
     monkeypatch.setattr(ort, "ortvalue_from_numpy", fail)
     with pytest.raises(DeviceError, match="out of memory"):
         backend.prepare(statistics)
+
+
+def test_tensorrts_provider_is_kept_from_tf32_or_not_opened(
+    ort: FakeOrt, artifact_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_backend(Artifact.open(artifact_dir), "ort-tensorrt")
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE")
+    open_backend(Artifact.open(artifact_dir), "cuda")
+    with pytest.raises(DeviceError, match="start with NVIDIA_TF32_OVERRIDE=0 in the environment"):
+        open_backend(Artifact.open(artifact_dir), "ort-tensorrt")
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("", "RuntimeError"),
+        ("one\ntwo", "one"),
+        ("x.cc:1 CUDNN_FE failure 11: CUDNN_BACKEND ; GPU=0 ; hostname=vm", "CUDNN_FE failure 11: CUDNN_BACKEND"),
+    ],
+)
+def test_a_reason_is_one_line(words: str, wanted: str) -> None:
+    assert backend_ort._reason(RuntimeError(words)) == wanted
 
 
 def test_no_session_may_fall_back_later(ort: FakeOrt, artifact_dir: Path, statistics: Statistics) -> None:
     """ONNX Runtime's `run` repeats on the CPU what failed on the GPU, unless it is told not to."""
     open_backend(Artifact.open(artifact_dir), "cuda").prepare(statistics)
     assert ort.kept_from_falling_back == len(ort.opened) == 2
+
+
+def test_nor_may_one_of_the_real_library(artifact_dir: Path) -> None:
+    backend = open_backend(Artifact.open(artifact_dir), "cpu")
+    assert backend._encoder._enable_fallback is False  # type: ignore[attr-defined]
 
 
 def test_preloading_says_nothing(ort: FakeOrt, artifact_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -213,7 +245,7 @@ def test_a_session_that_cannot_be_made_is_the_devices_error(
         raise RuntimeError("a.cc:154 Call(\n) CUDA failure 100: no CUDA-capable device is detected ; GPU=-1\nand more")
 
     monkeypatch.setattr(ort, "InferenceSession", refuse)
-    with pytest.raises(DeviceError, match=r"cannot run encoder\.onnx: CUDA failure 100: .* is detected; it needs NVID"):
+    with pytest.raises(DeviceError, match=r"cannot run encoder\.onnx: CUDA failure 100: .* detected; the device needs"):
         open_backend(Artifact.open(artifact_dir), "cuda")
 
 
@@ -231,4 +263,5 @@ def test_fp32_statistics_are_never_rounded_for_an_fp16_graph(
     backend = open_backend(narrow, "cuda")
     with pytest.raises(CategoryError, match="regad-calib --stats-dtype fp16"):
         backend.prepare(statistics)
-    backend.prepare(cast_statistics(statistics, "fp16"))
+    with pytest.raises(DeviceError, match=r"tensor\(float16\)"):  # it is handed halves, which this graph does not take
+        backend.prepare(cast_statistics(statistics, "fp16"))

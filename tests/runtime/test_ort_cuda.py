@@ -12,7 +12,9 @@ import pytest
 
 from regad.calib.gaussian import fit
 from regad.runtime.artifact import Artifact
+from regad.runtime.backend_ort import cuda_available
 from regad.runtime.backends import Backend, Inference, open_backend
+from regad.runtime.checks import gpus
 from regad.runtime.cuda import Cuda, DeviceMemory, HostMemory
 from regad.runtime.detector import Detector
 from regad.runtime.errors import DeviceError
@@ -30,10 +32,9 @@ def cpu(artifact_dir: Path) -> Backend:
 
 @pytest.fixture(scope="module")
 def gpu(artifact_dir: Path) -> Iterator[Backend]:
-    try:
-        backend = open_backend(Artifact.open(artifact_dir), "cuda")
-    except DeviceError as error:
-        pytest.skip(f"needs an NVIDIA GPU and regad[gpu]: {error}")
+    if not gpus() or not cuda_available():
+        pytest.skip("needs an NVIDIA GPU and ONNX Runtime's GPU build (pip install 'regad[gpu]')")
+    backend = open_backend(Artifact.open(artifact_dir), "cuda")
     yield backend
     backend.close()
 

@@ -103,6 +103,7 @@ def test_another_artifact_is_refused_with_the_remedy(saved: Path) -> None:
         ({"epsilon": 0.5}, "epsilon"),
         ({"encoding": "dense"}, "encoding"),
         ({"rank": 3}, "rank"),
+        ({"rank": 10**13, "views": 10**13 + 1}, "x1"),
         ({"threshold": {"value": 1.0}}, "malformed"),
         ({"threshold": {"value": float("nan"), "method": "manual", "scores": []}}, "threshold"),
         ({"input": {"size": 224}}, "malformed"),

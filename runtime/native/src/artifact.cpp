@@ -134,9 +134,11 @@ Golden Golden::read(const Source &source) {
     const SafetensorsHeader header = read_safetensors_header(source);
     const auto format = header.metadata.find("format");
     const auto version = header.metadata.find("version");
-    if (format == header.metadata.end() || format->second != "regad-golden" || version == header.metadata.end() ||
-        version->second != "2") {
-        throw std::runtime_error("it is not a golden file of version 2");
+    if (format == header.metadata.end() || format->second != "regad-golden" || version == header.metadata.end()) {
+        throw std::runtime_error("it is not a golden file");
+    }
+    if (version->second != "2") {
+        throw std::runtime_error("it has golden version " + version->second + ", this library reads version 2");
     }
     const auto images = header.tensors.find("images");
     const auto views = header.tensors.find("stats.x1");
@@ -219,7 +221,8 @@ Golden Artifact::golden() const {
     } catch (const std::bad_alloc &) {
         throw;
     } catch (const std::exception &error) {
-        fail(REGAD_ARTIFACT_ERROR, path_, "/", golden_name, " is damaged (", error.what(), "); ", copy_again);
+        fail(REGAD_ARTIFACT_ERROR, path_, "/", golden_name, " cannot be used (", error.what(),
+             "); export the artifact again: regad-export");
     }
 }
 

@@ -1,6 +1,6 @@
 // The inner loops, compiled once for each instruction set; `kernels()` picks the best one this processor has.
-// Matrices are row-major; `columns` is a multiple of 64, of 16 for `multiply`. Loads may reach up to 64 bytes past the end
-// of a packed triangle or vector: those bytes must be readable and finite (Buffer's padding is).
+// Matrices are row-major; `columns` is a multiple of 64; for `multiply` of 16, or 0. Loads may reach up to 64 bytes past
+// the end of a packed triangle or vector: those bytes must be readable and finite (Buffer's padding is).
 #pragma once
 
 #include <cstddef>

@@ -223,12 +223,18 @@ Device Device::for_graph(const std::string &dtype, bool registers, const Ort &or
         }
     };
     // Convolutions and products of float32 in TF32 put distances off by a percent. An fp16 encoder without STNs has none.
-    if (kind == "cuda" && (dtype != "fp16" || registers)) {
+    const bool has_float32 = dtype != "fp16" || registers;
+    const char *tf32 = std::getenv("NVIDIA_TF32_OVERRIDE");
+    const bool ruled_out = tf32 != nullptr && std::string(tf32) == "0";
+    if (kind == "cuda" && has_float32 && (ort.api_version() >= oldest_cuda_api || !ruled_out)) {
         if (ort.api_version() < oldest_cuda_api) {
-            fail(REGAD_DEVICE_ERROR, "ONNX Runtime ", ort.version(), " computes float32 in TF32 on a GPU and cannot be told "
-                 "not to; install ONNX Runtime 1.", oldest_cuda_api, " or newer, or use the device cpu");
+            fail(REGAD_DEVICE_ERROR, "ONNX Runtime ", ort.version(), " may compute float32 in TF32 on a GPU and has no option "
+                 "against it; install ONNX Runtime 1.", oldest_cuda_api, " or newer, or set NVIDIA_TF32_OVERRIDE=0");
         }
         needs("use_tf32", "0");
+    } else if (kind == "tensorrt" && !ruled_out) {
+        fail(REGAD_DEVICE_ERROR, "device tensorrt computes float32 in TF32, and ONNX Runtime has no option against it; set "
+             "NVIDIA_TF32_OVERRIDE=0 in the environment, or use the device cuda");
     } else if (kind == "tensorrt" && dtype == "fp16") {
         needs("trt_fp16_enable", "1");  // else it builds float32 engines, whatever the graph says
     } else if (kind == "tensorrt" && dtype == "int8") {

@@ -298,6 +298,7 @@ namespace {
 struct GpuFixture : Fixture {
     explicit GpuFixture(const char *device) {
         ::setenv("FAKE_ORT_GPU", "1", 1);
+        ::setenv("NVIDIA_TF32_OVERRIDE", "0", 1);
         files::write_artifact(folder / "model.regad", true);
         options.device = device;
         options.provider_options = "arena_extend_strategy=kSameAsRequested";
@@ -308,7 +309,10 @@ struct GpuFixture : Fixture {
         expected = 1.0F + mean + l;
         white.assign(64 * 48 * 3, 255);
     }
-    ~GpuFixture() { ::unsetenv("FAKE_ORT_GPU"); }
+    ~GpuFixture() {
+        ::unsetenv("FAKE_ORT_GPU");
+        ::unsetenv("NVIDIA_TF32_OVERRIDE");
+    }
     regad::Image bright() const { return regad::Image(white.data(), 64, 48, regad::Format::rgb); }
 
     float expected = 0;
@@ -362,10 +366,17 @@ TEST(surface_tells_the_provider_how_to_compute) {
     CHECK_EQUAL(given_for("tensorrt", "int8"), "device_id=0;trt_int8_enable=1");
     f.options.provider_options = "use_tf32=1;arena_extend_strategy=kSameAsRequested";
     CHECK_EQUAL(given_for("cuda", "fp32"), "device_id=0;use_tf32=1;arena_extend_strategy=kSameAsRequested");
+    f.options.provider_options = "";
     ::setenv("FAKE_ORT_VERSION", "1.17.1", 1);
+    CHECK_EQUAL(given_for("cuda", "fp32"), "device_id=0");  // the environment rules TF32 out
+    ::unsetenv("NVIDIA_TF32_OVERRIDE");
     CHECK_EQUAL(status_of([&f] { f.open(); }), REGAD_DEVICE_ERROR);
     ::unsetenv("FAKE_ORT_VERSION");
     CHECK(std::strstr(regad_last_error(), "1.18 or newer") != nullptr);
+    CHECK_EQUAL(given_for("cuda", "fp32"), "device_id=0;use_tf32=0");
+    f.options.device = "tensorrt";
+    CHECK_EQUAL(status_of([&f] { f.open(); }), REGAD_DEVICE_ERROR);
+    CHECK(std::strstr(regad_last_error(), "set NVIDIA_TF32_OVERRIDE=0") != nullptr);
 }
 
 TEST(surface_survives_every_failure_on_a_pretended_gpu) {

@@ -126,8 +126,8 @@ typedef struct regad_options {
     /* ONNX Runtime's shared library; NULL (default): $REGAD_ONNXRUNTIME, then the loader's own search for
      * libonnxruntime.so.1 and libonnxruntime.so. */
     const char *onnxruntime;
-    /* Options of the execution provider, "key=value;key=value", before those that this library gives it itself (on CUDA
-     * use_tf32=0, which needs ONNX Runtime 1.18); NULL: none. */
+    /* Options of the execution provider, "key=value;key=value"; NULL: none. They override those that this library gives
+     * itself: use_tf32=0 on CUDA, trt_fp16_enable=1 or trt_int8_enable=1 on TensorRT. */
     const char *provider_options;
     /* Images that one run of the encoder takes at most in regad_predict_batch, 1 to 64. Default 8. */
     int32_t max_batch;
