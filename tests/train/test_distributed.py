@@ -34,6 +34,12 @@ def test_batch_norm_and_the_check_of_weights_in_two_processes() -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+def test_the_collectives_that_the_gpus_are_asked_for() -> None:
+    """The script that tests/train/test_torch_cuda.py runs over NCCL."""
+    done = torchrun(str(HERE / "collectives.py"), "gloo", "cpu")
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 OPTIONS: dict[str, Any] = {
     "weights": "none", "shot": 1, "epochs": 2, "batch_size": 4, "device": "cpu", "augment": True,
     "lr": 1e-3, "stn_lr": 0.0, "head_lr": 1e-3,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +25,7 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU and torch with CUDA"),
 ]
+HERE = Path(__file__).resolve().parent
 OPTIONS: dict[str, Any] = {"weights": "none", "shot": 1, "epochs": 2, "batch_size": 4, "lr": 1e-3, "head_lr": 1e-3}
 
 
@@ -71,28 +71,14 @@ def test_training_with_transforms_and_amp(tmp_path: Path) -> None:
 def test_nccl(tmp_path: Path) -> None:
     """As many processes as there are GPUs; with one GPU NCCL's collectives are called all the same."""
     count = torch.cuda.device_count()
-    script = (
-        "import torch, torch.distributed as dist\n"
-        "from regad.train.distributed import Group, SyncedBatchNorm, check_equal, synchronise_batch_norm\n"
-        "import os; rank = int(os.environ['RANK']); torch.cuda.set_device(rank)\n"
-        "dist.init_process_group('nccl'); place = torch.device('cuda', rank)\n"
-        "group = Group(rank, max(dist.get_world_size(), 2), place)\n"
-        "assert group.total(1.0) == dist.get_world_size(); group.wait()\n"
-        "layer = torch.nn.Sequential(torch.nn.BatchNorm2d(4)).to(place); synchronise_batch_norm(layer)\n"
-        "x = torch.randn(5, 4, 3, 3, device=place, requires_grad=True)\n"
-        "plain = torch.nn.BatchNorm2d(4).to(place)\n"
-        "if dist.get_world_size() == 1: torch.testing.assert_close(layer(x), plain(x), rtol=1e-5, atol=1e-5)\n"
-        "layer(x).square().sum().backward(); assert x.grad is not None\n"
-        "dist.destroy_process_group()\n"
-    )
-    (tmp_path / "ranks.py").write_text(script)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-    done = subprocess.run([*command, str(tmp_path / "ranks.py")], capture_output=True, text=True, env=os.environ)
+    script = [str(HERE / "collectives.py"), "nccl", "cuda"]
+    done = subprocess.run([*command, *script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     if count > 1:
         data = make_data(tmp_path / "data", {"a": 3, "b": 5})
         words = ["-m", "regad.train.cli", "--recipe", "released", "--data", str(data), "--out", str(tmp_path / "out")]
         for name, value in {**OPTIONS, "stn_lr": 0.0}.items():
             words += [f"--{name.replace('_', '-')}", str(value)]
-        done = subprocess.run([*command, *words], capture_output=True, text=True, env=os.environ)
+        done = subprocess.run([*command, *words], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:]

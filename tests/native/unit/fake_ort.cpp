@@ -197,8 +197,8 @@ void add_providers(OrtApi &api) {
         return make("CreateTensorRTProviderOptions", out);
     };
     api.ReleaseTensorRTProviderOptions = [](OrtTensorRTProviderOptionsV2 *p) noexcept { delete p; };
-    api.UpdateTensorRTProviderOptions = [](OrtTensorRTProviderOptionsV2 *, const char *const *keys, const char *const *values,
-                                       size_t count) noexcept {
+    api.UpdateTensorRTProviderOptions = [](OrtTensorRTProviderOptionsV2 *, const char *const *keys,
+                                           const char *const *values, size_t count) noexcept {
         note_options(keys, values, count);
         return outcome("UpdateTensorRTProviderOptions");
     };

@@ -208,8 +208,7 @@ void write(const std::string &path, const std::string &bytes) {
     }
 }
 
-std::string write_artifact(const std::string &path, bool with_scorer, const std::string &dtype,
-                           bool registers) {
+std::string write_artifact(const std::string &path, bool with_scorer, const std::string &dtype, bool registers) {
     std::filesystem::create_directories(path);
     std::map<std::string, std::string> contents = {{"encoder.onnx", "the fake runtime reads nothing"},
                                                          {"golden.safetensors", golden()}};
