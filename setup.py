@@ -20,10 +20,10 @@ SETS["avx512"] = [*SETS["avx2"], "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx
 
 def sources() -> list[str]:
     """The scorer, its kernels for this machine's instruction sets, and what they need."""
-    names = ["embedded", "kernels", "kernels_base", "pool", "resample", "scorer", "smoothing", "statistics"]
+    names = ["kernels", "kernels_base", "pool", "resample", "scorer", "smoothing", "statistics"]
     if platform.machine() in ("x86_64", "AMD64"):
         names += [f"kernels_{instructions}" for instructions in SETS]
-    return [str(SOURCE / f"{name}.cpp") for name in names]
+    return [str(SOURCE / "embedded.cpp"), *(str(SOURCE / "core" / f"{name}.cpp") for name in names)]
 
 
 class BuildKernels(build_ext):
@@ -35,7 +35,11 @@ class BuildKernels(build_ext):
         for source in ext.sources:
             flags = SETS.get(Path(source).stem.removeprefix("kernels_"), [])
             objects += self.compiler.compile(
-                [source], output_dir=self.build_temp, depends=ext.depends, extra_postargs=[*COMMON, *flags]
+                [source],
+                output_dir=self.build_temp,
+                include_dirs=ext.include_dirs,
+                depends=ext.depends,
+                extra_postargs=[*COMMON, *flags],
             )
         target = self.get_ext_fullpath(ext.name)
         self.compiler.link_shared_object(
@@ -46,7 +50,8 @@ class BuildKernels(build_ext):
 KERNELS = Extension(
     "regad.runtime._kernels",
     sources(),
-    depends=[str(path) for path in sorted(SOURCE.glob("*.hpp"))] + [str(SOURCE / "kernels.inc")],
+    include_dirs=[str(SOURCE)],
+    depends=[str(path) for path in (*sorted(SOURCE.rglob("*.hpp")), SOURCE / "core" / "kernels.inc")],
     language="c++",
     optional=True,
     py_limited_api=True,  # it uses nothing of Python's own API: one file serves every version

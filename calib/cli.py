@@ -7,12 +7,12 @@ from typing import get_args
 
 import click
 
-from regad.runtime.artifact import Artifact
-from regad.runtime.backends import Device
-from regad.runtime.console import run_cli
+from regad.runtime.backends.table import Device
+from regad.runtime.commands.console import run_cli
+from regad.runtime.commands.options import preprocessing_options, spec_from_options
 from regad.runtime.detector import Detector
-from regad.runtime.options import preprocessing_options, spec_from_options
-from regad.runtime.stats import StatisticsDtype
+from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.category import StatisticsDtype
 
 from .teach import teach_folder
 

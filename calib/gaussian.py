@@ -14,11 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regad.runtime.errors import InputError
-from regad.runtime.features import Features
-from regad.runtime.memory import padded_empty
-from regad.runtime.scoring import upsample
-from regad.runtime.spec import EPSILON, GRID
-from regad.runtime.stats import (
+from regad.runtime.formats.category import (
     ENCODINGS,
     Encoding,
     Statistics,
@@ -27,6 +23,10 @@ from regad.runtime.stats import (
     statistics_bytes,
     stored_dtype,
 )
+from regad.runtime.formats.features import Features
+from regad.runtime.formats.memory import padded_empty
+from regad.runtime.formats.spec import EPSILON, GRID
+from regad.runtime.scoring.reference import upsample
 
 __all__ = ["choose_encoding", "dense_reference", "fit", "held_out_distances", "helmert"]
 

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regad.runtime.errors import DeviceError, InputError
-from regad.runtime.listing import image_files
-from regad.runtime.preprocess import preprocess, read_image
-from regad.runtime.spec import InputSpec
+from regad.runtime.formats.spec import InputSpec
+from regad.runtime.imaging.files import image_files
+from regad.runtime.imaging.preprocess import preprocess, read_image
 
 from .support import draw_support, list_images
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regad.runtime.errors import InputError
-from regad.runtime.listing import image_files
-from regad.runtime.preprocess import IMAGE_SUFFIXES, read_image
-from regad.runtime.stats import Support
+from regad.runtime.formats.category import Support
+from regad.runtime.imaging.files import image_files
+from regad.runtime.imaging.preprocess import IMAGE_SUFFIXES, read_image
 
 __all__ = ["GoodImages", "draw_support", "list_images", "read_good_images"]
 

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regad.runtime.artifact import Artifact
-from regad.runtime.backends import Backend
+from regad.runtime.backends.table import Backend
 from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
-from regad.runtime.features import Features
-from regad.runtime.preprocess import preprocess
-from regad.runtime.scoring import smoothing_matrix
-from regad.runtime.spec import LEVELS, InputSpec
-from regad.runtime.stats import Category, Encoding, StatisticsDtype, Support, Threshold, tensors_sha256
+from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.category import Category, Encoding, StatisticsDtype, Support, Threshold, tensors_sha256
+from regad.runtime.formats.features import Features
+from regad.runtime.formats.spec import LEVELS, InputSpec
+from regad.runtime.imaging.preprocess import preprocess
+from regad.runtime.scoring.reference import smoothing_matrix
 
 from .gaussian import fit, held_out_distances
 from .support import array_support, draw_support, list_images, read_good_images

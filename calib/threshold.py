@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 
 from regad.runtime.errors import InputError
-from regad.runtime.stats import Method, Threshold
+from regad.runtime.formats.category import Method, Threshold
 
 __all__ = ["HELD_OUT_EXPONENT", "PRIOR_SPREAD", "PRIOR_WEIGHT", "held_out_scale", "set_threshold", "student_t_quantile"]
 

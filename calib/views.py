@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regad.runtime.errors import InputError
-from regad.runtime.spec import SIZE
+from regad.runtime.formats.spec import SIZE
 
 __all__ = ["VIEWS", "VIEW_GROUPS", "VIEW_NAMES", "kept_views", "support_views", "warp"]
 

@@ -1,4 +1,4 @@
-"""The encoder as a graph: what `regad.train.model.RegistrationEncoder` computes, written for export.
+"""The encoder as a graph: what `regad.train.model.registration.RegistrationEncoder` computes, written for export.
 
 The model stays unbent: this module takes its submodules and lays the warps out anew.
 """
@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from regad.runtime.spec import LEVELS, SIZE
-from regad.train.affine import inverse
-from regad.train.model import RegistrationEncoder
-from regad.train.stn import SpatialTransformer
+from regad.runtime.formats.spec import LEVELS, SIZE
+from regad.train.model.affine import inverse
+from regad.train.model.registration import RegistrationEncoder
+from regad.train.model.stn import SpatialTransformer
 
 from .sampler import SAMPLERS
 from .stns import registers
@@ -88,7 +88,7 @@ class EncoderGraph(nn.Module):
         return stn.mode.theta(stn.fc[-1](hidden.float()))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Encode and align back, one warp after the other as in `regad.train.model.align`.
+        """Encode and align back, one warp after the other as in `regad.train.model.registration.align`.
 
         The inverses are those of the transforms as predicted, in float32; each grid's warps are planned together.
         """

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regad.calib.teach import teach_folder
-from regad.runtime.artifact import Artifact
-from regad.runtime.backends import open_backend
+from regad.runtime.backends.table import open_backend
 from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError, RegadError
-from regad.runtime.preprocess import read_image
-from regad.runtime.spec import Dtype
-from regad.train.data import list_categories, test_items
-from regad.train.metrics import auroc
+from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.spec import Dtype
+from regad.runtime.imaging.preprocess import read_image
+from regad.train.data.episodes import list_categories, test_items
+from regad.train.evaluation.metrics import auroc
 
 __all__ = ["LIMITS", "Agreement", "Limits", "agreement_table", "as_json", "compare_decisions", "require_agreement"]
 

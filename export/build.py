@@ -15,15 +15,15 @@ import onnx
 import torch
 
 from regad.calib.int8 import Activations, Ranges, calibration_images, quantize_encoder
-from regad.runtime.artifact import Artifact, is_artifact, write_artifact
-from regad.runtime.backends import open_backend
+from regad.runtime.backends.table import open_backend
+from regad.runtime.commands.options import spec_from_options
 from regad.runtime.errors import ArtifactError, InputError, RegadError
-from regad.runtime.options import spec_from_options
+from regad.runtime.formats.artifact import Artifact, is_artifact, write_artifact
+from regad.runtime.formats.category import Encoding, StatisticsDtype
+from regad.runtime.formats.spec import EPSILON, LEVELS, Dtype, InputSpec
 from regad.runtime.selftest import Check, self_test
-from regad.runtime.spec import EPSILON, LEVELS, Dtype, InputSpec
-from regad.runtime.stats import Encoding, StatisticsDtype
-from regad.train.checkpoint import Checkpoint, build_encoder, load_checkpoint
-from regad.train.model import RegistrationEncoder
+from regad.train.model.checkpoint import Checkpoint, build_encoder, load_checkpoint
+from regad.train.model.registration import RegistrationEncoder
 
 from .agreement import LIMITS, Limits, agreement_table, as_json, compare_decisions, require_agreement
 from .counts import SCORER_COUNTS, describe, encoder_counts, require_counts

@@ -7,12 +7,12 @@ from typing import Any, get_args
 
 import click
 
-from regad.runtime.artifact import Artifact
-from regad.runtime.console import run_cli
+from regad.runtime.commands.console import run_cli
+from regad.runtime.commands.options import preprocessing_options
 from regad.runtime.errors import InputError, RegadError
-from regad.runtime.options import preprocessing_options
-from regad.runtime.spec import Dtype
-from regad.runtime.stats import StatisticsDtype
+from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.category import StatisticsDtype
+from regad.runtime.formats.spec import Dtype
 
 from .engine_options import EngineOptions, engine_options
 

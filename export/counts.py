@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from regad.runtime.errors import RegadError
-from regad.runtime.spec import Dtype
-from regad.runtime.stats import Encoding
+from regad.runtime.formats.category import Encoding
+from regad.runtime.formats.spec import Dtype
 
 __all__ = ["SCORER_COUNTS", "Counts", "describe", "encoder_counts", "require_counts"]
 

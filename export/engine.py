@@ -7,10 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from regad.runtime.artifact import Artifact
-from regad.runtime.atomic import atomic_write
-from regad.runtime.cuda import Cuda
-from regad.runtime.engines import (
+from regad.runtime.backends.tensorrt.cuda import Cuda
+from regad.runtime.backends.tensorrt.engines import (
     ANY_GPU,
     FOLDER,
     EngineKey,
@@ -21,9 +19,11 @@ from regad.runtime.engines import (
     read_record,
     write_engine,
 )
+from regad.runtime.backends.tensorrt.library import Library, load_tensorrt, logger
 from regad.runtime.errors import DeviceError, InputError, RegadError
-from regad.runtime.stats import Encoding
-from regad.runtime.trt import Library, load_tensorrt, logger
+from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.atomic import atomic_write
+from regad.runtime.formats.category import Encoding
 
 from .counts import SCORER_COUNTS, Counts, describe, encoder_counts, require_counts
 from .network import Parsed, count_network, inspect, parse

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from regad.runtime.artifact import Artifact
+from regad.runtime.backends.tensorrt.library import MODULES, load_tensorrt
 from regad.runtime.errors import InputError
-from regad.runtime.trt import MODULES, load_tensorrt
+from regad.runtime.formats.artifact import Artifact
 
 from .engine import EngineConfig, build_engines
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from regad.calib.gaussian import fit
 from regad.calib.views import support_views
-from regad.runtime.artifact import Golden, write_golden
-from regad.train.model import RegistrationEncoder
+from regad.runtime.formats.artifact import Golden, write_golden
+from regad.train.model.registration import RegistrationEncoder
 
 from .reference import scores, torch_features
 from .samples import synthetic_images

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from regad.runtime.backends.tensorrt.library import Library
 from regad.runtime.errors import RegadError
-from regad.runtime.trt import Library
 
 from .counts import Counts
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from regad.calib.gaussian import fit
 from regad.calib.views import support_views
 from regad.runtime.errors import DeviceError, RegadError
-from regad.runtime.features import Features
-from regad.runtime.scoring import Scorer, graph_tensors
+from regad.runtime.formats.category import Encoding, StatisticsDtype
+from regad.runtime.formats.features import Features
+from regad.runtime.formats.spec import Dtype
+from regad.runtime.scoring.reference import Scorer, graph_tensors
 from regad.runtime.selftest import Check, compare, tolerances
-from regad.runtime.spec import Dtype
-from regad.runtime.stats import Encoding, StatisticsDtype
-from regad.train.model import RegistrationEncoder
+from regad.train.model.registration import RegistrationEncoder
 
 from .reference import images_as_torch, scores, torch_features
 from .stns import border_heavy, registers, write_stns

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regad.runtime.features import Features
-from regad.runtime.scoring import smoothing_matrix, upsample
-from regad.runtime.spec import EPSILON, GRID, POSITIONS
-from regad.train.model import RegistrationEncoder
+from regad.runtime.formats.features import Features
+from regad.runtime.formats.spec import EPSILON, GRID, POSITIONS
+from regad.runtime.scoring.reference import smoothing_matrix, upsample
+from regad.train.model.registration import RegistrationEncoder
 
 __all__ = ["distances", "images_as_torch", "scores", "torch_features"]
 

@@ -1,7 +1,7 @@
 """The bilinear warp as the exported graph computes it: two samplers with one interface.
 
-Both give what `regad.train.affine.warp` gives (bilinear, reflection padding, align_corners=False) on square maps. The
-frame and direction of ``theta`` are those of `torch.nn.functional.affine_grid`.
+Both give what `regad.train.model.affine.warp` gives (bilinear, reflection padding, align_corners=False) on square
+maps. The frame and direction of ``theta`` are those of `torch.nn.functional.affine_grid`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from regad.runtime.spec import LEVELS
+from regad.runtime.formats.spec import LEVELS
 
 __all__ = ["SAMPLERS", "GatherSampler", "GridSampler", "Sampler", "Taps"]
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from regad.calib.support import draw_support, list_images
-from regad.runtime.preprocess import preprocess, read_image
-from regad.runtime.spec import SIZE, InputSpec
+from regad.runtime.formats.spec import SIZE, InputSpec
+from regad.runtime.imaging.preprocess import preprocess, read_image
 
 __all__ = ["synthetic_images", "verification_images"]
 

@@ -1,7 +1,7 @@
 """The scorer graphs: features and a category's statistics in, anomaly map and score out. They carry no weights.
 
-They are written as text, one line an operator, after the equations of `regad.runtime.scoring`, which is their plain
-reference. Vectors lie in rows, [P, B, C], so that a batch reads the statistics once; ``up21`` takes cells of the
+They are written as text, one line an operator, after the equations of `regad.runtime.scoring.reference`, which is their
+plain reference. Vectors lie in rows, [P, B, C], so that a batch reads the statistics once; ``up21`` takes cells of the
 28 x 28 grid to the 56 x 56 one, and so on.
 """
 
@@ -16,9 +16,9 @@ import onnx.parser
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from regad.runtime.scoring import smoothing_matrix, upsample
-from regad.runtime.spec import EPSILON, LEVELS
-from regad.runtime.stats import ENCODINGS, Encoding, StatisticsDtype, stored_dtype
+from regad.runtime.formats.category import ENCODINGS, Encoding, StatisticsDtype, stored_dtype
+from regad.runtime.formats.spec import EPSILON, LEVELS
+from regad.runtime.scoring.reference import smoothing_matrix, upsample
 
 __all__ = ["scorer_text", "write_scorer"]
 
@@ -141,7 +141,7 @@ def write_scorer(encoding: Encoding, dtype: StatisticsDtype = "fp32") -> onnx.Mo
     """Return the scorer graph of one encoding of the statistics, at opset 16, the lowest it needs.
 
     Inputs: f1 [B, 3136, 64], f2 [B, 784, 128], f3 [B, 196, 256] and the tensors of
-    `regad.runtime.scoring.graph_tensors`; B and the rank are dynamic. Outputs: anomaly_map [B, 224, 224],
+    `regad.runtime.scoring.reference.graph_tensors`; B and the rank are dynamic. Outputs: anomaly_map [B, 224, 224],
     anomaly_score [B]. All are float32 but statistics stored as ``dtype`` fp16, which are widened at once.
     """
     model = onnx.parser.parse_model(scorer_text(encoding, dtype))

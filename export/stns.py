@@ -16,8 +16,8 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from regad.runtime.errors import RegadError
-from regad.train.model import RegistrationEncoder
-from regad.train.stn import SpatialTransformer
+from regad.train.model.registration import RegistrationEncoder
+from regad.train.model.stn import SpatialTransformer
 
 __all__ = ["border_heavy", "distinct_stns", "registers", "write_stns"]
 

@@ -14,9 +14,9 @@ import torch
 from onnx import helper, numpy_helper, version_converter
 
 from regad.runtime.errors import InputError, RegadError
-from regad.runtime.spec import SIZE
-from regad.runtime.stats import Encoding, StatisticsDtype
-from regad.train.model import RegistrationEncoder
+from regad.runtime.formats.category import Encoding, StatisticsDtype
+from regad.runtime.formats.spec import SIZE
+from regad.train.model.registration import RegistrationEncoder
 
 from .adapter import EncoderGraph
 from .sampler import SAMPLERS

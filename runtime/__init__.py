@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .artifact import Artifact
 from .detector import Detector, Result, Timings
 from .errors import (
     ArtifactError,
@@ -13,8 +12,9 @@ from .errors import (
     RegadError,
     SourceError,
 )
-from .spec import InputSpec
-from .stats import Category, Statistics, Threshold, load_category, save_category
+from .formats.artifact import Artifact
+from .formats.category import Category, Statistics, Threshold, load_category, save_category
+from .formats.spec import InputSpec
 
 __all__ = [
     "Artifact",

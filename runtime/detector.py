@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .artifact import Artifact
-from .backends import Backend, StatisticsHandle, open_backend
+from .backends.table import Backend, StatisticsHandle, open_backend
 from .errors import CategoryError, InputError
-from .memory import trim
-from .preprocess import preprocess
-from .spec import InputSpec
-from .stats import Category, Threshold, load_category, save_category
+from .formats.artifact import Artifact
+from .formats.category import Category, Threshold, load_category, save_category
+from .formats.memory import trim
+from .formats.spec import InputSpec
+from .imaging.preprocess import preprocess
 
 __all__ = ["Detector", "Result", "Timings"]
 
@@ -85,7 +85,7 @@ class Detector:
         threads: int | None = None,
         spec: InputSpec | None = None,
     ) -> Detector:
-        """Open an artifact folder on ``device`` (see `regad.runtime.backends.Device`).
+        """Open an artifact folder on ``device`` (see `regad.runtime.backends.table.Device`).
 
         ``spec`` replaces the artifact's preprocessing for teaching (region of interest, fit, filter). Raises
         ArtifactError and DeviceError.

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .artifact import Artifact
-from .backends import Backend
+from .backends.table import Backend
 from .errors import ArtifactError
-from .features import Features
-from .spec import Dtype
-from .stats import StatisticsDtype, cast_statistics
+from .formats.artifact import Artifact
+from .formats.category import StatisticsDtype, cast_statistics
+from .formats.features import Features
+from .formats.spec import Dtype
 
 __all__ = ["TOLERANCES", "Check", "compare", "self_test", "tolerances"]
 

@@ -26,7 +26,7 @@ def data_dir() -> Path:
 def imagenet_artifact(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An artifact with ImageNet weights, the default level gains and identity transforms, made by our commands."""
     from regad.export.cli import command as export
-    from regad.train.cli import command as train
+    from regad.train.run.command import command as train
 
     run = tmp_path_factory.mktemp("imagenet")
     words = ["--data", data_dir / "parts", "--weights", data_dir / "resnet18_imagenet.npz", "--epochs", 0, "--out", run]
@@ -41,11 +41,11 @@ def export_artifact(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
     import torch
 
     from regad.export.cli import command
-    from regad.runtime.spec import InputSpec
-    from regad.train.checkpoint import Checkpoint, save_checkpoint
-    from regad.train.heads import Encoder, Predictor
-    from regad.train.model import RegistrationEncoder
-    from regad.train.weights import load_weights
+    from regad.runtime.formats.spec import InputSpec
+    from regad.train.model.checkpoint import Checkpoint, save_checkpoint
+    from regad.train.model.heads import Encoder, Predictor
+    from regad.train.model.registration import RegistrationEncoder
+    from regad.train.model.weights import load_weights
 
     def export(weights: Path | None = None) -> Path:
         torch.manual_seed(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-from regad.runtime.console import EXIT_FAILURE, run_cli
+from regad.runtime.commands.console import EXIT_FAILURE, run_cli
 
 __all__ = ["evaluate_main", "train_main"]
 
@@ -22,9 +22,9 @@ def _run(program: str, module: str) -> None:
 
 def train_main() -> None:
     """Run ``regad-train``."""
-    _run("regad-train", "cli")
+    _run("regad-train", "run.command")
 
 
 def evaluate_main() -> None:
     """Run ``regad-eval``."""
-    _run("regad-eval", "eval_cli")
+    _run("regad-eval", "evaluation.command")

@@ -21,13 +21,13 @@ from typing import Any
 from native import native_rows
 from PIL import Image
 
-from regad.runtime.artifact import Artifact
-from regad.runtime.atomic import atomic_write
-from regad.runtime.backends import open_backend
-from regad.runtime.bench import FULL_HD, ROWS, Bench, camera_curve, cold_start, drawn_image, shot_curve
+from regad.runtime.backends.table import open_backend
+from regad.runtime.commands.bench_rows import FULL_HD, ROWS, Bench, camera_curve, cold_start, drawn_image, shot_curve
+from regad.runtime.commands.timing import Row, hardware, report, table
 from regad.runtime.detector import Detector
-from regad.runtime.stats import cast_statistics, save_category
-from regad.runtime.timing import Row, hardware, report, table
+from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.atomic import atomic_write
+from regad.runtime.formats.category import cast_statistics, save_category
 
 HERE = Path(__file__).parent
 BLOCK = 4
@@ -223,10 +223,10 @@ def make_model(folder: Path, sampler: str = "gather", *options: str, registers: 
     import torch
 
     from regad.export.cli import command as export
-    from regad.runtime.spec import InputSpec
-    from regad.train.checkpoint import Checkpoint, save_checkpoint
-    from regad.train.heads import Encoder, Predictor
-    from regad.train.model import RegistrationEncoder
+    from regad.runtime.formats.spec import InputSpec
+    from regad.train.model.checkpoint import Checkpoint, save_checkpoint
+    from regad.train.model.heads import Encoder, Predictor
+    from regad.train.model.registration import RegistrationEncoder
 
     torch.manual_seed(0)
     encoder = RegistrationEncoder()

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from regad.runtime.cabi import NativeDetector
 from regad.runtime.detector import Detector
-from regad.runtime.native import NativeDetector
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = 1.05  # of the Python runtime's time, or less

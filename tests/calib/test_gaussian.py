@@ -10,10 +10,10 @@ import pytest
 
 from regad.calib.gaussian import choose_encoding, dense_reference, fit, held_out_distances, helmert
 from regad.runtime.errors import InputError
-from regad.runtime.features import Features
-from regad.runtime.scoring import Scorer, dense_tensors, smoothing_matrix
-from regad.runtime.spec import LEVELS
-from regad.runtime.stats import ENCODINGS, statistics_bytes
+from regad.runtime.formats.category import ENCODINGS, statistics_bytes
+from regad.runtime.formats.features import Features
+from regad.runtime.formats.spec import LEVELS
+from regad.runtime.scoring.reference import Scorer, dense_tensors, smoothing_matrix
 
 POSITIONS = np.array([0, 1, 57, 200, 1500, 2222, 3079, 3135])
 
@@ -134,8 +134,8 @@ def test_peak_memory_at_eight_shots_stays_below_the_dense_form() -> None:
     code = (
         "import numpy as np\n"
         "from regad.calib.gaussian import fit, held_out_distances\n"
-        "from regad.runtime.features import Features\n"
-        "from regad.runtime.spec import LEVELS\n"
+        "from regad.runtime.formats.features import Features\n"
+        "from regad.runtime.formats.spec import LEVELS\n"
         "rng = np.random.default_rng(0)\n"
         "f = Features(*(rng.random((176, l.positions, l.channels), dtype=np.float32) for l in LEVELS),"
         " np.zeros((176, 3, 2, 3), np.float32))\n"

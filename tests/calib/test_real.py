@@ -13,9 +13,9 @@ from regad.calib.gaussian import dense_reference, fit
 from regad.calib.support import draw_support, list_images, read_good_images
 from regad.calib.teach import encode_views
 from regad.runtime import Detector
-from regad.runtime.cli import command
-from regad.runtime.preprocess import preprocess, read_image
-from regad.runtime.scoring import Scorer
+from regad.runtime.commands.run import command
+from regad.runtime.imaging.preprocess import preprocess, read_image
+from regad.runtime.scoring.reference import Scorer
 
 pytestmark = pytest.mark.data
 POSITIONS = np.arange(0, 3136, 131)

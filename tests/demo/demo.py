@@ -25,15 +25,15 @@ from regad.calib import cli as calib_cli
 from regad.calib.support import draw_support
 from regad.export import cli as export_cli
 from regad.runtime import Detector, InputError, OutputError
-from regad.runtime.atomic import atomic_write
-from regad.runtime.console import run_cli
-from regad.runtime.overlay import render
-from regad.runtime.preprocess import read_image
-from regad.train import cli as train_cli
-from regad.train.config import DEFAULT_RECIPE
-from regad.train.data import TestItem, good_images, list_categories, test_items
-from regad.train.evaluate import read_mask
-from regad.train.metrics import auroc
+from regad.runtime.commands.console import run_cli
+from regad.runtime.formats.atomic import atomic_write
+from regad.runtime.imaging.overlay import render
+from regad.runtime.imaging.preprocess import read_image
+from regad.train.data.episodes import TestItem, good_images, list_categories, test_items
+from regad.train.evaluation.evaluate import read_mask
+from regad.train.evaluation.metrics import auroc
+from regad.train.run import command as train_cli
+from regad.train.run.config import DEFAULT_RECIPE
 
 SHOT = 4
 SEED = 0

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from regad.runtime import Result
-from regad.runtime.overlay import heatmap
-from regad.runtime.preprocess import from_map
+from regad.runtime.imaging.overlay import heatmap
+from regad.runtime.imaging.preprocess import from_map
 
 __all__ = ["Inspected", "Report", "Stage", "render_page", "with_outline"]
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from regad.runtime.artifact import Artifact
-from regad.train.checkpoint import build_encoder, load_checkpoint
-from regad.train.model import RegistrationEncoder
+from regad.runtime.formats.artifact import Artifact
+from regad.train.model.checkpoint import build_encoder, load_checkpoint
+from regad.train.model.registration import RegistrationEncoder
 
 
 def random_encoder(stn_mode: str = "rotation_scale", seed: int = 0, **normalization: object) -> RegistrationEncoder:

@@ -11,8 +11,8 @@ from regad.export.adapter import EncoderGraph
 from regad.export.reference import torch_features
 from regad.export.sampler import SAMPLERS
 from regad.export.samples import synthetic_images
-from regad.runtime.features import Features
-from regad.train.stn import STN_MODES
+from regad.runtime.formats.features import Features
+from regad.train.model.stn import STN_MODES
 
 from .conftest import random_encoder
 

@@ -16,12 +16,12 @@ from regad.export import build
 from regad.export.cli import command
 from regad.export.parity import parity_table, require_parity
 from regad.export.samples import synthetic_images, verification_images
-from regad.runtime.artifact import Artifact
-from regad.runtime.backends import open_backend
-from regad.runtime.console import run_cli
+from regad.runtime.backends.table import open_backend
+from regad.runtime.commands.console import run_cli
 from regad.runtime.errors import InputError, RegadError
+from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.spec import InputSpec
 from regad.runtime.selftest import Check, self_test
-from regad.runtime.spec import InputSpec
 
 from .conftest import Exported
 

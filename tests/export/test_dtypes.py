@@ -24,14 +24,14 @@ from regad.export.reference import torch_features
 from regad.export.samples import synthetic_images
 from regad.export.scorer import scorer_text
 from regad.export.writer import encoder_model, finish, scorer_model
-from regad.runtime.artifact import Artifact
-from regad.runtime.backends import open_backend
-from regad.runtime.console import run_cli
+from regad.runtime.backends.table import open_backend
+from regad.runtime.commands.console import run_cli
 from regad.runtime.errors import ArtifactError, CategoryError, InputError, RegadError
-from regad.runtime.features import Features
-from regad.runtime.scoring import Scorer, graph_tensors
+from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.features import Features
+from regad.runtime.formats.spec import InputSpec
+from regad.runtime.scoring.reference import Scorer, graph_tensors
 from regad.runtime.selftest import TOLERANCES, self_test, tolerances
-from regad.runtime.spec import InputSpec
 
 from .conftest import Exported
 

@@ -21,11 +21,11 @@ from regad.export.engine import EngineConfig, _require_dtypes, build_engines
 from regad.export.network import count_engine, count_network, parse
 from regad.export.proof import count_onnx
 from regad.export.writer import encoder_model, finish, scorer_model
-from regad.runtime.artifact import Artifact, write_artifact
-from regad.runtime.console import run_cli
-from regad.runtime.engines import Gpu
+from regad.runtime.backends.tensorrt.engines import Gpu
+from regad.runtime.backends.tensorrt.library import FLAVORS, Library, load_tensorrt, logger
+from regad.runtime.commands.console import run_cli
 from regad.runtime.errors import DeviceError, InputError, RegadError
-from regad.runtime.trt import FLAVORS, Library, load_tensorrt, logger
+from regad.runtime.formats.artifact import Artifact, write_artifact
 
 from .conftest import Exported, identity_encoder, random_encoder
 

@@ -15,9 +15,9 @@ from regad.export.reference import torch_features
 from regad.export.samples import synthetic_images
 from regad.export.stns import registers
 from regad.export.writer import encoder_model
-from regad.runtime.artifact import Artifact
-from regad.runtime.features import Features
-from regad.train.stn import STN_MODES
+from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.features import Features
+from regad.train.model.stn import STN_MODES
 
 from .conftest import Exported, identity_encoder, random_encoder
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from regad.export.sampler import SAMPLERS, GatherSampler
-from regad.train.affine import inverse, warp
+from regad.train.model.affine import inverse, warp
 
 values = st.floats(-1.5, 1.5, width=32)
 transforms = st.lists(values, min_size=6, max_size=6).map(lambda v: torch.tensor(v).reshape(2, 3))

@@ -11,10 +11,10 @@ from regad.export.parity import run_graph
 from regad.export.reference import distances, scores
 from regad.export.scorer import scorer_text
 from regad.export.writer import scorer_model
-from regad.runtime.features import Features
-from regad.runtime.scoring import Scorer, dense_tensors, smoothing_matrix
-from regad.runtime.spec import LEVELS, POSITIONS
-from regad.runtime.stats import ENCODINGS, Encoding, Statistics
+from regad.runtime.formats.category import ENCODINGS, Encoding, Statistics
+from regad.runtime.formats.features import Features
+from regad.runtime.formats.spec import LEVELS, POSITIONS
+from regad.runtime.scoring.reference import Scorer, dense_tensors, smoothing_matrix
 
 
 def random_features(count: int, seed: int) -> Features:

@@ -16,8 +16,8 @@ from regad.export.samples import synthetic_images
 from regad.export.stns import border_heavy, distinct_stns, write_stns
 from regad.export.writer import audit, check_opset, encoder_model
 from regad.runtime.errors import InputError, RegadError
-from regad.runtime.features import Features
-from regad.train.model import RegistrationEncoder
+from regad.runtime.formats.features import Features
+from regad.train.model.registration import RegistrationEncoder
 
 from .conftest import Exported, random_encoder
 

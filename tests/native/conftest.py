@@ -10,8 +10,8 @@ import pytest
 from native_tools import build, missing
 from standin import ENCODINGS, write_category, write_standin
 
-from regad.runtime.artifact import Artifact
-from regad.runtime.native import NativeDetector, find_onnxruntime
+from regad.runtime.cabi import NativeDetector, find_onnxruntime
+from regad.runtime.formats.artifact import Artifact
 
 
 @pytest.fixture(scope="session")

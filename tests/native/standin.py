@@ -12,12 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from regad.calib.gaussian import fit
 from regad.export.scorer import write_scorer
-from regad.runtime.artifact import Artifact, Golden, write_artifact, write_golden
-from regad.runtime.backend_ort import OrtBackend
-from regad.runtime.scoring import Scorer
-from regad.runtime.spec import EPSILON, LEVELS, InputSpec
-from regad.runtime.stats import ENCODINGS as ENCODING_SHAPES
-from regad.runtime.stats import (
+from regad.runtime.backends.onnxruntime import OrtBackend
+from regad.runtime.formats.artifact import Artifact, Golden, write_artifact, write_golden
+from regad.runtime.formats.category import ENCODINGS as ENCODING_SHAPES
+from regad.runtime.formats.category import (
     Category,
     Encoding,
     Statistics,
@@ -27,6 +25,8 @@ from regad.runtime.stats import (
     save_category,
     tensors_sha256,
 )
+from regad.runtime.formats.spec import EPSILON, LEVELS, InputSpec
+from regad.runtime.scoring.reference import Scorer
 
 __all__ = ["ENCODINGS", "encoder", "photo", "write_category", "write_standin"]
 

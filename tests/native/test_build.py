@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from native_tools import ROOT, SOURCE, run
 
-from regad.runtime.artifact import Artifact
+from regad.runtime.formats.artifact import Artifact
 from regad.runtime.selftest import TOLERANCES
 
 
@@ -80,7 +80,7 @@ def test_version_is_the_projects(library: Path) -> None:
 
 def test_tolerances_are_pythons() -> None:
     """The self-test's table in artifact.cpp is that of `regad.runtime.selftest`."""
-    text = (SOURCE / "src" / "artifact.cpp").read_text(encoding="utf-8")
+    text = (SOURCE / "src" / "formats" / "artifact.cpp").read_text(encoding="utf-8")
     rows = re.findall(r'\{"(fp32|fp16|int8)", \{([^}]*)\}\}', text)
     assert {dtype: [float(value) for value in values.split(",")] for dtype, values in rows} == {
         dtype: [table["f1"], table["theta"], table["anomaly_map"]] for dtype, table in TOLERANCES.items()

@@ -11,8 +11,8 @@ import pytest
 from native_tools import ROOT, SOURCE, run
 from standin import photo
 
-from regad.runtime.artifact import Artifact
 from regad.runtime.detector import Detector
+from regad.runtime.formats.artifact import Artifact
 
 HEADERS = SOURCE / "include"
 PAGE = (ROOT / "docs" / "embedding.md").read_text(encoding="utf-8")

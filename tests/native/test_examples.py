@@ -14,8 +14,8 @@ from native_tools import missing
 from PIL import Image
 from standin import photo
 
-from regad.runtime.artifact import Artifact
 from regad.runtime.detector import Detector
+from regad.runtime.formats.artifact import Artifact
 
 
 @pytest.fixture(scope="module")

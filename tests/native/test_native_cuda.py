@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from standin import ENCODINGS, photo
 
-from regad.runtime.artifact import Artifact
-from regad.runtime.backend_ort import cuda_available
-from regad.runtime.checks import gpus
+from regad.runtime.backends.onnxruntime import cuda_available
+from regad.runtime.cabi import NativeDetector
+from regad.runtime.commands.checks import gpus
 from regad.runtime.detector import Detector
 from regad.runtime.errors import DeviceError
-from regad.runtime.native import NativeDetector
+from regad.runtime.formats.artifact import Artifact
 
 pytestmark = pytest.mark.gpu
 Open = Callable[..., NativeDetector]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from standin import ENCODINGS, photo, write_standin
 
-from regad.runtime.artifact import Artifact
+from regad.runtime.cabi import NativeDetector, NativeResult
 from regad.runtime.detector import Detector, Result
 from regad.runtime.errors import ArtifactError, CategoryError, DeviceError, InputError
-from regad.runtime.native import NativeDetector, NativeResult
-from regad.runtime.stats import Encoding
+from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.category import Encoding
 
 Open = Callable[..., NativeDetector]
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from regad.runtime.cabi import PixelFormat, _Image, _view
 from regad.runtime.errors import InputError
-from regad.runtime.native import PixelFormat, _Image, _view
-from regad.runtime.preprocess import place, resample_with_pillow
-from regad.runtime.scoring import smoothing_matrix
-from regad.runtime.spec import Fit, InputSpec, Resample
+from regad.runtime.formats.spec import Fit, InputSpec, Resample
+from regad.runtime.imaging.preprocess import place, resample_with_pillow
+from regad.runtime.scoring.reference import smoothing_matrix
 
 FITS: tuple[Fit, ...] = ("stretch", "letterbox", "crop")
 FORMATS: tuple[PixelFormat, ...] = ("RGB", "BGR", "RGBA", "BGRA", "GRAY")

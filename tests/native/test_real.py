@@ -11,10 +11,10 @@ import pytest
 
 from regad.calib.support import draw_support, list_images
 from regad.calib.teach import teach_folder
+from regad.runtime.cabi import NativeDetector
 from regad.runtime.detector import Detector
-from regad.runtime.native import NativeDetector
-from regad.runtime.preprocess import read_image
-from regad.runtime.stats import Encoding, StatisticsDtype
+from regad.runtime.formats.category import Encoding, StatisticsDtype
+from regad.runtime.imaging.preprocess import read_image
 
 pytestmark = pytest.mark.data
 CASES: list[tuple[str, int, Encoding, StatisticsDtype]] = [

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from native_tools import CLANG, build, missing, run
 
-from regad.runtime.artifact import Artifact
+from regad.runtime.formats.artifact import Artifact
 
 SECONDS = int(os.environ.get("REGAD_FUZZ_SECONDS", "5"))
 QUICK = "-DCMAKE_CXX_FLAGS_RELEASE=-O1"

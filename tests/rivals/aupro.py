@@ -1,4 +1,4 @@
-"""AUPRO of a fixed case by anomalib: the number that tests/train/test_metrics.py compares ours with.
+"""AUPRO of a fixed case by anomalib: the number that tests/train/evaluation/test_metrics.py compares ours with.
 
 Run in anomalib's environment: ``.venvs/anomalib/bin/python tests/rivals/aupro.py``.
 """

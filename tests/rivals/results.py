@@ -23,15 +23,15 @@ from typing import Any
 import click
 from side_by_side import SHOWN, difference_table, measure_table, read_methods
 
-from regad.runtime.atomic import atomic_write
-from regad.runtime.console import run_cli
+from regad.runtime.commands.console import run_cli
 from regad.runtime.errors import InputError, RegadError
-from regad.train.ablate import Ablation, ablation_table, shots_ablations
-from regad.train.config import DEFAULT_RECIPE
-from regad.train.each_out import train_without
-from regad.train.evaluate import Evaluation
-from regad.train.layouts import list_categories
-from regad.train.results import MEASURES, read_results, result_table
+from regad.runtime.formats.atomic import atomic_write
+from regad.train.data.layouts import list_categories
+from regad.train.evaluation.ablate import Ablation, ablation_table, shots_ablations
+from regad.train.evaluation.each_out import train_without
+from regad.train.evaluation.evaluate import Evaluation
+from regad.train.evaluation.results import MEASURES, read_results, result_table
+from regad.train.run.config import DEFAULT_RECIPE
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

@@ -26,11 +26,11 @@ from torchvision_names import import_torchvision
 import_torchvision()
 from anomalib.models import Padim, Patchcore  # noqa: E402
 
-from regad.runtime.preprocess import read_image  # noqa: E402
-from regad.runtime.spec import SIZE, InputSpec  # noqa: E402
-from regad.train.evaluate import Draw, Evaluation, TestSet, load_test, measured  # noqa: E402
-from regad.train.results import read_draws, write_results  # noqa: E402
-from regad.train.weights import read_weights  # noqa: E402
+from regad.runtime.formats.spec import SIZE, InputSpec  # noqa: E402
+from regad.runtime.imaging.preprocess import read_image  # noqa: E402
+from regad.train.evaluation.evaluate import Draw, Evaluation, TestSet, load_test, measured  # noqa: E402
+from regad.train.evaluation.results import read_draws, write_results  # noqa: E402
+from regad.train.model.weights import read_weights  # noqa: E402
 
 BATCH = 16
 

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from regad.train.ablate import Ablation, effects
-from regad.train.evaluate import Evaluation
-from regad.train.results import MEASURES, Measure, read_results, summarise
-from regad.train.tables import Table
+from regad.train.evaluation.ablate import Ablation, effects
+from regad.train.evaluation.evaluate import Evaluation
+from regad.train.evaluation.results import MEASURES, Measure, read_results, summarise
+from regad.train.evaluation.tables import Table
 
 __all__ = ["SHOWN", "Methods", "difference_table", "measure_table", "read_methods"]
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from regad.runtime.errors import RegadError
-from regad.runtime.stats import Support
-from regad.train.ablate import Ablation, ablation_json
-from regad.train.evaluate import Evaluation
-from regad.train.results import MEASURES
+from regad.runtime.formats.category import Support
+from regad.train.evaluation.ablate import Ablation, ablation_json
+from regad.train.evaluation.evaluate import Evaluation
+from regad.train.evaluation.results import MEASURES
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from regad.calib import teach as teaching
-from regad.runtime import cli
-from regad.runtime.artifact import Artifact
-from regad.runtime.console import run_cli
+from regad.runtime.commands import run as cli
+from regad.runtime.commands.console import run_cli
+from regad.runtime.formats.artifact import Artifact
 
 from .doubles import FakeCuda, FakeTensorRT, write_engines
 from .run_doubles import ARTIFACT, Bench, Outcome

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from regad.runtime.artifact import Artifact
-from regad.runtime.engines import EngineKey, EngineRecord, write_engine
+from regad.runtime.backends.tensorrt.engines import EngineKey, EngineRecord, write_engine
+from regad.runtime.formats.artifact import Artifact
 
 NAME = "Double"
 GPU = (8, 7)

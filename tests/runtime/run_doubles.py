@@ -10,18 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from regad.runtime.artifact import Artifact
-from regad.runtime.backends import Inference
+from regad.runtime.backends.table import Inference
 from regad.runtime.detector import Detector
-from regad.runtime.spec import InputSpec
-from regad.runtime.stats import (
+from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.category import (
     ENCODINGS,
     Category,
     Statistics,
     Support,
     Threshold,
 )
-from regad.runtime.stats import tensors_sha256 as sha256_of
+from regad.runtime.formats.category import tensors_sha256 as sha256_of
+from regad.runtime.formats.spec import InputSpec
 
 ARTIFACT = Artifact(Path("model.regad"), {}, "a" * 64, InputSpec(), "fp32")
 KEYS = ["source", "frame", "time", "score", "threshold", "anomalous", "thetas", "ms", "artifact", "category"]

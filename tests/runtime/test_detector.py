@@ -11,17 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regad.runtime import (
-    Artifact,
-    ArtifactError,
-    CategoryError,
-    Detector,
-    DeviceError,
-    InputError,
-    InputSpec,
-    compiled,
-)
-from regad.runtime.artifact import artifact_hash, is_artifact, write_artifact
+from regad.runtime import Artifact, ArtifactError, CategoryError, Detector, DeviceError, InputError, InputSpec, kernels
+from regad.runtime.formats.artifact import artifact_hash, is_artifact, write_artifact
 from regad.runtime.selftest import compare, self_test
 
 
@@ -95,14 +86,14 @@ def test_a_steady_state_allocates_the_map_it_returns_and_little_else(detector: D
     assert not np.shares_memory(results[0].thetas, results[1].thetas)
 
 
-@pytest.mark.skipif(not compiled.available(), reason="the compiled scorer was not built (no C++ compiler)")
+@pytest.mark.skipif(not kernels.available(), reason="the compiled scorer was not built (no C++ compiler)")
 def test_both_scorers_give_the_same_verdicts_and_the_device_names_which(
     detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = part(31, defect=True)
     ours = detector.predict(image)
-    assert f"{compiled.kernels()} scorer" in detector.device
-    monkeypatch.setattr(compiled, "available", lambda: False)
+    assert f"{kernels.kernels()} scorer" in detector.device
+    monkeypatch.setattr(kernels, "available", lambda: False)
     plain = Detector(detector.artifact, detector.backend)
     plain.use(detector.category)  # type: ignore[arg-type]
     assert "NumPy scorer" in plain.device
@@ -165,7 +156,7 @@ def test_the_golden_self_test_passes_and_notices_damage(artifact_dir: Path, dete
 
 
 def test_golden_results_of_another_version_are_refused(artifact_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regad.runtime.artifact.GOLDEN_VERSION", 3)
+    monkeypatch.setattr("regad.runtime.formats.artifact.GOLDEN_VERSION", 3)
     with pytest.raises(ArtifactError, match="regad-golden 2; expected regad-golden 3: export the artifact again"):
         Artifact.open(artifact_dir).golden()
 

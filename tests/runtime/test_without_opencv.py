@@ -23,9 +23,9 @@ def without_opencv(code: str, *arguments: object, **environment: str) -> subproc
     return subprocess.run(command, capture_output=True, text=True, check=False, env={**path, **environment})
 
 
-RUN = "from regad.runtime.cli import main; main()"
+RUN = "from regad.runtime.commands.run import main; main()"
 CALIBRATE = "from regad.calib.cli import main; main()"
-DOCTOR = "from regad.runtime.doctor import main; main()"
+DOCTOR = "from regad.runtime.commands.doctor import main; main()"
 JUDGE = """
 import numpy as np
 from regad.runtime import Detector

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from regad.train.heads import Encoder, Predictor
-from regad.train.model import RegistrationEncoder
+from regad.train.model.heads import Encoder, Predictor
+from regad.train.model.registration import RegistrationEncoder
 
 
 def draw(path: Path, seed: int, size: tuple[int, int] = (48, 40)) -> None:

@@ -7,9 +7,9 @@
 #include <new>
 #include <type_traits>
 
-#include "detector.hpp"
-#include "error.hpp"
-#include "log.hpp"
+#include "engine/detector.hpp"
+#include "core/error.hpp"
+#include "formats/log.hpp"
 
 struct regad_detector {
     regad_detector(const std::string &artifact, const regad::Settings &settings) : detector(artifact, settings) {}

@@ -5,11 +5,11 @@
 #include <mutex>
 #include <vector>
 
-#include "kernels.hpp"
-#include "pool.hpp"
-#include "resample.hpp"
-#include "scorer.hpp"
-#include "smoothing.hpp"
+#include "core/kernels.hpp"
+#include "core/pool.hpp"
+#include "core/resample.hpp"
+#include "core/scorer.hpp"
+#include "core/smoothing.hpp"
 
 namespace regad {
 namespace {

@@ -1,4 +1,4 @@
-// The compiled scorer and resampler for the Python runtime (runtime/compiled.py), which brings its own ONNX Runtime, reader and memory:
+// The compiled scorer and resampler for the Python runtime (runtime/kernels.py), which brings its own ONNX Runtime, reader and memory:
 // a C ABI of its own over the same kernels, built by setup.py without the rest of the library.
 //
 // A scorer may run in several threads at once. Statuses: 0 done, 1 out of memory, 2 an argument that Python never gives.

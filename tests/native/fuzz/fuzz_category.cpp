@@ -1,7 +1,7 @@
 // libFuzzer: any header over any amount of data as a category file (padded.hpp).
 #include <exception>
 
-#include "category.hpp"
+#include "formats/category.hpp"
 #include "padded.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char *data, std::size_t size) {

@@ -1,9 +1,9 @@
 // libFuzzer: any header over any amount of data as the golden file (padded.hpp), and any bytes as a bare container.
 #include <exception>
 
-#include "artifact.hpp"
+#include "formats/artifact.hpp"
 #include "padded.hpp"
-#include "safetensors.hpp"
+#include "formats/safetensors.hpp"
 
 namespace {
 

@@ -1,7 +1,7 @@
 // libFuzzer: any bytes as manifest.json.
 #include <exception>
 
-#include "artifact.hpp"
+#include "formats/artifact.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char *data, std::size_t size) {
     try {

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <string>
 
-#include "source.hpp"
+#include "formats/source.hpp"
 
 namespace fuzz {
 

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <stdexcept>
 
-#include "sha256.hpp"
+#include "formats/sha256.hpp"
 
 namespace files {
 namespace {

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <exception>
 
-#include "preprocess.hpp"
-#include "smoothing.hpp"
+#include "engine/preprocess.hpp"
+#include "core/smoothing.hpp"
 
 extern "C" {
 

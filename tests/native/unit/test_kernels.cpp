@@ -1,5 +1,5 @@
 // Every instruction set's kernels against plain loops.
-#include "kernels.hpp"
+#include "core/kernels.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -7,9 +7,9 @@
 #include <random>
 #include <vector>
 
-#include "buffer.hpp"
+#include "core/buffer.hpp"
 #include "check.hpp"
-#include "statistics.hpp"
+#include "core/statistics.hpp"
 
 namespace {
 

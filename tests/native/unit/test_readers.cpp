@@ -3,10 +3,10 @@
 #include <cstring>
 #include <utility>
 
-#include "artifact.hpp"
-#include "category.hpp"
+#include "formats/artifact.hpp"
+#include "formats/category.hpp"
 #include "check.hpp"
-#include "error.hpp"
+#include "core/error.hpp"
 #include "files.hpp"
 
 namespace {

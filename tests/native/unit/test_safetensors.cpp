@@ -1,4 +1,4 @@
-#include "safetensors.hpp"
+#include "formats/safetensors.hpp"
 
 #include "check.hpp"
 #include "files.hpp"

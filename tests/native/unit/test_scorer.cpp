@@ -1,5 +1,5 @@
 // The compiled scorer against the equations written plainly in double, and the smoothing against its matrix.
-#include "scorer.hpp"
+#include "core/scorer.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -8,8 +8,8 @@
 
 #include "check.hpp"
 #include "files.hpp"
-#include "kernels.hpp"
-#include "smoothing.hpp"
+#include "core/kernels.hpp"
+#include "core/smoothing.hpp"
 
 namespace {
 

@@ -1,7 +1,7 @@
 #include <string>
 
 #include "check.hpp"
-#include "sha256.hpp"
+#include "formats/sha256.hpp"
 
 namespace {
 

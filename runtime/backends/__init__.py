@@ -1,0 +1,1 @@
+"""The devices: one protocol, one table, one module each."""

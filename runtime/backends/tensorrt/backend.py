@@ -1,0 +1,264 @@
+"""The TensorRT backend: the artifact's own engines, with features and statistics kept on the GPU.
+
+An image goes up, an anomaly map comes down; what lies between never leaves the card. One stream, one encoder context
+and one context for each encoding of the statistics, behind a lock: threads take turns.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import CategoryError, DeviceError
+from ...formats.artifact import ENCODER, Artifact
+from ...formats.category import Encoding, Statistics
+from ...formats.features import Features
+from ...formats.spec import LEVELS, SIZE
+from ...scoring.reference import graph_tensors
+from ..table import Inference, StatisticsHandle
+from .cuda import Capture, Cuda, DeviceMemory, HostMemory
+from .engines import EngineRecord, find_engine, read_plan
+from .library import Library, load_tensorrt, logger
+
+__all__ = ["TrtBackend"]
+
+_IMAGE: tuple[str, tuple[int, ...], np.dtype[Any]] = ("image", (SIZE, SIZE, 3), np.dtype(np.uint8))
+"""Name, shape without the batch, and dtype."""
+_FEATURES: Mapping[str, tuple[int, ...]] = {
+    **{level.name: (level.positions, level.channels) for level in LEVELS},
+    "theta": (3, 2, 3),
+}
+_RESULTS: Mapping[str, tuple[int, ...]] = {"anomaly_map": (SIZE, SIZE), "anomaly_score": ()}
+_FLOAT: np.dtype[Any] = np.dtype(np.float32)
+
+
+class _Engine:
+    """An opened engine with its execution context, its tensors checked against what the artifact says."""
+
+    def __init__(self, library: Library, artifact: Artifact, record: EngineRecord, wanted: Mapping[str, Any]) -> None:
+        log = logger(library)
+        self._runtime = library.module.Runtime(log)
+        # A plan for later versions carries its own small runtime as code; its bytes are those that were built here.
+        self._runtime.engine_host_code_allowed = record.key.portable
+        self._engine = self._runtime.deserialize_cuda_engine(read_plan(artifact, record))
+        again = f"build it again: regad-export --engine --artifact {artifact.path}"
+        if self._engine is None:
+            why = log.errors[-1] if log.errors else "no reason given"
+            raise DeviceError(f"{library} cannot open the engine {record.stem} ({why}); {again}")
+        names = [self._engine.get_tensor_name(number) for number in range(self._engine.num_io_tensors)]
+        found = {name: np.dtype(library.module.nptype(self._engine.get_tensor_dtype(name))) for name in names}
+        if found != dict(wanted):
+            told = ", ".join(f"{name} {dtype}" for name, dtype in sorted(found.items()))
+            raise DeviceError(f"the engine {record.stem} has other tensors than {record.graph} ({told}); {again}")
+        self._context = self._engine.create_execution_context()
+        if self._context is None:
+            why = log.errors[-1] if log.errors else "no reason given"
+            raise DeviceError(f"{library} cannot run the engine {record.stem}: {why}; free GPU memory or {again}")
+        self.record = record
+        self._log = log
+        self._bound: object = None
+        self._recording: Capture | None = None
+
+    def bind(self, name: str, memory: DeviceMemory, shape: tuple[int, ...] | None = None) -> None:
+        """Read or write tensor ``name`` in ``memory``; inputs give their shape."""
+        fits = shape is None or self._context.set_input_shape(name, shape)
+        if not (fits and self._context.set_tensor_address(name, memory.pointer)):
+            raise DeviceError(f"the engine {self.record.stem} does not take {name} {list(shape or ())}: {self._why()}")
+
+    def run(self, key: object, bind: Callable[[], None], cuda: Cuda, stream: int, replay: bool) -> None:
+        """Queue the work on the stream, with the tensors that ``bind`` binds; equal keys mean that they are bound.
+
+        With ``replay`` the second run under a key is recorded as a CUDA graph, which the later ones replay: the first
+        lets TensorRT settle its shapes. Another key drops the recording, which is tied to what was bound.
+        """
+        if self._bound != key:
+            self._bound, self._recording = None, None
+            bind()
+            self._execute(stream)
+            self._bound = key
+            return
+        if not replay:
+            self._execute(stream)
+            return
+        if self._recording is None:
+            with cuda.capture(stream) as recording:
+                self._execute(stream)
+            self._recording = recording
+        cuda.launch(self._recording.graph, stream)
+
+    def _execute(self, stream: int) -> None:
+        if not self._context.execute_async_v3(stream):
+            raise DeviceError(f"the engine {self.record.stem} failed: {self._why()}")
+
+    def _why(self) -> str:
+        return self._log.errors[-1] if self._log.errors else "no reason given"
+
+
+class _Statistics:
+    """A category's statistics in GPU memory, by the names of the scorer graph."""
+
+    def __init__(self, encoding: Encoding, values: Mapping[str, tuple[DeviceMemory, tuple[int, ...]]]) -> None:
+        self.encoding = encoding
+        self.values = values
+
+
+class TrtBackend:
+    """See `regad.runtime.backends.table.Backend`.
+
+    With ``cuda_graph`` passes over the same number of images with the same category are recorded and replayed: fewer
+    calls from the CPU, the same numbers. Raises DeviceError if TensorRT, cuda-python, the GPU or an engine that fits is
+    missing.
+    """
+
+    def __init__(self, artifact: Artifact, cuda_graph: bool = False) -> None:
+        """Open the encoder's engine; scorers are opened when a category needs them."""
+        self._artifact = artifact
+        self._library = load_tensorrt()
+        self._cuda = Cuda()
+        self._gpu = self._cuda.gpu()
+        self._lock = threading.Lock()
+        self._stream = self._cuda.stream()
+        self._release = weakref.finalize(self, self._cuda.release, "cudaStreamDestroy", self._stream)
+        self._events = [self._cuda.event() for _ in range(3)]
+        features = dict.fromkeys(_FEATURES, _FLOAT)
+        self._encoder = self._open(ENCODER, {_IMAGE[0]: _IMAGE[2], **features})
+        self.max_batch = self._encoder.record.largest("image", 0)
+        self._device: dict[str, DeviceMemory] = {}
+        self._host: dict[str, HostMemory] = {}
+        floats = [(name, shape, _FLOAT) for name, shape in {**_FEATURES, **_RESULTS}.items()]
+        for name, shape, dtype in [_IMAGE, *floats]:
+            self._host[name] = HostMemory(self._cuda, (self.max_batch, *shape), dtype)
+            self._device[name] = DeviceMemory(self._cuda, self._host[name].array.nbytes)
+        self._scorers: dict[Encoding, _Engine] = {}
+        self._replay = cuda_graph
+
+    @property
+    def name(self) -> str:
+        """Library, version and GPU, for people to read."""
+        return f"{self._library} on {self._gpu}"
+
+    @property
+    def device(self) -> str:
+        """Always ``tensorrt``."""
+        return "tensorrt"
+
+    def _open(self, graph: str, wanted: Mapping[str, Any]) -> _Engine:
+        record = find_engine(self._artifact, graph, self._gpu, self._library)
+        return _Engine(self._library, self._artifact, record, wanted)
+
+    def encode(self, images: NDArray[np.uint8]) -> Features:
+        """Features on the host of uint8 RGB images [B, 224, 224, 3]; more than `max_batch` go in several passes."""
+        with self._turn():
+            parts = []
+            for part in self._parts(images):
+                self._run_encoder(part)
+                parts.append(self._fetch(_FEATURES, len(part)))
+            return Features(*_joined(parts))
+
+    def prepare(self, statistics: Statistics) -> StatisticsHandle:
+        """Upload a category's statistics, once. Raises CategoryError if they do not fit the engine, DeviceError."""
+        with self._turn():
+            tensors = graph_tensors(statistics, self._artifact.statistics_dtype)
+            scorer = self._scorer(statistics.encoding, {name: value.dtype for name, value in tensors.items()})
+            if "x1" in tensors and statistics.rank > (most := scorer.record.largest("x1", 1)):
+                raise CategoryError(
+                    f"the category was taught from {statistics.views} views; the engine takes {most + 1}: teach fewer "
+                    f"images, or build it with a higher --max-shot: regad-export --engine --artifact "
+                    f"{self._artifact.path}"
+                )
+            values = {}
+            for name, value in tensors.items():
+                memory = DeviceMemory(self._cuda, value.nbytes)
+                self._cuda.upload(memory, np.ascontiguousarray(value), self._stream)
+                self._cuda.synchronize(self._stream)
+                values[name] = (memory, value.shape)
+            return _Statistics(statistics.encoding, values)
+
+    def _scorer(self, encoding: Encoding, statistics: Mapping[str, Any]) -> _Engine:
+        if encoding not in self._scorers:
+            wanted = {**dict.fromkeys(("f1", "f2", "f3", *_RESULTS), _FLOAT), **statistics}
+            self._scorers[encoding] = self._open(self._artifact.scorer_path(encoding).name, wanted)
+        return self._scorers[encoding]
+
+    def infer(self, images: NDArray[np.uint8], statistics: StatisticsHandle) -> Inference:
+        """Encode and score uint8 RGB images [B, 224, 224, 3]; more than `max_batch` go in several passes."""
+        assert isinstance(statistics, _Statistics)
+        start, middle, end = self._events
+        encoded = scored = 0.0
+        parts = []
+        with self._turn():
+            for part in self._parts(images):
+                self._cuda.record(start, self._stream)
+                self._run_encoder(part)
+                self._cuda.record(middle, self._stream)
+                self._run_scorer(len(part), statistics)
+                self._cuda.record(end, self._stream)
+                parts.append(self._fetch({**_RESULTS, "theta": _FEATURES["theta"]}, len(part)))
+                encoded += self._cuda.milliseconds(start, middle)
+                scored += self._cuda.milliseconds(middle, end)
+        maps, scores, theta = _joined(parts)
+        return Inference(maps, scores, theta, encoded, scored)
+
+    def _run_scorer(self, count: int, statistics: _Statistics) -> None:
+        scorer = self._scorers[statistics.encoding]
+
+        def bind() -> None:
+            for name in ("f1", "f2", "f3"):
+                scorer.bind(name, self._device[name], (count, *_FEATURES[name]))
+            for name, (memory, shape) in statistics.values.items():
+                scorer.bind(name, memory, shape)
+            for name in _RESULTS:
+                scorer.bind(name, self._device[name])
+
+        scorer.run((count, statistics), bind, self._cuda, self._stream, self._replay)
+
+    def _run_encoder(self, images: NDArray[np.uint8]) -> None:
+        count = len(images)
+        staged = self._host["image"].array[:count]
+        staged[:] = images
+        self._cuda.upload(self._device["image"], staged, self._stream)
+
+        def bind() -> None:
+            self._encoder.bind("image", self._device["image"], (count, *_IMAGE[1]))
+            for name in _FEATURES:
+                self._encoder.bind(name, self._device[name])
+
+        self._encoder.run(count, bind, self._cuda, self._stream, self._replay)
+
+    def _fetch(self, names: Mapping[str, tuple[int, ...]], count: int) -> list[NDArray[np.float32]]:
+        """Bring results to the host and copy them out of the buffers that the next pass will overwrite."""
+        for name in names:
+            self._cuda.download(self._host[name].array[:count], self._device[name], self._stream)
+        self._cuda.synchronize(self._stream)
+        return [self._host[name].array[:count].copy() for name in names]
+
+    def _parts(self, images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+        return [images[start : start + self.max_batch] for start in range(0, len(images), self.max_batch)]
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Only one thread at a time, and none after `close`."""
+        with self._lock:
+            if not self._device:
+                raise DeviceError("the TensorRT backend was closed; load the artifact again")
+            self._cuda.use()
+            yield
+
+    def close(self) -> None:
+        """Release contexts, engines and device memory."""
+        with self._lock:
+            self._scorers.clear()
+            self._device.clear()
+            self._host.clear()
+            self._release()
+
+
+def _joined(parts: list[list[NDArray[np.float32]]]) -> list[NDArray[np.float32]]:
+    """The passes' results, one array an output."""
+    return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]

@@ -1,0 +1,285 @@
+"""The native library (``runtime/native``) from Python, through its C ABI.
+
+For comparing it with the Python runtime, and for a Python application that wants its speed. The library is looked for
+at an explicit path, then ``$REGAD_LIBRARY``, then where the loader looks.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .detector import Timings
+from .errors import ArtifactError, CategoryError, DeviceError, InputError, RegadError
+
+__all__ = ["NativeDetector", "NativeResult", "SelfTestReport", "find_onnxruntime", "load_library"]
+
+PixelFormat = Literal["RGB", "BGR", "RGBA", "BGRA", "GRAY"]
+ScorerChoice = Literal["auto", "native", "graph"]
+_FORMATS: dict[PixelFormat, tuple[int, int]] = {
+    "RGB": (0, 3),
+    "BGR": (1, 3),
+    "RGBA": (2, 4),
+    "BGRA": (3, 4),
+    "GRAY": (4, 1),
+}
+_SCORERS: dict[ScorerChoice, int] = {"auto": 0, "native": 1, "graph": 2}
+_MAP = 224
+_SONAME = "libregad.so.0.1"
+_BUILD = "build it: cmake -S runtime/native -B build/native && cmake --build build/native"
+
+_ERRORS: dict[int, type[RegadError]] = {
+    1: InputError,
+    2: ArtifactError,
+    3: CategoryError,
+    4: InputError,
+    5: DeviceError,
+    6: CategoryError,
+    8: ArtifactError,
+}
+
+
+class _Options(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", ctypes.c_size_t),
+        ("device", ctypes.c_char_p),
+        ("threads", ctypes.c_int32),
+        ("scorer", ctypes.c_int32),
+        ("onnxruntime", ctypes.c_char_p),
+        ("provider_options", ctypes.c_char_p),
+        ("max_batch", ctypes.c_int32),
+        ("concurrency", ctypes.c_int32),
+    )
+
+
+class _Image(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", ctypes.c_size_t),
+        ("data", ctypes.c_void_p),
+        ("width", ctypes.c_int32),
+        ("height", ctypes.c_int32),
+        ("stride", ctypes.c_int64),
+        ("format", ctypes.c_int32),
+    )
+
+
+class _Result(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", ctypes.c_size_t),
+        ("threshold", ctypes.c_double),
+        ("score", ctypes.c_float),
+        ("anomalous", ctypes.c_int32),
+        ("thetas", ctypes.c_float * 18),
+        ("ms_preprocess", ctypes.c_float),
+        ("ms_encode", ctypes.c_float),
+        ("ms_score", ctypes.c_float),
+        ("ms_total", ctypes.c_float),
+    )
+
+
+class _Report(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", ctypes.c_size_t),
+        ("features_error", ctypes.c_float),
+        ("theta_error", ctypes.c_float),
+        ("map_error", ctypes.c_float),
+        ("score_error", ctypes.c_float),
+    )
+
+
+class SelfTestReport(NamedTuple):
+    """Largest differences from the golden results, relative to the largest golden value of each output."""
+
+    features: float
+    theta: float
+    anomaly_map: float
+    anomaly_score: float
+
+
+class NativeResult(NamedTuple):
+    """The verdict on one image; see `regad.runtime.detector.Result`."""
+
+    score: float
+    threshold: float
+    anomalous: bool
+    anomaly_map: NDArray[np.float32]
+    thetas: NDArray[np.float32]
+    timings: Timings
+
+
+def load_library(path: str | Path | None = None) -> ctypes.CDLL:
+    """Open the native library. Raises DeviceError if it cannot be found or is of another version."""
+    name = str(path or os.environ.get("REGAD_LIBRARY") or _SONAME)
+    try:
+        library = ctypes.CDLL(name)
+    except OSError as error:
+        raise DeviceError(
+            f"the native library cannot be opened ({error}); {_BUILD}, and name it in REGAD_LIBRARY"
+        ) from error
+    library.regad_last_error.restype = ctypes.c_char_p
+    library.regad_version_string.restype = ctypes.c_char_p
+    library.regad_status_string.restype = ctypes.c_char_p
+    library.regad_detector_destroy.restype = None
+    library.regad_detector_destroy.argtypes = (ctypes.c_void_p,)
+    library.regad_load_category.argtypes = (ctypes.c_void_p, ctypes.c_char_p)
+    library.regad_set_threshold.argtypes = (ctypes.c_void_p, ctypes.c_double)
+    library.regad_predict_batch.argtypes = (
+        ctypes.c_void_p,
+        ctypes.POINTER(_Image),
+        ctypes.c_size_t,
+        ctypes.POINTER(_Result),
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+    )
+    library.regad_self_test.argtypes = (ctypes.c_void_p, ctypes.POINTER(_Report))
+    library.regad_describe.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(ctypes.c_size_t))
+    version = library.regad_version()
+    if version // 1000 != 1:
+        raise DeviceError(f"{name} has version {version}; this binding is for version 0.1: {_BUILD}")
+    return library
+
+
+def find_onnxruntime() -> Path | None:
+    """Path of the ONNX Runtime library inside the installed wheel, or None; nothing is imported."""
+    found = importlib.util.find_spec("onnxruntime")
+    folders = found.submodule_search_locations if found is not None else None
+    for folder in folders or []:
+        libraries = sorted((Path(folder) / "capi").glob("libonnxruntime.so*"))
+        if libraries:
+            return libraries[0]
+    return None
+
+
+class NativeDetector:
+    """The C++ detector. `predict` may be called from several threads, also while a category is loaded.
+
+    ``threads`` None: all cores. ``onnxruntime``: path of libonnxruntime.so; None takes ``$REGAD_ONNXRUNTIME``, then the
+    wheel's. Raises ArtifactError, DeviceError, InputError.
+    """
+
+    def __init__(
+        self,
+        artifact: str | Path,
+        device: str = "cpu",
+        threads: int | None = None,
+        scorer: ScorerChoice = "auto",
+        onnxruntime: str | Path | None = None,
+        library: str | Path | None = None,
+        max_batch: int = 8,
+    ) -> None:
+        """Open an artifact folder."""
+        self._handle = ctypes.c_void_p()
+        self._library = load_library(library)
+        options = _Options()
+        self._check(self._library.regad_options_init(ctypes.byref(options), ctypes.c_size_t(ctypes.sizeof(options))))
+        if onnxruntime is None and not os.environ.get("REGAD_ONNXRUNTIME"):
+            onnxruntime = find_onnxruntime()
+        options.device = device.encode()
+        options.threads = threads or 0
+        options.scorer = _SCORERS[scorer]
+        options.onnxruntime = None if onnxruntime is None else os.fsencode(onnxruntime)
+        options.max_batch = max_batch
+        create = self._library.regad_detector_create
+        self._check(create(os.fsencode(artifact), ctypes.byref(options), ctypes.byref(self._handle)))
+
+    def __enter__(self) -> NativeDetector:
+        """Return the detector; `close` is called at the end of the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the detector."""
+        self.close()
+
+    def close(self) -> None:
+        """Destroy the detector; it cannot be used afterwards."""
+        handle, self._handle = self._handle, ctypes.c_void_p()
+        self._library.regad_detector_destroy(handle)
+
+    def load_category(self, path: str | Path) -> None:
+        """Put a category file in force. Raises CategoryError; the category before it then stays."""
+        self._check(self._library.regad_load_category(self._handle, os.fsencode(path)))
+
+    def set_threshold(self, value: float) -> None:
+        """Replace the threshold. Raises InputError unless it is finite and above 0."""
+        self._check(self._library.regad_set_threshold(self._handle, value))
+
+    def predict(self, image: NDArray[np.uint8], pixel_format: PixelFormat | None = None) -> NativeResult:
+        """Judge one image: uint8 [H, W, C] in ``pixel_format``, or grey [H, W]; rows may be strided.
+
+        ``pixel_format`` None: RGB, RGBA or grey by the number of channels. Raises InputError, CategoryError.
+        """
+        return self.predict_batch([image], pixel_format)[0]
+
+    def predict_batch(
+        self, images: Sequence[NDArray[np.uint8]], pixel_format: PixelFormat | None = None
+    ) -> list[NativeResult]:
+        """Judge several images; they may differ in size. See `predict`."""
+        count = len(images)
+        if count == 0:
+            return []
+        views = (_Image * count)(*(_view(image, pixel_format) for image in images))
+        results = (_Result * count)(*(_Result(struct_size=ctypes.sizeof(_Result)) for _ in range(count)))
+        maps = np.empty((count, _MAP, _MAP), np.float32)
+        self._check(self._library.regad_predict_batch(self._handle, views, count, results, maps.ctypes.data, maps.size))
+        return [_to_result(result, heat) for result, heat in zip(results, maps, strict=True)]
+
+    def self_test(self) -> SelfTestReport:
+        """Run the artifact's golden images. Raises ArtifactError if this machine does not reproduce them."""
+        report = _Report(struct_size=ctypes.sizeof(_Report))
+        self._check(self._library.regad_self_test(self._handle, ctypes.byref(report)))
+        return SelfTestReport(report.features_error, report.theta_error, report.map_error, report.score_error)
+
+    def describe(self) -> dict[str, Any]:
+        """What is loaded, as plain data."""
+        length = ctypes.c_size_t(1 << 16)
+        text = ctypes.create_string_buffer(length.value)
+        self._check(self._library.regad_describe(self._handle, text, ctypes.byref(length)))
+        description: dict[str, Any] = json.loads(text.value)
+        return description
+
+    def _check(self, status: int) -> None:
+        if status != 0:
+            message = self._library.regad_last_error().decode(errors="replace")
+            raise _ERRORS.get(status, RegadError)(message)
+
+
+def _view(image: NDArray[np.uint8], pixel_format: PixelFormat | None) -> _Image:
+    channels = 1 if image.ndim == 2 else image.shape[-1]
+    if pixel_format is None:
+        pixel_format = {1: "GRAY", 3: "RGB", 4: "RGBA"}.get(channels)  # type: ignore[assignment]
+    if pixel_format is None or image.dtype != np.uint8 or image.ndim not in (2, 3) or image.size == 0:
+        raise InputError(
+            f"image is {image.dtype} of shape {list(image.shape)}; expected uint8 [H, W] or [H, W, 3 or 4]"
+        )
+    code, wanted = _FORMATS[pixel_format]
+    packed = image.strides[1:] == ((channels, 1) if image.ndim == 3 else (1,))
+    if channels != wanted or not packed:
+        raise InputError(
+            f"image of shape {list(image.shape)} is not {pixel_format} with interleaved pixels; "
+            "make it so with numpy.ascontiguousarray"
+        )
+    return _Image(
+        struct_size=ctypes.sizeof(_Image),
+        data=image.ctypes.data,
+        width=image.shape[1],
+        height=image.shape[0],
+        stride=image.strides[0],
+        format=code,
+    )
+
+
+def _to_result(raw: _Result, anomaly_map: NDArray[np.float32]) -> NativeResult:
+    timings = Timings(raw.ms_preprocess, raw.ms_encode, raw.ms_score, raw.ms_total)
+    thetas = np.array(raw.thetas, np.float32).reshape(3, 2, 3)
+    return NativeResult(raw.score, raw.threshold, bool(raw.anomalous), anomaly_map, thetas, timings)

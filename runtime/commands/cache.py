@@ -1,0 +1,84 @@
+"""The cache of taught parts: the same photos on the same artifact are not taught twice.
+
+An entry is a category file named by a hash of all it depends on. A broken entry is taught again; a cache that cannot be
+written is a note, never a failure. It is bounded in number and in bytes, the oldest entries go first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..detector import Detector
+from ..errors import RegadError
+from ..formats.places import cache_folder
+
+__all__ = ["MAX_BYTES", "MAX_FILES", "cache_key", "prune", "recall", "remember"]
+
+MAX_FILES = 8
+MAX_BYTES = 2 * 1024**3
+_SUFFIX = ".safetensors"
+_ABANDONED = 3600.0  # seconds after which a temporary file belongs to nobody any more
+
+
+def cache_key(detector: Detector, photos: Iterable[Path], code: Iterable[Path], **options: Any) -> str:
+    """Return the name of an entry: a hash of the artifact, device, preprocessing, photos, ``options`` and software.
+
+    ``code`` are the modules that teach: a changed line makes another key even where the version stays.
+    """
+    facts = {
+        "artifact": detector.artifact.hash,
+        "device": detector.device,
+        "input": detector.spec.to_json(),
+        "photos": [(path.name, _sha256(path)) for path in photos],
+        "options": options,
+        "software": [version("regad"), *(_sha256(path) for path in sorted(code))],
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def recall(detector: Detector, key: str, say: Callable[[str], None]) -> bool:
+    """Load an entry into ``detector`` and return whether there was a sound one; of a broken one ``say`` is told."""
+    path = cache_folder() / f"{key}{_SUFFIX}"
+    if not path.is_file():
+        return False
+    try:
+        detector.load_category(path)
+        os.utime(path)
+    except (RegadError, OSError) as error:
+        say(f"the cached part cannot be used and is taught again ({error})")
+        return False
+    return True
+
+
+def remember(detector: Detector, key: str, say: Callable[[str], None]) -> None:
+    """Store the category in force as an entry, and remove the oldest ones; ``say`` is told if that is not possible."""
+    folder = cache_folder()
+    try:
+        detector.save_category(folder / f"{key}{_SUFFIX}")
+        prune(folder)
+    except (RegadError, OSError) as error:
+        say(f"the part was not cached and will be taught again next time ({error})")
+
+
+def prune(folder: Path, *, files: int = MAX_FILES, size: int = MAX_BYTES) -> None:
+    """Keep the newest ``files`` entries within ``size`` bytes (the newest in any case); drop abandoned temporaries."""
+    entries = sorted(folder.glob(f"[!.]*{_SUFFIX}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    total = 0
+    for place, path in enumerate(entries):
+        total += path.stat().st_size
+        if place > 0 and (place >= files or total > size):
+            path.unlink(missing_ok=True)
+    for path in folder.glob(f".*{_SUFFIX}.*"):
+        if time.time() - path.stat().st_mtime > _ABANDONED:
+            path.unlink(missing_ok=True)

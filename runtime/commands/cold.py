@@ -1,0 +1,39 @@
+"""One start of the runtime as a line application makes it, in a process of its own: for `regad-bench`.
+
+``python -m regad.runtime.commands.cold ARTIFACT CATEGORY WIDTH HEIGHT``: load both, judge one image, and say so
+on stdout in a JSON line; then judge a few more and add the memory it takes.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from ..detector import Detector
+
+__all__ = ["main"]
+
+
+def main(arguments: list[str]) -> None:
+    """Print ``verdict`` when the first image is judged, then the resident megabytes after ten more."""
+    model, category, width, height = arguments
+    image = np.full((int(height), int(width), 3), 127, np.uint8)
+    detector = Detector.load(model)
+    detector.load_category(category)
+    detector.predict(image)
+    print("verdict", flush=True)
+    for _ in range(10):
+        detector.predict(image)
+    print(resident_mb(), flush=True)
+
+
+def resident_mb(key: str = "VmRSS") -> float:
+    """A line of /proc/self/status in megabytes: ``VmRSS`` what is resident now, ``VmHWM`` the most that ever was."""
+    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 / 1e6 for line in status if line.startswith(key))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,56 @@
+"""``regad-doctor``: is everything here that is needed, does the artifact compute rightly, and if not, what mends it?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ..formats.atomic import atomic_write
+from .checks import Finding, examine
+from .console import EXIT_FAILURE, run_cli
+
+__all__ = ["command", "main", "report"]
+
+_MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
+
+
+def report(findings: list[Finding]) -> str:
+    """Return the findings as text: one line each, below it the command that mends it."""
+    lines: list[str] = []
+    for finding in findings:
+        lines.append(f"{_MARKS[finding.level]:<8} {finding.topic:<12} {finding.text}")
+        if finding.remedy:
+            lines.append(f"{'':<21} mend it: {finding.remedy}")
+    problems = sum(finding.level == "problem" for finding in findings)
+    lines.append(
+        f"\n{problems} problem{'s' * (problems != 1)} found" if problems else "\neverything that is needed works"
+    )
+    return "\n".join(lines)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--model", type=click.Path(path_type=Path), help="Artifact (else $REGAD_MODEL, ./model.regad).")
+@click.option("--json", "target", help="File for the findings as JSON, or - for stdout in place of the text.")
+def command(model: Path | None, target: str | None) -> int:
+    """Look at everything that regad-run needs, and print what is there and how to mend what is not.
+
+    Exit status: 0 if all that is needed works (notes are about optional things), 1 if there is a problem.
+    """
+    findings = examine(model)
+    broken = any(finding.level == "problem" for finding in findings)
+    data = json.dumps({"ok": not broken, "findings": [asdict(finding) for finding in findings]}, indent=2)
+    if target == "-":
+        click.echo(data)
+    else:
+        click.echo(report(findings))
+    if target not in (None, "-"):
+        atomic_write(Path(str(target)), f"{data}\n".encode())
+    return EXIT_FAILURE if broken else 0
+
+
+def main() -> None:
+    """Entry point of ``regad-doctor``."""
+    run_cli(command)

@@ -1,0 +1,63 @@
+"""Command-line options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import click
+
+from ..formats.spec import Fit, InputSpec, Resample
+
+__all__ = ["parse_roi", "preprocessing_options", "spec_from_options"]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def parse_roi(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int, int, int] | None:
+    """Parse ``x,y,width,height``, whole pixels of the source image (a click callback)."""
+    if value is None:
+        return None
+    try:
+        x, y, w, h = (int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r}; expected four whole numbers x,y,width,height like 100,50,640,480"
+        ) from None
+    if min(x, y) < 0 or min(w, h) < 1:
+        raise click.BadParameter(f"{value!r}; expected x and y of 0 or more, width and height of 1 or more")
+    return x, y, w, h
+
+
+def preprocessing_options(command: _Command) -> _Command:
+    """Add ``--fit``, ``--resample`` and ``--roi`` to a command; `spec_from_options` reads them."""
+    options = (
+        click.option(
+            "--fit",
+            type=click.Choice(["stretch", "letterbox", "crop"]),
+            help="How a non-square image fills the square input (default: as the artifact says).",
+        ),
+        click.option(
+            "--resample",
+            type=click.Choice(["box", "lanczos", "bilinear"]),
+            help="Resampling filter (default: as the artifact says).",
+        ),
+        click.option(
+            "--roi",
+            metavar="X,Y,W,H",
+            callback=parse_roi,
+            help="Look at this region of the image only, in pixels.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def spec_from_options(
+    spec: InputSpec, fit: Fit | str | None, resample: Resample | str | None, roi: tuple[int, int, int, int] | None
+) -> InputSpec:
+    """Return ``spec`` with the given options in place of its own. Raises InputError for values it cannot take."""
+    changes: dict[str, Any] = {"fit": fit, "resample": resample, "roi": roi}
+    return replace(spec, **{name: value for name, value in changes.items() if value is not None})

@@ -1,0 +1,1 @@
+"""The loop of a run: frame, verdict, record, pictures, window."""

@@ -1,0 +1,147 @@
+"""The record of verdicts as JSON lines: whole lines only, each written at once and never half."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import OutputError
+from .verdict import Verdict
+
+__all__ = ["JsonLines", "LineFile", "record"]
+
+
+def record(verdict: Verdict, artifact: str, category: str) -> dict[str, Any]:
+    """Return one line's data. Judged: ``source frame time score threshold anomalous thetas ms artifact category``;
+    not judged: ``source frame time error``. ``time`` is in unix seconds, ``ms`` in milliseconds.
+    """
+    frame, result = verdict.frame, verdict.result
+    head = {"source": frame.source, "frame": frame.index, "time": round(frame.time, 6)}
+    if result is None:
+        return {**head, "error": verdict.error or "not judged"}
+    ms = result.timings
+    return {
+        **head,
+        "score": result.score,
+        "threshold": result.threshold,
+        "anomalous": result.anomalous,
+        "thetas": [[[round(float(v), 6) for v in row] for row in theta] for theta in result.thetas],
+        "ms": {name: round(getattr(ms, name), 3) for name in ("preprocess", "encode", "score", "total")},
+        "artifact": artifact,
+        "category": category,
+    }
+
+
+class LineFile:
+    """Appends whole lines to a file, or to stdout (``-``); each is handed to the system before `write` returns.
+
+    A file that exists is continued, so that a restarted service keeps its record; a half line at its end, from a power
+    cut, is removed. When a line cannot be written, the file is cut back to its last whole line and OutputError raised.
+    """
+
+    def __init__(self, target: str) -> None:
+        self._name = "stdout" if target == "-" else target
+        self._handle: int | None = None
+        self._owned = target != "-"
+        try:
+            self._handle = _open(Path(target)) if self._owned else _stdout_handle()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def write(self, line: str) -> None:
+        """Write ``line`` and a newline. Raises OutputError; BrokenPipeError if stdout's reader has gone."""
+        data = (line + "\n").encode()
+        if self._handle is None:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+            return
+        whole = _length(self._handle)
+        try:
+            while data:
+                data = data[os.write(self._handle, data) :]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if whole is not None:
+                os.ftruncate(self._handle, whole)
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        """Close the file; stdout stays open."""
+        if self._owned and self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def _failed(self, error: OSError) -> OutputError:
+        reason = error.strerror or str(error)
+        return OutputError(f"cannot write {self._name}: {reason}; free some space or choose another place")
+
+
+def _stdout_handle() -> int | None:
+    """The descriptor of stdout, or None where it is not a real file (captured output)."""
+    try:
+        return sys.stdout.fileno()
+    except (OSError, AttributeError):
+        return None
+
+
+def _length(handle: int) -> int | None:
+    """The present size of a regular file, which a failed write must not exceed; None for pipes and devices."""
+    state = os.fstat(handle)
+    return state.st_size if stat.S_ISREG(state.st_mode) else None
+
+
+def _open(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    regular = path.is_file()
+    handle = os.open(path, (os.O_RDWR if regular else os.O_WRONLY) | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        if regular and (size := _length(handle)):
+            _continue(handle, path, size)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _continue(handle: int, path: Path, size: int) -> None:
+    """Make sure that what is there is a record of ours, and that it ends with a whole line."""
+    first, newline, _ = os.pread(handle, 65536, 0).partition(b"\n")
+    if not first.startswith(b"{") or (newline and not _is_json(first)):
+        raise OutputError(f"{path} exists and does not hold JSON lines; it is left as it is: choose another --json")
+    end = size
+    while end and not (tail := os.pread(handle, min(end, 65536), end - min(end, 65536))).endswith(b"\n"):
+        at = tail.rfind(b"\n")
+        end = end - len(tail) + at + 1
+    if end < size:
+        os.ftruncate(handle, end)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+class JsonLines:
+    """A sink that writes one JSON line for each verdict; see `record` for its keys and `LineFile` for the file."""
+
+    def __init__(self, file: LineFile, artifact: str, category: str) -> None:
+        self._file = file
+        self._artifact = artifact
+        self._category = category
+
+    def write(self, verdict: Verdict) -> bool:
+        """Write the line; always True (go on). Raises OutputError."""
+        self._file.write(json.dumps(record(verdict, self._artifact, self._category), allow_nan=False))
+        return True
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

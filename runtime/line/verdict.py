@@ -1,0 +1,26 @@
+"""The outcome for one frame: a result, or the reason why it could not be judged. An error is never a good."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..detector import Result
+from ..sources.frame import Frame
+
+__all__ = ["Verdict"]
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """A frame with its ``result``, or with the ``error`` that stood in the way; exactly one of the two is set."""
+
+    frame: Frame
+    result: Result | None = None
+    error: str | None = None
+
+    @property
+    def word(self) -> str:
+        """The verdict in a word: ``good``, ``ANOMALY`` or ``NOT JUDGED``."""
+        if self.result is None:
+            return "NOT JUDGED"
+        return "ANOMALY" if self.result.anomalous else "good"

@@ -1,0 +1,5 @@
+#include "core/kernels.inc"
+
+namespace regad {
+REGAD_KERNELS(base);
+}

@@ -1,0 +1,84 @@
+// The statistics of a category in memory, in the packed form they are stored in (runtime/formats/category.py).
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/buffer.hpp"
+#include "core/sizes.hpp"
+
+namespace regad {
+
+enum class Encoding { gram, hybrid, cholesky };
+// What the tensors are stored as; fp16 values are widened exactly and everything is computed in float32.
+enum class Dtype { fp32, fp16 };
+
+const char *name(Encoding encoding) noexcept;
+const char *name(Dtype dtype) noexcept;
+// Throw std::runtime_error for an unknown name.
+Encoding encoding_from(const std::string &name);
+Dtype dtype_from(const std::string &name);
+
+constexpr std::size_t most_rank = 8192;  // 370 support images; far beyond what the gram form is good for
+
+struct TensorShape {
+    const char *name;
+    std::vector<std::uint64_t> shape;
+};
+
+// Names and shapes of an encoding, means first.
+std::vector<TensorShape> tensor_shapes(Encoding encoding, std::uint64_t rank);
+
+// Whether a tensor is binary16 in statistics of that dtype: the means never are, they are small.
+bool is_half(const std::string &name, Dtype dtype) noexcept;
+
+struct Statistics {
+    Encoding encoding = Encoding::gram;
+    std::size_t rank = 0;
+    // A tensor is in one of the two. As IEEE binary16 are stored all but the means, or none.
+    std::map<std::string, Buffer<float>> tensors;
+    std::map<std::string, Buffer<std::uint16_t>> halves;
+
+    // Throws std::out_of_range if no tensor of that name is stored as T.
+    template <typename T>
+    const T *at(const char *name) const;
+    Dtype dtype() const noexcept { return halves.empty() ? Dtype::fp32 : Dtype::fp16; }
+    // Rounds to binary16 what may be stored so. False if a value is too large for it.
+    bool narrow();
+};
+
+template <>
+inline const float *Statistics::at<float>(const char *name) const {
+    return tensors.at(name).data();
+}
+
+template <>
+inline const std::uint16_t *Statistics::at<std::uint16_t>(const char *name) const {
+    return halves.at(name).data();
+}
+
+constexpr std::size_t packed_length(std::size_t size) { return size * (size + 1) / 2; }
+
+// x3 is upper trapezoidal. Its rows are stored in groups of `stair`, which leave out the columns before their first row:
+// those are zero.
+constexpr std::size_t stair = 16;
+constexpr std::size_t stair_start(std::size_t row) { return std::min(row / stair * stair, channels3); }
+constexpr std::size_t staircase_length(std::size_t rank) {
+    std::size_t length = 0;
+    for (std::size_t row = 0; row < std::min(rank, channels3); ++row) {
+        length += channels3 - stair_start(row);
+    }
+    return length;
+}
+
+// The nearest binary16, to even where two are as near; infinity if it is too large.
+std::uint16_t to_half(float value) noexcept;
+
+bool all_finite(const float *values, std::size_t count) noexcept;
+bool all_finite(const std::uint16_t *halves, std::size_t count) noexcept;
+
+}  // namespace regad

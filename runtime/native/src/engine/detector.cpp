@@ -1,0 +1,213 @@
+#include "engine/detector.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "core/error.hpp"
+#include "core/kernels.hpp"
+#include "formats/log.hpp"
+
+namespace regad {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double milliseconds(Clock::time_point from, Clock::time_point to) {
+    return std::chrono::duration<double, std::milli>(to - from).count();
+}
+
+// Largest error relative to the largest expected magnitude; infinity if a value is not finite.
+float relative_error(const float *got, const Buffer<float> &expected) {
+    double error = 0, largest = 1e-12;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+        if (!std::isfinite(got[i])) {
+            return INFINITY;
+        }
+        error = std::max(error, std::fabs(static_cast<double>(got[i]) - static_cast<double>(expected[i])));
+        largest = std::max(largest, std::fabs(static_cast<double>(expected[i])));
+    }
+    return static_cast<float>(error / largest);
+}
+
+}  // namespace
+
+// A category in force. Immutable: a new threshold makes a new one that shares the statistics.
+struct Detector::Loaded {
+    std::shared_ptr<const Category> category;  // without its tensors
+    std::shared_ptr<const Prepared> prepared;
+    std::string path;
+    double threshold = 0;
+};
+
+Detector::Detector(const std::string &artifact, const Settings &settings)
+    : artifact_(Artifact::open(artifact)), max_batch_(settings.max_batch),
+      engine_(artifact_, settings.onnxruntime, settings.device, settings.provider_options, settings.threads,
+              settings.scorer, settings.concurrency) {
+    log(REGAD_LOG_INFO, "opened " + artifact + " on " + engine_.device().kind);
+}
+
+void Detector::load_category(const std::string &path) {
+    auto category = std::make_shared<Category>(
+        Category::load(path, artifact_.manifest().hash, artifact_.manifest().spec));
+    auto loaded = std::make_shared<Loaded>();
+    loaded->path = path;
+    loaded->threshold = category->threshold;
+    const Encoding encoding = category->statistics.encoding;
+    const std::size_t rank = category->statistics.rank;
+    loaded->prepared = engine_.prepare(artifact_, std::move(category->statistics));
+    category->statistics = Statistics{encoding, rank, {}, {}};
+    loaded->category = std::move(category);
+    std::shared_ptr<const Loaded> before = std::move(loaded);
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        loaded_.swap(before);
+    }
+    log(REGAD_LOG_INFO, "loaded category " + path);  // the one before is freed here, or by its last prediction
+}
+
+void Detector::set_threshold(double threshold) {
+    if (!std::isfinite(threshold) || threshold <= 0) {
+        fail(REGAD_INVALID_ARGUMENT, "threshold is ", threshold, "; expected a finite value above 0");
+    }
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!loaded_) {
+        fail(REGAD_NO_CATEGORY, "no category is loaded; call regad_load_category first");
+    }
+    auto loaded = std::make_shared<Loaded>(*loaded_);
+    loaded->threshold = threshold;
+    loaded_ = std::move(loaded);
+}
+
+std::shared_ptr<const Detector::Loaded> Detector::loaded() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!loaded_) {
+        fail(REGAD_NO_CATEGORY, "no category is loaded; call regad_load_category first");
+    }
+    return loaded_;
+}
+
+void Detector::judge(const Loaded &loaded, const regad_image *const *images, std::size_t count, Verdict *verdicts,
+                     float *maps, StageTimes &times) {
+    const Clock::time_point start = Clock::now();
+    const Engine::Lease workspace(engine_);
+    workspace->reserve(count);
+    for (std::size_t i = 0; i < count; ++i) {
+        workspace->preprocessor.run(*images[i], loaded.category->spec, engine_.pool(),
+                                    workspace->images.data() + i * image_bytes);
+    }
+    const Clock::time_point ready = Clock::now();
+    engine_.encode(*workspace, count, !engine_.uses_graph());
+    const Clock::time_point encoded = Clock::now();
+    engine_.score(*workspace, count, *loaded.prepared);
+    for (std::size_t i = 0; i < count; ++i) {
+        const float *map = workspace->maps.data() + i * map_length;
+        verdicts[i].score = *std::max_element(map, map + map_length);
+        verdicts[i].threshold = loaded.threshold;
+        verdicts[i].anomalous = static_cast<double>(verdicts[i].score) > loaded.threshold;
+        std::copy_n(workspace->theta.data() + i * theta_length, theta_length, verdicts[i].theta);
+    }
+    if (maps != nullptr) {
+        std::copy_n(workspace->maps.data(), count * map_length, maps);
+    }
+    const Clock::time_point end = Clock::now();
+    times.preprocess += milliseconds(start, ready);
+    times.encode += milliseconds(ready, encoded);
+    times.score += milliseconds(encoded, end);
+    times.total += milliseconds(start, end);
+}
+
+SelfTest Detector::self_test() {
+    Golden golden = artifact_.golden();
+    Statistics statistics;
+    statistics.rank = golden.rank;
+    for (const TensorShape &tensor : tensor_shapes(Encoding::gram, golden.rank)) {
+        statistics.tensors.emplace(tensor.name, std::move(golden.tensors.at(std::string("stats.") + tensor.name)));
+    }
+    if (artifact_.manifest().statistics_dtype == Dtype::fp16 && !statistics.narrow()) {
+        fail(REGAD_ARTIFACT_ERROR, artifact_.path(), " has golden statistics that are too large for fp16; export it "
+             "again: regad-export");
+    }
+    const std::shared_ptr<const Prepared> prepared = engine_.prepare(artifact_, std::move(statistics));
+    const Engine::Lease workspace(engine_);
+    workspace->reserve(golden.count);
+    std::copy(golden.images.begin(), golden.images.end(), workspace->images.data());
+    engine_.encode(*workspace, golden.count, true);
+    engine_.score(*workspace, golden.count, *prepared);
+    std::vector<float> scores;
+    for (std::size_t i = 0; i < golden.count; ++i) {
+        const float *map = workspace->maps.data() + i * map_length;
+        scores.push_back(*std::max_element(map, map + map_length));
+    }
+    struct Check {
+        const char *name;
+        const float *got;
+        float SelfTest::*error;
+    };
+    const Check checks[] = {{"f1", workspace->f1.data(), &SelfTest::features},
+                            {"f2", workspace->f2.data(), &SelfTest::features},
+                            {"f3", workspace->f3.data(), &SelfTest::features},
+                            {"theta", workspace->theta.data(), &SelfTest::theta},
+                            {"anomaly_map", workspace->maps.data(), &SelfTest::map},
+                            {"anomaly_score", scores.data(), &SelfTest::score}};
+    SelfTest result;
+    for (const Check &check : checks) {
+        const float error = relative_error(check.got, golden.tensors.at(check.name));
+        const double tolerance = artifact_.manifest().tolerance(check.name);
+        result.*check.error = std::max(result.*check.error, error);
+        if (!(static_cast<double>(error) <= tolerance) && result.failure.empty()) {
+            std::ostringstream text;
+            text << artifact_.path() << " fails its self-test: " << check.name << " is off by " << error
+                 << ", allowed " << tolerance
+                 << "; do not trust its verdicts: export it again or report the device";
+            result.failure = text.str();
+        }
+    }
+    return result;
+}
+
+std::string Detector::describe() const {
+    std::shared_ptr<const Loaded> loaded;
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        loaded = loaded_;
+    }
+    const auto spec_json = [](const InputSpec &spec) {
+        Json json = {{"fit", name(spec.fit)}, {"resample", name(spec.resample)}, {"roi", nullptr}};
+        if (spec.has_roi) {
+            json["roi"] = spec.roi;
+        }
+        return json;
+    };
+    const Manifest &manifest = artifact_.manifest();
+    const Device &device = engine_.device();
+    Json json = {
+        {"library", {{"version", regad_version_string()}, {"kernels", kernels().name}}},
+        {"onnxruntime",
+         {{"library", engine_.ort().library()}, {"version", engine_.ort().version()},
+          {"api", engine_.ort().api_version()}}},
+        {"device", device.on_cpu() ? device.kind : device.kind + ":" + std::to_string(device.id)},
+        {"scorer", engine_.uses_graph() ? "graph" : "native"},
+        {"artifact",
+         {{"path", artifact_.path()}, {"hash", manifest.hash}, {"dtype", manifest.dtype},
+          {"statistics_dtype", name(manifest.statistics_dtype)},
+          {"input", spec_json(manifest.spec)}}},
+        {"category", nullptr}};
+    if (loaded) {
+        const Category &category = *loaded->category;
+        json["category"] = {{"path", loaded->path},
+                            {"hash", category.data_sha256.substr(0, 16)},
+                            {"encoding", name(category.statistics.encoding)},
+                            {"dtype", name(category.dtype)},
+                            {"rank", category.statistics.rank},
+                            {"shot", category.shot},
+                            {"views", category.views},
+                            {"threshold", loaded->threshold},
+                            {"threshold_method", category.threshold_method},
+                            {"note", category.threshold_note},
+                            {"input", spec_json(category.spec)}};
+    }
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace regad

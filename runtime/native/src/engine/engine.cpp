@@ -1,0 +1,328 @@
+#include "engine/engine.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.hpp"
+#include "core/kernels.hpp"
+
+namespace regad {
+namespace {
+
+constexpr ONNXTensorElementDataType float32 = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+
+std::vector<Port> encoder_inputs() {
+    return {{"image", ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8, {-1, input_size, input_size, 3}}};
+}
+
+std::vector<Port> feature_ports() {
+    return {{"f1", float32, {-1, positions1, channels1}},
+            {"f2", float32, {-1, positions2, channels2}},
+            {"f3", float32, {-1, positions3, channels3}}};
+}
+
+std::vector<Port> encoder_outputs() {
+    std::vector<Port> ports = feature_ports();
+    ports.push_back({"theta", float32, {-1, 3, 2, 3}});
+    return ports;
+}
+
+std::vector<Port> map_ports() {
+    return {{"anomaly_map", float32, {-1, map_size, map_size}}, {"anomaly_score", float32, {-1}}};
+}
+
+bool is_packed(const std::string &name) { return name.size() > 7 && name.compare(name.size() - 7, 7, "_packed") == 0; }
+
+// Side of the triangle that is stored packed in `length` values.
+std::size_t triangle_side(std::size_t length) {
+    std::size_t side = 1;
+    while (packed_length(side) < length) {
+        ++side;
+    }
+    return side;
+}
+
+// Name and shape of a tensor as the scorer graph takes it: x3 dense, [P, R, 256], triangles too, [P, R, R].
+Port dense_port(const TensorShape &tensor, std::uint64_t rank, Dtype dtype) {
+    Port port{tensor.name, is_half(tensor.name, dtype) ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16 : float32, {}};
+    for (const std::uint64_t length : tensor.shape) {
+        port.shape.push_back(static_cast<std::int64_t>(length));
+    }
+    if (port.name == "x3_packed") {
+        port.name = "x3";
+        port.shape = {positions3, static_cast<std::int64_t>(rank), channels3};
+    } else if (is_packed(port.name)) {
+        const auto side = static_cast<std::int64_t>(triangle_side(static_cast<std::size_t>(tensor.shape[1])));
+        port.name.resize(port.name.size() - 7);
+        port.shape = {port.shape[0], side, side};
+    }
+    return port;
+}
+
+// The values of a tensor in the shape of its port.
+template <typename T>
+Buffer<T> unpack(Buffer<T> packed, const std::string &name, const Port &port) {
+    if (!is_packed(name)) {
+        return packed;
+    }
+    const auto count = static_cast<std::size_t>(port.shape[0]), rows = static_cast<std::size_t>(port.shape[1]);
+    const auto columns = static_cast<std::size_t>(port.shape[2]);
+    const bool stairs = port.name == "x3";
+    Buffer<T> dense(count * rows * columns);
+    std::fill(dense.begin(), dense.end(), T{});
+    const T *from = packed.data();
+    for (std::size_t matrix = 0; matrix < count; ++matrix) {
+        for (std::size_t row = 0; row < rows; ++row) {
+            const std::size_t first = stairs ? stair_start(row) : 0, end = stairs ? columns : row + 1;
+            std::copy_n(from, end - first, dense.data() + (matrix * rows + row) * columns + first);
+            from += end - first;
+        }
+    }
+    return dense;
+}
+
+template <typename T>
+Buffer<T> copy(const Buffer<T> &from) {
+    Buffer<T> to(from.size());
+    std::copy(from.begin(), from.end(), to.begin());
+    return to;
+}
+
+Buffer<float> widened(const Statistics &statistics, const std::string &name) {
+    const auto half = statistics.halves.find(name);
+    if (half == statistics.halves.end()) {
+        return copy(statistics.tensors.at(name));
+    }
+    Buffer<float> values(half->second.size());
+    kernels().widen(half->second.data(), half->second.size(), values.data());
+    return values;
+}
+
+template <typename T>
+Owned<OrtValue> wrap_floats(const Ort &ort, T &buffer, std::size_t count, const std::vector<std::int64_t> &shape) {
+    return wrap(ort, float32, buffer.data(), count * sizeof(float), shape);
+}
+
+}  // namespace
+
+GraphScorer::GraphScorer(std::shared_ptr<const Session> session, const Statistics &statistics, Dtype dtype,
+                         bool keep_on_host)
+    : session_(std::move(session)), binding_(session_->binding()) {
+    const Ort &ort = session_->ort();
+    for (const TensorShape &tensor : tensor_shapes(statistics.encoding, statistics.rank)) {
+        const Port port = dense_port(tensor, statistics.rank, dtype);
+        if (port.type == float32) {
+            floats_.push_back(unpack(widened(statistics, tensor.name), tensor.name, port));
+            values_.push_back(wrap_floats(ort, floats_.back(), floats_.back().size(), port.shape));
+        } else {
+            halves_.push_back(unpack(copy(statistics.halves.at(tensor.name)), tensor.name, port));
+            Buffer<std::uint16_t> &half = halves_.back();
+            values_.push_back(wrap(ort, port.type, half.data(), half.size() * sizeof(std::uint16_t), port.shape));
+        }
+        // Copies to the session's device, if that is not the host.
+        ort.check(ort.api().BindInput(binding_.get(), port.name.c_str(), values_.back().get()), REGAD_RUNTIME_ERROR,
+                  "binding statistics");
+    }
+    if (!keep_on_host) {
+        values_.clear();
+        floats_.clear();
+        halves_.clear();
+    }
+}
+
+void GraphScorer::run(OrtValue *f1, OrtValue *f2, OrtValue *f3, std::size_t batch, float *maps) const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const Ort &ort = session_->ort();
+    const OrtApi &api = ort.api();
+    OrtIoBinding *binding = binding_.get();
+    float scores[64];
+    const auto count = static_cast<std::int64_t>(batch);
+    const Owned<OrtValue> map = wrap(ort, float32, maps, batch * map_length * sizeof(float), {count, map_size, map_size});
+    const Owned<OrtValue> score = wrap(ort, float32, scores, batch * sizeof(float), {count});
+    ort.check(api.BindInput(binding, "f1", f1), REGAD_RUNTIME_ERROR, "binding features");
+    ort.check(api.BindInput(binding, "f2", f2), REGAD_RUNTIME_ERROR, "binding features");
+    ort.check(api.BindInput(binding, "f3", f3), REGAD_RUNTIME_ERROR, "binding features");
+    ort.check(api.BindOutput(binding, "anomaly_map", map.get()), REGAD_RUNTIME_ERROR, "binding the map");
+    ort.check(api.BindOutput(binding, "anomaly_score", score.get()), REGAD_RUNTIME_ERROR, "binding the score");
+    session_->run(binding);
+    ort.check(api.SynchronizeBoundOutputs(binding), REGAD_RUNTIME_ERROR, "waiting for the map");
+}
+
+void Workspace::reserve(std::size_t batch) {
+    if (batch <= capacity_) {
+        return;
+    }
+    bound_.clear();
+    capacity_ = 0;
+    images = Buffer<unsigned char>(batch * image_bytes);
+    f1 = Buffer<float>(batch * positions1 * channels1);
+    f2 = Buffer<float>(batch * positions2 * channels2);
+    f3 = Buffer<float>(batch * positions3 * channels3);
+    theta = Buffer<float>(batch * theta_length);
+    distances = Buffer<float>(batch * positions1);
+    maps = Buffer<float>(batch * map_length);
+    smoothing = Buffer<float>(smoothing_workspace);
+    bound_.resize(batch + 1);
+    capacity_ = batch;
+}
+
+Engine::Engine(const Artifact &artifact, const std::string &onnxruntime, const std::string &device,
+               const std::string &provider_options, int threads, regad_scorer scorer, std::size_t concurrency)
+    : ort_(Ort::open(onnxruntime)), device_(Device::parse(device, provider_options, threads, *ort_)),
+      graph_(scorer == REGAD_SCORER_GRAPH || (scorer == REGAD_SCORER_AUTO && !device_.on_cpu())),
+      encoder_(ort_, device_.for_graph(artifact.manifest().dtype, artifact.manifest().registers, *ort_),
+               artifact.read("encoder.onnx"), artifact.path() + "/encoder.onnx", encoder_inputs(), encoder_outputs()),
+      device_memory_(memory_of(*ort_, device_)),
+      pool_(threads > 0 ? static_cast<std::size_t>(threads) : usable_cores()), concurrency_(concurrency) {
+    workspaces_.reserve(concurrency);
+    for (std::size_t i = 0; i < concurrency; ++i) {
+        workspaces_.push_back(std::make_unique<Workspace>());
+        workspaces_.back()->reserve(1);
+    }
+    // The first run is slow (kernels are chosen, engines built): here, not in the first prediction.
+    Workspace &workspace = *workspaces_.back();
+    std::memset(workspace.images.data(), 0, workspace.images.size());
+    encode(workspace, 1, !graph_);
+}
+
+std::shared_ptr<const Session> Engine::scorer_session(const Artifact &artifact, Encoding encoding) {
+    const std::lock_guard<std::mutex> lock(scorers_mutex_);
+    std::shared_ptr<const Session> &session = scorers_[encoding];
+    if (!session) {
+        const auto file = artifact.manifest().scorers.find(name(encoding));
+        if (file == artifact.manifest().scorers.end()) {
+            fail(REGAD_ARTIFACT_ERROR, artifact.path(), " has no scorer graph for the ", name(encoding),
+                 " encoding; export it again: regad-export");
+        }
+        std::vector<Port> inputs = feature_ports();
+        for (const TensorShape &tensor : tensor_shapes(encoding, 1)) {
+            Port port = dense_port(tensor, 1, artifact.manifest().statistics_dtype);
+            if (tensor.name[0] == 'x') {
+                port.shape[1] = -1;
+            } else if (tensor.name[0] == 'l') {
+                port.shape[1] = port.shape[2] = -1;
+            }
+            inputs.push_back(std::move(port));
+        }
+        session = std::make_shared<const Session>(ort_, device_.for_graph("fp32", true, *ort_), artifact.read(file->second),
+                                                  artifact.path() + "/" + file->second, inputs, map_ports());
+    }
+    return session;
+}
+
+std::shared_ptr<const Prepared> Engine::prepare(const Artifact &artifact, Statistics statistics) {
+    auto prepared = std::make_shared<Prepared>();
+    if (graph_) {
+        const Dtype dtype = artifact.manifest().statistics_dtype;
+        if (dtype == Dtype::fp16 && statistics.dtype() == Dtype::fp32) {
+            fail(REGAD_CATEGORY_ERROR, "the category's statistics are fp32, the artifact's scorer graphs take fp16 and "
+                 "would round them; teach the part again for them: regad-calib --stats-dtype fp16");
+        }
+        prepared->graph = std::make_unique<GraphScorer>(scorer_session(artifact, statistics.encoding), statistics,
+                                                        dtype, device_.on_cpu());
+    } else {
+        prepared->statistics = std::move(statistics);
+    }
+    return prepared;
+}
+
+Engine::Lease::Lease(Engine &engine) : engine_(engine) {
+    {
+        const std::lock_guard<std::mutex> lock(engine_.workspaces_mutex_);
+        if (!engine_.workspaces_.empty()) {
+            workspace_ = std::move(engine_.workspaces_.back());
+            engine_.workspaces_.pop_back();
+        }
+    }
+    if (!workspace_) {
+        workspace_ = std::make_unique<Workspace>();
+    }
+}
+
+Engine::Lease::~Lease() {
+    const std::lock_guard<std::mutex> lock(engine_.workspaces_mutex_);
+    if (engine_.workspaces_.size() < engine_.concurrency_) {
+        engine_.workspaces_.push_back(std::move(workspace_));  // within the capacity reserved
+    }
+}
+
+Workspace::Bound &Engine::bind(Workspace &workspace, std::size_t batch, bool on_host) {
+    Workspace::Bound &bound = workspace.bound_[batch];
+    const OrtApi &api = ort_->api();
+    if (bound.binding && device_.on_cpu()) {
+        return bound;
+    }
+    const auto count = static_cast<std::int64_t>(batch);
+    Workspace::Bound fresh;
+    fresh.binding = encoder_.binding();
+    fresh.image = wrap(*ort_, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8, workspace.images.data(), batch * image_bytes,
+                       {count, input_size, input_size, 3});
+    fresh.theta = wrap_floats(*ort_, workspace.theta, batch * theta_length, {count, 3, 2, 3});
+    ort_->check(api.BindInput(fresh.binding.get(), "image", fresh.image.get()), REGAD_RUNTIME_ERROR, "binding the image");
+    ort_->check(api.BindOutput(fresh.binding.get(), "theta", fresh.theta.get()), REGAD_RUNTIME_ERROR, "binding theta");
+    fresh.f1 = wrap_floats(*ort_, workspace.f1, batch * positions1 * channels1, {count, positions1, channels1});
+    fresh.f2 = wrap_floats(*ort_, workspace.f2, batch * positions2 * channels2, {count, positions2, channels2});
+    fresh.f3 = wrap_floats(*ort_, workspace.f3, batch * positions3 * channels3, {count, positions3, channels3});
+    const std::pair<const char *, OrtValue *> features[] = {
+        {"f1", fresh.f1.get()}, {"f2", fresh.f2.get()}, {"f3", fresh.f3.get()}};
+    for (const auto &[name, value] : features) {
+        OrtStatus *status = on_host || device_.on_cpu()
+                                ? api.BindOutput(fresh.binding.get(), name, value)
+                                : api.BindOutputToDevice(fresh.binding.get(), name, device_memory_.get());
+        ort_->check(status, REGAD_RUNTIME_ERROR, "binding features");
+    }
+    bound = std::move(fresh);
+    return bound;
+}
+
+// Replaces the host's feature tensors by those that the run left on the device.
+void Engine::take_outputs(Workspace::Bound &bound) {
+    const OrtApi &api = ort_->api();
+    OrtAllocator *allocator = nullptr;
+    OrtValue **values = nullptr;
+    std::size_t count = 0;
+    ort_->check(api.GetAllocatorWithDefaultOptions(&allocator), REGAD_RUNTIME_ERROR, "the allocator");
+    ort_->check(api.GetBoundOutputValues(bound.binding.get(), allocator, &values, &count), REGAD_RUNTIME_ERROR,
+                "taking the features");
+    Owned<OrtValue> *to[] = {&bound.theta, &bound.f1, &bound.f2, &bound.f3};  // in the order they were bound
+    for (std::size_t i = 0; i < count; ++i) {
+        Owned<OrtValue> value(values[i], {&api});
+        if (i >= 1 && i < 4) {
+            to[i]->swap(value);
+        }
+    }
+    ort_->check(api.AllocatorFree(allocator, values), REGAD_RUNTIME_ERROR, "taking the features");
+}
+
+void Engine::encode(Workspace &workspace, std::size_t batch, bool on_host) {
+    workspace.reserve(batch);
+    Workspace::Bound &bound = bind(workspace, batch, on_host);
+    encoder_.run(bound.binding.get());
+    if (!device_.on_cpu()) {
+        ort_->check(ort_->api().SynchronizeBoundOutputs(bound.binding.get()), REGAD_RUNTIME_ERROR,
+                    "waiting for the features");
+        if (!on_host) {
+            take_outputs(bound);
+        }
+    }
+}
+
+void Engine::score(Workspace &workspace, std::size_t batch, const Prepared &prepared) {
+    if (prepared.graph) {
+        Workspace::Bound &bound = workspace.bound_[batch];
+        prepared.graph->run(bound.f1.get(), bound.f2.get(), bound.f3.get(), batch, workspace.maps.data());
+    } else {
+        const Features features = {workspace.f1.data(), workspace.f2.data(), workspace.f3.data()};
+        mahalanobis(prepared.statistics, features, batch, workspace.scorer, pool_, workspace.distances.data());
+        for (std::size_t i = 0; i < batch; ++i) {
+            smooth(workspace.distances.data() + i * positions1, workspace.smoothing.data(),
+                   workspace.maps.data() + i * map_length);
+        }
+    }
+    if (!all_finite(workspace.maps.data(), batch * map_length) ||
+        !all_finite(workspace.theta.data(), batch * theta_length)) {
+        fail(REGAD_RUNTIME_ERROR, "the anomaly score is not finite; the image is not judged: run regad_self_test");
+    }
+}
+
+}  // namespace regad

@@ -1,0 +1,123 @@
+#include "formats/category.hpp"
+
+#include <new>
+#include <stdexcept>
+
+#include "core/error.hpp"
+#include "formats/json.hpp"
+#include "formats/safetensors.hpp"
+#include "formats/sha256.hpp"
+
+namespace regad {
+namespace {
+
+constexpr const char *teach = "make one with: regad-calib --model ARTIFACT --support DIR --out FILE";
+
+std::string metadata(const SafetensorsHeader &header, const char *key) {
+    const auto found = header.metadata.find(key);
+    if (found == header.metadata.end()) {
+        throw std::runtime_error(std::string("it has no '") + key + "' mark");
+    }
+    return found->second;
+}
+
+void check_format(const SafetensorsHeader &header) {
+    if (metadata(header, "format") != "regad-category") {
+        throw std::runtime_error("it is not a category file");
+    }
+    if (metadata(header, "version") != "2") {
+        throw std::runtime_error("it has category version " + metadata(header, "version") +
+                                 ", this library reads version 2");
+    }
+}
+
+template <typename T>
+Buffer<T> read_values(const Source &source, const std::string &name, const TensorEntry &entry, Sha256 &digest) {
+    Buffer<T> values(static_cast<std::size_t>(entry.bytes / sizeof(T)));
+    source.read(entry.offset, values.data(), values.size() * sizeof(T));
+    digest.update(values.data(), values.size() * sizeof(T));
+    if (!all_finite(values.data(), values.size())) {
+        throw std::runtime_error("tensor '" + name + "' holds values that are not finite");
+    }
+    return values;
+}
+
+void read_tensors(const Source &source, const SafetensorsHeader &header, Statistics &statistics,
+                  Dtype dtype, const std::string &sha256) {
+    const std::vector<TensorShape> shapes = tensor_shapes(statistics.encoding, statistics.rank);
+    if (shapes.size() != header.tensors.size()) {
+        throw std::runtime_error("it has " + std::to_string(header.tensors.size()) + " tensors; " +
+                                 name(statistics.encoding) + " needs " + std::to_string(shapes.size()));
+    }
+    for (const TensorShape &tensor : shapes) {
+        header.expect(tensor.name, is_half(tensor.name, dtype) ? "F16" : "F32", tensor.shape);
+    }
+    Sha256 digest;
+    for (const auto &[name, entry] : header.tensors) {  // in the order of the names
+        digest.update(name.data(), name.size());
+        if (is_half(name, dtype)) {
+            statistics.halves.emplace(name, read_values<std::uint16_t>(source, name, entry, digest));
+        } else {
+            statistics.tensors.emplace(name, read_values<float>(source, name, entry, digest));
+        }
+    }
+    if (digest.hex() != sha256) {
+        throw std::runtime_error("its statistics do not match their sha256");
+    }
+}
+
+}  // namespace
+
+Category Category::read(const Source &source) {
+    const SafetensorsHeader header = read_safetensors_header(source);
+    check_format(header);
+    const Json meta = parse_json(metadata(header, "meta"));
+    if (get_number(meta, "epsilon") != epsilon) {
+        throw std::runtime_error("its epsilon is not 0.01");
+    }
+    Category category;
+    category.dtype = dtype_from(get_text(meta, "dtype"));
+    category.statistics.encoding = encoding_from(get_text(meta, "encoding"));
+    category.views = get_count(meta, "views");
+    const std::uint64_t rank = get_count(meta, "rank");
+    if (rank < 1 || rank > most_rank || category.views != rank + 1) {
+        throw std::runtime_error("its rank is " + std::to_string(rank) + " with " + std::to_string(category.views) +
+                                 " views; expected the number of views less one");
+    }
+    category.statistics.rank = static_cast<std::size_t>(rank);
+    category.spec = InputSpec::from_json(member(meta, "input"));
+    category.shot = get_count(meta, "shot");
+    category.artifact = get_text(meta, "artifact");
+    category.data_sha256 = get_text(meta, "data_sha256");
+    const Json &threshold = member(meta, "threshold");
+    category.threshold = get_number(threshold, "value");
+    if (category.threshold <= 0) {
+        throw std::runtime_error("its threshold is not a finite value above 0");
+    }
+    category.threshold_method = get_text(threshold, "method");
+    category.threshold_note = get_text(threshold, "note");
+    read_tensors(source, header, category.statistics, category.dtype, category.data_sha256);
+    return category;
+}
+
+Category Category::load(const std::string &path, const std::string &artifact_hash, const InputSpec &artifact_spec) {
+    Category category;
+    try {
+        category = read(*open_file(path));
+    } catch (const std::bad_alloc &) {
+        throw;
+    } catch (const std::exception &error) {
+        fail(REGAD_CATEGORY_ERROR, path, " cannot be used (", error.what(), "); ", teach);
+    }
+    if (category.artifact != artifact_hash) {
+        fail(REGAD_CATEGORY_ERROR, path, " was taught on artifact ", category.artifact.substr(0, 12),
+             ", but this one is ", artifact_hash.substr(0, 12), "; teach the part on it: regad-calib");
+    }
+    if (category.spec.mean != artifact_spec.mean || category.spec.std != artifact_spec.std) {
+        fail(REGAD_CATEGORY_ERROR, path, " was taught with another mean or std than the artifact applies; "
+             "teach the part on it: regad-calib");
+    }
+    return category;
+}
+
+}  // namespace regad

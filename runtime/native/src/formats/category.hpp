@@ -1,0 +1,30 @@
+// Reader of the category file; the format is defined in runtime/formats/category.py.
+#pragma once
+
+#include <string>
+
+#include "formats/source.hpp"
+#include "formats/spec.hpp"
+#include "core/statistics.hpp"
+
+namespace regad {
+
+struct Category {
+    Statistics statistics;
+    Dtype dtype = Dtype::fp32;
+    InputSpec spec;
+    double threshold = 0;
+    std::string artifact;  // hash of the artifact it was taught on
+    std::string data_sha256;
+    std::uint64_t shot = 0;
+    std::uint64_t views = 0;
+    std::string threshold_method;
+    std::string threshold_note;
+
+    // Throws std::runtime_error with what is wrong. Memory is taken only for tensors that the file really holds.
+    static Category read(const Source &source);
+    // The same from a file, checked against the artifact. Throws Error.
+    static Category load(const std::string &path, const std::string &artifact_hash, const InputSpec &artifact_spec);
+};
+
+}  // namespace regad

@@ -1,5 +1,0 @@
-#include "kernels.inc"
-
-namespace regad {
-REGAD_KERNELS(avx2);
-}

@@ -1,0 +1,1 @@
+"""The distance of every position and the anomaly score: the NumPy reference and its compiled form."""

@@ -1,0 +1,214 @@
+"""Reading in a thread: `ReadAhead` for files (nothing dropped, one frame ahead), `LiveSource` for cameras and streams.
+
+A live source gives the newest frame, so a slow judge sees the present and not a growing queue of the past. When it
+stops delivering, the caller gets an error frame after `TIMEOUT` seconds, again after growing pauses of up to
+`LONGEST_SILENCE`, while the source is reopened in the background: nobody is left untold.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from ..errors import InputError, SourceError
+from .capture import Capture, OpenCapture, frame_count, to_rgb, video_capture
+from .frame import Frame, Source
+from .slot import Slot
+
+__all__ = ["LONGEST_SILENCE", "TIMEOUT", "LiveSource", "ReadAhead", "video_frames"]
+
+TIMEOUT = 5.0
+"""Seconds without a frame after which a live source reports an error."""
+LONGEST_SILENCE = 60.0
+"""Longest pause between two reports of the same silence, seconds."""
+_FIRST_RETRY, _LAST_RETRY = 0.5, 30.0
+
+
+class _End(NamedTuple):
+    """The end of the frames, or the error that ended them."""
+
+    error: Exception | None
+
+
+class ReadAhead(Source):
+    """Runs an iterator of frames in a thread, so that decoding overlaps judging. Every frame is given, in order."""
+
+    def __init__(self, uri: str, frames: Iterator[Frame], *, total: int | None = None, still: bool = False) -> None:
+        super().__init__(uri, total=total, still=still)
+        self._frames = frames
+        self._slot: Slot[Frame | _End] = Slot()
+
+    def _next(self) -> Frame:
+        item = self._slot.take()
+        if isinstance(item, Frame):
+            return item
+        self.close()
+        if item is not None and item.error is not None:
+            raise item.error
+        raise StopIteration
+
+    def _stop(self) -> None:
+        self._slot.close()
+
+    def _read(self) -> None:
+        end = _End(None)
+        try:
+            for frame in self._frames:
+                if not self._slot.put(frame, replace=False):
+                    return
+        except Exception as error:  # handed to the caller's thread, which raises it
+            end = _End(error)
+        finally:
+            if (close := getattr(self._frames, "close", None)) is not None:
+                close()
+        self._slot.put(end, replace=False)
+
+
+class _Shot(NamedTuple):
+    """A frame as it came: not yet converted, because most of them may be dropped."""
+
+    number: int
+    time: float
+    taken: float
+    image: NDArray[Any]
+
+
+class LiveSource(Source):
+    """The newest frame of a camera or stream. Opened at construction, which raises SourceError when that fails.
+
+    ``timeout`` is the silence in seconds that is reported as an error; ``retry`` the first and the longest pause
+    before it is reopened; ``clock`` counts seconds.
+    """
+
+    live = True
+
+    def __init__(
+        self,
+        uri: str,
+        open_capture: OpenCapture,
+        *,
+        timeout: float = TIMEOUT,
+        retry: tuple[float, float] = (_FIRST_RETRY, _LAST_RETRY),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(uri)
+        self._open = open_capture
+        self._timeout = self._patience = timeout
+        self._retry = retry
+        self._clock = clock
+        self._stopped = threading.Event()
+        self._counter = threading.Lock()
+        self._count = 0
+        self._slot: Slot[_Shot] = Slot()
+        self._capture = open_capture()
+        self._last = clock()
+
+    @property
+    def dropped(self) -> int:
+        """Number of frames passed over for a newer one since the first was taken."""
+        return self._slot.dropped
+
+    def _next(self) -> Frame:
+        shot = self._slot.take(self._patience)
+        if shot is not None and self._clock() - shot.taken > self._timeout:
+            shot = self._slot.take(self._patience)  # what came first was left from before the source fell silent
+        if self._slot.closed:
+            raise StopIteration
+        if shot is None:
+            return self._silence()
+        self._last, self._patience = self._clock(), self._timeout
+        return _frame(self.uri, shot.number, shot.time, shot.image)
+
+    def _silence(self) -> Frame:
+        self._patience = min(2 * self._patience, max(LONGEST_SILENCE, self._timeout))
+        seconds = self._clock() - self._last
+        message = (
+            f"no frame from {self.uri} for {seconds:.0f} s (unplugged, or the stream stopped); trying to reopen it"
+        )
+        index = self._next_index()
+        return Frame(self.uri, index, time.time(), None, error=message, name=_name(index))
+
+    def _next_index(self) -> int:
+        with self._counter:
+            self._count += 1
+            return self._count - 1
+
+    def _stop(self) -> None:
+        self._stopped.set()
+        self._slot.close()
+        if self._thread is None:
+            self._capture.release()
+
+    def _read(self) -> None:
+        capture: Capture | None = self._capture
+        pause = self._retry[0]
+        while capture is not None and not self._stopped.is_set():
+            image = _read_once(capture)
+            if image is not None:
+                pause = self._retry[0]
+                self._slot.put(_Shot(self._next_index(), time.time(), self._clock(), image), replace=True)
+                continue
+            capture.release()
+            capture, pause = self._reopen(pause)
+        if capture is not None:
+            capture.release()
+
+    def _reopen(self, pause: float) -> tuple[Capture | None, float]:
+        """Try until it opens or the source is closed; the pauses double, and start over once a frame has come."""
+        while not self._stopped.wait(pause):
+            pause = min(2 * pause, self._retry[1])
+            try:
+                return self._open(), pause
+            except SourceError:
+                continue
+        return None, pause
+
+
+def _read_once(capture: Capture) -> NDArray[Any] | None:
+    """One frame, or None. Whatever a driver throws is a missing frame: the reading thread must outlive it."""
+    try:
+        ok, image = capture.read()
+    except Exception:
+        return None
+    return image if ok and image is not None and image.size else None
+
+
+def _name(index: int) -> str:
+    return f"frame_{index:06d}.jpg"
+
+
+def _frame(uri: str, index: int, at: float, image: NDArray[Any]) -> Frame:
+    try:
+        return Frame(uri, index, at, to_rgb(image), name=_name(index))
+    except InputError as error:
+        return Frame(uri, index, at, None, error=str(error), name=_name(index))
+
+
+def video_frames(uri: str, capture: Any = None) -> tuple[Iterator[Frame], int | None]:
+    """Return the frames of a video file (or of an opened ``capture``) and the number its container declares.
+
+    A video that breaks off well before that number ends with an error frame. Raises SourceError when it cannot be
+    opened.
+    """
+    opened = video_capture(uri) if capture is None else capture
+    total = frame_count(opened)
+    return _video(uri, opened, total), total
+
+
+def _video(uri: str, capture: Capture, total: int | None) -> Iterator[Frame]:
+    index = 0
+    try:
+        while (image := _read_once(capture)) is not None:
+            yield _frame(uri, index, time.time(), image)
+            index += 1
+    finally:
+        capture.release()
+    # The declared number is an estimate in some containers, hence the margin.
+    if index == 0 or (total is not None and index < 0.9 * total):
+        expected = "" if total is None else f" of about {total}"
+        message = f"{uri} broke off after {index}{expected} frames: it is damaged or was cut off; record it again"
+        yield Frame(uri, index, time.time(), None, error=message, name=_name(index))

@@ -1,0 +1,267 @@
+"""ONNX Runtime's GPU providers: which options they get, and what the IO binding moves. On a recording stand-in."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import types
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
+
+from regad.calib.gaussian import fit
+from regad.runtime.backends import onnxruntime as backend_ort
+from regad.runtime.backends.table import Backend, open_backend
+from regad.runtime.errors import CategoryError, DeviceError
+from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.category import Statistics, cast_statistics
+from regad.runtime.formats.spec import Dtype
+from regad.runtime.selftest import self_test
+
+PROVIDERS = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+class FakeBinding:
+    """Binds on the host what is asked for on the device, and notes where it was asked for."""
+
+    def __init__(self, moves: list[str], binding: Any) -> None:
+        self.moves = moves
+        self.binding = binding
+
+    def bind_cpu_input(self, name: str, value: Any) -> None:
+        self.moves.append(f"up {name}")
+        self.binding.bind_cpu_input(name, value)
+
+    def bind_ortvalue_input(self, name: str, value: Any) -> None:
+        self.moves.append(f"stay {name}")
+        self.binding.bind_ortvalue_input(name, value)
+
+    def bind_output(self, name: str, device: str) -> None:
+        self.moves.append(f"{'down' if device == 'cpu' else 'stay'} {name}")
+        self.binding.bind_output(name, "cpu")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.binding, name)
+
+
+class FakeOrt(types.ModuleType):
+    """``onnxruntime`` with GPU providers, which compute on the CPU. ``starts`` says whether they can be started."""
+
+    def __init__(self, starts: bool = True) -> None:
+        super().__init__("onnxruntime")
+        self.__version__ = onnxruntime.__version__
+        self.SessionOptions = onnxruntime.SessionOptions
+        self.moves: list[str] = []
+        self.kept_from_falling_back = 0
+        self.opened: list[tuple[str, str, dict[str, str]]] = []
+        self.OrtValue = self
+        double = self
+
+        class Session:
+            def __init__(
+                self, path: str, options: Any, providers: list[tuple[str, dict[str, str]]], enable_fallback: int
+            ) -> None:
+                ((self.provider, given),) = providers
+                assert not enable_fallback
+                double.opened.append((Path(path).name, self.provider, given))
+                self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+            def disable_fallback(self) -> None:
+                double.kept_from_falling_back += 1
+
+            def get_providers(self) -> list[str]:
+                return [self.provider, "CPUExecutionProvider"] if starts else ["CPUExecutionProvider"]
+
+            def io_binding(self) -> FakeBinding:
+                return FakeBinding(double.moves, self.session.io_binding())
+
+            def run_with_iobinding(self, binding: FakeBinding) -> None:
+                self.session.run_with_iobinding(binding.binding)
+
+            def run(self, names: Any, inputs: Any) -> Any:
+                return self.session.run(names, inputs)
+
+        self.InferenceSession = Session
+
+    def get_available_providers(self) -> list[str]:
+        return PROVIDERS
+
+    def ortvalue_from_numpy(self, value: np.ndarray, device: str, number: int) -> Any:
+        assert (device, number) == ("cuda", 0)
+        self.moves.append("upload")
+        return onnxruntime.OrtValue.ortvalue_from_numpy(value, "cpu", 0)
+
+
+@pytest.fixture
+def ort(monkeypatch: pytest.MonkeyPatch) -> FakeOrt:
+    double = FakeOrt()
+    monkeypatch.setitem(sys.modules, "onnxruntime", double)
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    return double
+
+
+@pytest.fixture(scope="module")
+def reference(artifact_dir: Path) -> Backend:
+    return open_backend(Artifact.open(artifact_dir), "cpu", 2)
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def statistics(reference: Backend, images: np.ndarray) -> Statistics:
+    return fit(reference.encode(images), "gram")
+
+
+@pytest.mark.parametrize("device", ["cuda", "ort-tensorrt"])
+def test_statistics_are_uploaded_once_and_features_stay(
+    ort: FakeOrt, artifact_dir: Path, reference: Backend, images: np.ndarray, statistics: Statistics, device: str
+) -> None:
+    artifact = Artifact.open(artifact_dir)
+    backend = open_backend(artifact, device)
+    handle = backend.prepare(statistics)
+    assert ort.moves.count("upload") == len(statistics.tensors)
+    assert (ort.moves.count("up image"), ort.moves.count("down anomaly_map")) == (1, 1), "a first run, of no image"
+    ort.moves.clear()
+    expected = reference.infer(images[:1], reference.prepare(statistics))
+    for _ in range(2):
+        done = backend.infer(images[:1], handle)
+        np.testing.assert_allclose(done.anomaly_map, expected.anomaly_map, rtol=0, atol=1e-4 * done.anomaly_map.max())
+        np.testing.assert_allclose(done.theta, expected.theta, atol=1e-6)
+    assert "upload" not in ort.moves
+    assert [move for move in ort.moves if move.startswith("up")] == ["up image"] * 2
+    assert [move for move in ort.moves if move.startswith("down")] == [
+        "down theta",
+        "down anomaly_map",
+        "down anomaly_score",
+    ] * 2
+    assert all(check.ok for check in self_test(artifact, backend))
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "encoder", "scorer"),
+    [
+        ("cuda", "fp32", {"use_tf32": "0"}, {"use_tf32": "0"}),
+        ("cuda", "fp16", {"use_tf32": "0"}, {"use_tf32": "0"}),
+        ("cuda", "int8", {"use_tf32": "0"}, {"use_tf32": "0"}),
+        ("ort-tensorrt", "fp32", {}, {}),
+        ("ort-tensorrt", "fp16", {"trt_fp16_enable": "1"}, {}),
+        ("ort-tensorrt", "int8", {"trt_int8_enable": "1"}, {}),
+    ],
+)
+def test_no_provider_changes_the_dtype(
+    ort: FakeOrt,
+    artifact_dir: Path,
+    statistics: Statistics,
+    device: str,
+    dtype: Any,
+    encoder: dict[str, str],
+    scorer: dict[str, str],
+) -> None:
+    artifact = dataclasses.replace(Artifact.open(artifact_dir), dtype=dtype)
+    open_backend(artifact, device).prepare(statistics)
+    assert [(name, options) for name, _, options in ort.opened] == [("encoder.onnx", encoder), ("scorer.onnx", scorer)]
+
+
+def test_an_fp16_encoder_without_stns_has_nothing_that_could_be_tf32(ort: FakeOrt, artifact_dir: Path) -> None:
+    artifact = Artifact.open(artifact_dir)
+    identity = {**artifact.manifest, "transforms": "identity"}
+    for dtype in get_args(Dtype):
+        open_backend(dataclasses.replace(artifact, dtype=dtype, manifest=identity), "cuda")
+    assert [options for _, _, options in ort.opened] == [{"use_tf32": "0"}, {}, {"use_tf32": "0"}]
+
+
+def test_a_gpu_that_fails_at_work_is_told_in_a_line(
+    ort: FakeOrt, artifact_dir: Path, images: np.ndarray, statistics: Statistics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = open_backend(Artifact.open(artifact_dir), "cuda")
+    handle = backend.prepare(statistics)
+
+    def fail(*args: Any) -> None:
+        raise Fail("a.cc:154 CudaCall(ERRTYPE) CUDA failure 2: out of memory ; GPU=0 ; hostname=vm ; file=b.cc")
+
+    for call in ("run", "run_with_iobinding"):
+        monkeypatch.setattr(ort.InferenceSession, call, fail)
+    for attempt in (lambda: backend.infer(images, handle), lambda: backend.encode(images)):
+        with pytest.raises(DeviceError, match=r"Provider failed: CUDA failure 2: out of memory; close other programs"):
+            attempt()
+    with pytest.raises(DeviceError, match="out of memory"):  # the first run
+        backend.prepare(statistics)
+    monkeypatch.setattr(ort, "ortvalue_from_numpy", fail)
+    with pytest.raises(DeviceError, match="out of memory"):
+        backend.prepare(statistics)
+
+
+def test_tensorrts_provider_is_kept_from_tf32_or_not_opened(
+    ort: FakeOrt, artifact_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_backend(Artifact.open(artifact_dir), "ort-tensorrt")
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE")
+    open_backend(Artifact.open(artifact_dir), "cuda")
+    with pytest.raises(DeviceError, match="start with NVIDIA_TF32_OVERRIDE=0 in the environment"):
+        open_backend(Artifact.open(artifact_dir), "ort-tensorrt")
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("", "RuntimeError"),
+        ("one\ntwo", "one"),
+        ("x.cc:1 CUDNN_FE failure 11: CUDNN_BACKEND ; GPU=0 ; hostname=vm", "CUDNN_FE failure 11: CUDNN_BACKEND"),
+    ],
+)
+def test_a_reason_is_one_line(words: str, wanted: str) -> None:
+    assert backend_ort._reason(RuntimeError(words)) == wanted
+
+
+def test_no_session_may_fall_back_later(ort: FakeOrt, artifact_dir: Path, statistics: Statistics) -> None:
+    """ONNX Runtime's `run` repeats on the CPU what failed on the GPU, unless it is told not to."""
+    open_backend(Artifact.open(artifact_dir), "cuda").prepare(statistics)
+    assert ort.kept_from_falling_back == len(ort.opened) == 2
+
+
+def test_nor_may_one_of_the_real_library(artifact_dir: Path) -> None:
+    backend = open_backend(Artifact.open(artifact_dir), "cpu")
+    assert backend._encoder._enable_fallback is False  # type: ignore[attr-defined]
+
+
+def test_preloading_says_nothing(ort: FakeOrt, artifact_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it prints would stand between the records of regad-run; what is missing is told by the session's error."""
+    ort.preload_dlls = lambda: print("Failed to load libcublas.so")  # type: ignore[attr-defined]
+    open_backend(Artifact.open(artifact_dir), "cuda")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_session_that_cannot_be_made_is_the_devices_error(
+    ort: FakeOrt, artifact_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("a.cc:154 Call(\n) CUDA failure 100: no CUDA-capable device is detected ; GPU=-1\nand more")
+
+    monkeypatch.setattr(ort, "InferenceSession", refuse)
+    with pytest.raises(DeviceError, match=r"cannot run encoder\.onnx: CUDA failure 100: .* detected; the device needs"):
+        open_backend(Artifact.open(artifact_dir), "cuda")
+
+
+def test_a_provider_that_falls_back_is_an_error(monkeypatch: pytest.MonkeyPatch, artifact_dir: Path) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", FakeOrt(starts=False))
+    with pytest.raises(DeviceError, match="could not start it \\(it fell back to CPUExecutionProvider\\)"):
+        open_backend(Artifact.open(artifact_dir), "cuda")
+
+
+def test_fp32_statistics_are_never_rounded_for_an_fp16_graph(
+    ort: FakeOrt, artifact_dir: Path, statistics: Statistics
+) -> None:
+    artifact = Artifact.open(artifact_dir)
+    narrow = dataclasses.replace(artifact, manifest={**artifact.manifest, "statistics_dtype": "fp16"})
+    backend = open_backend(narrow, "cuda")
+    with pytest.raises(CategoryError, match="regad-calib --stats-dtype fp16"):
+        backend.prepare(statistics)
+    with pytest.raises(DeviceError, match=r"tensor\(float16\)"):  # it is handed halves, which this graph does not take
+        backend.prepare(cast_statistics(statistics, "fp16"))

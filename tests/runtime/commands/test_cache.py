@@ -1,0 +1,101 @@
+"""What regad-run was taught is kept, and taught again when anything that matters has changed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from regad.runtime.commands import cache
+from regad.runtime.formats.category import (
+    load_category,
+)
+
+from ..run_doubles import Bench, Run
+
+
+def cached(bench: Bench) -> list[Path]:
+    return sorted((bench.root / "cache" / "regad").iterdir())
+
+
+def test_the_same_photos_are_taught_once(bench: Bench, run: Run) -> None:
+    path = bench.image("x.png", 40)
+    assert "taught from" in run("--source", path).err
+    second = run("--source", path)
+    assert second.code == 0
+    assert "from the cache" in second.err
+    assert len(bench.taught) == 1
+    assert "k = 3 good images" in second.err
+
+
+@pytest.mark.parametrize("change", ["photo", "name", "shot", "frr", "roi", "code"])
+def test_anything_that_matters_is_taught_anew(
+    bench: Bench, run: Run, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = bench.image("x.png", 40)
+    run("--source", path)
+    extra: list[object] = []
+    if change == "photo":
+        bench.image("support/1.png", 99)
+    elif change == "name":
+        (bench.root / "support/1.png").rename(bench.root / "support/9.png")
+    elif change == "code":
+        monkeypatch.setattr(cache, "version", lambda name: "99")
+    else:
+        extra = {"shot": ["--shot", 2], "frr": ["--target-frr", 0.1], "roi": ["--roi", "0,0,9,9"]}[change]
+    run("--source", path, *extra)
+    assert len(bench.taught) == 2
+
+
+def test_a_threshold_by_hand_is_not_kept_in_the_cache(bench: Bench, run: Run) -> None:
+    path = bench.image("x.png", 60)
+    assert "threshold  5" in run("--source", path, "--threshold", 5).err
+    assert "threshold  6" in run("--source", path, "--threshold", 6).err
+    assert len(bench.taught) == 1
+    assert "threshold  10" in run("--source", path).err
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage", None])
+def test_a_broken_entry_is_taught_again(bench: Bench, run: Run, damage: bytes | None) -> None:
+    path = bench.image("x.png", 40)
+    run("--source", path)
+    (entry,) = cached(bench)
+    entry.write_bytes(entry.read_bytes()[:-100] if damage is None else damage)
+    outcome = run("--source", path)
+    assert outcome.code == 0
+    assert "taught again" in outcome.err
+    assert len(bench.taught) == 2
+    load_category(entry)
+
+
+def test_a_cache_that_cannot_be_written_is_a_note(bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bench.root / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(bench.root / "file"))
+    outcome = run("--source", bench.image("x.png", 40))
+    assert outcome.code == 0
+    assert "note: the part was not cached" in outcome.err
+
+
+def test_no_cache(bench: Bench, run: Run) -> None:
+    for _ in range(2):
+        run("--source", bench.image("x.png", 40), "--no-cache")
+    assert len(bench.taught) == 2
+    assert not (bench.root / "cache").exists()
+
+
+def test_the_cache_is_bounded(tmp_path: Path) -> None:
+    for number in range(12):
+        path = tmp_path / f"{number}.safetensors"
+        path.write_bytes(bytes(100))
+        os.utime(path, (number, number))
+    abandoned = tmp_path / ".x.safetensors.tmp"
+    abandoned.touch()
+    os.utime(abandoned, (0, 0))
+    (tmp_path / ".y.safetensors.tmp").touch()
+    cache.prune(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {f"{n}.safetensors" for n in range(4, 12)} | {".y.safetensors.tmp"}
+    cache.prune(tmp_path, size=250)
+    assert {p.name for p in tmp_path.glob("*.safetensors")} == {"10.safetensors", "11.safetensors"}
+    cache.prune(tmp_path, size=1)
+    assert [p.name for p in tmp_path.glob("*.safetensors")] == ["11.safetensors"]

@@ -1,0 +1,272 @@
+"""regad-run as a program: arguments, the start, bad input, the exit status. The backend is a fake one."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from regad.runtime.commands import run as cli
+from regad.runtime.detector import Detector
+from regad.runtime.errors import DeviceError
+from regad.runtime.formats.category import (
+    save_category,
+)
+from regad.runtime.formats.spec import InputSpec
+from regad.runtime.line import jsonlines
+from regad.runtime.line import pictures as sinks
+from regad.runtime.line.counters import Progress
+from regad.runtime.line.loop import exit_status
+
+from ..run_doubles import KEYS, Bench, Run, category, failure, records
+
+# What a run does
+
+
+def test_a_folder_is_judged_recorded_and_drawn(bench: Bench, run: Run) -> None:
+    bench.image("in/good/1.png", 40)
+    bench.image("in/bad/1.png", 180)
+    log, pictures = bench.root / "log.jsonl", bench.root / "pictures"
+    outcome = run("--source", bench.root / "in", "--json", log, "--overlay", pictures)
+    assert outcome.code == 0
+    bad, good = records(log)
+    assert list(bad) == KEYS
+    assert list(bad["ms"]) == ["preprocess", "encode", "score", "total"]
+    assert np.shape(bad["thetas"]) == (3, 2, 3)
+    assert (bad["source"], bad["frame"]) == (str(bench.root / "in/bad/1.png"), 0)
+    assert (bad["score"], bad["threshold"], bad["anomalous"]) == (18.0, 10.0, True)
+    assert (good["score"], good["anomalous"], good["frame"]) == (4.0, False, 1)
+    assert good["artifact"] == "a" * 16
+    assert len(good["category"]) == 16
+    assert sorted(str(p.relative_to(pictures)) for p in pictures.rglob("*.png")) == ["bad/1.png", "good/1.png"]
+    assert outcome.out.splitlines()[0].split() == ["ANOMALY", "18.000", str(bench.root / "in/bad/1.png")]
+    assert "2 frames in" in outcome.err
+    assert "good 1  anomalous 1  not judged 0" in outcome.err
+
+
+def test_the_start_says_what_is_used(bench: Bench, run: Run) -> None:
+    outcome = run("--source", bench.image("x.png", 40), "--device", "cpu", "--threads", "2")
+    for words in (
+        "artifact   ",
+        "(fp32, aaaaaaaaaaaaaaaa)",
+        "device     cpu (fake 1.0)",
+        "k = 3 good images",
+        "taught from ",
+        "threshold  10 (set from 2 good scores)",
+    ):
+        assert words in outcome.err
+    assert bench.loads == [{"path": bench.root / "model.regad", "device": "cpu", "threads": 2, "spec": None}]
+
+
+def test_json_on_stdout_holds_nothing_else(bench: Bench, run: Run) -> None:
+    bench.image("in/1.png", 40)
+    (bench.root / "in/2.png").write_bytes(b"no image")
+    outcome = run("--source", bench.root / "in", "--json", "-")
+    first, second = (json.loads(line) for line in outcome.out.splitlines())
+    assert list(first) == KEYS
+    assert list(second) == ["source", "frame", "time", "error"]
+    assert outcome.code == 3
+
+
+def test_a_limit_ends_the_run(bench: Bench, run: Run) -> None:
+    for number in range(5):
+        bench.image(f"in/{number}.png", 40)
+    outcome = run("--source", bench.root / "in", "--limit", 2)
+    assert outcome.code == 0
+    assert len(outcome.out.splitlines()) == 2
+
+
+def test_a_threshold_by_hand(bench: Bench, run: Run) -> None:
+    path = bench.image("x.png", 60)
+    outcome = run("--source", path, "--threshold", "5", "--fail-on-anomaly")
+    assert outcome.code == 4
+    assert "threshold  5 (set by hand)" in outcome.err
+
+
+def test_a_category_file(bench: Bench, run: Run) -> None:
+    save_category(category(), bench.root / "part.safetensors")
+    outcome = run("--source", bench.image("x.png", 60), "--category", bench.root / "part.safetensors", support=False)
+    assert outcome.code == 0
+    assert not bench.taught
+    assert "part.safetensors" in outcome.err
+
+
+def test_preprocessing_options_reach_the_teaching(bench: Bench, run: Run) -> None:
+    run("--source", bench.image("x.png", 60), "--roi", "1,2,20,10", "--fit", "crop", "--shot", 2, "--seed", 5)
+    assert bench.loads[0]["spec"] == InputSpec(fit="crop", roi=(1, 2, 20, 10))
+    assert (bench.taught[0]["shot"], bench.taught[0]["seed"]) == (2, 5)
+
+
+# Bad input
+
+
+def test_an_image_that_cannot_be_judged_is_never_good(bench: Bench, run: Run) -> None:
+    bench.image("in/1.png", 40)
+    bench.image("in/2.png", 40, size=(8, 8))  # too small for the region of interest
+    (bench.root / "in/3.png").write_bytes(b"no image")
+    log = bench.root / "log.jsonl"
+    outcome = run("--source", bench.root / "in", "--json", log, "--roi", "0,0,20,20")
+    assert outcome.code == 3
+    good, small, broken = records(log)
+    assert good["anomalous"] is False
+    for line in (small, broken):
+        assert list(line) == ["source", "frame", "time", "error"]
+    assert "does not fit the image" in small["error"]
+    assert "good 1  anomalous 0  not judged 2" in outcome.err
+    assert outcome.err.count("not judged: ") == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], "exactly one of --camera N and --source"),
+        (["--camera", "0", "--source", "x"], "exactly one of --camera N and --source"),
+        (["--source", "x", "--category", "y"], "exactly one of --support DIR and --category"),
+        (["--source", "x", "--limit", "0"], "--limit"),
+        (["--source", "x", "--threshold", "-1"], "--threshold"),
+        (["--source", "x", "--target-frr", "0.7"], "--target-frr"),
+        (["--source", "x", "--overlay-anomalies"], "needs --overlay"),
+        (["--source", "x", "--roi", "1,2"], "x,y,width,height"),
+        (["--unknown"], "--unknown"),
+    ],
+)
+def test_wrong_usage_ends_with_2(run: Run, args: list[str], words: str) -> None:
+    outcome = run(*args)
+    assert outcome.code == 2
+    assert words in outcome.err
+
+
+@pytest.mark.parametrize("option", [["--shot", "2"], ["--roi", "0,0,5,5"], ["--target-frr", "0.1"], ["--no-cache"]])
+def test_a_category_file_takes_no_teaching_options(run: Run, option: list[str]) -> None:
+    outcome = run("--source", "x", "--category", "y", *option, support=False)
+    assert outcome.code == 2
+    assert "the category file has its own" in outcome.err
+
+
+def test_no_artifact(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("REGAD_MODEL")
+    monkeypatch.chdir(tmp_path)
+    assert "give --model FOLDER, set $REGAD_MODEL" in failure(run("--source", "x"))
+    (tmp_path / "model.regad").mkdir()
+    assert "x does not exist" in failure(run("--source", "x"))
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [("gone", "does not exist"), ("empty", "holds no image"), ("broken.avi", "cannot be opened as a video")],
+)
+def test_a_source_that_cannot_be_opened(bench: Bench, run: Run, source: str, words: str) -> None:
+    (bench.root / "empty").mkdir()
+    (bench.root / "broken.avi").write_bytes(b"RIFF" + bytes(100))
+    log = bench.root / "log.jsonl"
+    assert words in failure(run("--source", bench.root / source, "--json", log))
+    assert not log.exists()
+    assert not bench.loads, "a source that is not there is told before the slow start"
+
+
+def test_no_camera(run: Run) -> None:
+    assert "no camera at index 63" in failure(run("--camera", "63"))
+
+
+def test_support_that_cannot_be_used(bench: Bench, run: Run) -> None:
+    path = bench.image("x.png", 40)
+    (bench.root / "none").mkdir()
+    assert "holds no image" in failure(run("--source", path, "--support", bench.root / "none", support=False))
+    assert "is not a folder" in failure(run("--source", path, "--support", bench.root / "gone", support=False))
+    assert "9 support images were asked for, but there are 3" in failure(run("--source", path, "--shot", 9))
+
+
+def test_a_category_of_another_artifact(bench: Bench, run: Run) -> None:
+    path = bench.root / "part.safetensors"
+    save_category(category(artifact="b" * 64), path)
+    line = failure(run("--source", bench.image("x.png", 40), "--category", path, support=False))
+    assert "was taught on artifact bbbbbbbbbbbb" in line
+
+
+def test_a_device_that_is_not_there(run: Run, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*args: object, **options: object) -> Detector:
+        raise DeviceError("cuda is not here; use --device cpu")
+
+    monkeypatch.setattr(cli.Detector, "load", load)
+    assert "cuda is not here" in failure(run("--source", bench.image("x.png", 40), "--device", "cuda"))
+
+
+def test_outputs_that_cannot_be_written(bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = bench.image("x.png", 40)
+    (bench.root / "file").touch()
+    assert "cannot write" in failure(run("--source", path, "--json", bench.root / "file" / "log"))
+    assert "choose another --overlay" in failure(run("--source", path, "--overlay", bench.root / "file" / "out"))
+    assert "No space left" in failure(run("--source", path, "--json", "/dev/full"))
+
+
+def test_overlays_inside_the_judged_folder_are_refused(bench: Bench, run: Run) -> None:
+    bench.image("in/x.png", 40)
+    line = failure(run("--source", bench.root / "in", "--overlay", bench.root / "in" / "out"))
+    assert "lies inside" in line
+    assert not (bench.root / "in" / "out").exists()
+
+
+def test_a_disk_that_fills_up_on_the_way(bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        bench.image(f"in/{number}.png", 40)
+    real, calls = sinks.atomic_write, []
+
+    def write(path: Path, data: Any) -> None:
+        calls.append(path)
+        if len(calls) == 2:
+            monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "disk full")))
+        real(path, data)
+
+    monkeypatch.setattr(sinks, "atomic_write", write)
+    out = bench.root / "out"
+    assert "cannot write" in failure(run("--source", bench.root / "in", "--overlay", out))
+    assert [path.name for path in out.iterdir()] == ["0.png"]
+
+
+def test_a_display_that_is_not_there(bench: Bench, run: Run) -> None:
+    assert "no window can be shown" in failure(run("--source", bench.image("x.png", 40), "--display"))
+    assert not bench.loads, "told before the slow start"
+
+
+def test_verdicts_on_a_full_stdout(bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(jsonlines, "_stdout_handle", full.fileno)
+        assert "cannot write stdout: No space left" in failure(run("--source", bench.image("x.png", 40)))
+
+
+# The exit status
+
+
+@pytest.mark.parametrize(
+    ("counts", "complete", "fail", "status"),
+    [
+        ((3, 0, 0), True, True, 0),
+        ((3, 1, 0), True, False, 0),
+        ((3, 1, 0), True, True, 4),
+        ((3, 0, 1), True, True, 3),
+        ((3, 1, 1), True, True, 4),
+        ((3, 1, 1), True, False, 3),
+        ((3, 0, 0), False, False, 3),
+        ((0, 0, 0), True, False, 3),
+        ((0, 0, 4), True, True, 3),
+    ],
+)
+def test_exit_status(counts: tuple[int, int, int], complete: bool, fail: bool, status: int) -> None:
+    progress = Progress()
+    progress.good, progress.anomalous, progress.errors = counts
+    assert exit_status(progress, complete=complete, fail_on_anomaly=fail) == status
+
+
+def test_the_command_needs_no_torch() -> None:
+    code = (
+        "import sys, regad.runtime.commands.run, regad.runtime.commands.doctor\n"
+        "sys.exit('torch' in sys.modules or 'cv2' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

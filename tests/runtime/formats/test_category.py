@@ -1,0 +1,218 @@
+"""The category file: round trip, and every way it can be wrong."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regad.runtime.errors import CategoryError, InputError, OutputError
+from regad.runtime.formats.category import (
+    ENCODINGS,
+    Category,
+    Statistics,
+    StatisticsDtype,
+    Support,
+    Threshold,
+    cast_statistics,
+    load_category,
+    save_category,
+    staircase,
+    statistics_bytes,
+    stored_dtype,
+    tensors_sha256,
+)
+from regad.runtime.formats.spec import InputSpec
+from regad.runtime.scoring.reference import dense_tensors
+
+ARTIFACT = "ab" * 32
+
+
+def category(encoding: str = "gram", rank: int = 2) -> Category:
+    rng = np.random.default_rng(0)
+    tensors = {n: rng.random(s, dtype=np.float32) for n, s in ENCODINGS[encoding](rank).items()}  # type: ignore[index]
+    return Category(
+        artifact=ARTIFACT,
+        statistics=Statistics(encoding, rank, rank + 1, tensors),  # type: ignore[arg-type]
+        threshold=Threshold(5.5, "leave-one-out", 0.01, (3.0, 4.0), "two scores"),
+        spec=InputSpec(fit="letterbox", roi=(1, 2, 300, 400)),
+        shot=2,
+        support=(Support("a.png", "00"), Support("b.png", "11")),
+        software={"regad": "0"},
+        created="2026-01-01T00:00:00+00:00",
+        data_sha256=tensors_sha256(tensors),
+    )
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("category") / "part.safetensors"
+    save_category(category(), path)
+    return path
+
+
+def rewritten(saved: Path, out: Path, **changes: object) -> Path:
+    """A copy whose metadata has ``changes``: of the file format where the key is one, else of the JSON inside."""
+    raw = saved.read_bytes()
+    (length,) = struct.unpack("<Q", raw[:8])
+    header = json.loads(raw[8 : 8 + length])
+    meta = json.loads(header["__metadata__"]["meta"])
+    for key, value in changes.items():
+        (header["__metadata__"] if key in ("format", "version") else meta)[key] = value
+    header["__metadata__"]["meta"] = json.dumps(meta)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    out.write_bytes(struct.pack("<Q", len(text)) + text + raw[8 + length :])
+    return out
+
+
+@pytest.mark.parametrize(("encoding", "dtype"), [*((name, "fp32") for name in ENCODINGS), ("gram", "fp16")])
+def test_a_category_comes_back_as_saved(tmp_path: Path, encoding: str, dtype: StatisticsDtype) -> None:
+    before = category(encoding)
+    before = replace(before, statistics=cast_statistics(before.statistics, dtype))
+    before = replace(before, data_sha256=tensors_sha256(before.statistics.tensors))
+    save_category(before, tmp_path / "part.safetensors")
+    after = load_category(tmp_path / "part.safetensors", ARTIFACT)
+    assert after.statistics.dtype == dtype
+    assert replace(after, statistics=before.statistics) == before
+    for name, tensor in before.statistics.tensors.items():
+        assert (after.statistics.tensors[name] == tensor).all()
+        assert after.statistics.tensors[name].dtype == stored_dtype(name, dtype)
+    assert list(tmp_path.iterdir()) == [tmp_path / "part.safetensors"]
+
+
+def test_another_artifact_is_refused_with_the_remedy(saved: Path) -> None:
+    with pytest.raises(CategoryError, match="regad-calib"):
+        load_category(saved, "cd" * 32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"format": "other"}, "not a category file"),
+        ({"version": "1"}, "version 1; .* teach the part again"),
+        ({"data_sha256": "0" * 64}, "damaged"),
+        ({"dtype": "fp16"}, "expected float16"),
+        ({"dtype": "fp8"}, "fp8"),
+        ({"epsilon": 0.5}, "epsilon"),
+        ({"encoding": "dense"}, "encoding"),
+        ({"rank": 3}, "rank"),
+        ({"rank": 10**13, "views": 10**13 + 1}, "x1"),
+        ({"threshold": {"value": 1.0}}, "malformed"),
+        ({"threshold": {"value": float("nan"), "method": "manual", "scores": []}}, "threshold"),
+        ({"input": {"size": 224}}, "malformed"),
+    ],
+)
+def test_wrong_metadata_is_refused(saved: Path, tmp_path: Path, changes: dict[str, object], word: str) -> None:
+    path = rewritten(saved, tmp_path / "bad.safetensors", **changes)
+    with pytest.raises(CategoryError, match=word) as caught:
+        load_category(path, ARTIFACT)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_altered_byte_is_noticed(saved: Path, tmp_path: Path) -> None:
+    raw = bytearray(saved.read_bytes())
+    raw[-5] ^= 1
+    (tmp_path / "bad.safetensors").write_bytes(raw)
+    with pytest.raises(CategoryError, match="sha256"):
+        load_category(tmp_path / "bad.safetensors")
+
+
+@given(st.floats(0, 1))
+def test_a_truncated_file_is_refused(saved: Path, fraction: float) -> None:
+    raw = saved.read_bytes()
+    bad = saved.with_name("cut.safetensors")
+    bad.write_bytes(raw[: min(int(len(raw) * fraction), len(raw) - 1)])
+    with pytest.raises(CategoryError):
+        load_category(bad)
+
+
+@given(st.binary(max_size=300))
+def test_noise_is_refused(saved: Path, noise: bytes) -> None:
+    bad = saved.with_name("noise.safetensors")
+    bad.write_bytes(noise)
+    with pytest.raises(CategoryError):
+        load_category(bad)
+
+
+def test_statistics_must_be_whole_and_finite() -> None:
+    good = category().statistics
+    with pytest.raises(CategoryError, match="not finite"):
+        Statistics("gram", 2, 3, {**good.tensors, "mean2": np.full((784, 128), np.nan, np.float32)})
+    with pytest.raises(CategoryError, match="mean2"):
+        Statistics("gram", 2, 3, {**good.tensors, "mean2": np.zeros((784, 127), np.float32)})
+    with pytest.raises(CategoryError, match="needs"):
+        Statistics("gram", 2, 3, {k: v for k, v in good.tensors.items() if k != "x1"})
+
+
+def test_fp16_halves_the_memory_and_widens_exactly() -> None:
+    rounded = cast_statistics(category(rank=5).statistics, "fp16")
+    size = sum(tensor.nbytes for tensor in rounded.tensors.values())
+    assert size == statistics_bytes("gram", 5, "fp16")
+    means = sum(rounded.tensors[name].nbytes for name in ("mean1", "mean2", "mean3"))
+    assert size - means == (statistics_bytes("gram", 5) - means) / 2
+    again = cast_statistics(cast_statistics(rounded, "fp32"), "fp16")
+    for name, tensor in rounded.tensors.items():
+        assert (again.tensors[name] == tensor).all()
+    assert all(tensor.dtype == np.float32 for tensor in dense_tensors(rounded).values())
+
+
+def test_what_fp16_cannot_hold_is_refused() -> None:
+    good = category().statistics
+    tensors = {**good.tensors, "x1": np.full((3136, 2, 64), 7e4, np.float32)}
+    with pytest.raises(CategoryError, match="x1 holds values that are not finite"):
+        cast_statistics(replace(good, tensors=tensors), "fp16")
+
+
+def test_packed_triangles_unpack_to_lower_triangles() -> None:
+    statistics = category(rank=5).statistics
+    dense = dense_tensors(statistics)["l"]
+    rows, columns = np.tril_indices(5)
+    assert (dense[:, rows, columns] == statistics.tensors["l_packed"]).all()
+    assert (np.triu(dense, 1) == 0).all()
+
+
+@given(st.integers(1, 300))
+def test_groups_of_16_rows_leave_out_the_columns_before_them(rank: int) -> None:
+    x3 = np.random.default_rng(rank).random((2, rank, 256), dtype=np.float32)
+    groups = [x3[:, row : row + 16, min(row, 256) :].reshape(2, -1) for row in range(0, rank, 16)]
+    assert np.array_equal(x3[:, staircase(rank)], np.concatenate(groups, axis=1))
+    assert ENCODINGS["gram"](rank)["x3_packed"] == (196, sum(group.shape[1] for group in groups))
+
+
+@pytest.mark.parametrize("rank", [1, 15, 16, 17, 43, 87, *range(255, 273, 4)])
+def test_x3_comes_back_from_its_groups(rank: int) -> None:
+    x3 = np.triu(np.random.default_rng(rank).random((196, rank, 256), dtype=np.float32))
+    shapes = ENCODINGS["hybrid"](rank)
+    tensors = {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
+    tensors["x3_packed"] = x3[:, staircase(rank)]
+    assert np.array_equal(dense_tensors(Statistics("hybrid", rank, rank + 1, tensors))["x3"], x3)
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        save_category(category(), tmp_path / "part.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write"):
+        save_category(category(), tmp_path / "file" / "part.safetensors")
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_threshold_is_finite_and_positive(value: float) -> None:
+    with pytest.raises(InputError):
+        Threshold(value, "manual")

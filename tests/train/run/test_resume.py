@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from regad.runtime.errors import InputError
+from regad.train.model.checkpoint import load_checkpoint
+from regad.train.run import loop
+from regad.train.run.config import TrainConfig, recipe
+
+from ..helpers import make_data
+
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+"""Sums of other numbers of threads differ in their last bits; the tests of this folder compute with one."""
+
+
+def config(tmp_path: Path, out: str, **changes: Any) -> TrainConfig:
+    values = {"weights": "none", "shot": 1, "epochs": 3, "batch_size": 3, "device": "cpu", "augment": True}
+    return TrainConfig(tmp_path / "data", tmp_path / out, **{**recipe("released"), **values, **changes})
+
+
+def options(run: TrainConfig) -> list[str]:
+    """The same run as a command line."""
+    words = [sys.executable, "-m", "regad.train.cli", "--recipe", "released", "--augment", "--device", "cpu"]
+    for name in ("data", "out", "weights", "shot", "epochs", "batch_size", "seed"):
+        words += [f"--{name.replace('_', '-')}", str(getattr(run, name))]
+    return words
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    make_data(tmp_path / "data", {"a": 3, "b": 2})
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was never stopped, on the images of ``folder``."""
+    place = tmp_path_factory.mktemp("whole")
+    make_data(place / "data", {"a": 3, "b": 2})
+    return loop.train(config(place, "out")).parent
+
+
+def assert_same(first: Path, second: Path) -> None:
+    """The two runs' weights are equal bit for bit, and so are their logs but for the times."""
+    one, two = load_checkpoint(first / "model.pt"), load_checkpoint(second / "model.pt")
+    for have, want in ((one.stn, two.stn), (one.enc, two.enc), (one.pred, two.pred)):
+        assert all(torch.equal(have[name], want[name]) for name in want)
+    assert one.provenance["epoch"] == two.provenance["epoch"]
+    assert losses(first) == losses(second)
+
+
+def losses(run: Path) -> list[tuple[int, float]]:
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [(line["epoch"], line["loss"]) for line in lines]
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(folder: Path, whole: Path) -> None:
+    """Kill -9 in the second epoch, while it trains or writes; the same command ends with the same bits."""
+    killed = config(folder, "killed")
+    with subprocess.Popen(options(killed), stderr=subprocess.PIPE, text=True, env=ONE_THREAD) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("epoch 2/3"):
+                os.kill(process.pid, signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+    # The kill may have come before the end of the second epoch's files; nothing is half-written all the same.
+    left = {path.name for path in killed.out.iterdir()}
+    assert {"state.pt", "model.pt", "log.jsonl"} <= left
+    done = torch.load(killed.out / "state.pt", weights_only=True)["state"]["epoch"]
+    assert done in (1, 2)
+    again = subprocess.run(options(killed), stderr=subprocess.PIPE, text=True, env=ONE_THREAD, check=True)
+    assert f"epoch {done + 1}/3" in again.stderr
+    assert f"epoch {done}/3" not in again.stderr
+    assert_same(killed.out, whole)
+
+
+@pytest.mark.parametrize("stop", ["save_checkpoint", "save_run", "add"])
+def test_every_place_to_stop_is_a_place_to_go_on(
+    folder: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, stop: str
+) -> None:
+    """Stop just before each of the three files of epoch 2 is written."""
+    owner = loop.RunLog if stop == "add" else loop
+    original, calls = getattr(owner, stop), []
+
+    def failing(*args: Any) -> None:
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        original(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, stop, failing)
+        with pytest.raises(KeyboardInterrupt):
+            loop.train(config(folder, "stopped"))
+    with (folder / "stopped" / "log.jsonl").open("a") as file:
+        file.write('{"epoch": 2, "lo')  # a line that was cut short
+    loop.train(config(folder, "stopped"))
+    assert_same(folder / "stopped", whole)
+
+
+def test_a_finished_run_is_left_alone(folder: Path) -> None:
+    path = loop.train(config(folder, "out", epochs=1))
+    before = path.read_bytes()
+    told: list[object] = []
+    assert loop.train(config(folder, "out", epochs=1, cache="disk", workers=0), told.append) == path
+    assert path.read_bytes() == before
+    assert told == []
+    assert len((folder / "out" / "log.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"lr": 0.5}, r"holds a run with lr 0\.0001, not 0\.5: choose another --out, or delete .*state\.pt"),
+        ({"seed": 7}, "holds a run with seed 0, not 7"),
+        ({"hold_out": ("b",)}, r"holds a run with hold_out \[\], not \['b'\]"),
+    ],
+)
+def test_another_run_is_not_overwritten(folder: Path, changes: dict[str, Any], said: str) -> None:
+    before = loop.train(config(folder, "out", epochs=1)).read_bytes()
+    with pytest.raises(InputError, match=said) as caught:
+        loop.train(config(folder, "out", epochs=1, **changes))
+    assert "\n" not in str(caught.value)
+    assert (folder / "out" / "model.pt").read_bytes() == before
+
+
+def test_other_images_and_damaged_states_are_refused(folder: Path) -> None:
+    loop.train(config(folder, "out", epochs=1))
+    make_data(folder / "data", {"a": 4})
+    with pytest.raises(InputError, match="holds a run with other images"):
+        loop.train(config(folder, "out", epochs=1))
+    state = folder / "out" / "state.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"state\.pt is damaged; choose another --out, or delete"):
+        loop.train(config(folder, "out", epochs=1))
+    torch.save({"format": "regad-run", "version": 99}, state)
+    with pytest.raises(InputError, match="not the state of a run of this version"):
+        loop.train(config(folder, "out", epochs=1))
+    state.unlink()
+    loop.train(config(folder, "out", epochs=1))

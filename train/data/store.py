@@ -1,0 +1,139 @@
+"""Decoded training images, kept in memory or in a file up to a bound, and batches made ahead of the step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regad.runtime.errors import OutputError
+from regad.runtime.formats.atomic import atomic_write
+from regad.runtime.formats.spec import InputSpec
+from regad.runtime.imaging.preprocess import preprocess, read_image
+
+__all__ = ["Cache", "ImageStore", "ahead"]
+
+Cache = Literal["memory", "disk"]
+Images = NDArray[np.uint8]
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+_DEPTH = 2
+"""Batches made ahead of the one in use."""
+
+
+class ImageStore:
+    """The preprocessed images of several categories, by index.
+
+    As many as fit into the bound are decoded once, by `fill`; the others anew at each use, by ``workers`` threads.
+    Every image is used equally often, in an order without locality, so no replacement rule would hit more often.
+    """
+
+    def __init__(self, paths: Mapping[str, Sequence[Path]], spec: InputSpec, bound_mb: int, workers: int) -> None:
+        """``bound_mb`` limits what is kept, in MiB; one image takes 147 KiB."""
+        self.paths = [path for files in paths.values() for path in files]
+        self.sizes = {name: len(files) for name, files in paths.items()}
+        starts = np.cumsum([0, *self.sizes.values()])
+        self._starts = dict(zip(self.sizes, starts.tolist(), strict=False))
+        self.spec = spec
+        self.shape = (spec.size, spec.size, 3)
+        self.kept = min(len(self.paths), (bound_mb << 20) // int(np.prod(self.shape)))
+        self._images: Images = np.empty((0, *self.shape), np.uint8)
+        self._pool = ThreadPoolExecutor(max_workers=max(1, workers))
+
+    def fill(self, file: Path | None = None, progress: Callable[[int], None] = lambda done: None) -> None:
+        """Decode what is kept: into memory, or into ``file``, which an earlier run of the same images may have left.
+
+        Raises InputError naming the first image that cannot be used, and OutputError.
+        """
+        if file is None:
+            self._images = np.empty((self.kept, *self.shape), np.uint8)
+            self._decode_into(self._images, progress)
+        elif not self._reuse(file):
+            self._write(file, progress)
+            assert self._reuse(file)
+
+    def take(self, category: str, indices: NDArray[np.int64]) -> Images:
+        """Return images of a category, uint8 RGB [*indices.shape, 224, 224, 3]. Raises InputError."""
+        slots = indices.ravel() + self._starts[category]
+        out = np.empty((len(slots), *self.shape), np.uint8)
+        inside = slots < self.kept
+        out[inside] = self._images[slots[inside]]
+        outside = np.flatnonzero(~inside)
+        for place, image in zip(outside, self._pool.map(self._read, slots[outside]), strict=True):
+            out[place] = image
+        return out.reshape(*indices.shape, *self.shape)
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _read(self, slot: int) -> Images:
+        return preprocess(read_image(self.paths[slot]), self.spec)
+
+    def _decode_into(self, images: Images, progress: Callable[[int], None]) -> None:
+        for slot, image in enumerate(self._pool.map(self._read, range(self.kept))):
+            images[slot] = image
+            progress(slot + 1)
+
+    def _key(self) -> bytes:
+        """Say which images, in which state, a file of decoded images holds."""
+        states = [(str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns) for path in self.paths]
+        content = json.dumps([states[: self.kept], self.spec.to_json(), self.kept])
+        return hashlib.sha256(content.encode()).hexdigest().encode()
+
+    def _reuse(self, file: Path) -> bool:
+        note = file.with_suffix(".key")
+        if not self.kept:
+            return True
+        if not (file.is_file() and note.is_file() and note.read_bytes() == self._key()):
+            return False
+        if file.stat().st_size != self.kept * int(np.prod(self.shape)):
+            return False
+        self._images = np.memmap(file, np.uint8, "r", shape=(self.kept, *self.shape))
+        return True
+
+    def _write(self, file: Path, progress: Callable[[int], None]) -> None:
+        """Decode into a temporary file and rename it; the key comes last, so a half-written file is never reused."""
+        temporary = file.with_suffix(".part")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.with_suffix(".key").unlink(missing_ok=True)
+            with temporary.open("wb") as handle:
+                os.posix_fallocate(handle.fileno(), 0, self.kept * int(np.prod(self.shape)))
+            images = np.memmap(temporary, np.uint8, "r+", shape=(self.kept, *self.shape))
+            self._decode_into(images, progress)
+            images.flush()
+            temporary.replace(file)
+        except OSError as error:
+            raise OutputError(f"cannot write {file}: {error.strerror or error}; use --cache memory") from error
+        finally:
+            if temporary.is_file():
+                temporary.unlink()
+        atomic_write(file.with_suffix(".key"), self._key())
+
+
+def ahead(items: Iterator[Item], make: Callable[[Item], Made], threaded: bool = True) -> Iterator[Made]:
+    """Yield ``make(item)`` in order, the next two made in a thread meanwhile. Raises what ``make`` raises."""
+    if not threaded:
+        yield from map(make, items)
+        return
+    pending: deque[Future[Made]] = deque()
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            for item in items:
+                pending.append(pool.submit(make, item))
+                if len(pending) > _DEPTH:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

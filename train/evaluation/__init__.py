@@ -1,0 +1,1 @@
+"""Evaluation of an artifact or a checkpoint: rounds, measures, tables, reports."""

@@ -1,0 +1,253 @@
+"""``regad-eval``: how well an artifact or a checkpoint judges the test folders of a data set."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from regad.runtime.commands.console import run_cli
+from regad.runtime.detector import Detector
+from regad.runtime.formats.atomic import atomic_write
+
+from ..data.layouts import TestItem
+from .ablate import NOTE, SHOTS, VARIANTS, Ablation, ablation_json, ablation_table, run_ablation, shots_ablations
+from .each_out import evaluate_each
+from .evaluate import Draw, Evaluation, Trial
+from .published import published_beside, published_note
+from .report_html import Gallery, render_report
+from .report_markdown import render_markdown
+from .results import facts_of, read_draws, result_table, write_results
+from .rounds import plan, remembering, run_rounds
+
+__all__ = ["command", "main"]
+
+
+def _shots(ctx: click.Context, param: click.Parameter, value: str) -> list[int]:
+    try:
+        shots = [int(part) for part in value.split(",")]
+    except ValueError:
+        shots = []
+    if not shots or min(shots) < 2:
+        raise click.BadParameter(f"{value!r}; expected numbers of 2 or more, like 4 or 2,4,8")
+    return sorted(set(shots))
+
+
+@dataclass(frozen=True)
+class _Options:
+    """The command line, as given."""
+
+    model: Path | None
+    ckpt: Path | None
+    stn_mode: str | None
+    data: Path
+    categories: tuple[str, ...]
+    shots: list[int]
+    rounds: int
+    seed: int
+    support_from: Path | None
+    device: str
+    json_path: Path | None
+    markdown: Path | None
+    html: Path | None
+    ablate: tuple[str, ...]
+    train_each: Path | None
+    train_args: str
+
+
+@click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
+@click.option("--model", type=click.Path(path_type=Path), help="Artifact folder from regad-export.")
+@click.option("--ckpt", type=click.Path(path_type=Path), help="Or a checkpoint, evaluated in torch.")
+@click.option("--stn-mode", help="For a released checkpoint whose file does not tell its STN mode.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of categories.")
+@click.option("--category", "categories", multiple=True, metavar="NAME", help="Only this one; repeatable.")
+@click.option("--shot", "shots", default="4", callback=_shots, metavar="K[,K...]", help="Numbers of support images.")
+@click.option("--rounds", type=click.IntRange(1), default=1, help="Support sets drawn for each category and shot.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of the first round; each further round adds 1.")
+@click.option("--support-from", type=click.Path(path_type=Path), help="Teach the support sets of this result file.")
+@click.option("--device", default="cpu", help="auto, cpu, cuda or (artifacts) tensorrt.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write all results to this file.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Also write the table to this file.")
+@click.option("--html", type=click.Path(path_type=Path), help="Also write a report with pictures to this file.")
+@click.option(
+    "--ablate",
+    multiple=True,
+    type=click.Choice([*VARIANTS, SHOTS, "all"]),
+    help="Also judge without this part, as paired differences; repeatable.",
+)
+@click.option(
+    "--train-each",
+    type=click.Path(path_type=Path),
+    help="Instead of a model: train one for each category on all the others, into this folder; goes on where stopped.",
+)
+@click.option("--train-args", default="", metavar="TEXT", help="Further arguments of regad-train for --train-each.")
+def command(**options: Any) -> None:
+    """Teach each category from --shot good images and judge its test folder.
+
+    An artifact is judged through the deployed backend, a checkpoint in torch. Scores are raw; false rejects and
+    escapes are taken at the threshold that teaching set. Tables are in percent, mean ± standard deviation over rounds.
+    """
+    _evaluate(_Options(**options))
+
+
+def _evaluate(options: _Options) -> None:
+    _check(options)
+    draws = _draws(options)
+    gallery = Gallery(max(drawn.shot for drawn in draws), draws[0].seed)
+    look = gallery.look if options.html is not None else None
+    ablations: list[Ablation] = []
+    if options.train_each is not None:
+        results, items, model = _each_out(options, options.train_each, draws, look)
+    else:
+        with closing(remembering(_open(options))) as detector:
+            results, items = run_rounds(detector, options.data, draws, _Progress(), look or (lambda trial: None))
+            ablations = _ablations(options, detector, results)
+            model = _describe(options, detector)
+    facts = facts_of(model, options.data)
+    tables = {"Results": (result_table(results, published_beside(items)), published_note(items))}
+    if ablations:
+        tables["Ablations"] = (ablation_table(ablations), NOTE)
+    for table, note in tables.values():
+        click.echo(table.text(_style) + (f"\n{note}" if note else "") + "\n")
+    command = shlex.join(["regad-eval", *sys.argv[1:]])
+    if options.json_path is not None:
+        extra = {"ablations": ablation_json(ablations)} if ablations else {}
+        write_results(options.json_path, facts, items, options.data, results, extra)
+    if options.markdown is not None:
+        atomic_write(options.markdown, render_markdown(facts, tables, command).encode())
+    if options.html is not None:
+        atomic_write(options.html, render_report(facts, tables, results, gallery, command).encode())
+
+
+def _check(options: _Options) -> None:
+    """Refuse options that do not go together."""
+    if [options.model, options.ckpt, options.train_each].count(None) != 2:
+        raise click.UsageError("give one of --model ARTIFACT, --ckpt FILE and --train-each FOLDER")
+    if options.model is not None and any(name in VARIANTS and VARIANTS[name].forward for name in options.ablate):
+        raise click.UsageError("an artifact's graph is fixed: to ablate its STN or alignment give its --ckpt")
+    if options.train_each is not None and options.ablate:
+        raise click.UsageError(
+            "--ablate needs one model: give --ckpt FOLDER/CATEGORY/model.pt --category CATEGORY after --train-each"
+        )
+    if options.train_args and options.train_each is None:
+        raise click.UsageError("--train-args is for --train-each")
+
+
+def _each_out(
+    options: _Options, folder: Path, draws: list[Draw], look: Callable[[Trial], None] | None
+) -> tuple[list[Evaluation], dict[str, Sequence[TestItem]], dict[str, str]]:
+    """Leave every category out in turn."""
+    from ..run.command import command as train_command
+    from .backend_torch import checkpoint_detector
+
+    def train(words: list[str]) -> None:
+        click.echo(shlex.join(["regad-train", *words]), err=True)
+        train_command.main(words, prog_name="regad-train", standalone_mode=False)
+
+    done = evaluate_each(
+        folder,
+        options.data,
+        draws,
+        shlex.split(options.train_args),
+        lambda checkpoint: checkpoint_detector(checkpoint, options.device),
+        train,
+        _Progress(),
+        look,
+    )
+    model = {"kind": "leave-one-out", "name": folder.name, "hash": done.hash, "device": done.device}
+    return done.results, done.items, model
+
+
+def _ablations(options: _Options, detector: Detector, results: list[Evaluation]) -> list[Ablation]:
+    """Run what --ablate names."""
+    names = options.ablate
+    if "all" in names:
+        names = (*(name for name in VARIANTS if options.ckpt is not None or not VARIANTS[name].forward), SHOTS)
+    done: list[Ablation] = []
+
+    def reopen(forward: str) -> Detector:
+        return remembering(_open(options, forward))
+
+    for name in dict.fromkeys(names):
+        if name == SHOTS:
+            done += shots_ablations(results)
+            continue
+        click.echo(f"ablation: {VARIANTS[name].title}", err=True)
+        done.append(run_ablation(VARIANTS[name], detector, reopen, options.data, results, _Progress()))
+    return done
+
+
+def _open(options: _Options, forward: str = "as trained") -> Detector:
+    if options.model is not None:
+        return Detector.load(options.model, device=options.device)
+    from .backend_torch import checkpoint_detector
+
+    assert options.ckpt is not None
+    return checkpoint_detector(options.ckpt, options.device, options.stn_mode, forward)
+
+
+def _draws(options: _Options) -> list[Draw]:
+    """The support sets: drawn, or those of an earlier run (of the categories named, if any are)."""
+    if options.support_from is None:
+        return plan(options.data, options.categories, options.shots, options.rounds, options.seed)
+    given = {source for name in ("shots", "rounds", "seed") if (source := _given(name))}
+    if given:
+        raise click.UsageError(f"--support-from brings its own {', '.join(sorted(given))}: leave the option away")
+    draws = read_draws(options.support_from)
+    known = list(dict.fromkeys(drawn.category for drawn in draws))
+    unknown = [name for name in options.categories if name not in known]
+    if unknown:
+        raise click.UsageError(f"{options.support_from} has no category {unknown[0]}; it has {', '.join(known)}")
+    return [drawn for drawn in draws if drawn.category in (options.categories or known)]
+
+
+def _given(name: str) -> str:
+    """The option's name if the command line sets it, else nothing."""
+    source = click.get_current_context().get_parameter_source(name)
+    return name if source is click.core.ParameterSource.COMMANDLINE else ""
+
+
+def _describe(options: _Options, detector: Detector) -> dict[str, str]:
+    path = options.model or options.ckpt
+    assert path is not None
+    return {
+        "kind": "checkpoint" if options.model is None else "artifact",
+        "name": path.name,
+        "hash": detector.artifact.hash,
+        "device": detector.device,
+    }
+
+
+def _style(line: str, kind: str) -> str:
+    """Colours for a terminal; click drops them where the output is no terminal."""
+    looks: dict[str, dict[str, bool]] = {"head": {"bold": True}, "strong": {"bold": True}, "faint": {"dim": True}}
+    return click.style(line, **looks.get(kind, {}))
+
+
+class _Progress:
+    """A count on stderr: rewritten on a terminal, else one line for each support set."""
+
+    def __init__(self) -> None:
+        self.live = sys.stderr.isatty()
+
+    def __call__(self, drawn: Draw, done: int, total: int) -> None:
+        title = f"{drawn.category}, shot {drawn.shot}, seed {drawn.seed}"
+        if self.live:
+            click.echo(f"\r{title}: {done}/{total} images ", err=True, nl=done == total)
+        elif done == total:
+            click.echo(f"{title}: {total} images", err=True)
+
+
+def main() -> None:
+    """Entry point."""
+    run_cli(command)
+
+
+if __name__ == "__main__":
+    main()

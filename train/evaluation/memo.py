@@ -1,0 +1,101 @@
+"""A backend that encodes every image once, for evaluation: rounds and shots see the same images again and again."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regad.runtime.backends.table import Backend, Inference, StatisticsHandle
+from regad.runtime.formats.category import Statistics
+from regad.runtime.formats.features import Features
+from regad.runtime.kernels import HostScorer
+
+__all__ = ["LIMIT_BYTES", "MemoBackend"]
+
+LIMIT_BYTES = 3 << 29
+"""1.5 GiB: features of about 1,100 images of 1.4 MB."""
+
+
+class _Kept(NamedTuple):
+    """Features of one image, first axis 1, and the milliseconds that encoding it took."""
+
+    features: Features
+    ms: float
+
+
+class MemoBackend:
+    """Another backend's features, kept by the images' bytes; the least recently used go first above ``limit`` bytes.
+
+    Where the other backend scores on the host, so does this one, from the kept features, and reports as time of
+    encoding what it took when it was done. A backend that scores on a device is asked itself, every time.
+    """
+
+    def __init__(self, backend: Backend, limit: int = LIMIT_BYTES) -> None:
+        self._backend = backend
+        self._limit = limit
+        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._bytes = 0
+
+    @property
+    def name(self) -> str:
+        """That of the other backend."""
+        return self._backend.name
+
+    @property
+    def device(self) -> str:
+        """That of the other backend."""
+        return self._backend.device
+
+    def encode(self, images: NDArray[np.uint8]) -> Features:
+        """Features on the host of uint8 RGB images [B, 224, 224, 3]."""
+        kept = self._look_up(images)
+        return Features(*(np.concatenate(level) for level in zip(*(one.features for one in kept), strict=True)))
+
+    def prepare(self, statistics: Statistics) -> StatisticsHandle:
+        """Make a category's statistics ready, by the other backend."""
+        return self._backend.prepare(statistics)
+
+    def infer(self, images: NDArray[np.uint8], statistics: StatisticsHandle) -> Inference:
+        """Encode and score uint8 RGB images [B, 224, 224, 3]."""
+        if not isinstance(statistics, HostScorer):
+            return self._backend.infer(images, statistics)
+        kept = self._look_up(images)
+        features = Features(*(np.concatenate(level) for level in zip(*(one.features for one in kept), strict=True)))
+        started = time.perf_counter()
+        maps, scores = statistics.score(features)
+        ms = (time.perf_counter() - started) * 1e3
+        return Inference(maps, scores, features.theta, sum(one.ms for one in kept), ms)
+
+    def close(self) -> None:
+        """Forget the features and close the other backend."""
+        self._kept.clear()
+        self._bytes = 0
+        self._backend.close()
+
+    def _look_up(self, images: NDArray[np.uint8]) -> list[_Kept]:
+        keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
+        found = {key: self._kept[key] for key in keys if key in self._kept}
+        missing = {key: index for index, key in enumerate(keys) if key not in found}
+        if missing:
+            started = time.perf_counter()
+            features = self._backend.encode(images[list(missing.values())])
+            ms = (time.perf_counter() - started) * 1e3 / len(missing)
+            for row, key in enumerate(missing):
+                one = _Kept(Features(*(level[row : row + 1].copy() for level in features)), ms)
+                found[key] = self._kept[key] = one
+                self._bytes += _size(one)
+        for key in keys:
+            self._kept.move_to_end(key)
+        while self._bytes > self._limit:
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= _size(oldest)
+        return [found[key] for key in keys]
+
+
+def _size(one: _Kept) -> int:
+    return sum(level.nbytes for level in one.features)

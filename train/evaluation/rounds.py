@@ -1,0 +1,62 @@
+"""The rounds of an evaluation: which support sets are taught, and one pass over them, category by category."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from pathlib import Path
+
+from regad.runtime.detector import Detector
+
+from ..data.layouts import TestItem, list_categories
+from .evaluate import Draw, Evaluation, TestSet, Trial, draw, evaluate, load_test
+from .memo import MemoBackend
+
+__all__ = ["Report", "plan", "remembering", "run_rounds"]
+
+Report = Callable[[Draw, int, int], None]
+"""Told which support set is at work, and how many of the test images are judged."""
+
+
+def plan(data: Path, categories: Sequence[str], shots: Sequence[int], rounds: int, seed: int) -> list[Draw]:
+    """Draw all support sets: ``rounds`` of them, by seeds from ``seed``, for each category (default all) and shot.
+
+    Raises InputError for a category that is missing or has too few good images.
+    """
+    return [
+        draw(data, name, shot, current)
+        for name in categories or list_categories(data)
+        for current in range(seed, seed + rounds)
+        for shot in shots
+    ]
+
+
+def remembering(detector: Detector) -> Detector:
+    """Return a detector over the same model that encodes every image once."""
+    return Detector(detector.artifact, MemoBackend(detector.backend), detector.spec)
+
+
+def run_rounds(
+    detector: Detector,
+    data: Path,
+    draws: Sequence[Draw],
+    report: Report = lambda drawn, done, total: None,
+    look: Callable[[Trial], None] = lambda trial: None,
+    without: Collection[str] = (),
+) -> tuple[list[Evaluation], dict[str, Sequence[TestItem]]]:
+    """Teach and test every support set; returns the evaluations by category, shot and seed, and the test images.
+
+    ``look`` is given every trial with its maps, which are not kept. Raises InputError as `evaluate` does.
+    """
+    results: list[Evaluation] = []
+    items: dict[str, Sequence[TestItem]] = {}
+    spec = detector.spec
+    for name in dict.fromkeys(drawn.category for drawn in draws):
+        tests: TestSet = load_test(data, name, spec)
+        items[name] = tests.items
+        for drawn in (drawn for drawn in draws if drawn.category == name):
+            trial = evaluate(detector, tests, drawn, without, partial(report, drawn))
+            look(trial)
+            results.append(trial.evaluation)
+    order = {name: place for place, name in enumerate(items)}
+    return sorted(results, key=lambda r: (order[r.category], r.shot, r.seed)), items

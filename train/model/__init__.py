@@ -1,0 +1,1 @@
+"""The registration encoder in PyTorch: backbone, STNs, heads, weights, checkpoint."""

@@ -1,0 +1,113 @@
+"""``regad-train``: train one encoder on many categories."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from regad.runtime.commands.console import run_cli
+from regad.runtime.formats.spec import Fit, Resample
+
+from ..data.store import Cache
+from ..model.stn import DEFAULT_MODE, STN_MODES
+from .config import DEFAULT_RECIPE, RECIPES, Decay, Device, Freeze, Normalize, TrainConfig, recipe
+from .loop import train
+from .steps import Progress
+
+__all__ = ["command", "main"]
+
+
+class _Line:
+    """Progress on stderr: one line rewritten on a terminal, else a line for every epoch and every half minute."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+        self.live = sys.stderr.isatty()
+        self.due = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        last = progress.done == progress.total
+        now = time.monotonic()
+        if not last and now < self.due:
+            return
+        self.due = now + (0.1 if self.live else 30.0)
+        text = self._text(progress)
+        if self.live:
+            click.echo(f"\r{text:<78}", err=True, nl=last)
+        else:
+            click.echo(text, err=True)
+
+    def _text(self, progress: Progress) -> str:
+        filled = 20 * progress.done // progress.total
+        bar = f"[{'#' * filled}{'-' * (20 - filled)}] {progress.done}/{progress.total}"
+        if progress.stage == "load":
+            return f"load images  {bar}"
+        return f"epoch {progress.epoch}/{self.epochs}  {bar}  loss {progress.loss:+.4f}  {progress.rate:.1f} images/s"
+
+
+def _by_recipe(*flags: str, **options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """An option that keeps the recipe's value unless it is given."""
+    options["help"] = f"{options.get('help', '')} [default: the recipe's]".strip()
+    return click.option(*flags, default=None, show_default=False, **options)
+
+
+@click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of categories.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for model.pt, state and log.")
+@click.option("--recipe", "name", type=click.Choice(list(RECIPES)), default=DEFAULT_RECIPE, help="Named settings.")
+@click.option("--hold-out", multiple=True, metavar="CATEGORY", help="Category not to train on; repeatable.")
+@click.option("--shot", type=click.IntRange(1), default=2, help="Support images for each query.")
+@_by_recipe("--epochs", type=click.IntRange(0), help="0 writes the initial model, level gains included.")
+@_by_recipe("--batch-size", type=click.IntRange(1), help="Queries a step, over all processes.")
+@_by_recipe("--lr", type=float, help="Rate of the backbone; 0 leaves it as it is.")
+@_by_recipe("--stn-lr", type=float, help="Rate of the three STNs; 0 keeps the identity.")
+@_by_recipe("--head-lr", type=float, help="Rate of the siamese heads.")
+@_by_recipe("--momentum", type=float)
+@_by_recipe("--decay", type=click.Choice(get_args(Decay)), help="Cosine decay of the rates: every step, or epoch.")
+@_by_recipe("--prior", type=float, help="Weight that holds the transforms near the identity.")
+@_by_recipe("--freeze", type=click.Choice(get_args(Freeze)), help="Keep the backbone up to this layer as it is.")
+@_by_recipe("--freeze-bn/--no-freeze-bn", help="Keep the statistics of the backbone's batch norm.")
+@_by_recipe("--augment/--no-augment", help="Pose and light every image of a pair on its own.")
+@_by_recipe("--level-gains", type=(float, float, float), metavar="F1 F2 F3", help="What the maps are multiplied by.")
+@click.option("--stn-mode", type=click.Choice(list(STN_MODES)), default=DEFAULT_MODE)
+@click.option("--weights", default="imagenet", metavar="imagenet|none|FILE", help="Backbone weights to start from.")
+@_by_recipe("--normalize", type=click.Choice(get_args(Normalize)), help="Mean/std of the input.")
+@click.option("--seed", type=click.IntRange(0), default=0)
+@click.option("--select", type=click.FloatRange(0, 0.5), default=0.0, help="Part of the good images to choose by.")
+@click.option("--fit", type=click.Choice(get_args(Fit)), default="stretch", help="How an image meets the square.")
+@click.option("--resample", type=click.Choice(get_args(Resample)), default="box", help="Resize filter.")
+@click.option("--device", type=click.Choice(get_args(Device)), default="auto")
+@click.option("--amp", is_flag=True, help="Compute in bfloat16 where autocast does; weights stay float32.")
+@click.option("--workers", type=click.IntRange(0), default=2, help="Threads that make batches; 0: none ahead.")
+@click.option("--cache", type=click.Choice(get_args(Cache)), default="memory", help="Where decoded images are kept.")
+@click.option("--cache-mb", type=click.IntRange(0), default=4096, help="How much of them; the rest is decoded anew.")
+@click.option("--tensorboard", is_flag=True, help="Also write OUT/tensorboard.")
+def command(name: str, **options: Any) -> None:
+    """Train RegAD's encoder on every category of --data, and write OUT/model.pt.
+
+    A category needs only its good images, where MVTec AD, MPDD, BTAD and VisA keep them or in DATA/<category>/good.
+    The result works on categories never seen: export it with regad-export, then teach each part with regad-calib or
+    regad-run. Stopped, the same command goes on. Several processes: torchrun -m regad.train.cli with the same options.
+    """
+    given = {option: value for option, value in options.items() if value is not None}
+    config = TrainConfig(**{**recipe(name), **given})
+    first = os.environ.get("RANK", "0") == "0"
+    if first:
+        doing = f"training on {config.data}, {config.epochs} epochs" if config.epochs else "no training"
+        kept = "" if config.stn_lr and config.epochs else ", transforms left at the identity"
+        gains = " ".join(f"{gain:g}" for gain in config.level_gains)
+        click.echo(f"{doing}, weights {config.weights}{kept}, level gains {gains}", err=True)
+    path = train(config, _Line(config.epochs) if first else lambda progress: None)
+    if first:
+        click.echo(f"wrote {path}\nnext: regad-export --ckpt {path} --out model.regad", err=True)
+
+
+def main() -> None:
+    """Entry point."""
+    run_cli(command)
