@@ -12,7 +12,7 @@ from regad.runtime.commands.console import run_cli
 from regad.runtime.commands.options import preprocessing_options, spec_from_options
 from regad.runtime.detector import Detector
 from regad.runtime.formats.artifact import Artifact
-from regad.runtime.formats.category import StatisticsDtype
+from regad.runtime.formats.encodings import StatisticsDtype
 
 from .teach import teach_folder
 

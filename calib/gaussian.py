@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regad.runtime.errors import InputError
-from regad.runtime.formats.category import (
+from regad.runtime.formats.encodings import (
     ENCODINGS,
     Encoding,
     Statistics,

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regad.runtime.backends.table import Backend
+from regad.runtime.backends.base import Backend
 from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
 from regad.runtime.formats.artifact import Artifact
-from regad.runtime.formats.category import Category, Encoding, StatisticsDtype, Support, Threshold, tensors_sha256
+from regad.runtime.formats.category import Category, Support, Threshold, tensors_sha256
+from regad.runtime.formats.encodings import Encoding, StatisticsDtype
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.spec import LEVELS, InputSpec
 from regad.runtime.imaging.preprocess import preprocess

@@ -19,7 +19,7 @@ from regad.runtime.backends.table import open_backend
 from regad.runtime.commands.options import spec_from_options
 from regad.runtime.errors import ArtifactError, InputError, RegadError
 from regad.runtime.formats.artifact import Artifact, is_artifact, write_artifact
-from regad.runtime.formats.category import Encoding, StatisticsDtype
+from regad.runtime.formats.encodings import Encoding, StatisticsDtype
 from regad.runtime.formats.spec import EPSILON, LEVELS, Dtype, InputSpec
 from regad.runtime.selftest import Check, self_test
 from regad.train.model.checkpoint import Checkpoint, build_encoder, load_checkpoint

@@ -11,7 +11,7 @@ from regad.runtime.commands.console import run_cli
 from regad.runtime.commands.options import preprocessing_options
 from regad.runtime.errors import InputError, RegadError
 from regad.runtime.formats.artifact import Artifact
-from regad.runtime.formats.category import StatisticsDtype
+from regad.runtime.formats.encodings import StatisticsDtype
 from regad.runtime.formats.spec import Dtype
 
 from .engine_options import EngineOptions, engine_options

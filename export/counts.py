@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from regad.runtime.errors import RegadError
-from regad.runtime.formats.category import Encoding
+from regad.runtime.formats.encodings import Encoding
 from regad.runtime.formats.spec import Dtype
 
 __all__ = ["SCORER_COUNTS", "Counts", "describe", "encoder_counts", "require_counts"]

@@ -23,7 +23,7 @@ from regad.runtime.backends.tensorrt.library import Library, load_tensorrt, logg
 from regad.runtime.errors import DeviceError, InputError, RegadError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.atomic import atomic_write
-from regad.runtime.formats.category import Encoding
+from regad.runtime.formats.encodings import Encoding
 
 from .counts import SCORER_COUNTS, Counts, describe, encoder_counts, require_counts
 from .network import Parsed, count_network, inspect, parse

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from regad.calib.gaussian import fit
 from regad.calib.views import support_views
 from regad.runtime.errors import DeviceError, RegadError
-from regad.runtime.formats.category import Encoding, StatisticsDtype
+from regad.runtime.formats.encodings import Encoding, StatisticsDtype
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.spec import Dtype
 from regad.runtime.scoring.reference import Scorer, graph_tensors

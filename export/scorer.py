@@ -16,7 +16,7 @@ import onnx.parser
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from regad.runtime.formats.category import ENCODINGS, Encoding, StatisticsDtype, stored_dtype
+from regad.runtime.formats.encodings import ENCODINGS, Encoding, StatisticsDtype, stored_dtype
 from regad.runtime.formats.spec import EPSILON, LEVELS
 from regad.runtime.scoring.reference import smoothing_matrix, upsample
 

@@ -14,7 +14,7 @@ import torch
 from onnx import helper, numpy_helper, version_converter
 
 from regad.runtime.errors import InputError, RegadError
-from regad.runtime.formats.category import Encoding, StatisticsDtype
+from regad.runtime.formats.encodings import Encoding, StatisticsDtype
 from regad.runtime.formats.spec import SIZE
 from regad.train.model.registration import RegistrationEncoder
 

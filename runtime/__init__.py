@@ -13,7 +13,8 @@ from .errors import (
     SourceError,
 )
 from .formats.artifact import Artifact
-from .formats.category import Category, Statistics, Threshold, load_category, save_category
+from .formats.category import Category, Threshold, load_category, save_category
+from .formats.encodings import Statistics
 from .formats.spec import InputSpec
 
 __all__ = [

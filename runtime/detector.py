@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends.table import Backend, StatisticsHandle, open_backend
+from .backends.base import Backend, StatisticsHandle
+from .backends.table import open_backend
 from .errors import CategoryError, InputError
 from .formats.artifact import Artifact
 from .formats.category import Category, Threshold, load_category, save_category

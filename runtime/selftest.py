@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends.table import Backend
+from .backends.base import Backend
 from .errors import ArtifactError
 from .formats.artifact import Artifact
-from .formats.category import StatisticsDtype, cast_statistics
+from .formats.encodings import StatisticsDtype, cast_statistics
 from .formats.features import Features
 from .formats.spec import Dtype
 

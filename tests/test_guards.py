@@ -6,7 +6,9 @@ import ast
 import importlib
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -34,6 +36,15 @@ def folders() -> dict[str, Path]:
     }
 
 
+@pytest.fixture(scope="module")
+def layers() -> ModuleType:
+    spec = spec_from_file_location("layers", ROOT / "tests" / "layers.py")
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def test_the_packages_listed_are_the_folders() -> None:
     tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     assert set(tool["packages"]) == set(folders())
@@ -48,6 +59,32 @@ def test_every_data_file_of_a_package_is_listed() -> None:
     for name, folder in folders().items():
         wanted = {path.name for path in folder.iterdir() if path.suffix in (".json", ".css")}
         assert set(listed.get(name, ())) == wanted
+
+
+def test_no_import_runs_up_or_sideways(layers: ModuleType) -> None:
+    assert layers.faults() == []
+
+
+def test_no_modules_import_each_other(layers: ModuleType) -> None:
+    assert layers.circles() == []
+
+
+def test_an_import_that_runs_up_is_found_also_inside_a_function(
+    layers: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for package, text in {
+        "runtime/formats/spec.py": "def f():\n    from ..detector import Detector\n",
+        "runtime/detector.py": "from .formats.spec import f\nfrom regad.calib.teach import teach\n",
+        "calib/teach.py": "",
+    }.items():
+        (tmp_path / package).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / package).write_text(text)
+    monkeypatch.setattr(layers, "ROOT", tmp_path)
+    assert layers.faults() == [
+        "runtime.detector imports calib.teach; only inside a function",
+        "runtime.formats.spec imports runtime.detector: runtime.formats may not import runtime.detector",
+    ]
+    assert layers.circles() == [["runtime.detector", "runtime.formats.spec"]]
 
 
 @pytest.mark.parametrize("package", PACKAGES)

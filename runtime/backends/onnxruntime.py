@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from .. import kernels
 from ..errors import ArtifactError, DeviceError
 from ..formats.artifact import Artifact
-from ..formats.category import Encoding, Statistics
+from ..formats.encodings import Encoding, Statistics
 from ..formats.features import Features
 from ..formats.spec import SIZE, Dtype
-from ..kernels import CompiledScorer, HostScorer, host_scorer
+from ..scoring.compiled import CompiledScorer, HostScorer, host_scorer
 from ..scoring.reference import graph_tensors
-from .table import Inference, StatisticsHandle
+from .base import Inference, StatisticsHandle
 from .workspace import Workspaces
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class _DeviceStatistics:
 
 
 class OrtBackend:
-    """See `regad.runtime.backends.table.Backend`. Raises DeviceError if the provider or the device is not there."""
+    """See `regad.runtime.backends.base.Backend`. Raises DeviceError if the provider or the device is not there."""
 
     def __init__(self, artifact: Artifact, device: str, threads: int | None = None) -> None:
         """Create the encoder session on ``device`` (``cpu``, ``cuda`` or ``ort-tensorrt``)."""

@@ -22,11 +22,13 @@ from numpy.typing import NDArray
 
 from ..backends.table import open_backend
 from ..detector import Detector
-from ..formats.category import Category, cast_statistics, save_category
+from ..formats.category import Category, save_category
+from ..formats.encodings import cast_statistics
 from ..formats.features import Features
 from ..formats.spec import EPSILON, LEVELS, POSITIONS, SIZE, InputSpec
 from ..imaging.preprocess import preprocess
-from ..kernels import host_scorer, usable_cores
+from ..kernels import usable_cores
+from ..scoring.compiled import host_scorer
 from .timing import Row, medians
 
 __all__ = ["ROWS", "Bench", "camera_curve", "shot_curve"]

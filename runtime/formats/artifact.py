@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import ArtifactError, CategoryError, InputError
 from .atomic import atomic_folder
-from .category import Encoding, Statistics, StatisticsDtype
+from .encodings import Encoding, Statistics, StatisticsDtype
 from .features import Features
 from .spec import EPSILON, LEVELS, Dtype, InputSpec
 

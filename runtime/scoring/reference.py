@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CategoryError
-from ..formats.category import Encoding, Statistics, StatisticsDtype, staircase, stored_dtype
+from ..formats.encodings import Encoding, Statistics, StatisticsDtype, staircase, stored_dtype
 from ..formats.features import Features
 from ..formats.spec import EPSILON, GRID, SIZE
 

@@ -27,7 +27,8 @@ from regad.runtime.commands.timing import Row, hardware, report, table
 from regad.runtime.detector import Detector
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.atomic import atomic_write
-from regad.runtime.formats.category import cast_statistics, save_category
+from regad.runtime.formats.category import save_category
+from regad.runtime.formats.encodings import cast_statistics
 
 HERE = Path(__file__).parent
 BLOCK = 4

@@ -10,7 +10,7 @@ import pytest
 
 from regad.calib.gaussian import choose_encoding, dense_reference, fit, held_out_distances, helmert
 from regad.runtime.errors import InputError
-from regad.runtime.formats.category import ENCODINGS, statistics_bytes
+from regad.runtime.formats.encodings import ENCODINGS, statistics_bytes
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.spec import LEVELS
 from regad.runtime.scoring.reference import Scorer, dense_tensors, smoothing_matrix

@@ -11,7 +11,7 @@ from regad.export.parity import run_graph
 from regad.export.reference import distances, scores
 from regad.export.scorer import scorer_text
 from regad.export.writer import scorer_model
-from regad.runtime.formats.category import ENCODINGS, Encoding, Statistics
+from regad.runtime.formats.encodings import ENCODINGS, Encoding, Statistics
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.spec import LEVELS, POSITIONS
 from regad.runtime.scoring.reference import Scorer, dense_tensors, smoothing_matrix

@@ -14,17 +14,9 @@ from regad.calib.gaussian import fit
 from regad.export.scorer import write_scorer
 from regad.runtime.backends.onnxruntime import OrtBackend
 from regad.runtime.formats.artifact import Artifact, Golden, write_artifact, write_golden
-from regad.runtime.formats.category import ENCODINGS as ENCODING_SHAPES
-from regad.runtime.formats.category import (
-    Category,
-    Encoding,
-    Statistics,
-    StatisticsDtype,
-    Threshold,
-    cast_statistics,
-    save_category,
-    tensors_sha256,
-)
+from regad.runtime.formats.category import Category, Threshold, save_category, tensors_sha256
+from regad.runtime.formats.encodings import ENCODINGS as ENCODING_SHAPES
+from regad.runtime.formats.encodings import Encoding, Statistics, StatisticsDtype, cast_statistics
 from regad.runtime.formats.spec import EPSILON, LEVELS, InputSpec
 from regad.runtime.scoring.reference import Scorer
 

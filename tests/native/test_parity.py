@@ -13,7 +13,7 @@ from regad.runtime.cabi import NativeDetector, NativeResult
 from regad.runtime.detector import Detector, Result
 from regad.runtime.errors import ArtifactError, CategoryError, DeviceError, InputError
 from regad.runtime.formats.artifact import Artifact
-from regad.runtime.formats.category import Encoding
+from regad.runtime.formats.encodings import Encoding
 
 Open = Callable[..., NativeDetector]
 

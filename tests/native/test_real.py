@@ -13,7 +13,7 @@ from regad.calib.support import draw_support, list_images
 from regad.calib.teach import teach_folder
 from regad.runtime.cabi import NativeDetector
 from regad.runtime.detector import Detector
-from regad.runtime.formats.category import Encoding, StatisticsDtype
+from regad.runtime.formats.encodings import Encoding, StatisticsDtype
 from regad.runtime.imaging.preprocess import read_image
 
 pytestmark = pytest.mark.data

@@ -10,17 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from regad.runtime.backends.table import Inference
+from regad.runtime.backends.base import Inference
 from regad.runtime.detector import Detector
 from regad.runtime.formats.artifact import Artifact
-from regad.runtime.formats.category import (
-    ENCODINGS,
-    Category,
-    Statistics,
-    Support,
-    Threshold,
-)
+from regad.runtime.formats.category import Category, Support, Threshold
 from regad.runtime.formats.category import tensors_sha256 as sha256_of
+from regad.runtime.formats.encodings import ENCODINGS, Statistics
 from regad.runtime.formats.spec import InputSpec
 
 ARTIFACT = Artifact(Path("model.regad"), {}, "a" * 64, InputSpec(), "fp32")

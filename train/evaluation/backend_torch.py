@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regad.runtime.backends.table import Inference, StatisticsHandle
+from regad.runtime.backends.base import Inference, StatisticsHandle
 from regad.runtime.detector import Detector
 from regad.runtime.formats.artifact import Artifact
-from regad.runtime.formats.category import Statistics
+from regad.runtime.formats.encodings import Statistics
 from regad.runtime.formats.features import Features
-from regad.runtime.kernels import HostScorer, host_scorer
+from regad.runtime.scoring.compiled import HostScorer, host_scorer
 
 from ..data.episodes import to_input
 from ..model.affine import compose, identity, inverse, warp
@@ -70,7 +70,7 @@ FORWARDS: dict[str, Forward] = {
 
 
 class TorchBackend:
-    """See `regad.runtime.backends.table.Backend`. ``encoder`` is in eval mode; ``forward`` is what is done with it."""
+    """See `regad.runtime.backends.base.Backend`. ``encoder`` is in eval mode; ``forward`` is what is done with it."""
 
     def __init__(self, encoder: RegistrationEncoder, device: torch.device, forward: Forward = _as_trained) -> None:
         # Channels last: a quarter less time on a CPU, and the features come out in the order that is asked for.

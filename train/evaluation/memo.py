@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from regad.runtime.backends.table import Backend, Inference, StatisticsHandle
-from regad.runtime.formats.category import Statistics
+from regad.runtime.backends.base import Backend, Inference, StatisticsHandle
+from regad.runtime.formats.encodings import Statistics
 from regad.runtime.formats.features import Features
-from regad.runtime.kernels import HostScorer
+from regad.runtime.scoring.compiled import HostScorer
 
 __all__ = ["LIMIT_BYTES", "MemoBackend"]
 

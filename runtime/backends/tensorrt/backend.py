@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from ...errors import CategoryError, DeviceError
 from ...formats.artifact import ENCODER, Artifact
-from ...formats.category import Encoding, Statistics
+from ...formats.encodings import Encoding, Statistics
 from ...formats.features import Features
 from ...formats.spec import LEVELS, SIZE
 from ...scoring.reference import graph_tensors
-from ..table import Inference, StatisticsHandle
+from ..base import Inference, StatisticsHandle
 from .cuda import Capture, Cuda, DeviceMemory, HostMemory
 from .engines import EngineRecord, find_engine, read_plan
 from .library import Library, load_tensorrt, logger
@@ -109,7 +109,7 @@ class _Statistics:
 
 
 class TrtBackend:
-    """See `regad.runtime.backends.table.Backend`.
+    """See `regad.runtime.backends.base.Backend`.
 
     With ``cuda_graph`` passes over the same number of images with the same category are recorded and replayed: fewer
     calls from the CPU, the same numbers. Raises DeviceError if TensorRT, cuda-python, the GPU or an engine that fits is

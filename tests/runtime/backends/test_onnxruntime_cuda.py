@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from regad.calib.gaussian import fit
+from regad.runtime.backends.base import Backend, Inference
 from regad.runtime.backends.onnxruntime import cuda_available
-from regad.runtime.backends.table import Backend, Inference, open_backend
+from regad.runtime.backends.table import open_backend
 from regad.runtime.backends.tensorrt.cuda import Cuda, DeviceMemory, HostMemory
 from regad.runtime.commands.checks import gpus
 from regad.runtime.detector import Detector
 from regad.runtime.errors import DeviceError
 from regad.runtime.formats.artifact import Artifact
-from regad.runtime.formats.category import Encoding, cast_statistics
+from regad.runtime.formats.encodings import Encoding, cast_statistics
 from regad.runtime.formats.features import Features
 from regad.runtime.selftest import self_test
 

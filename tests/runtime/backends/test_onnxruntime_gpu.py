@@ -15,10 +15,11 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from regad.calib.gaussian import fit
 from regad.runtime.backends import onnxruntime as backend_ort
-from regad.runtime.backends.table import Backend, open_backend
+from regad.runtime.backends.base import Backend
+from regad.runtime.backends.table import open_backend
 from regad.runtime.errors import CategoryError, DeviceError
 from regad.runtime.formats.artifact import Artifact
-from regad.runtime.formats.category import Statistics, cast_statistics
+from regad.runtime.formats.encodings import Statistics, cast_statistics
 from regad.runtime.formats.spec import Dtype
 from regad.runtime.selftest import self_test
 

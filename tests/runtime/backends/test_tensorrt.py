@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from regad.calib.gaussian import fit
-from regad.runtime.backends.table import Backend, open_backend
+from regad.runtime.backends.base import Backend
+from regad.runtime.backends.table import open_backend
 from regad.runtime.backends.tensorrt.backend import TrtBackend
 from regad.runtime.backends.tensorrt.cuda import Cuda
 from regad.runtime.backends.tensorrt.library import load_tensorrt
 from regad.runtime.errors import CategoryError, DeviceError
 from regad.runtime.formats.artifact import Artifact
-from regad.runtime.formats.category import Statistics, cast_statistics
+from regad.runtime.formats.encodings import Statistics, cast_statistics
 from regad.runtime.formats.features import Features
 from regad.runtime.selftest import self_test
 

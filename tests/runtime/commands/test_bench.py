@@ -13,7 +13,8 @@ from regad.runtime.commands import bench_rows as benches
 from regad.runtime.commands.bench import command
 from regad.runtime.commands.bench_rows import ROWS, one_pass, reference_fit, scoring_rows
 from regad.runtime.commands.timing import Row, medians, report, table
-from regad.runtime.formats.category import ENCODINGS, Category, InputSpec, Statistics, Threshold, statistics_bytes
+from regad.runtime.formats.category import Category, InputSpec, Threshold
+from regad.runtime.formats.encodings import ENCODINGS, Statistics, statistics_bytes
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.spec import LEVELS
 

@@ -13,20 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regad.runtime.errors import CategoryError, InputError, OutputError
-from regad.runtime.formats.category import (
+from regad.runtime.formats.category import Category, Support, Threshold, load_category, save_category, tensors_sha256
+from regad.runtime.formats.encodings import (
     ENCODINGS,
-    Category,
     Statistics,
     StatisticsDtype,
-    Support,
-    Threshold,
     cast_statistics,
-    load_category,
-    save_category,
     staircase,
     statistics_bytes,
     stored_dtype,
-    tensors_sha256,
 )
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.scoring.reference import dense_tensors

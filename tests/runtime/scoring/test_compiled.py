@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from regad.runtime import kernels
 from regad.runtime.commands.checks import check_scorer
 from regad.runtime.errors import DeviceError
-from regad.runtime.formats.category import ENCODINGS, Encoding, Statistics, StatisticsDtype, cast_statistics
+from regad.runtime.formats.encodings import ENCODINGS, Encoding, Statistics, StatisticsDtype, cast_statistics
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.memory import PADDING, is_padded, padded, padded_empty
 from regad.runtime.formats.spec import LEVELS
+from regad.runtime.scoring.compiled import CompiledScorer
 from regad.runtime.scoring.reference import Scorer
 
 built = pytest.mark.skipif(not kernels.available(), reason="the compiled scorer was not built (no C++ compiler)")
@@ -52,7 +53,7 @@ def statistics(encoding: Encoding, rank: int, dtype: StatisticsDtype = "fp32") -
 def test_it_is_the_reference(encoding: Encoding, rank: int, dtype: StatisticsDtype) -> None:
     stats, features = statistics(encoding, rank, dtype), drawn(2)
     expected = Scorer(stats)
-    got = kernels.CompiledScorer(stats, threads=2)
+    got = CompiledScorer(stats, threads=2)
     distances = expected.mahalanobis(features)
     np.testing.assert_allclose(got.mahalanobis(features), distances, rtol=0, atol=2e-6 * distances.max())
     for ours, theirs in zip(got.score(features), expected.score(features), strict=True):
@@ -62,15 +63,15 @@ def test_it_is_the_reference(encoding: Encoding, rank: int, dtype: StatisticsDty
 @built
 def test_images_of_a_batch_and_numbers_of_threads_give_the_same_bits() -> None:
     stats, features = statistics("gram", 9), drawn(3)
-    together = kernels.CompiledScorer(stats, threads=2).mahalanobis(features)
+    together = CompiledScorer(stats, threads=2).mahalanobis(features)
     for image in range(3):
         alone = Features(*(level[image : image + 1] for level in features))
-        assert np.array_equal(kernels.CompiledScorer(stats, threads=1).mahalanobis(alone)[0], together[image])
+        assert np.array_equal(CompiledScorer(stats, threads=1).mahalanobis(alone)[0], together[image])
 
 
 @built
 def test_threads_share_a_scorer() -> None:
-    scorer = kernels.CompiledScorer(statistics("hybrid", 5), threads=2)
+    scorer = CompiledScorer(statistics("hybrid", 5), threads=2)
     queries = [drawn(1, seed) for seed in range(4)]
     expected = [scorer.score(query)[0] for query in queries]
     got: list[list[NDArray[np.float32]]] = [[] for _ in queries]
@@ -90,7 +91,7 @@ def test_threads_share_a_scorer() -> None:
 def test_statistics_are_read_where_they_lie() -> None:
     stats = statistics("gram", 4)
     mine = {name: padded(tensor) for name, tensor in stats.tensors.items()}
-    scorer = kernels.CompiledScorer(Statistics("gram", 4, 5, mine))
+    scorer = CompiledScorer(Statistics("gram", 4, 5, mine))
     query = drawn(1)
     before = scorer.mahalanobis(query)
     mine["mean1"] += 1
@@ -101,7 +102,7 @@ def test_statistics_are_read_where_they_lie() -> None:
 def test_features_of_another_shape_are_refused() -> None:
     features = drawn(1)
     with pytest.raises(DeviceError, match=r"f2 is float64 .* expected float32 \[1, 784, 128\]"):
-        kernels.CompiledScorer(statistics("gram", 2)).score(features._replace(f2=features.f2.astype(np.float64)))
+        CompiledScorer(statistics("gram", 2)).score(features._replace(f2=features.f2.astype(np.float64)))
 
 
 def test_a_missing_library_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +111,7 @@ def test_a_missing_library_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (finding.level, finding.remedy) == ("note", kernels.BUILD)
     assert "not compiled" in finding.text
     with pytest.raises(DeviceError, match="was not built"):
-        kernels.CompiledScorer(statistics("gram", 2))
+        CompiledScorer(statistics("gram", 2))
 
 
 @built

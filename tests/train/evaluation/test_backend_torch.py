@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from regad.calib.gaussian import fit
-from regad.runtime.backends.table import Inference, StatisticsHandle
+from regad.runtime.backends.base import Inference, StatisticsHandle
 from regad.runtime.errors import DeviceError
-from regad.runtime.formats.category import Statistics
+from regad.runtime.formats.encodings import Statistics
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.spec import LEVELS
 from regad.train.data.episodes import to_input

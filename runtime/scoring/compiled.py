@@ -1,0 +1,105 @@
+"""The compiled scorer: one pass over the statistics a frame. `scoring/reference.py` is its plain reference."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import kernels
+from ..errors import DeviceError
+from ..formats.encodings import Statistics
+from ..formats.features import Features
+from ..formats.memory import padded
+from ..formats.spec import GRID, LEVELS, SIZE
+from .reference import Scorer
+
+__all__ = ["CompiledScorer", "HostScorer", "host_scorer"]
+
+Array = NDArray[np.float32]
+
+
+class CompiledScorer:
+    """What `regad.runtime.scoring.reference.Scorer` does, compiled. Immutable, usable from several threads at once."""
+
+    def __init__(self, statistics: Statistics, threads: int | None = None) -> None:
+        """Take the statistics as they are: no copy is made of tensors from `padded_empty`. ``threads`` None: all cores.
+
+        Raises DeviceError if the library is missing.
+        """
+        self._library = kernels.library()
+        self.encoding = statistics.encoding
+        self._tensors = {name: padded(tensor) for name, tensor in statistics.tensors.items()}
+        count = len(self._tensors)
+        tensors = list(self._tensors.values())
+        self._handle: int | None = self._library.regad_embedded_scorer(
+            ctypes.c_void_p(kernels.shared_pool(threads or kernels.usable_cores())),
+            statistics.encoding.encode(),
+            ctypes.c_size_t(statistics.rank),
+            ctypes.c_size_t(count),
+            (ctypes.c_char_p * count)(*(name.encode() for name in self._tensors)),
+            (ctypes.c_void_p * count)(*(tensor.ctypes.data for tensor in tensors)),
+            (ctypes.c_size_t * count)(*(tensor.size for tensor in tensors)),
+            (ctypes.c_int32 * count)(*(tensor.dtype == np.float16 for tensor in tensors)),
+        )
+        if self._handle is None:
+            raise DeviceError(f"the compiled scorer does not take {statistics.encoding} statistics; {kernels.BUILD}")
+
+    def __del__(self) -> None:
+        """Free what the library holds; the statistics are the caller's."""
+        if getattr(self, "_handle", None) is not None:
+            self._library.regad_embedded_scorer_free(self._handle)
+
+    def mahalanobis(self, features: Features) -> Array:
+        """Return the distance of every position, float32 [B, 56, 56]."""
+        distances = np.empty((len(features.f1), GRID, GRID), np.float32)
+        self._run(features, distances, None, None)
+        return distances
+
+    def score(self, features: Features, distances: Array | None = None) -> tuple[Array, Array]:
+        """Return the anomaly maps, float32 [B, 224, 224], and their maxima, the anomaly scores, float32 [B].
+
+        ``distances`` is scratch memory of at least B * 3136 values that the caller keeps; None: allocated here.
+        """
+        batch = len(features.f1)
+        if distances is None:
+            distances = np.empty((batch, GRID, GRID), np.float32)
+        maps = np.empty((batch, SIZE, SIZE), np.float32)
+        scores = np.empty(batch, np.float32)
+        self._run(features, distances, maps, scores)
+        return maps, scores
+
+    def _run(self, features: Features, distances: Array, maps: Array | None, scores: Array | None) -> None:
+        batch = len(features.f1)
+        levels = [_checked(level, batch, number) for number, level in enumerate(features[:3])]
+        assert distances.size >= batch * GRID * GRID and distances.flags.c_contiguous
+        status = self._library.regad_embedded_score(
+            self._handle,
+            *(level.ctypes.data for level in levels),
+            batch,
+            distances.ctypes.data,
+            None if maps is None else maps.ctypes.data,
+            None if scores is None else scores.ctypes.data,
+        )
+        if status != 0:
+            raise DeviceError("the compiled scorer ran out of memory; free some, or judge fewer images at a time")
+
+
+HostScorer = CompiledScorer | Scorer
+"""What scores on the host."""
+
+
+def host_scorer(statistics: Statistics, threads: int | None = None) -> HostScorer:
+    """Return the scorer that this installation uses on the CPU: compiled where the library is there, else NumPy's."""
+    return CompiledScorer(statistics, threads) if kernels.available() else Scorer(statistics)
+
+
+def _checked(values: NDArray[Any], batch: int, number: int) -> Array:
+    """A level's features as the library reads them: float32, contiguous, of the encoder's shape."""
+    level = LEVELS[number]
+    expected = (batch, level.positions, level.channels)
+    if values.shape != expected or values.dtype != np.float32:
+        raise DeviceError(f"{level.name} is {values.dtype} {list(values.shape)}; expected float32 {list(expected)}")
+    return np.ascontiguousarray(values)
