@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,5 +67,9 @@ def export_artifact(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
 
 @pytest.fixture(scope="session")
 def artifact_dir(export_artifact: Callable[..., Path]) -> Path:
-    """An artifact exported from a model with random weights and lively transforms."""
-    return export_artifact()
+    """An artifact exported from a model with random weights and lively transforms.
+
+    $REGAD_TEST_ARTIFACT names one that an earlier run left, for quick repetitions of a few tests.
+    """
+    kept = os.environ.get("REGAD_TEST_ARTIFACT")
+    return Path(kept) if kept else export_artifact()

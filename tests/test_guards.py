@@ -81,7 +81,7 @@ def test_an_import_that_runs_up_is_found_also_inside_a_function(
         (tmp_path / package).write_text(text)
     monkeypatch.setattr(layers, "ROOT", tmp_path)
     assert layers.faults() == [
-        "runtime.detector imports calib.teach; only inside a function",
+        "runtime.detector imports calib.teach at its top; only inside a function",
         "runtime.formats.spec imports runtime.detector: runtime.formats may not import runtime.detector",
     ]
     assert layers.circles() == [["runtime.detector", "runtime.formats.spec"]]
