@@ -7,7 +7,7 @@ from typing import get_args
 
 import click
 
-from regad.runtime.backends.table import Device
+from regad.runtime.backends.table import DEVICE_CHOICES
 from regad.runtime.commands.console import run_cli
 from regad.runtime.commands.options import preprocessing_options, spec_from_options
 from regad.runtime.detector import Detector
@@ -41,7 +41,7 @@ __all__ = ["command", "main"]
     type=click.Choice(get_args(StatisticsDtype)),
     help="What the statistics are stored as; fp16 halves the memory.  [default: the artifact's, fp32 if it names none]",
 )
-@click.option("--device", type=click.Choice(get_args(Device)), default="cpu")
+@click.option("--device", type=click.Choice(DEVICE_CHOICES), default="cpu")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
 @preprocessing_options
 def command(

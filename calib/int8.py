@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from regad.runtime.backends.ort import load_quantization
 from regad.runtime.errors import DeviceError, InputError
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.imaging.files import image_files
@@ -75,10 +76,12 @@ def quantize_encoder(
             raise InputError(f"{value!r} is not known to int8; expected one of {', '.join(options)}")
     try:
         import onnx
-        from onnxruntime import quantization
+
+        quantization = load_quantization()
     except ImportError as error:
         raise DeviceError(
-            f"int8 needs ONNX Runtime's quantizer, which cannot be imported ({error}); pip install 'regad[export,cpu]'"
+            f"int8 needs ONNX Runtime's quantizer, which cannot be imported ({error})",
+            remedy="pip install 'regad[export,cpu]'",
         ) from error
     symmetric = activations == "int8"
     with tempfile.TemporaryDirectory() as folder, _silence():

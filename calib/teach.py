@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from regad.runtime.backends.base import Backend
 from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
-from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.category import Category, Support, Threshold, tensors_sha256
 from regad.runtime.formats.encodings import Encoding, StatisticsDtype
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.spec import LEVELS, InputSpec
 from regad.runtime.imaging.preprocess import preprocess
+from regad.runtime.model import Model
 from regad.runtime.scoring.reference import smoothing_matrix
 
 from .gaussian import fit, held_out_distances
@@ -53,7 +53,7 @@ def encode_views(
         for start in range(0, len(kept), _BATCH):
             batch = views[start : start + _BATCH]
             rows = slice(done * len(kept) + start, done * len(kept) + start + len(batch))
-            for level, part in zip(whole, backend.encode(batch), strict=True):
+            for level, part in zip(whole, backend.features(batch), strict=True):
                 level[rows] = part
         if progress is not None:
             progress(done + 1, len(images))
@@ -61,8 +61,7 @@ def encode_views(
 
 
 def teach(
-    backend: Backend,
-    artifact: Artifact,
+    model: Model,
     images: Sequence[NDArray[Any]],
     spec: InputSpec,
     *,
@@ -77,7 +76,7 @@ def teach(
 ) -> Category:
     """Fit the statistics and the threshold of a part from good images (uint8 RGB [H, W, 3] or grey [H, W]).
 
-    The statistics are stored as ``dtype``, by default what the artifact's scorer graphs take.
+    The statistics are stored as ``dtype``, by default what the model's scorer graphs take.
     The threshold comes from ``threshold`` if given, else from the scores of ``validation`` images, else by leaving one
     support image out at a time. ``without`` names groups of support views to leave out (`VIEW_GROUPS`), for ablations.
     Raises InputError for an unusable image or too few of them (two, or one if the threshold does not have to come from
@@ -89,8 +88,9 @@ def teach(
             f"{len(images)} support image(s); at least {needed} are needed to fit the part and set its threshold: "
             "add photos of good parts (4 to 8 is a good number)"
         )
+    backend = model.backend
     features = encode_views(backend, images, spec, progress, without)
-    statistics = fit(features, encoding, dtype or artifact.statistics_dtype)
+    statistics = fit(features, encoding, dtype or model.info.statistics_dtype)
     if threshold is not None:
         limit = Threshold(float(threshold), "manual", note="set by hand")
     elif len(validation) > 0:
@@ -103,7 +103,7 @@ def teach(
         held_out = [float(m.max()) for m in maps]
         limit = set_threshold(held_out, "leave-one-out", target_frr, held_out_scale(len(images)))
     return Category(
-        artifact=artifact.hash,
+        artifact=model.info.hash,
         statistics=statistics,
         threshold=limit,
         spec=spec,
@@ -127,12 +127,14 @@ def teach_folder(
     threshold: float | None = None,
     encoding: Encoding | None = None,
     dtype: StatisticsDtype | None = None,
+    spec: InputSpec | None = None,
     progress: Progress | None = None,
 ) -> Category:
     """Teach a part from a folder of good images and put it in force on ``detector``.
 
-    ``shot`` images are drawn by ``seed``, or all are used. ``validation`` is a folder of further good images for the
-    threshold; it must not hold copies of the support images. Raises InputError.
+    ``shot`` images are drawn by ``seed``, or all are used. The part is taught with ``spec``, by default the detector's
+    `teaching_spec`, whatever the part before it was taught with. ``validation`` is a folder of further good images for
+    the threshold; it must not hold copies of the support images. Raises InputError.
     """
     support = read_good_images(draw_support(list_images(folder), shot, seed))
     extra = read_good_images(list_images(validation)) if validation is not None else None
@@ -142,10 +144,9 @@ def teach_folder(
             name = next(file.name for file in extra.files if file.sha256 in shared)
             raise InputError(f"{name} in {validation} is also a support image; validation images must be others")
     category = teach(
-        detector.backend,
-        detector.artifact,
+        detector.model,
         support.images,
-        detector.spec,
+        spec or detector.teaching_spec,
         files=support.files,
         target_frr=target_frr,
         validation=extra.images if extra is not None else (),

@@ -17,6 +17,7 @@ from regad.runtime.errors import InputError, RegadError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.spec import Dtype
 from regad.runtime.imaging.preprocess import read_image
+from regad.runtime.model import Model
 from regad.train.data.episodes import list_categories, test_items
 from regad.train.evaluation.metrics import auroc
 
@@ -98,12 +99,10 @@ def _judge(
     artifact: Artifact, folder: Path, paths: Sequence[Path], shot: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Teach, then score and judge: float32 [N] and bool [N]."""
-    detector = Detector(artifact, open_backend(artifact, "cpu"))
-    try:
+    with Model(artifact, open_backend(artifact, "cpu")) as model:
+        detector = Detector(model)
         teach_folder(detector, folder / "train" / "good", shot=shot, seed=seed)
         results = [detector.predict(read_image(path)) for path in paths]
-    finally:
-        detector.close()
     return (
         np.array([result.score for result in results], np.float32),
         np.array([result.anomalous for result in results], np.bool_),

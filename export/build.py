@@ -15,20 +15,21 @@ import onnx
 import torch
 
 from regad.calib.int8 import Activations, Ranges, calibration_images, quantize_encoder
+from regad.runtime.backends.ort import load_onnxruntime
 from regad.runtime.backends.table import open_backend
 from regad.runtime.commands.options import spec_from_options
 from regad.runtime.errors import ArtifactError, InputError, RegadError
 from regad.runtime.formats.artifact import Artifact, is_artifact, write_artifact
 from regad.runtime.formats.encodings import Encoding, StatisticsDtype
 from regad.runtime.formats.spec import EPSILON, LEVELS, Dtype, InputSpec
-from regad.runtime.selftest import Check, self_test
+from regad.runtime.selftest import Check, compare_golden, worst_of
 from regad.train.model.checkpoint import Checkpoint, build_encoder, load_checkpoint
 from regad.train.model.registration import RegistrationEncoder
 
 from .agreement import LIMITS, Limits, agreement_table, as_json, compare_decisions, require_agreement
 from .counts import SCORER_COUNTS, describe, encoder_counts, require_counts
 from .golden import golden_bytes
-from .parity import REMEDIES, import_onnxruntime, parity_table, require_parity, verify
+from .parity import REMEDIES, parity_table, require_parity, verify
 from .proof import count_onnx
 from .samples import verification_images
 from .stns import registers
@@ -111,7 +112,7 @@ def export_artifact(
     change too much or a graph of another dtype, OutputError if it cannot be written. After any error ``config.out`` is
     as it was.
     """
-    import_onnxruntime()
+    load_onnxruntime()
     if config.out.exists() and not is_artifact(config.out):
         raise ArtifactError(f"{config.out} exists and is not an artifact; it is not replaced: choose another --out")
     checkpoint = load_checkpoint(config.ckpt, config.stn_mode)
@@ -168,15 +169,14 @@ def _require_golden(config: ExportConfig, manifest: _Manifest, files: Mapping[st
         artifact = write_artifact(Path(folder) / "candidate.regad", manifest, files)
         backend = open_backend(artifact, "cpu")
         try:
-            self_test(artifact, backend)
-        except ArtifactError as error:
-            why = str(error).partition(": ")[2].partition(";")[0]
-            raise RegadError(
-                f"{config.dtype} would fail the golden self-test on a device: {why}; nothing was written: "
-                f"{REMEDIES[config.dtype]}"
-            ) from error
+            worst = worst_of(compare_golden(artifact, backend))
         finally:
             backend.close()
+        if not worst.ok:
+            raise RegadError(
+                f"{config.dtype} would fail the golden self-test on a device: {worst}; nothing was written",
+                remedy=REMEDIES[config.dtype],
+            )
 
 
 def _decisions(

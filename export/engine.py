@@ -175,7 +175,7 @@ def _present(
         try:
             read_plan(artifact, record)
         except DeviceError as error:
-            record, reason = None, str(error).partition(";")[0]
+            record, reason = None, error.message
     progress(
         f"building the engine of {graph} for {gpu}: {reason}"
         if record is None

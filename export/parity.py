@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from regad.calib.gaussian import fit
 from regad.calib.views import support_views
-from regad.runtime.errors import DeviceError, RegadError
+from regad.runtime.backends.ort import load_onnxruntime
+from regad.runtime.errors import RegadError
 from regad.runtime.formats.encodings import Encoding, StatisticsDtype
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.spec import Dtype
@@ -26,7 +27,6 @@ from .stns import border_heavy, registers, write_stns
 __all__ = [
     "REMEDIES",
     "VERIFIED_ENCODINGS",
-    "import_onnxruntime",
     "parity_table",
     "require_parity",
     "run_graph",
@@ -45,20 +45,9 @@ _BORDER: Mapping[Dtype, float] = {"fp32": 1.0, "fp16": 10.0}
 """By how much the tolerance grows in the rows marked "border": that copy of the model magnifies theta's own error."""
 
 
-def import_onnxruntime() -> Any:
-    """Return the module. Raises DeviceError naming what to install."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise DeviceError(
-            f"an export is verified with ONNX Runtime, which cannot be imported ({error}); pip install 'regad[cpu]'"
-        ) from error
-    return onnxruntime
-
-
 def run_graph(model: onnx.ModelProto, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
     """Run a graph once on ONNX Runtime's CPU provider; its outputs in order."""
-    ort = import_onnxruntime()
+    ort = load_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 3
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

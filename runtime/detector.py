@@ -1,7 +1,8 @@
-"""The detector: an artifact, a device and a category. What a line application embeds."""
+"""The detector: a model and the part in force. What a line application embeds."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends.base import Backend, StatisticsHandle
-from .backends.table import open_backend
+from .backends.base import Backend, Inference
+from .backends.lifecycle import closed_error
 from .errors import CategoryError, InputError
 from .formats.artifact import Artifact
 from .formats.category import Category, Threshold, load_category, save_category
-from .formats.memory import trim
 from .formats.spec import InputSpec
 from .imaging.preprocess import preprocess
+from .model import Model, Part, check_spec
 
 __all__ = ["Detector", "Result", "Timings"]
 
@@ -51,16 +52,12 @@ class Result:
     spec: InputSpec
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    """A category with its statistics on the device; swapped as one reference, so a running predict keeps its own."""
-
-    category: Category
-    statistics: StatisticsHandle
-
-
 class Detector:
     """Judges images of one part. `predict` may be called from several threads, also while a category is loaded.
+
+    `Detector.load` opens a model of its own and closes it; ``Detector(model)`` shares a model that others use too, and
+    leaves it open. A part change, a threshold or `close` never touches a call under way: it ends as it began.
+    What is called after `close` raises DeviceError; closing twice does nothing.
 
     Example::
 
@@ -71,12 +68,20 @@ class Detector:
             reject()
     """
 
-    def __init__(self, artifact: Artifact, backend: Backend, spec: InputSpec | None = None) -> None:
-        """Use `load`; this constructor is for a backend of one's own."""
-        self.artifact = artifact
-        self.backend = backend
-        self._spec = spec or artifact.spec
-        self._loaded: _Loaded | None = None
+    def __init__(self, model: Model, spec: InputSpec | None = None, *, owns_model: bool = False) -> None:
+        """Judge on ``model``; with ``owns_model`` `close` closes it too.
+
+        ``spec`` replaces the model's preprocessing for teaching. Raises CategoryError if its mean or standard deviation
+        are not the model's.
+        """
+        if spec is not None:
+            check_spec(spec, model.info.spec)
+        self.model = model
+        self._teaching_spec = spec or model.info.spec
+        self._owns_model = owns_model
+        self._lock = threading.Lock()  # held for changes; a judging call reads the part once, without it
+        self._part: Part | None = None
+        self._closed = False
 
     @classmethod
     def load(
@@ -86,15 +91,17 @@ class Detector:
         threads: int | None = None,
         spec: InputSpec | None = None,
     ) -> Detector:
-        """Open an artifact folder on ``device`` (see `regad.runtime.backends.table.Device`).
+        """Open an artifact folder on ``device`` (`regad.runtime.backends.table.DEVICE_CHOICES`).
 
         ``spec`` replaces the artifact's preprocessing for teaching (region of interest, fit, filter). Raises
         ArtifactError and DeviceError.
         """
-        artifact = Artifact.open(path)
-        if spec is not None:
-            _check_spec(spec, artifact.spec)
-        return cls(artifact, open_backend(artifact, device, threads), spec)
+        model = Model.load(path, device, threads)
+        try:
+            return cls(model, spec, owns_model=True)
+        except CategoryError:
+            model.close()
+            raise
 
     def __enter__(self) -> Detector:
         """Return the detector; `close` is called at the end of the block."""
@@ -103,49 +110,67 @@ class Detector:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the backend."""
+        """Close the detector."""
         self.close()
+
+    @property
+    def backend(self) -> Backend:
+        """The model's backend."""
+        return self.model.backend
+
+    @property
+    def artifact(self) -> Artifact:
+        """The model's artifact. Raises ArtifactError where there is none: the model is a checkpoint in training."""
+        return self.model.artifact
 
     @property
     def device(self) -> str:
         """The device in use and the library behind it."""
-        return f"{self.backend.device} ({self.backend.name})"
+        return self.model.device
 
     @property
     def spec(self) -> InputSpec:
-        """The preprocessing in force: the category's once there is one."""
-        return self._loaded.category.spec if self._loaded else self._spec
+        """The preprocessing in force: the category's once there is one, else that for teaching."""
+        part = self._part
+        return part.category.spec if part else self._teaching_spec
+
+    @property
+    def teaching_spec(self) -> InputSpec:
+        """The preprocessing that a part is taught with: as given at the start, else the model's; never a part's."""
+        return self._teaching_spec
 
     @property
     def category(self) -> Category | None:
         """The category in force, or None."""
-        return self._loaded.category if self._loaded else None
+        part = self._part
+        return part.category if part else None
 
-    def fit(self, images: Sequence[NDArray[Any]], target_frr: float = 0.01) -> Category:
+    def fit(
+        self, images: Sequence[NDArray[Any]], target_frr: float = 0.01, *, spec: InputSpec | None = None
+    ) -> Category:
         """Teach a part from k good images (uint8 RGB [H, W, 3] or grey [H, W], k >= 2) and use it from now on.
 
-        Raises InputError for fewer than two images or an unusable one.
+        It is taught with ``spec``, by default `teaching_spec`, whatever the part before it was taught with. Raises
+        InputError for fewer than two images or an unusable one.
         """
         from regad.calib.teach import teach  # the one place where the runtime reaches up, and only when asked to
 
-        category = teach(self.backend, self.artifact, images, self._spec, target_frr=target_frr)
+        self._check_open()
+        category = teach(self.model, images, spec or self._teaching_spec, target_frr=target_frr)
         self.use(category)
         return category
 
     def use(self, category: Category) -> None:
-        """Put a category in force. Raises CategoryError if it was taught on another artifact."""
-        if category.artifact != self.artifact.hash:
-            raise CategoryError(
-                f"the category was taught on artifact {category.artifact[:12]}, but this one is "
-                f"{self.artifact.hash[:12]}; teach the part on this one"
-            )
-        _check_spec(category.spec, self.artifact.spec)
-        self._loaded = _Loaded(category, self.backend.prepare(category.statistics))
-        trim()
+        """Put a category in force. Raises CategoryError if it was taught on another artifact; the one before stays."""
+        self._check_open()
+        part = self.model.part(category)
+        with self._lock:
+            self._check_open()
+            self._part = part
 
     def load_category(self, path: str | Path) -> Category:
         """Read a category file and put it in force. Raises CategoryError; the category before it then stays."""
-        category = load_category(path, self.artifact.hash)
+        category = load_category(path, self.model.info.hash)
         self.use(category)
         return category
 
@@ -154,10 +179,14 @@ class Detector:
         save_category(self._current().category, path)
 
     def set_threshold(self, value: float) -> None:
-        """Replace the threshold by one of your own. Raises InputError unless it is finite and above 0."""
-        loaded = self._current()
+        """Replace the threshold of the part in force by one of your own.
+
+        Raises InputError unless it is finite and above 0. A part that another thread puts in force is never undone.
+        """
         threshold = Threshold(float(value), "manual", note="set by hand")
-        self._loaded = _Loaded(replace(loaded.category, threshold=threshold), loaded.statistics)
+        with self._lock:
+            part = self._current()
+            self._part = replace(part, category=replace(part.category, threshold=threshold))
 
     def predict(self, image: NDArray[Any]) -> Result:
         """Judge one image: uint8 RGB [H, W, 3] or grey [H, W]; of uint16 the high byte is taken.
@@ -168,14 +197,13 @@ class Detector:
 
     def predict_batch(self, images: Sequence[NDArray[Any]]) -> list[Result]:
         """Judge several images in one pass; they may differ in size. See `predict`."""
-        loaded = self._current()
+        part = self._current()
         if len(images) == 0:
             return []
         start = time.perf_counter()
-        spec, threshold = loaded.category.spec, loaded.category.threshold.value
-        batch = np.stack([preprocess(image, spec) for image in images])
+        batch = np.stack([preprocess(image, part.category.spec) for image in images])
         ready = time.perf_counter()
-        done = self.backend.infer(batch, loaded.statistics)
+        done = self.model.backend.infer(batch, part.statistics)
         if not np.isfinite(done.anomaly_score).all():
             raise InputError("the anomaly score is not finite; the image is not judged: run regad-doctor --model")
         end = time.perf_counter()
@@ -186,16 +214,13 @@ class Detector:
             done.score_ms * share,
             (end - start) * 1e3 * share,
         )
-        return [
-            Result(float(score), threshold, bool(score > threshold), heat, theta, timings, spec)
-            for score, heat, theta in zip(done.anomaly_score, done.anomaly_map, done.theta, strict=True)
-        ]
+        return [_judged(part.category, done, index, timings) for index in range(len(images))]
 
     def describe(self) -> dict[str, Any]:
         """What is loaded, as plain data: artifact, device, dtype, category, threshold."""
-        category = self.category
+        category, info = self.category, self.model.info
         return {
-            "artifact": {"path": str(self.artifact.path), "hash": self.artifact.hash, "dtype": self.artifact.dtype},
+            "artifact": {"path": str(info.path), "hash": info.hash, "dtype": info.dtype},
             "device": self.device,
             "input": self.spec.to_json(),
             "category": None
@@ -210,20 +235,28 @@ class Detector:
         }
 
     def close(self) -> None:
-        """Release the device. The detector cannot be used afterwards."""
-        self._loaded = None
-        self.backend.close()
+        """Let go of the part, and of the model if it is this detector's own: see `Model.close`."""
+        with self._lock:
+            self._closed = True
+            self._part = None
+        if self._owns_model:
+            self.model.close()
 
-    def _current(self) -> _Loaded:
-        loaded = self._loaded
-        if loaded is None:
+    def _check_open(self) -> None:
+        if self._closed:
+            raise closed_error()
+
+    def _current(self) -> Part:
+        part = self._part
+        if part is None:
+            self._check_open()
             raise CategoryError("no category is loaded; call fit(images) or load_category(path) first")
-        return loaded
+        return part
 
 
-def _check_spec(spec: InputSpec, artifact: InputSpec) -> None:
-    if (spec.mean, spec.std) != (artifact.mean, artifact.std):
-        raise CategoryError(
-            f"the category's mean/std {spec.mean}/{spec.std} are not the artifact's {artifact.mean}/{artifact.std}; "
-            "teach the part on this artifact: regad-calib"
-        )
+def _judged(category: Category, done: Inference, index: int, timings: Timings) -> Result:
+    """The verdict on one image of a batch."""
+    score, threshold = float(done.anomaly_score[index]), category.threshold.value
+    return Result(
+        score, threshold, score > threshold, done.anomaly_map[index], done.theta[index], timings, category.spec
+    )

@@ -14,7 +14,17 @@ __all__ = [
 
 
 class RegadError(Exception):
-    """Base of every error that a user can mend. Library code raises it; only a command line prints it."""
+    """Base of every error that a user can fix. Library code raises it; only a command line prints it.
+
+    ``message`` says what is wrong and ``remedy``, where it is given apart, what to do; ``str()`` joins them to a line.
+    ``code`` is a short word for programs. Code that needs one of the three reads the attribute, never the text.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", code: str = "") -> None:
+        super().__init__(f"{message}; {remedy}" if remedy else message)
+        self.message = message
+        self.remedy = remedy
+        self.code = code
 
 
 class ArtifactError(RegadError):
@@ -34,7 +44,7 @@ class SourceError(RegadError):
 
 
 class DeviceError(RegadError):
-    """The device or the backend asked for is not available on this machine."""
+    """The device or the backend asked for is not available on this machine, has failed, or was closed."""
 
 
 class OutputError(RegadError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from .formats.encodings import StatisticsDtype, cast_statistics
 from .formats.features import Features
 from .formats.spec import Dtype
 
-__all__ = ["TOLERANCES", "Check", "compare", "self_test", "tolerances"]
+__all__ = ["TOLERANCES", "Check", "compare", "compare_golden", "self_test", "tolerances", "worst_of"]
 
 TOLERANCES: Mapping[Dtype, Mapping[str, float]] = {
     "fp32": {"f1": 1e-3, "f2": 1e-3, "f3": 1e-3, "theta": 2e-4, "anomaly_map": 1e-3, "anomaly_score": 1e-3},
@@ -47,6 +47,10 @@ class Check(NamedTuple):
     tolerance: float
     ok: bool
 
+    def __str__(self) -> str:
+        """Like ``theta is off by 1.0e-03, allowed 2e-04``."""
+        return f"{self.output} is off by {self.max_rel:.1e}, allowed {self.tolerance:.0e}"
+
 
 def compare(output: str, got: NDArray[np.float32], expected: NDArray[np.float32], tolerance: float) -> Check:
     """Compare an output with its expected value; a wrong shape or a value that is not finite never passes."""
@@ -57,10 +61,10 @@ def compare(output: str, got: NDArray[np.float32], expected: NDArray[np.float32]
     return Check(output, error, relative, tolerance, relative <= tolerance)
 
 
-def self_test(artifact: Artifact, backend: Backend) -> list[Check]:
-    """Run the artifact's golden inputs through ``backend``; raises ArtifactError if an output is beyond tolerance."""
+def compare_golden(artifact: Artifact, backend: Backend) -> list[Check]:
+    """Run the artifact's golden inputs through ``backend`` and compare every output with what is expected."""
     golden = artifact.golden()
-    features = backend.encode(golden.images)
+    features = backend.features(golden.images)
     statistics = cast_statistics(golden.statistics, artifact.statistics_dtype)
     done = backend.infer(golden.images, backend.prepare(statistics))
     allowed = tolerances(artifact.dtype, artifact.statistics_dtype)
@@ -70,10 +74,22 @@ def self_test(artifact: Artifact, backend: Backend) -> list[Check]:
     ]
     checks.append(compare("anomaly_map", done.anomaly_map, golden.anomaly_map, allowed["anomaly_map"]))
     checks.append(compare("anomaly_score", done.anomaly_score, golden.anomaly_score, allowed["anomaly_score"]))
-    worst = max(checks, key=lambda check: check.max_rel / check.tolerance)
+    return checks
+
+
+def worst_of(checks: Sequence[Check]) -> Check:
+    """The output that comes nearest to its tolerance, or is farthest beyond it."""
+    return max(checks, key=lambda check: check.max_rel / check.tolerance)
+
+
+def self_test(artifact: Artifact, backend: Backend) -> list[Check]:
+    """`compare_golden`; raises ArtifactError if an output is beyond its tolerance."""
+    checks = compare_golden(artifact, backend)
+    worst = worst_of(checks)
     if not worst.ok:
         raise ArtifactError(
-            f"{artifact.path} fails its self-test on {backend.name}: {worst.output} is off by {worst.max_rel:.1e}, "
-            f"allowed {worst.tolerance:.0e}; do not trust its verdicts: export it again or report the device"
+            f"{artifact.path} fails its self-test on {backend.name}: {worst}",
+            remedy="do not trust its verdicts: export it again or report the device",
+            code="self-test",
         )
     return checks

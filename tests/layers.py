@@ -20,7 +20,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runtime.kernels",),
     ("runtime.imaging", "runtime.scoring"),
     ("runtime.backends", "runtime.sources"),
-    ("runtime.detector", "runtime.selftest"),
+    ("runtime.model", "runtime.selftest"),
+    ("runtime.detector",),
     ("runtime", "runtime.line", "runtime.cabi"),  # "runtime" itself is the public face, runtime/__init__.py
     ("runtime.commands", "runtime.native"),
     ("calib",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 from ..formats.features import Features
 from ..formats.spec import GRID, LEVELS, SIZE
 
-__all__ = ["Workspace", "Workspaces"]
+__all__ = ["LIMIT_BYTES", "Workspace", "Workspaces"]
 
-_KEPT = 4
+LIMIT_BYTES = 64 << 20
+"""The most memory that lies ready: that of about 40 images, at 1.6 MB each."""
 
 
 class Workspace:
@@ -25,6 +27,7 @@ class Workspace:
         shapes = [(batch, level.positions, level.channels) for level in LEVELS]
         self.features = Features._make(np.empty(shape, np.float32) for shape in [*shapes, (batch, len(LEVELS), 2, 3)])
         self.distances = np.empty((batch, GRID, GRID), np.float32)
+        self.nbytes = sum(buffer.nbytes for buffer in (self.images, *self.features, self.distances))
         self._session = session
         self._binding = session.io_binding()
         self._binding.bind_input("image", "cpu", 0, np.uint8, self.images.shape, self.images.ctypes.data)
@@ -39,23 +42,39 @@ class Workspace:
 
 
 class Workspaces:
-    """The workspaces of a backend: one for each inference that is under way, kept for the next ones."""
+    """The workspaces of a backend: one for each inference that is under way, kept for the next ones.
 
-    def __init__(self, session: Any) -> None:
+    Of every size some may lie ready, up to ``limit`` bytes in all; those not used for longest go first.
+    """
+
+    def __init__(self, session: Any, limit: int = LIMIT_BYTES) -> None:
         """Begin with none; they are made when they are needed."""
         self._session = session
+        self._limit = limit
+        self._lock = threading.Lock()
         self._free: list[Workspace] = []
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that lie ready."""
+        return sum(workspace.nbytes for workspace in self._free)
+
     def take(self, batch: int) -> Workspace:
-        """Return a workspace that nobody else uses. Appending to and popping from a list are atomic in Python."""
-        try:
-            while (found := self._free.pop()).batch != batch:
-                pass
-        except IndexError:
-            return Workspace(self._session, batch)
-        return found
+        """Return a workspace of that size that nobody else uses."""
+        with self._lock:
+            for place in range(len(self._free) - 1, -1, -1):
+                if self._free[place].batch == batch:
+                    return self._free.pop(place)
+        return Workspace(self._session, batch)
 
     def give(self, workspace: Workspace) -> None:
         """Take a workspace back."""
-        if len(self._free) < _KEPT:
+        with self._lock:
             self._free.append(workspace)
+            while self.nbytes > self._limit:
+                self._free.pop(0)
+
+    def clear(self) -> None:
+        """Drop all of them."""
+        with self._lock:
+            self._free.clear()

@@ -67,7 +67,7 @@ class Bench:
     @cached_property
     def features(self) -> Features:
         """The features of one image that no part was taught with."""
-        return self.detector.backend.encode(self.view(1000)[None])
+        return self.detector.backend.features(self.view(1000)[None])
 
     def view(self, seed: int) -> NDArray[np.uint8]:
         """A drawn image as the encoder takes it."""
@@ -156,10 +156,10 @@ def encoder_rows(bench: Bench) -> Iterator[Row]:
     """The encoder: one image against one of a batch, one thread against all."""
     backend = bench.detector.backend
     batch = np.stack([bench.view(seed) for seed in range(8)])
-    one, eight = medians([lambda: backend.encode(batch[:1]), lambda: backend.encode(batch)], bench.runs)
+    one, eight = medians([lambda: backend.features(batch[:1]), lambda: backend.features(batch)], bench.runs)
     yield Row("encode: one image, and one of a batch of 8", one, eight / 8)
     single = open_backend(bench.detector.artifact, "cpu", 1)
-    ours, alone = medians([lambda: backend.encode(batch[:1]), lambda: single.encode(batch[:1])], bench.runs)
+    ours, alone = medians([lambda: backend.features(batch[:1]), lambda: single.features(batch[:1])], bench.runs)
     yield Row(f"encode: {usable_cores()} threads, and 1", ours, alone)
 
 
@@ -173,7 +173,7 @@ def frame_rows(bench: Bench) -> Iterator[Row]:
     for shot in bench.shots:
         bench.detector.use(bench.category(shot))
         whole, encode = medians(
-            [lambda: bench.detector.predict(frame), lambda: bench.detector.backend.encode(image)], bench.runs
+            [lambda: bench.detector.predict(frame), lambda: bench.detector.backend.features(image)], bench.runs
         )
         yield Row(f"1080p frame to verdict, k = {shot}, and encoding alone", whole, encode)
 
@@ -216,11 +216,11 @@ def teach_rows(bench: Bench) -> Iterator[Row]:
     from regad.calib.teach import encode_views, teach
 
     images = [drawn_image(SIZE, SIZE, seed) for seed in range(4)]
-    artifact, backend = bench.detector.artifact, bench.detector.backend
+    model, backend = bench.detector.model, bench.detector.backend
     features = encode_views(backend, images, InputSpec())
     plain = reference_fit(features)
     calls: list[Callable[[], object]] = [
-        lambda: teach(backend, artifact, images, InputSpec()),
+        lambda: teach(model, images, InputSpec()),
         lambda: encode_views(backend, images, InputSpec()),
         lambda: fit(features),
         plain,

@@ -11,14 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from ..errors import RegadError
+from ..backends.ort import load_onnxruntime
+from ..backends.table import DEVICES, Device
+from ..errors import DeviceError, RegadError
+from ..formats.artifact import Artifact
 from ..formats.places import find_model
 from ..imaging.opencv import ABSENT, INSTALL, build_options, is_installed, load_cv2
-
-if TYPE_CHECKING:
-    from ..formats.artifact import Artifact
+from ..selftest import self_test, worst_of
 
 __all__ = ["CHECKS", "Finding", "Level", "examine"]
 
@@ -123,12 +124,6 @@ def _ort_install() -> str:
     return "pip install 'regad[gpu]'" if gpus() else "pip install 'regad[cpu]'"
 
 
-def _load_ort() -> Any:
-    import onnxruntime
-
-    return onnxruntime
-
-
 def check_onnxruntime() -> list[Finding]:
     """ONNX Runtime: exactly one of its packages, importable, with the providers that the machine can use."""
     topic, packages = "onnxruntime", _installed(_ORT)
@@ -137,9 +132,9 @@ def check_onnxruntime() -> list[Finding]:
         text = f"{listed} are installed over each other: they share one folder, so the GPU may be lost without a word"
         return [Finding(topic, "problem", text, f"pip uninstall -y {' '.join(packages)} && {_ort_install()}")]
     try:
-        ort = _load_ort()
+        ort = load_onnxruntime()
         providers: list[str] = list(ort.get_available_providers())
-    except (ImportError, AttributeError) as error:
+    except (DeviceError, AttributeError) as error:
         again = f"pip uninstall -y {' '.join(packages)} && " if packages else ""
         return [Finding(topic, "problem", f"{listed or 'not installed'} ({error})", again + _ort_install())]
     found = [Finding(topic, "ok", f"{ort.__version__} with {', '.join(providers)}")]
@@ -186,7 +181,7 @@ def check_opencv() -> list[Finding]:
     try:
         cv2, options = load_cv2(), build_options()
     except RegadError as error:
-        return [Finding("opencv", "problem", str(error), str(error).partition("mend it with: ")[2] or None)]
+        return [Finding("opencv", "problem", error.message, error.remedy or None)]
     text = f"{cv2.__version__}, " + ", ".join(f"{name} {value}" for name, value in options.items())
     found = [Finding("opencv", "ok", text)]
     packages = _installed(_OPENCV)
@@ -220,9 +215,6 @@ def check_cameras() -> list[Finding]:
 
 def check_artifact(model: Path | None) -> list[Finding]:
     """The artifact: its files, and the golden self-test on every device that is there."""
-    from ..backends.onnxruntime import cuda_available
-    from ..formats.artifact import Artifact
-
     try:
         path = find_model(model)
     except RegadError as error:
@@ -234,31 +226,25 @@ def check_artifact(model: Path | None) -> list[Finding]:
         return [Finding("artifact", "problem", str(error), again)]
     found = [Finding("artifact", "ok", f"{path} ({artifact.dtype}, {artifact.hash[:16]}): all files are sound")]
     try:
-        devices = ["cpu", "cuda"] if cuda_available() else ["cpu"]
-        if _installed(_TENSORRT) and (gpus() or jetson_release()):
-            devices.append("tensorrt")
+        devices = [device for device in sorted(DEVICES, key=lambda row: not row.required) if device.is_present()]
     except RegadError as error:
         return [*found, Finding("self-test", "problem", f"not run: {error}", _ort_install())]
-    return found + [_self_test(artifact, device, again) for device in devices]
+    return found + [_self_test(artifact, device) for device in devices]
 
 
-def _self_test(artifact: Artifact, device: str, again: str) -> Finding:
-    from ..backends.table import open_backend
-    from ..selftest import self_test
-
+def _self_test(artifact: Artifact, device: Device) -> Finding:
     try:
-        backend = open_backend(artifact, device)
+        backend = device.open(artifact)
         try:
-            worst = max(self_test(artifact, backend), key=lambda check: check.max_rel / check.tolerance)
+            worst = worst_of(self_test(artifact, backend))
         finally:
             backend.close()
     except RegadError as error:
-        if device == "cpu":
-            return Finding("self-test", "problem", str(error), again)
-        build = f"regad-export --engine --artifact {artifact.path}"
-        remedy = build if device == "tensorrt" else _ort_install()
-        return Finding("self-test", "note", f"{device} cannot be used: {error}", remedy)
-    text = f"passed on {device}: worst is {worst.output}, {worst.max_rel:.1e} of {worst.tolerance:.0e} allowed"
+        remedy = device.remedy.format(artifact=artifact.path, onnxruntime=_ort_install())
+        if device.required:
+            return Finding("self-test", "problem", str(error), remedy)
+        return Finding("self-test", "note", f"{device.name} cannot be used: {error}", remedy)
+    text = f"passed on {device.name}: worst is {worst.output}, {worst.max_rel:.1e} of {worst.tolerance:.0e} allowed"
     return Finding("self-test", "ok", text)
 
 

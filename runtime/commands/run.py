@@ -7,12 +7,12 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from ..backends.table import Device
+from ..backends.table import DEVICE_CHOICES
 from ..detector import Detector
 from ..errors import OutputError
 from ..formats.category import Category
@@ -64,7 +64,7 @@ class Outputs:
 @click.option("--support", type=click.Path(path_type=Path), help="Folder of k images of good parts; taught at start.")
 @click.option("--category", type=click.Path(path_type=Path), help="Category file that regad-calib wrote.")
 @click.option("--model", type=click.Path(path_type=Path), help=f"Artifact (else ${MODEL_VARIABLE}, ./model.regad).")
-@click.option("--device", type=click.Choice(get_args(Device)), default="auto", show_default=True)
+@click.option("--device", type=click.Choice(DEVICE_CHOICES), default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
 @click.option("--shot", type=click.IntRange(1), help="Draw this many of the support images (default: all).")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draw.")

@@ -26,13 +26,13 @@ def load_cv2() -> ModuleType:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     if not is_installed():
-        raise DeviceError(f"{ABSENT}; mend it with: {INSTALL}")
+        raise DeviceError(ABSENT, remedy=INSTALL)
     try:
         import cv2
     except ImportError as error:
         headless = "libGL" in str(error) or "libgthread" in str(error)
         remedy = "pip uninstall -y opencv-python && pip install opencv-python-headless" if headless else INSTALL
-        raise DeviceError(f"OpenCV cannot be loaded ({error}); mend it with: {remedy}") from error
+        raise DeviceError(f"OpenCV cannot be loaded ({error})", remedy=remedy) from error
     return cv2
 
 

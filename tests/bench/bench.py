@@ -93,7 +93,7 @@ def encoder_rows(
             names.append(f"{label}, {precision or 'default precision'}")
             rival.ask(load=f"{what} {names[-1]}", kind="encoder", path=str(path.resolve()), precision=precision)
     image, backend = bench.view(1)[None], open_backend(Artifact.open(model))
-    (ours,), theirs = in_turn([lambda: backend.encode(image)], rival, [f"{what} {name}" for name in names], rounds)
+    (ours,), theirs = in_turn([lambda: backend.features(image)], rival, [f"{what} {name}" for name in names], rounds)
     backend.close()
     by_name = dict(zip(names, theirs, strict=True))
     exact = min((name for name in names if name.endswith("f32")), key=lambda name: by_name[name])
@@ -115,7 +115,7 @@ def both_encoders(bench: Bench, folder: Path, rival: Rival, rounds: int) -> list
 def reduced_forms(bench: Bench, int8: Path) -> dict[str, Detector]:
     """What a user gets by asking for fp16 statistics and for an int8 encoder, taught like ``bench`` with k = 4."""
     forms = {
-        "fp32 encoder, fp16 statistics": Detector(bench.detector.artifact, bench.detector.backend),
+        "fp32 encoder, fp16 statistics": Detector(bench.detector.model),
         "int8 encoder (uint8 activations), fp16 statistics": Detector.load(int8),
     }
     for taught, detector in zip((bench, Bench(int8)), forms.values(), strict=True):

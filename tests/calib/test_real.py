@@ -31,7 +31,7 @@ def test_encodings_equal_the_dense_inverse_on_real_images(
     with Detector.load(imagenet_artifact) as detector:
         photos = read_good_images(draw_support(list_images(folder / "train" / "good"), 2, 0))
         support = encode_views(detector.backend, photos.images, detector.spec)
-        query = detector.backend.encode(np.stack([preprocess(read_image(path), detector.spec) for path in tests]))
+        query = detector.backend.features(np.stack([preprocess(read_image(path), detector.spec) for path in tests]))
     want = dense_reference(support, query, POSITIONS)
     for encoding in ("gram", "hybrid", "cholesky"):
         got = Scorer(fit(support, encoding)).mahalanobis(query).reshape(len(tests), -1)[:, POSITIONS]

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from regad.calib.gaussian import fit
 from regad.export.scorer import write_scorer
-from regad.runtime.backends.onnxruntime import OrtBackend
+from regad.runtime.backends.onnxruntime_cpu import OrtCpuBackend
 from regad.runtime.formats.artifact import Artifact, Golden, write_artifact, write_golden
 from regad.runtime.formats.category import Category, Threshold, save_category, tensors_sha256
 from regad.runtime.formats.encodings import ENCODINGS as ENCODING_SHAPES
@@ -104,11 +104,11 @@ def write_standin(path: Path, statistics_dtype: StatisticsDtype = "fp32") -> Art
         for encoding in ENCODINGS
     }
     files |= {"encoder.onnx": graph.SerializeToString(), "golden.safetensors": b""}
-    backend = OrtBackend(write_artifact(path, manifest, files), "cpu", 1)
+    backend = OrtCpuBackend(write_artifact(path, manifest, files), 1)
     views = np.stack([photo(seed, 224, 224) for seed in range(4)])
-    statistics = fit(backend.encode(views), "gram")
+    statistics = fit(backend.features(views), "gram")
     images = np.stack([photo(seed, 224, 224) for seed in (11, 12, 13)])
-    features = backend.encode(images)
+    features = backend.features(images)
     maps, scores = Scorer(statistics).score(features)
     files["golden.safetensors"] = write_golden(Golden(images, features, statistics, maps, scores))
     return write_artifact(path, manifest, files)
@@ -130,7 +130,7 @@ def write_category(artifact: Artifact, path: Path, encoding: Encoding, first_pho
     views = np.stack([photo(seed, 224, 224) for seed in range(first_photo, first_photo + 18)])
     # Fitting the cholesky form takes a minute; any numbers serve to compare two scorers.
     statistics = (
-        random_cholesky(5) if encoding == "cholesky" else fit(OrtBackend(artifact, "cpu", 1).encode(views), encoding)
+        random_cholesky(5) if encoding == "cholesky" else fit(OrtCpuBackend(artifact, 1).features(views), encoding)
     )
     for dtype in get_args(StatisticsDtype):
         stored = cast_statistics(statistics, dtype)

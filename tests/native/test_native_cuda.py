@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from standin import ENCODINGS, photo
 
-from regad.runtime.backends.onnxruntime import cuda_available
+from regad.runtime.backends.onnxruntime_gpu import cuda_available
 from regad.runtime.cabi import NativeDetector
 from regad.runtime.commands.checks import gpus
 from regad.runtime.detector import Detector

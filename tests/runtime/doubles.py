@@ -116,7 +116,7 @@ class FakeCuda(types.ModuleType):
         return (Status.cudaSuccess,)
 
     cudaSetDevice = cudaStreamSynchronize = cudaStreamDestroy = cudaEventRecord = _done  # noqa: N815
-    cudaGraphDestroy = cudaGraphExecDestroy = _done  # noqa: N815
+    cudaGraphDestroy = cudaGraphExecDestroy = cudaEventDestroy = _done  # noqa: N815
 
 
 class _Context:

@@ -17,6 +17,7 @@ from regad.runtime.formats.category import Category, Support, Threshold
 from regad.runtime.formats.category import tensors_sha256 as sha256_of
 from regad.runtime.formats.encodings import ENCODINGS, Statistics
 from regad.runtime.formats.spec import InputSpec
+from regad.runtime.model import Model
 
 ARTIFACT = Artifact(Path("model.regad"), {}, "a" * 64, InputSpec(), "fp32")
 KEYS = ["source", "frame", "time", "score", "threshold", "anomalous", "thetas", "ms", "artifact", "category"]
@@ -79,7 +80,7 @@ class Bench:
 
     def load(self, path: Any, device: str = "cpu", threads: int | None = None, spec: Any = None) -> Detector:
         self.loads.append({"path": path, "device": device, "threads": threads, "spec": spec})
-        return Detector(ARTIFACT, FakeBackend(), spec)  # type: ignore[arg-type]
+        return Detector(Model(ARTIFACT, FakeBackend()), spec, owns_model=True)  # type: ignore[arg-type]
 
     def teach(self, detector: Detector, folder: Any, **options: Any) -> Category:
         self.taught.append(options)

@@ -13,6 +13,7 @@ import pytest
 
 from regad.runtime import Artifact, ArtifactError, CategoryError, Detector, DeviceError, InputError, InputSpec, kernels
 from regad.runtime.formats.artifact import artifact_hash, is_artifact, write_artifact
+from regad.runtime.model import Model
 from regad.runtime.selftest import compare, self_test
 
 
@@ -94,7 +95,7 @@ def test_both_scorers_give_the_same_verdicts_and_the_device_names_which(
     ours = detector.predict(image)
     assert f"{kernels.kernels()} scorer" in detector.device
     monkeypatch.setattr(kernels, "available", lambda: False)
-    plain = Detector(detector.artifact, detector.backend)
+    plain = Detector(detector.model)
     plain.use(detector.category)  # type: ignore[arg-type]
     assert "NumPy scorer" in plain.device
     theirs = plain.predict(image)
@@ -193,7 +194,7 @@ def test_a_category_of_another_artifact_is_refused(detector: Detector, artifact_
     (copy / "manifest.json").write_text(json.dumps(manifest))
     other = Artifact.open(copy, verify=False)
     assert other.hash != detector.artifact.hash
-    stranger = Detector(other, detector.backend)
+    stranger = Detector(Model(other, detector.backend))
     detector.save_category(tmp_path / "part.safetensors")
     with pytest.raises(CategoryError, match="was taught on artifact"):
         stranger.load_category(tmp_path / "part.safetensors")

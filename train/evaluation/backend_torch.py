@@ -5,28 +5,30 @@ The encoder runs in torch, on the CPU or CUDA; scores come from the host's score
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regad.runtime.backends.base import Inference, StatisticsHandle
+from regad.runtime.backends.base import Encoded
+from regad.runtime.backends.host import HostEncoded, HostScoring
 from regad.runtime.detector import Detector
-from regad.runtime.formats.artifact import Artifact
-from regad.runtime.formats.encodings import Statistics
+from regad.runtime.formats.encodings import StatisticsDtype
 from regad.runtime.formats.features import Features
-from regad.runtime.scoring.compiled import HostScorer, host_scorer
+from regad.runtime.formats.spec import Dtype, InputSpec
+from regad.runtime.model import Model
 
 from ..data.episodes import to_input
+from ..model import registration
 from ..model.affine import compose, identity, inverse, warp
 from ..model.checkpoint import build_encoder, load_checkpoint
-from ..model.registration import Aligned, Encoded, RegistrationEncoder, Thetas
+from ..model.registration import Aligned, RegistrationEncoder, Thetas
 from ..run.device import torch_device
 
-__all__ = ["FORWARDS", "Forward", "TorchBackend", "checkpoint_detector"]
+__all__ = ["FORWARDS", "CheckpointInfo", "Forward", "TorchBackend", "checkpoint_detector"]
 
 Forward = Callable[[RegistrationEncoder, torch.Tensor], tuple[Aligned, Thetas]]
 """How images [B, 3, 224, 224] become aligned maps and transforms; ablations replace it."""
@@ -34,7 +36,7 @@ Forward = Callable[[RegistrationEncoder, torch.Tensor], tuple[Aligned, Thetas]]
 
 def _as_trained(encoder: RegistrationEncoder, images: torch.Tensor) -> tuple[Aligned, Thetas]:
     """Return what the encoder itself returns."""
-    encoded: Encoded = encoder(images)
+    encoded: registration.Encoded = encoder(images)
     return encoded.aligned, encoded.thetas
 
 
@@ -69,12 +71,14 @@ FORWARDS: dict[str, Forward] = {
 """The encoder as it is, and what ablations make of it."""
 
 
-class TorchBackend:
+class TorchBackend(HostScoring):
     """See `regad.runtime.backends.base.Backend`. ``encoder`` is in eval mode; ``forward`` is what is done with it."""
 
     def __init__(self, encoder: RegistrationEncoder, device: torch.device, forward: Forward = _as_trained) -> None:
+        super().__init__(torch.get_num_threads())
         # Channels last: a quarter less time on a CPU, and the features come out in the order that is asked for.
-        self._encoder = encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        encoder = encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._encoder: RegistrationEncoder | None = encoder
         self._device = device
         self._forward = forward
 
@@ -89,39 +93,35 @@ class TorchBackend:
         return self._device.type
 
     @torch.inference_mode()
-    def encode(self, images: NDArray[np.uint8]) -> Features:
-        """Features on the host of uint8 RGB images [B, 224, 224, 3]."""
+    def _encode(self, images: NDArray[np.uint8]) -> Encoded:
+        assert self._encoder is not None, "a turn ends before the backend is released"
         batch = to_input(images).to(self._device, memory_format=torch.channels_last)
         aligned, thetas = self._forward(self._encoder, batch)
         f1, f2, f3 = (level.flatten(2).transpose(1, 2).contiguous().cpu().numpy() for level in aligned)
-        return Features(f1, f2, f3, torch.stack(list(thetas), dim=1).cpu().numpy())
+        return HostEncoded(Features(f1, f2, f3, torch.stack(list(thetas), dim=1).cpu().numpy()))
 
-    def prepare(self, statistics: Statistics) -> StatisticsHandle:
-        """Make a category's statistics ready for scoring on the host, in as many threads as torch takes."""
-        return host_scorer(statistics, torch.get_num_threads())
+    def _release(self) -> None:
+        self._encoder = None
 
-    def infer(self, images: NDArray[np.uint8], statistics: StatisticsHandle) -> Inference:
-        """Encode and score uint8 RGB images [B, 224, 224, 3]."""
-        assert isinstance(statistics, HostScorer)
-        start = time.perf_counter()
-        features = self.encode(images)
-        encoded = time.perf_counter()
-        maps, scores = statistics.score(features)
-        end = time.perf_counter()
-        return Inference(maps, scores, features.theta, (encoded - start) * 1e3, (end - encoded) * 1e3)
 
-    def close(self) -> None:
-        """Do nothing: the memory goes with the object."""
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What is known of a checkpoint, as `regad.runtime.model.ModelInfo` has it; its identity is the file's sha256."""
+
+    path: Path
+    hash: str
+    spec: InputSpec
+    dtype: Dtype = "fp32"
+    statistics_dtype: StatisticsDtype = "fp32"
 
 
 def checkpoint_detector(
     path: Path, device: str = "cpu", stn_mode: str | None = None, forward: str = "as trained"
 ) -> Detector:
-    """Open a checkpoint as a detector, in torch; its identity is the file's sha256. ``forward`` is one of `FORWARDS`.
+    """Open a checkpoint as a detector, in torch. ``forward`` is one of `FORWARDS`.
 
     Raises InputError for a file that is no checkpoint, and DeviceError.
     """
     checkpoint = load_checkpoint(path, stn_mode)
     backend = TorchBackend(build_encoder(checkpoint), torch_device(device), FORWARDS[forward])
-    artifact = Artifact(path=path, manifest={}, hash=checkpoint.sha256, spec=checkpoint.spec, dtype="fp32")
-    return Detector(artifact, backend)
+    return Detector(Model(CheckpointInfo(path, checkpoint.sha256, checkpoint.spec), backend), owns_model=True)

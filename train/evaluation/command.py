@@ -219,7 +219,7 @@ def _describe(options: _Options, detector: Detector) -> dict[str, str]:
     return {
         "kind": "checkpoint" if options.model is None else "artifact",
         "name": path.name,
-        "hash": detector.artifact.hash,
+        "hash": detector.model.info.hash,
         "device": detector.device,
     }
 

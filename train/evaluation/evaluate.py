@@ -154,7 +154,7 @@ def _teach(detector: Detector, root: Path, drawn: Draw, without: Collection[str]
                 f"{root / recorded.name} is not the image of the recorded run (its sha256 is {found.sha256[:12]}, not "
                 f"{recorded.sha256[:12]}); use the data set of that run, or draw anew without --support-from"
             )
-    taught = teach(detector.backend, detector.artifact, read.images, detector.spec, files=files, without=without)
+    taught = teach(detector.model, read.images, detector.teaching_spec, files=files, without=without)
     detector.use(taught)
     return taught, Draw(drawn.category, drawn.shot, drawn.seed, files)
 

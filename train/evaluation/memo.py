@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections import OrderedDict
 from typing import NamedTuple
@@ -10,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from regad.runtime.backends.base import Backend, Inference, StatisticsHandle
+from regad.runtime.backends.base import Backend, Encoded, Inference, StatisticsHandle
+from regad.runtime.backends.host import HostEncoded, HostScoring
 from regad.runtime.formats.encodings import Statistics
 from regad.runtime.formats.features import Features
 from regad.runtime.scoring.compiled import HostScorer
@@ -28,16 +30,19 @@ class _Kept(NamedTuple):
     ms: float
 
 
-class MemoBackend:
+class MemoBackend(HostScoring):
     """Another backend's features, kept by the images' bytes; the least recently used go first above ``limit`` bytes.
 
     Where the other backend scores on the host, so does this one, from the kept features, and reports as time of
-    encoding what it took when it was done. A backend that scores on a device is asked itself, every time.
+    encoding what it took when it was done. A backend that scores on a device is asked itself, every time; only what it
+    gives to the host is kept. The other backend is closed with this one.
     """
 
     def __init__(self, backend: Backend, limit: int = LIMIT_BYTES) -> None:
+        super().__init__()
         self._backend = backend
         self._limit = limit
+        self._lock = threading.Lock()
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
         self._bytes = 0
 
@@ -51,31 +56,33 @@ class MemoBackend:
         """That of the other backend."""
         return self._backend.device
 
-    def encode(self, images: NDArray[np.uint8]) -> Features:
+    def features(self, images: NDArray[np.uint8]) -> Features:
         """Features on the host of uint8 RGB images [B, 224, 224, 3]."""
-        kept = self._look_up(images)
-        return Features(*(np.concatenate(level) for level in zip(*(one.features for one in kept), strict=True)))
-
-    def prepare(self, statistics: Statistics) -> StatisticsHandle:
-        """Make a category's statistics ready, by the other backend."""
-        return self._backend.prepare(statistics)
+        with self._turn():
+            return self._remembered(images).features()
 
     def infer(self, images: NDArray[np.uint8], statistics: StatisticsHandle) -> Inference:
         """Encode and score uint8 RGB images [B, 224, 224, 3]."""
-        if not isinstance(statistics, HostScorer):
-            return self._backend.infer(images, statistics)
-        kept = self._look_up(images)
-        features = Features(*(np.concatenate(level) for level in zip(*(one.features for one in kept), strict=True)))
-        started = time.perf_counter()
-        maps, scores = statistics.score(features)
-        ms = (time.perf_counter() - started) * 1e3
-        return Inference(maps, scores, features.theta, sum(one.ms for one in kept), ms)
+        if isinstance(statistics, HostScorer):
+            return super().infer(images, statistics)
+        return self._backend.infer(images, statistics)
 
-    def close(self) -> None:
-        """Forget the features and close the other backend."""
+    def _encode(self, images: NDArray[np.uint8]) -> Encoded:
+        return self._remembered(images)
+
+    def _prepare(self, statistics: Statistics) -> StatisticsHandle:
+        return self._backend.prepare(statistics)
+
+    def _release(self) -> None:
         self._kept.clear()
         self._bytes = 0
         self._backend.close()
+
+    def _remembered(self, images: NDArray[np.uint8]) -> HostEncoded:
+        with self._lock:
+            kept = self._look_up(images)
+        features = Features(*(np.concatenate(level) for level in zip(*(one.features for one in kept), strict=True)))
+        return HostEncoded(features, ms=sum(one.ms for one in kept))
 
     def _look_up(self, images: NDArray[np.uint8]) -> list[_Kept]:
         keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
@@ -83,7 +90,7 @@ class MemoBackend:
         missing = {key: index for index, key in enumerate(keys) if key not in found}
         if missing:
             started = time.perf_counter()
-            features = self._backend.encode(images[list(missing.values())])
+            features = self._backend.features(images[list(missing.values())])
             ms = (time.perf_counter() - started) * 1e3 / len(missing)
             for row, key in enumerate(missing):
                 one = _Kept(Features(*(level[row : row + 1].copy() for level in features)), ms)

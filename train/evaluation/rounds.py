@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from regad.runtime.detector import Detector
+from regad.runtime.model import Model
 
 from ..data.layouts import TestItem, list_categories
 from .evaluate import Draw, Evaluation, TestSet, Trial, draw, evaluate, load_test
@@ -32,8 +33,9 @@ def plan(data: Path, categories: Sequence[str], shots: Sequence[int], rounds: in
 
 
 def remembering(detector: Detector) -> Detector:
-    """Return a detector over the same model that encodes every image once."""
-    return Detector(detector.artifact, MemoBackend(detector.backend), detector.spec)
+    """Return a detector that encodes every image once, in place of ``detector``: closing it closes that one's model."""
+    model = Model(detector.model.info, MemoBackend(detector.backend))
+    return Detector(model, detector.teaching_spec, owns_model=True)
 
 
 def run_rounds(
@@ -50,7 +52,7 @@ def run_rounds(
     """
     results: list[Evaluation] = []
     items: dict[str, Sequence[TestItem]] = {}
-    spec = detector.spec
+    spec = detector.teaching_spec
     for name in dict.fromkeys(drawn.category for drawn in draws):
         tests: TestSet = load_test(data, name, spec)
         items[name] = tests.items

@@ -21,12 +21,12 @@ from ...formats.encodings import Encoding, Statistics
 from ...formats.features import Features
 from ...formats.spec import LEVELS, SIZE
 from ...scoring.reference import graph_tensors
-from ..base import Inference, StatisticsHandle
+from ..base import Backend, Encoded, Maps, StatisticsHandle, foreign_error
 from .cuda import Capture, Cuda, DeviceMemory, HostMemory
 from .engines import EngineRecord, find_engine, read_plan
 from .library import Library, load_tensorrt, logger
 
-__all__ = ["TrtBackend"]
+__all__ = ["TrtBackend", "open_engines"]
 
 _IMAGE: tuple[str, tuple[int, ...], np.dtype[Any]] = ("image", (SIZE, SIZE, 3), np.dtype(np.uint8))
 """Name, shape without the batch, and dtype."""
@@ -108,7 +108,59 @@ class _Statistics:
         self.values = values
 
 
-class TrtBackend:
+class _Buffers:
+    """Memory on the GPU and page-locked memory on the host for one batch, from its images to its maps."""
+
+    def __init__(self, cuda: Cuda, batch: int) -> None:
+        floats = [(name, shape, _FLOAT) for name, shape in {**_FEATURES, **_RESULTS}.items()]
+        self.host: dict[str, HostMemory] = {}
+        self.device: dict[str, DeviceMemory] = {}
+        for name, shape, dtype in [_IMAGE, *floats]:
+            self.host[name] = HostMemory(cuda, (batch, *shape), dtype)
+            self.device[name] = DeviceMemory(cuda, self.host[name].array.nbytes)
+
+
+class _DeviceEncoded(Encoded):
+    """Features in GPU memory, in buffers of its own."""
+
+    def __init__(self, backend: TrtBackend, buffers: _Buffers, count: int) -> None:
+        self.buffers = buffers
+        self.count = count
+        self.fetched: NDArray[np.float32] | None = None
+        self._backend = backend
+
+    @property
+    def theta(self) -> NDArray[np.float32]:
+        if self.fetched is None:
+            self.fetched = self._backend.fetch_features(self, ("theta",))[0]
+        return self.fetched
+
+    def features(self) -> Features:
+        return Features(*self._backend.fetch_features(self, tuple(_FEATURES)))
+
+    def release(self) -> None:
+        self._backend.give_back(self.buffers)
+
+
+class _CudaStopwatch:
+    """Times what the GPU does, by events on the stream: the host goes ahead of it."""
+
+    def __init__(self, cuda: Cuda, stream: int, events: list[Any]) -> None:
+        self._cuda = cuda
+        self._stream = stream
+        self._events = iter(events)
+        self._marks: list[Any] = []
+
+    def mark(self) -> None:
+        self._marks.append(next(self._events))
+        self._cuda.record(self._marks[-1], self._stream)
+
+    def laps(self) -> list[float]:
+        self._cuda.synchronize(self._stream)
+        return [self._cuda.milliseconds(*pair) for pair in zip(self._marks, self._marks[1:], strict=False)]
+
+
+class TrtBackend(Backend):
     """See `regad.runtime.backends.base.Backend`.
 
     With ``cuda_graph`` passes over the same number of images with the same category are recorded and replayed: fewer
@@ -116,25 +168,22 @@ class TrtBackend:
     missing.
     """
 
-    def __init__(self, artifact: Artifact, cuda_graph: bool = False) -> None:
+    def __init__(self, artifact: Artifact, *, cuda_graph: bool = False) -> None:
         """Open the encoder's engine; scorers are opened when a category needs them."""
+        super().__init__()
         self._artifact = artifact
         self._library = load_tensorrt()
         self._cuda = Cuda()
         self._gpu = self._cuda.gpu()
         self._lock = threading.Lock()
         self._stream = self._cuda.stream()
-        self._release = weakref.finalize(self, self._cuda.release, "cudaStreamDestroy", self._stream)
         self._events = [self._cuda.event() for _ in range(3)]
+        handles = [("cudaStreamDestroy", self._stream), *(("cudaEventDestroy", event) for event in self._events)]
+        self._destroy = [weakref.finalize(self, self._cuda.release, name, handle) for name, handle in handles]
         features = dict.fromkeys(_FEATURES, _FLOAT)
-        self._encoder = self._open(ENCODER, {_IMAGE[0]: _IMAGE[2], **features})
+        self._encoder: _Engine | None = self._open(ENCODER, {_IMAGE[0]: _IMAGE[2], **features})
         self.max_batch = self._encoder.record.largest("image", 0)
-        self._device: dict[str, DeviceMemory] = {}
-        self._host: dict[str, HostMemory] = {}
-        floats = [(name, shape, _FLOAT) for name, shape in {**_FEATURES, **_RESULTS}.items()]
-        for name, shape, dtype in [_IMAGE, *floats]:
-            self._host[name] = HostMemory(self._cuda, (self.max_batch, *shape), dtype)
-            self._device[name] = DeviceMemory(self._cuda, self._host[name].array.nbytes)
+        self._free = [_Buffers(self._cuda, self.max_batch)]
         self._scorers: dict[Encoding, _Engine] = {}
         self._replay = cuda_graph
 
@@ -152,33 +201,22 @@ class TrtBackend:
         record = find_engine(self._artifact, graph, self._gpu, self._library)
         return _Engine(self._library, self._artifact, record, wanted)
 
-    def encode(self, images: NDArray[np.uint8]) -> Features:
-        """Features on the host of uint8 RGB images [B, 224, 224, 3]; more than `max_batch` go in several passes."""
-        with self._turn():
-            parts = []
-            for part in self._parts(images):
-                self._run_encoder(part)
-                parts.append(self._fetch(_FEATURES, len(part)))
-            return Features(*_joined(parts))
-
-    def prepare(self, statistics: Statistics) -> StatisticsHandle:
-        """Upload a category's statistics, once. Raises CategoryError if they do not fit the engine, DeviceError."""
-        with self._turn():
-            tensors = graph_tensors(statistics, self._artifact.statistics_dtype)
-            scorer = self._scorer(statistics.encoding, {name: value.dtype for name, value in tensors.items()})
-            if "x1" in tensors and statistics.rank > (most := scorer.record.largest("x1", 1)):
-                raise CategoryError(
-                    f"the category was taught from {statistics.views} views; the engine takes {most + 1}: teach fewer "
-                    f"images, or build it with a higher --max-shot: regad-export --engine --artifact "
-                    f"{self._artifact.path}"
-                )
-            values = {}
-            for name, value in tensors.items():
-                memory = DeviceMemory(self._cuda, value.nbytes)
-                self._cuda.upload(memory, np.ascontiguousarray(value), self._stream)
-                self._cuda.synchronize(self._stream)
-                values[name] = (memory, value.shape)
-            return _Statistics(statistics.encoding, values)
+    def _prepare(self, statistics: Statistics) -> StatisticsHandle:
+        tensors = graph_tensors(statistics, self._artifact.statistics_dtype)
+        scorer = self._scorer(statistics.encoding, {name: value.dtype for name, value in tensors.items()})
+        if "x1" in tensors and statistics.rank > (most := scorer.record.largest("x1", 1)):
+            raise CategoryError(
+                f"the category was taught from {statistics.views} views; the engine takes {most + 1}",
+                remedy="teach fewer images, or build it with a higher --max-shot: regad-export --engine --artifact "
+                f"{self._artifact.path}",
+            )
+        values = {}
+        for name, value in tensors.items():
+            memory = DeviceMemory(self._cuda, value.nbytes)
+            self._cuda.upload(memory, np.ascontiguousarray(value), self._stream)
+            self._cuda.synchronize(self._stream)
+            values[name] = (memory, value.shape)
+        return _Statistics(statistics.encoding, values)
 
     def _scorer(self, encoding: Encoding, statistics: Mapping[str, Any]) -> _Engine:
         if encoding not in self._scorers:
@@ -186,79 +224,79 @@ class TrtBackend:
             self._scorers[encoding] = self._open(self._artifact.scorer_path(encoding).name, wanted)
         return self._scorers[encoding]
 
-    def infer(self, images: NDArray[np.uint8], statistics: StatisticsHandle) -> Inference:
-        """Encode and score uint8 RGB images [B, 224, 224, 3]; more than `max_batch` go in several passes."""
-        assert isinstance(statistics, _Statistics)
-        start, middle, end = self._events
-        encoded = scored = 0.0
-        parts = []
-        with self._turn():
-            for part in self._parts(images):
-                self._cuda.record(start, self._stream)
-                self._run_encoder(part)
-                self._cuda.record(middle, self._stream)
-                self._run_scorer(len(part), statistics)
-                self._cuda.record(end, self._stream)
-                parts.append(self._fetch({**_RESULTS, "theta": _FEATURES["theta"]}, len(part)))
-                encoded += self._cuda.milliseconds(start, middle)
-                scored += self._cuda.milliseconds(middle, end)
-        maps, scores, theta = _joined(parts)
-        return Inference(maps, scores, theta, encoded, scored)
+    def _encode(self, images: NDArray[np.uint8]) -> Encoded:
+        encoder, count = self._encoder, len(images)
+        assert encoder is not None, "a turn ends before the backend is released"
+        buffers = self._free.pop() if self._free else _Buffers(self._cuda, self.max_batch or count)
+        staged = buffers.host["image"].array[:count]
+        staged[:] = images
+        self._cuda.upload(buffers.device["image"], staged, self._stream)
 
-    def _run_scorer(self, count: int, statistics: _Statistics) -> None:
-        scorer = self._scorers[statistics.encoding]
+        def bind() -> None:
+            encoder.bind("image", buffers.device["image"], (count, *_IMAGE[1]))
+            for name in _FEATURES:
+                encoder.bind(name, buffers.device[name])
+
+        encoder.run((count, buffers), bind, self._cuda, self._stream, self._replay)
+        return _DeviceEncoded(self, buffers, count)
+
+    def _score(self, encoded: Encoded, statistics: StatisticsHandle) -> Maps:
+        if not isinstance(encoded, _DeviceEncoded):
+            raise foreign_error("the features", self)
+        if not isinstance(statistics, _Statistics):
+            raise foreign_error("the statistics", self)
+        scorer, buffers, count = self._scorers[statistics.encoding], encoded.buffers, encoded.count
 
         def bind() -> None:
             for name in ("f1", "f2", "f3"):
-                scorer.bind(name, self._device[name], (count, *_FEATURES[name]))
+                scorer.bind(name, buffers.device[name], (count, *_FEATURES[name]))
             for name, (memory, shape) in statistics.values.items():
                 scorer.bind(name, memory, shape)
             for name in _RESULTS:
-                scorer.bind(name, self._device[name])
+                scorer.bind(name, buffers.device[name])
 
-        scorer.run((count, statistics), bind, self._cuda, self._stream, self._replay)
+        scorer.run((count, buffers, statistics), bind, self._cuda, self._stream, self._replay)
+        # theta comes with the maps: one wait for all three.
+        maps, scores, encoded.fetched = self._fetch(buffers, (*_RESULTS, "theta"), count)
+        return Maps(maps, scores)
 
-    def _run_encoder(self, images: NDArray[np.uint8]) -> None:
-        count = len(images)
-        staged = self._host["image"].array[:count]
-        staged[:] = images
-        self._cuda.upload(self._device["image"], staged, self._stream)
-
-        def bind() -> None:
-            self._encoder.bind("image", self._device["image"], (count, *_IMAGE[1]))
-            for name in _FEATURES:
-                self._encoder.bind(name, self._device[name])
-
-        self._encoder.run(count, bind, self._cuda, self._stream, self._replay)
-
-    def _fetch(self, names: Mapping[str, tuple[int, ...]], count: int) -> list[NDArray[np.float32]]:
-        """Bring results to the host and copy them out of the buffers that the next pass will overwrite."""
+    def _fetch(self, buffers: _Buffers, names: tuple[str, ...], count: int) -> list[NDArray[np.float32]]:
+        """Bring results to the host and copy them out of the buffers that a later batch will overwrite."""
         for name in names:
-            self._cuda.download(self._host[name].array[:count], self._device[name], self._stream)
+            self._cuda.download(buffers.host[name].array[:count], buffers.device[name], self._stream)
         self._cuda.synchronize(self._stream)
-        return [self._host[name].array[:count].copy() for name in names]
+        return [buffers.host[name].array[:count].copy() for name in names]
 
-    def _parts(self, images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-        return [images[start : start + self.max_batch] for start in range(0, len(images), self.max_batch)]
+    def fetch_features(self, encoded: _DeviceEncoded, names: tuple[str, ...]) -> list[NDArray[np.float32]]:
+        """Bring some of a batch's features to the host, in a turn of its own."""
+        with self._turn():
+            return self._fetch(encoded.buffers, names, encoded.count)
+
+    def give_back(self, buffers: _Buffers) -> None:
+        """Take a batch's buffers for the next one; one set lies ready, since threads take turns."""
+        if not self._free and not self._lifecycle.closed:
+            self._free.append(buffers)
+
+    def _stopwatch(self) -> _CudaStopwatch:
+        return _CudaStopwatch(self._cuda, self._stream, self._events)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Only one thread at a time, and none after `close`."""
-        with self._lock:
-            if not self._device:
-                raise DeviceError("the TensorRT backend was closed; load the artifact again")
+        """Only one thread at a time."""
+        with super()._turn(), self._lock:
             self._cuda.use()
             yield
 
-    def close(self) -> None:
-        """Release contexts, engines and device memory."""
-        with self._lock:
-            self._scorers.clear()
-            self._device.clear()
-            self._host.clear()
-            self._release()
+    def _release(self) -> None:
+        """Release contexts, engines, events, the stream and device memory."""
+        self._cuda.use()
+        self._scorers.clear()
+        self._encoder = None
+        self._free.clear()
+        for destroy in self._destroy:
+            destroy()
 
 
-def _joined(parts: list[list[NDArray[np.float32]]]) -> list[NDArray[np.float32]]:
-    """The passes' results, one array an output."""
-    return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+def open_engines(artifact: Artifact, threads: int | None = None) -> TrtBackend:
+    """Open an artifact's engines. ``threads`` is of no use to a GPU that does all the work."""
+    return TrtBackend(artifact)

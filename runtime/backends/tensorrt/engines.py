@@ -171,8 +171,8 @@ def find_engine(artifact: Artifact, graph: str, gpu: Gpu, library: Library) -> E
     record, reason = look_up(artifact, graph, gpu, library)
     if record is None:
         raise DeviceError(
-            f"no engine of {graph} fits {gpu} and {library} ({reason}); build it here: "
-            f"regad-export --engine --artifact {artifact.path}"
+            f"no engine of {graph} fits {gpu} and {library} ({reason})",
+            remedy=f"build it here: regad-export --engine --artifact {artifact.path}",
         )
     return record
 
@@ -184,10 +184,10 @@ def read_plan(artifact: Artifact, record: EngineRecord) -> bytes:
     try:
         plan = path.read_bytes()
     except OSError as error:
-        raise DeviceError(f"{path} cannot be read ({error.strerror}); {again}") from error
+        raise DeviceError(f"{path} cannot be read ({error.strerror})", remedy=again) from error
     if len(plan) != record.plan_bytes or hashlib.sha256(plan).hexdigest() != record.plan_sha256:
         raise DeviceError(
-            f"{path} was altered or cut: {len(plan)} bytes, sha256 not that of its record "
-            f"({record.plan_bytes} bytes); {again}"
+            f"{path} was altered or cut: {len(plan)} bytes, sha256 not that of its record ({record.plan_bytes} bytes)",
+            remedy=again,
         )
     return plan

@@ -6,13 +6,15 @@ Their Python interfaces are the same where this project touches them; what diffe
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ...errors import DeviceError
 
-__all__ = ["FLAVORS", "MODULES", "Flavor", "Library", "load_tensorrt", "logger"]
+__all__ = ["FLAVORS", "MODULES", "Flavor", "Library", "load_tensorrt", "logger", "tensorrt_available"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ class Library:
     def __str__(self) -> str:
         """Like ``tensorrt 10.3.0``."""
         return f"{self.name} {self.version}"
+
+
+def tensorrt_available() -> bool:
+    """Whether one of `MODULES` is installed; nothing is imported."""
+    return any(sys.modules.get(name) is not None or importlib.util.find_spec(name) is not None for name in MODULES)
 
 
 def load_tensorrt(name: str | None = None) -> Library:

@@ -14,8 +14,8 @@ import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from regad.calib.gaussian import fit
-from regad.runtime.backends import onnxruntime as backend_ort
 from regad.runtime.backends.base import Backend
+from regad.runtime.backends.ort import reason
 from regad.runtime.backends.table import open_backend
 from regad.runtime.errors import CategoryError, DeviceError
 from regad.runtime.formats.artifact import Artifact
@@ -117,7 +117,7 @@ def images() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def statistics(reference: Backend, images: np.ndarray) -> Statistics:
-    return fit(reference.encode(images), "gram")
+    return fit(reference.features(images), "gram")
 
 
 @pytest.mark.parametrize("device", ["cuda", "ort-tensorrt"])
@@ -189,7 +189,7 @@ def test_a_gpu_that_fails_at_work_is_told_in_a_line(
 
     for call in ("run", "run_with_iobinding"):
         monkeypatch.setattr(ort.InferenceSession, call, fail)
-    for attempt in (lambda: backend.infer(images, handle), lambda: backend.encode(images)):
+    for attempt in (lambda: backend.infer(images, handle), lambda: backend.features(images)):
         with pytest.raises(DeviceError, match=r"Provider failed: CUDA failure 2: out of memory; close other programs"):
             attempt()
     with pytest.raises(DeviceError, match="out of memory"):  # the first run
@@ -218,7 +218,7 @@ def test_tensorrts_provider_is_kept_from_tf32_or_not_opened(
     ],
 )
 def test_a_reason_is_one_line(words: str, wanted: str) -> None:
-    assert backend_ort._reason(RuntimeError(words)) == wanted
+    assert reason(RuntimeError(words)) == wanted
 
 
 def test_no_session_may_fall_back_later(ort: FakeOrt, artifact_dir: Path, statistics: Statistics) -> None:
@@ -229,7 +229,7 @@ def test_no_session_may_fall_back_later(ort: FakeOrt, artifact_dir: Path, statis
 
 def test_nor_may_one_of_the_real_library(artifact_dir: Path) -> None:
     backend = open_backend(Artifact.open(artifact_dir), "cpu")
-    assert backend._encoder._enable_fallback is False  # type: ignore[attr-defined]
+    assert backend._session._enable_fallback is False  # type: ignore[attr-defined]
 
 
 def test_preloading_says_nothing(ort: FakeOrt, artifact_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

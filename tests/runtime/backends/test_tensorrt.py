@@ -39,7 +39,7 @@ def images() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def statistics(reference: Backend, images: np.ndarray) -> Statistics:
-    return fit(reference.encode(images), "gram")
+    return fit(reference.features(images), "gram")
 
 
 def test_it_gives_what_onnxruntime_gives(
@@ -47,8 +47,8 @@ def test_it_gives_what_onnxruntime_gives(
 ) -> None:
     backend = open_backend(Artifact.open(built), "tensorrt")
     assert (backend.device, backend.name) == ("tensorrt", "tensorrt 10.3.0 on Double (8.7)")
-    expected = reference.encode(images)
-    for name, got, wanted in zip(Features._fields, backend.encode(images), expected, strict=True):
+    expected = reference.features(images)
+    for name, got, wanted in zip(Features._fields, backend.features(images), expected, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max(), err_msg=name)
     wanted_map, wanted_score, theta, *_ = reference.infer(images, reference.prepare(statistics))
     done = backend.infer(images, backend.prepare(statistics))
@@ -110,7 +110,7 @@ def test_memory_is_given_back(cuda: FakeCuda, built: Path, images: np.ndarray, s
     gc.collect()
     assert cuda.blocks == {}
     with pytest.raises(DeviceError, match="closed"):
-        backend.encode(images)
+        backend.features(images)
 
 
 def test_threads_take_turns(cuda: FakeCuda, built: Path, images: np.ndarray, statistics: Statistics) -> None:
@@ -148,7 +148,7 @@ def test_statistics_beyond_the_engine_are_refused(
     cuda: FakeCuda, built: Path, reference: Backend, images: np.ndarray
 ) -> None:
     backend = TrtBackend(Artifact.open(built))
-    many = fit(reference.encode(np.concatenate([images, 255 - images])), "gram")
+    many = fit(reference.features(np.concatenate([images, 255 - images])), "gram")
     with pytest.raises(CategoryError, match=r"10 views; the engine takes 7.*--max-shot"):
         backend.prepare(many)
 
@@ -237,7 +237,7 @@ def test_on_a_real_gpu(artifact_dir: Path, tmp_path: Path, images: np.ndarray, s
     reference = open_backend(artifact, "cpu")
     expected = reference.infer(images, reference.prepare(statistics))
     for cuda_graph in (False, True):
-        backend = TrtBackend(artifact, cuda_graph)
+        backend = TrtBackend(artifact, cuda_graph=cuda_graph)
         assert all(check.ok for check in self_test(artifact, backend))
         handle = backend.prepare(statistics)
         for _ in range(3):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import fields
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from regad.runtime import selftest
-from regad.runtime.backends import onnxruntime as backend_ort
-from regad.runtime.backends import table as backends
+from regad.runtime.backends.table import DEVICES, Device
 from regad.runtime.commands import checks, doctor
 from regad.runtime.commands.checks import Finding
 from regad.runtime.commands.console import run_cli
@@ -40,7 +39,7 @@ class Machine:
         monkeypatch.setattr(checks, "_first_line", self.lines.get)
         monkeypatch.setattr(checks, "_text", lambda path: self.texts.get(path, ""))
         monkeypatch.setattr(checks, "gpus", lambda: self.cards)
-        monkeypatch.setattr(checks, "_load_ort", self.load_ort)
+        monkeypatch.setattr(checks, "load_onnxruntime", self.load_ort)
 
     def version(self, name: str) -> str:
         if name not in self.packages:
@@ -97,7 +96,7 @@ def test_two_onnxruntimes_over_each_other(machine: Machine) -> None:
 
 def test_no_onnxruntime(machine: Machine) -> None:
     del machine.packages["onnxruntime"]
-    machine.ort_error = ImportError("No module named 'onnxruntime'")
+    machine.ort_error = DeviceError("ONNX Runtime cannot be imported", remedy="install it")
     (finding,) = checks.check_onnxruntime()
     assert (finding.level, finding.remedy) == ("problem", "pip install 'regad[cpu]'")
     machine.be_jetson()
@@ -165,7 +164,7 @@ def test_no_opencv_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_opencv_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
-        raise DeviceError("OpenCV cannot be loaded (libGL.so.1); mend it with: pip install opencv-python-headless")
+        raise DeviceError("OpenCV cannot be loaded (libGL.so.1)", remedy="pip install opencv-python-headless")
 
     monkeypatch.setattr(checks, "load_cv2", fail)
     (finding,) = checks.check_opencv()
@@ -197,10 +196,14 @@ def artifact(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             raise state["open"]
         return Artifact(path, {}, "a" * 64, InputSpec(), "fp32")
 
-    def backend(artifact: Artifact, device: str) -> Any:
-        if device == "cuda" and state["cuda_error"]:
-            raise state["cuda_error"]
-        return SimpleNamespace(close=lambda: None)
+    class Fake(Device):
+        def is_present(self) -> bool:
+            return self.required or state["cuda"]
+
+        def open(self, artifact: Artifact, threads: int | None = None) -> Any:
+            if not self.required and state["cuda_error"]:
+                raise state["cuda_error"]
+            return SimpleNamespace(close=lambda: None)
 
     def test(artifact: Artifact, backend: Any) -> list[Check]:
         if state["test"]:
@@ -208,9 +211,9 @@ def artifact(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return [good]
 
     monkeypatch.setattr(Artifact, "open", open_it)
-    monkeypatch.setattr(backends, "open_backend", backend)
-    monkeypatch.setattr(backend_ort, "cuda_available", lambda: state["cuda"])
-    monkeypatch.setattr(selftest, "self_test", test)
+    rows = [Fake(**{field.name: getattr(row, field.name) for field in fields(row)}) for row in DEVICES[:2]]
+    monkeypatch.setattr(checks, "DEVICES", rows)
+    monkeypatch.setattr(checks, "self_test", test)
     return state
 
 

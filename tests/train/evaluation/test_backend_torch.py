@@ -38,7 +38,7 @@ def encoder() -> RegistrationEncoder:
 
 def test_features_are_the_encoders_row_major(encoder: RegistrationEncoder) -> None:
     images = photos(2)
-    got = TorchBackend(encoder, torch.device("cpu")).encode(images)
+    got = TorchBackend(encoder, torch.device("cpu")).features(images)
     with torch.inference_mode():
         want = encoder(to_input(images))
     for level, features, aligned in zip(LEVELS, got[:3], want.aligned, strict=True):
@@ -55,7 +55,7 @@ def test_teaching_and_judging_through_the_detector(tmp_path: Path) -> None:
     assert detector.device.startswith("cpu (torch")
     images = photos(3)
     category = detector.fit(list(images[:2]))
-    assert category.artifact == detector.artifact.hash
+    assert category.artifact == detector.model.info.hash
     known, new = detector.predict_batch([images[0], images[2]])
     assert known.score < new.score
     assert known.anomaly_map.max() == known.score
@@ -83,7 +83,7 @@ class Counting:
         self.encoded: list[int] = []
         self.inferred = 0
 
-    def encode(self, images: NDArray[np.uint8]) -> Features:
+    def features(self, images: NDArray[np.uint8]) -> Features:
         self.encoded.append(len(images))
         means = images.mean(axis=(1, 2, 3), dtype=np.float32)
         maps = [np.ones((len(images), n.positions, n.channels), np.float32) * means[:, None, None] for n in LEVELS]
@@ -105,26 +105,26 @@ def test_every_image_is_encoded_once() -> None:
     inner = Counting()
     memo = MemoBackend(inner)
     images = photos(4)
-    memo.encode(images[:2])
-    got = memo.encode(images[[3, 1, 0, 2, 3]])
+    memo.features(images[:2])
+    got = memo.features(images[[3, 1, 0, 2, 3]])
     assert inner.encoded == [2, 2]
-    want = inner.encode(images[[3, 1, 0, 2, 3]])
+    want = inner.features(images[[3, 1, 0, 2, 3]])
     assert all(np.array_equal(a, b) for a, b in zip(got, want, strict=True))
 
 
 def test_the_least_recently_used_go_first() -> None:
     inner = Counting()
-    one = sum(level.nbytes for level in inner.encode(photos(1)))
+    one = sum(level.nbytes for level in inner.features(photos(1)))
     memo = MemoBackend(inner, limit=2 * one)
     a, b, c = (photos(1, seed) for seed in range(3))
     inner.encoded.clear()
     for image in (a, b, a, c):  # b goes
-        memo.encode(image)
-    memo.encode(a)
+        memo.features(image)
+    memo.features(a)
     assert inner.encoded == [1, 1, 1]
-    memo.encode(b)
+    memo.features(b)
     assert inner.encoded == [1, 1, 1, 1]
-    memo.encode(np.concatenate([a, b, c]))  # more than fit are still answered
+    memo.features(np.concatenate([a, b, c]))  # more than fit are still answered
     memo.close()
     assert inner.encoded[-1] == -1
 
@@ -133,10 +133,10 @@ def test_scores_come_from_the_kept_features(encoder: RegistrationEncoder) -> Non
     backend = TorchBackend(encoder, torch.device("cpu"))
     memo = MemoBackend(backend)
     images = photos(4)
-    handle = memo.prepare(fit(memo.encode(images)))
+    handle = memo.prepare(fit(memo.features(images)))
     got, want = memo.infer(images[1:3], handle), backend.infer(images[1:3], handle)
     assert got.anomaly_score == pytest.approx(want.anomaly_score, rel=1e-4)
-    assert np.array_equal(got.theta, memo.encode(images[1:3]).theta)
+    assert np.array_equal(got.theta, memo.features(images[1:3]).theta)
     assert got.encode_ms > 0
     assert memo.infer(images[1:3], handle).encode_ms == got.encode_ms
 
@@ -144,7 +144,7 @@ def test_scores_come_from_the_kept_features(encoder: RegistrationEncoder) -> Non
 def test_a_backend_that_scores_on_a_device_is_asked() -> None:
     inner = Counting()
     memo = MemoBackend(inner)
-    statistics = fit(inner.encode(photos(3)))
+    statistics = fit(inner.features(photos(3)))
     memo.infer(photos(1), memo.prepare(statistics))
     assert inner.inferred == 1
     assert (memo.name, memo.device) == ("counting", "cpu")

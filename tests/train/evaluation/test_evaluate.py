@@ -17,6 +17,7 @@ from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
 from regad.runtime.formats.category import Support
 from regad.runtime.formats.spec import InputSpec
+from regad.runtime.model import Model
 from regad.train.evaluation import command as eval_cli
 from regad.train.evaluation import evaluate
 from regad.train.evaluation.results import read_draws, result_table, summarise
@@ -44,12 +45,12 @@ class FakeBackend:
 
 def detector() -> Detector:
     artifact: Any = SimpleNamespace(hash="abc", spec=InputSpec())
-    made = Detector(artifact, FakeBackend())  # type: ignore[arg-type]
+    made = Detector(Model(artifact, FakeBackend()))  # type: ignore[arg-type]
     made.use = lambda category: None  # type: ignore[method-assign]
     return made
 
 
-def fake_teach(backend: Any, artifact: Any, images: Any, spec: Any, *, files: Any, without: Any) -> Any:
+def fake_teach(model: Any, images: Any, spec: Any, *, files: Any, without: Any) -> Any:
     return SimpleNamespace(threshold=SimpleNamespace(value=LIMIT), support=files, statistics=None)
 
 

@@ -39,10 +39,10 @@ def test_features_are_those_of_the_cpu() -> None:
     encoder = RegistrationEncoder()
     perturb(encoder)
     images = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), np.uint8)
-    wanted = TorchBackend(encoder.eval(), torch_device("cpu")).encode(images)
+    wanted = TorchBackend(encoder.eval(), torch_device("cpu")).features(images)
     device = torch_device("auto")
     assert device.type == "cuda"
-    for name, got, want in zip(wanted._fields, TorchBackend(encoder, device).encode(images), wanted, strict=True):
+    for name, got, want in zip(wanted._fields, TorchBackend(encoder, device).features(images), wanted, strict=True):
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-3 * np.abs(want).max(), err_msg=name)
 
 

@@ -1,0 +1,77 @@
+"""Encode anywhere, score on the host: the compiled scorer, or NumPy's where the installation has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import kernels
+from ..formats.encodings import Statistics
+from ..formats.features import Features
+from ..scoring.compiled import CompiledScorer, HostScorer, host_scorer
+from .base import Backend, Encoded, Maps, StatisticsHandle, foreign_error
+
+__all__ = ["HostEncoded", "HostScoring", "scorer_name"]
+
+
+class HostEncoded(Encoded):
+    """Features in host memory.
+
+    ``distances`` is scratch memory for the scorer. ``give_back`` takes the memory for the next batch; it is not called
+    once the features were handed out.
+    """
+
+    def __init__(
+        self,
+        host: Features,
+        distances: NDArray[np.float32] | None = None,
+        give_back: Callable[[], None] | None = None,
+        ms: float | None = None,
+    ) -> None:
+        self.host = host
+        self.distances = distances
+        self.ms = ms
+        self._give_back = give_back
+
+    @property
+    def theta(self) -> NDArray[np.float32]:
+        """The STN transforms, float32 [B, 3, 2, 3]."""
+        return self.host.theta.copy()
+
+    def features(self) -> Features:
+        """The features themselves: no copy is made, so their memory is the caller's from now on."""
+        self._give_back = None
+        return self.host
+
+    def release(self) -> None:
+        """Give the memory back, unless it was handed out."""
+        give_back, self._give_back = self._give_back, None
+        if give_back is not None:
+            give_back()
+
+
+class HostScoring(Backend):
+    """A backend whose features reach the host; ``threads`` are those of the scorer (None: all cores)."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        super().__init__()
+        self._threads = threads
+
+    def _prepare(self, statistics: Statistics) -> StatisticsHandle:
+        return host_scorer(statistics, self._threads)
+
+    def _score(self, encoded: Encoded, statistics: StatisticsHandle) -> Maps:
+        if not isinstance(encoded, HostEncoded):
+            raise foreign_error("the features", self)
+        if not isinstance(statistics, HostScorer):
+            raise foreign_error("the statistics", self)
+        if isinstance(statistics, CompiledScorer):
+            return Maps(*statistics.score(encoded.host, encoded.distances))
+        return Maps(*statistics.score(encoded.host))
+
+
+def scorer_name() -> str:
+    """The scorer that this installation uses on the host, for people to read, like ``avx2 scorer``."""
+    return f"{kernels.kernels()} scorer" if kernels.available() else "NumPy scorer"

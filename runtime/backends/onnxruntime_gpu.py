@@ -1,0 +1,208 @@
+"""ONNX Runtime's CUDA and TensorRT providers: both graphs run on the device, and features and statistics stay there."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DeviceError
+from ..formats.artifact import Artifact
+from ..formats.encodings import Encoding, Statistics
+from ..formats.features import Features
+from ..formats.spec import SIZE, Dtype
+from ..scoring.reference import graph_tensors
+from .base import Backend, Encoded, Maps, StatisticsHandle, foreign_error
+from .ort import device_errors, load_onnxruntime, open_session, reason
+
+__all__ = ["OrtGpuBackend", "cuda_available", "open_cuda", "open_ort_tensorrt"]
+
+_PROVIDERS = {"cuda": "CUDAExecutionProvider", "ort-tensorrt": "TensorrtExecutionProvider"}
+
+_DTYPE_OPTIONS: Mapping[tuple[str, Dtype], Mapping[str, str]] = {
+    # The provider builds float32 engines unless told otherwise, whatever the graph says.
+    ("ort-tensorrt", "fp16"): {"trt_fp16_enable": "1"},
+    ("ort-tensorrt", "int8"): {"trt_int8_enable": "1"},
+}
+_preloading = threading.Lock()
+
+
+def _provider_options(device: str, dtype: Dtype, registers: bool = True) -> Mapping[str, str]:
+    """Return the execution provider's options for a graph of ``dtype``, with STNs or without.
+
+    CUDA computes convolutions and products of float32 in TF32 unless told not to, and distances are off by a percent.
+    An fp16 encoder without STNs has none; there the option would only keep its convolutions from being fused.
+    """
+    if device == "cuda" and (dtype != "fp16" or registers):
+        return {"use_tf32": "0"}
+    return _DTYPE_OPTIONS.get((device, dtype), {})
+
+
+def cuda_available() -> bool:
+    """Whether the installed ONNX Runtime offers the CUDA provider. Raises DeviceError without ONNX Runtime."""
+    return _PROVIDERS["cuda"] in load_onnxruntime().get_available_providers()
+
+
+@cache
+def _preload(ort: Any) -> None:
+    """Load CUDA and cuDNN from pip's packages of NVIDIA or the system's paths, without a word if they are not there.
+
+    ONNX Runtime's provider then finds them loaded; alone it looks in the system's paths only. Once in a process: what
+    it prints is kept from stdout, where records may go.
+    """
+    if hasattr(ort, "preload_dlls"):  # ONNX Runtime 1.21
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            ort.preload_dlls()
+
+
+class _DeviceStatistics:
+    """A category's statistics as device values, for the scorer graph of its encoding."""
+
+    def __init__(self, encoding: Encoding, scorer: Any, values: Mapping[str, Any]) -> None:
+        self.encoding = encoding
+        self.scorer = scorer
+        self.values = values
+
+
+class _DeviceEncoded(Encoded):
+    """Features as device values; theta on the host."""
+
+    def __init__(self, values: Mapping[str, Any], backend: OrtGpuBackend) -> None:
+        self.values = values
+        self._backend = backend
+
+    @property
+    def theta(self) -> NDArray[np.float32]:
+        theta: NDArray[np.float32] = self.values["theta"].numpy()
+        return theta
+
+    def features(self) -> Features:
+        with device_errors(self._backend.name):
+            return Features(*(self.values[name].numpy() for name in Features._fields))
+
+
+class OrtGpuBackend(Backend):
+    """See `regad.runtime.backends.base.Backend`. Raises DeviceError if the provider or the device is not there.
+
+    ``threads`` bounds what is left to the CPU.
+    """
+
+    def __init__(self, artifact: Artifact, device: str, threads: int | None = None) -> None:
+        """Create the encoder session on ``device``: ``cuda`` or ``ort-tensorrt``."""
+        super().__init__()
+        self._ort = load_onnxruntime()
+        self._artifact = artifact
+        self._device = device
+        self._threads = threads
+        provider = _PROVIDERS[device]
+        offered = self._ort.get_available_providers()
+        if provider not in offered:
+            raise DeviceError(
+                f"device {device} needs ONNX Runtime's {provider}, but this one offers {', '.join(offered)}",
+                remedy="install the GPU build (pip uninstall onnxruntime, then pip install 'regad[gpu]') "
+                "or use --device cpu",
+                code="missing",
+            )
+        if device == "ort-tensorrt" and os.environ.get("NVIDIA_TF32_OVERRIDE") != "0":
+            raise DeviceError(
+                "device ort-tensorrt computes float32 in TF32, and ONNX Runtime has no option against it",
+                remedy="start with NVIDIA_TF32_OVERRIDE=0 in the environment, or use --device tensorrt or cuda",
+                code="tf32",
+            )
+        with _preloading:
+            _preload(self._ort)
+        options = _provider_options(device, artifact.dtype, artifact.registers)
+        self._encoder: Any = self._session(artifact.encoder_path, options)
+        self._scorers: dict[Encoding, Any] = {}
+        self._opening = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """Library, version and execution provider, for people to read."""
+        return f"onnxruntime {self._ort.__version__} {_PROVIDERS[self._device]}"
+
+    @property
+    def device(self) -> str:
+        """The device that was opened."""
+        return self._device
+
+    def _session(self, path: Path, provider_options: Mapping[str, str]) -> Any:
+        wanted = _PROVIDERS[self._device]
+        try:
+            session = open_session(self._ort, path, wanted, provider_options, self._threads)
+        except Exception as error:
+            raise DeviceError(f"{self.name} cannot run {path.name}: {reason(error)}") from error
+        if session.get_providers()[0] != wanted:
+            raise DeviceError(
+                f"ONNX Runtime offers {wanted} but could not start it (it fell back to {session.get_providers()[0]})"
+            )
+        return session
+
+    def _encode(self, images: NDArray[np.uint8]) -> Encoded:
+        binding = self._encoder.io_binding()
+        binding.bind_cpu_input("image", images)
+        for name in Features._fields:
+            binding.bind_output(name, "cpu" if name == "theta" else "cuda")
+        self._encoder.run_with_iobinding(binding)
+        return _DeviceEncoded(dict(zip(Features._fields, binding.get_outputs(), strict=True)), self)
+
+    def _prepare(self, statistics: Statistics) -> StatisticsHandle:
+        tensors = graph_tensors(statistics, self._artifact.statistics_dtype)
+        upload = self._ort.OrtValue.ortvalue_from_numpy
+        scorer = self._scorer(statistics.encoding)
+        values = {name: upload(value, "cuda", 0) for name, value in tensors.items()}
+        ready = _DeviceStatistics(statistics.encoding, scorer, values)
+        # The first run of one image chooses kernels, which takes a third of a second: not with the first frame.
+        self._infer(np.zeros((1, SIZE, SIZE, 3), np.uint8), ready)
+        return ready
+
+    def _scorer(self, encoding: Encoding) -> Any:
+        """The session of an encoding's scorer graph, opened once, whoever asks first."""
+        with self._opening:
+            if encoding not in self._scorers:
+                path = self._artifact.scorer_path(encoding)
+                self._scorers[encoding] = self._session(path, _provider_options(self._device, "fp32"))
+            return self._scorers[encoding]
+
+    def _score(self, encoded: Encoded, statistics: StatisticsHandle) -> Maps:
+        if not isinstance(encoded, _DeviceEncoded):
+            raise foreign_error("the features", self)
+        if not isinstance(statistics, _DeviceStatistics):
+            raise foreign_error("the statistics", self)
+        binding = statistics.scorer.io_binding()
+        for name in ("f1", "f2", "f3"):
+            binding.bind_ortvalue_input(name, encoded.values[name])
+        for name, value in statistics.values.items():
+            binding.bind_ortvalue_input(name, value)
+        binding.bind_output("anomaly_map", "cpu")
+        binding.bind_output("anomaly_score", "cpu")
+        statistics.scorer.run_with_iobinding(binding)
+        maps, scores = binding.copy_outputs_to_cpu()
+        return Maps(maps, scores)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        with super()._turn(), device_errors(self.name):
+            yield
+
+    def _release(self) -> None:
+        self._encoder = None
+        self._scorers.clear()
+
+
+open_cuda = partial(OrtGpuBackend, device="cuda")
+"""Open an artifact on the CUDA provider."""
+
+open_ort_tensorrt = partial(OrtGpuBackend, device="ort-tensorrt")
+"""Open an artifact on the TensorRT provider; TF32 must be switched off for the process."""

@@ -1,0 +1,84 @@
+"""The one place where ONNX Runtime is imported, sessions are opened, and its errors become ours."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..errors import DeviceError
+
+__all__ = ["device_errors", "load_onnxruntime", "load_quantization", "open_session", "reason"]
+
+_MEMORY_FAILURE = re.compile(r"memory|alloc", re.IGNORECASE)
+
+
+def load_onnxruntime() -> Any:
+    """Import ONNX Runtime, without its telemetry: 1.29 and later look up a host and write a device's id into HOME.
+
+    ``ORT_DISABLE_TELEMETRY`` is set in this process's environment unless it is there. Raises DeviceError naming what to
+    install.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise DeviceError(
+            f"ONNX Runtime cannot be imported ({error})",
+            remedy="install it: pip install 'regad[cpu]' (or 'regad[gpu]')",
+            code="missing",
+        ) from error
+    return onnxruntime
+
+
+def load_quantization() -> Any:
+    """Import ONNX Runtime's quantizer. Raises DeviceError without ONNX Runtime, ImportError without onnx."""
+    load_onnxruntime()
+    from onnxruntime import quantization
+
+    return quantization
+
+
+def reason(error: Exception) -> str:
+    """ONNX Runtime's words in one line; of CUDA's errors only what failed, without its functions, files and lines."""
+    words = str(error).strip() or type(error).__name__
+    found = re.search(r"\bCU\w+ failure \d+: [^;\n]+", words)
+    return found.group().strip() if found else words.splitlines()[0]
+
+
+def open_session(
+    ort: Any, path: Path, provider: str, provider_options: Mapping[str, str], threads: int | None = None
+) -> Any:
+    """Open a graph on an execution provider, and on no other. Raises what ONNX Runtime raises; see `reason`.
+
+    Where the provider cannot be started ONNX Runtime may go on on the CPU: the caller asks ``get_providers()``.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    # Threads that spin after a run would keep the scorer's from the cores.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    # Left to itself ONNX Runtime goes on on the CPU, when a session is made or later when a run fails.
+    session = ort.InferenceSession(
+        str(path), options, providers=[(provider, dict(provider_options))], enable_fallback=0
+    )
+    session.disable_fallback()  # its early versions do not know the argument
+    return session
+
+
+@contextmanager
+def device_errors(name: str) -> Iterator[None]:
+    """Turn what ONNX Runtime raises while it works into a DeviceError; ``name`` is the backend's."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, RuntimeError) and not type(error).__module__.startswith("onnxruntime"):
+            raise
+        why = reason(error)
+        memory = _MEMORY_FAILURE.search(why)
+        remedy = "close other programs or judge fewer images at once" if memory else "check it with regad-doctor"
+        raise DeviceError(f"{name} failed: {why}", remedy=remedy, code="memory" if memory else "failed") from error

@@ -1,0 +1,124 @@
+"""A model on a device, and parts made ready on it: what detectors share and what they swap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from .backends.base import Backend, StatisticsHandle
+from .backends.table import open_backend
+from .errors import ArtifactError, CategoryError
+from .formats.artifact import Artifact
+from .formats.category import Category
+from .formats.encodings import StatisticsDtype
+from .formats.memory import trim
+from .formats.spec import Dtype, InputSpec
+
+__all__ = ["Model", "ModelInfo", "Part", "check_spec"]
+
+
+class ModelInfo(Protocol):
+    """What is known of a model besides its graphs: an `Artifact` is one, a checkpoint in training has another."""
+
+    @property
+    def path(self) -> Path:
+        """Where it was read from."""
+
+    @property
+    def hash(self) -> str:
+        """The identity that ties a category to it."""
+
+    @property
+    def spec(self) -> InputSpec:
+        """The preprocessing it was made for."""
+
+    @property
+    def dtype(self) -> Dtype:
+        """What its encoder computes in."""
+
+    @property
+    def statistics_dtype(self) -> StatisticsDtype:
+        """What its scorers take the statistics as."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A category made ready on a model. It belongs to that model; its memory is freed with the last reference.
+
+    A call that judges holds its own reference: another part can take its place meanwhile.
+    """
+
+    model: Model
+    category: Category
+    statistics: StatisticsHandle
+
+
+class Model:
+    """A model opened on a device. It owns the backend: `close` releases the device, whoever still holds the model.
+
+    Any number of detectors, threads and parts may share it. Closing waits for calls under way in other threads; what is
+    called later raises DeviceError.
+    """
+
+    def __init__(self, info: ModelInfo, backend: Backend) -> None:
+        """Take over a backend of one's own; `load` opens one of the table's."""
+        self.info = info
+        self.backend = backend
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "cpu", threads: int | None = None) -> Model:
+        """Open an artifact folder on ``device`` (`regad.runtime.backends.table.DEVICE_CHOICES`).
+
+        Raises ArtifactError and DeviceError.
+        """
+        artifact = Artifact.open(path)
+        return cls(artifact, open_backend(artifact, device, threads))
+
+    def __enter__(self) -> Model:
+        """Return the model; `close` is called at the end of the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the model."""
+        self.close()
+
+    @property
+    def artifact(self) -> Artifact:
+        """The artifact. Raises ArtifactError where the model was opened from something else."""
+        if not isinstance(self.info, Artifact):
+            raise ArtifactError(f"{self.info.path} is not an artifact folder", remedy="export it: regad-export")
+        return self.info
+
+    @property
+    def device(self) -> str:
+        """The device in use and the library behind it, for people to read."""
+        return f"{self.backend.device} ({self.backend.name})"
+
+    def part(self, category: Category) -> Part:
+        """Make a category ready. Raises CategoryError if it was taught on another model, DeviceError."""
+        if category.artifact != self.info.hash:
+            raise CategoryError(
+                f"the category was taught on artifact {category.artifact[:12]}, but this one is {self.info.hash[:12]}",
+                remedy="teach the part on this one",
+            )
+        check_spec(category.spec, self.info.spec)
+        part = Part(self, category, self.backend.prepare(category.statistics))
+        trim()
+        return part
+
+    def close(self) -> None:
+        """Release the device. Closing twice does nothing."""
+        self.backend.close()
+
+
+def check_spec(spec: InputSpec, model: InputSpec) -> None:
+    """Raise CategoryError unless ``spec`` has the model's mean and standard deviation, which are in its graph."""
+    if (spec.mean, spec.std) != (model.mean, model.std):
+        raise CategoryError(
+            f"the category's mean/std {spec.mean}/{spec.std} are not the artifact's {model.mean}/{model.std}",
+            remedy="teach the part on this artifact: regad-calib",
+        )
