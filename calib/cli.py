@@ -7,12 +7,17 @@ from typing import get_args
 
 import click
 
-from regad.runtime.backends.table import DEVICE_CHOICES
 from regad.runtime.commands.console import run_cli
-from regad.runtime.commands.options import preprocessing_options, spec_from_options
+from regad.runtime.commands.options import (
+    device_option,
+    preprocessing_options,
+    spec_from_options,
+    threshold_options,
+)
 from regad.runtime.detector import Detector
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.encodings import StatisticsDtype
+from regad.runtime.formats.places import MODEL_VARIABLE, find_model
 
 from .teach import teach_folder
 
@@ -20,16 +25,13 @@ __all__ = ["command", "main"]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option(
-    "--model", required=True, type=click.Path(path_type=Path), help="Artifact folder (regad-export makes it)."
-)
+@click.option("--model", type=click.Path(path_type=Path), help=f"Artifact (else ${MODEL_VARIABLE}, ./model.regad).")
 @click.option("--support", required=True, type=click.Path(path_type=Path), help="Folder of k images of good parts.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Category file to write (.safetensors).")
 @click.option("--shot", type=click.IntRange(1), help="Draw this many of the images (default: use all).")
 @click.option("--seed", type=int, default=0, help="Seed of the draw.")
 @click.option("--validation", type=click.Path(path_type=Path), help="Folder of further good images for the threshold.")
-@click.option("--target-frr", type=float, default=0.01, help="False-reject rate the threshold aims at.")
-@click.option("--threshold", type=float, help="Set the threshold by hand instead.")
+@threshold_options
 @click.option(
     "--encoding",
     type=click.Choice(["auto", "gram", "hybrid", "cholesky"]),
@@ -41,11 +43,11 @@ __all__ = ["command", "main"]
     type=click.Choice(get_args(StatisticsDtype)),
     help="What the statistics are stored as; fp16 halves the memory.  [default: the artifact's, fp32 if it names none]",
 )
-@click.option("--device", type=click.Choice(DEVICE_CHOICES), default="cpu")
+@device_option
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
 @preprocessing_options
 def command(
-    model: Path,
+    model: Path | None,
     support: Path,
     out: Path,
     shot: int | None,
@@ -62,6 +64,7 @@ def command(
     roi: tuple[int, int, int, int] | None,
 ) -> None:
     """Teach a part from a folder of good images; the result is one small file for regad-run and the C library."""
+    model = find_model(model)
     spec = spec_from_options(Artifact.open(model, verify=False).spec, fit, resample, roi)
     with Detector.load(model, device=device, threads=threads, spec=spec) as detector:
         click.echo(f"artifact  {model} on {detector.device}", err=True)

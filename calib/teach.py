@@ -25,7 +25,7 @@ from regad.runtime.scoring.reference import smoothing_matrix
 
 from .gaussian import fit, held_out_distances
 from .support import array_support, draw_support, list_images, read_good_images
-from .threshold import held_out_scale, set_threshold
+from .threshold import check_rate, held_out_scale, set_threshold
 from .views import kept_views, support_views
 
 __all__ = ["encode_views", "teach", "teach_folder"]
@@ -80,9 +80,11 @@ def teach(
     The threshold comes from ``threshold`` if given, else from the scores of ``validation`` images, else by leaving one
     support image out at a time. ``without`` names groups of support views to leave out (`VIEW_GROUPS`), for ablations.
     Raises InputError for an unusable image or too few of them (two, or one if the threshold does not have to come from
-    them).
+    them), and, before anything is encoded, for a ``threshold`` or ``target_frr`` that cannot be.
     """
     needed = 1 if len(validation) > 0 or threshold is not None else 2
+    check_rate(target_frr)
+    manual = None if threshold is None else Threshold(float(threshold), "manual", note="set by hand")
     if len(images) < needed:
         raise InputError(
             f"{len(images)} support image(s); at least {needed} are needed to fit the part and set its threshold: "
@@ -91,8 +93,8 @@ def teach(
     backend = model.backend
     features = encode_views(backend, images, spec, progress, without)
     statistics = fit(features, encoding, dtype or model.info.statistics_dtype)
-    if threshold is not None:
-        limit = Threshold(float(threshold), "manual", note="set by hand")
+    if manual is not None:
+        limit = manual
     elif len(validation) > 0:
         handle = backend.prepare(statistics)
         scores = [float(backend.infer(preprocess(v, spec)[None], handle).anomaly_score[0]) for v in validation]

@@ -14,7 +14,15 @@ from collections.abc import Sequence
 from regad.runtime.errors import InputError
 from regad.runtime.formats.category import Method, Threshold
 
-__all__ = ["HELD_OUT_EXPONENT", "PRIOR_SPREAD", "PRIOR_WEIGHT", "held_out_scale", "set_threshold", "student_t_quantile"]
+__all__ = [
+    "HELD_OUT_EXPONENT",
+    "PRIOR_SPREAD",
+    "PRIOR_WEIGHT",
+    "check_rate",
+    "held_out_scale",
+    "set_threshold",
+    "student_t_quantile",
+]
 
 PRIOR_SPREAD = 0.12
 """Standard deviation of the logarithm of good parts' scores that is assumed before any evidence."""
@@ -54,14 +62,19 @@ def held_out_scale(shot: int) -> float:
     return float(((shot - 1) / shot) ** HELD_OUT_EXPONENT)
 
 
+def check_rate(target_frr: float) -> None:
+    """Raise InputError unless the false-reject rate aimed at is in (0, 0.5)."""
+    if not 0 < target_frr < 0.5:
+        raise InputError(f"target false-reject rate is {target_frr}; expected a fraction between 0 and 0.5, like 0.01")
+
+
 def set_threshold(scores: Sequence[float], method: Method, target_frr: float = 0.01, scale: float = 1.0) -> Threshold:
     """Set the threshold from held-out normal ``scores`` so that about ``target_frr`` of good parts are rejected.
 
     ``scale`` multiplies the scores first (see `held_out_scale`); they are recorded as they came. Raises InputError
     for no scores, scores that are not positive, or a rate outside (0, 0.5).
     """
-    if not 0 < target_frr < 0.5:
-        raise InputError(f"target false-reject rate is {target_frr}; expected a fraction between 0 and 0.5, like 0.01")
+    check_rate(target_frr)
     count = len(scores)
     if count == 0 or not all(math.isfinite(score) and score > 0 for score in scores):
         raise InputError(f"{count} held-out scores {list(scores)[:3]}; expected at least one, all finite and above 0")

@@ -11,36 +11,57 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from ..detector import Detector
 from ..errors import RegadError
 from ..formats.places import cache_folder
 
-__all__ = ["MAX_BYTES", "MAX_FILES", "cache_key", "prune", "recall", "remember"]
+__all__ = ["MAX_BYTES", "MAX_FILES", "SOURCES", "cache_key", "prune", "recall", "remember"]
 
 MAX_FILES = 8
 MAX_BYTES = 2 * 1024**3
+SOURCES = ("regad.runtime", "regad.calib")
+"""The packages in which everything that decides a part's statistics is written."""
+_PACKAGES = ("regad", "numpy", "pillow")
 _SUFFIX = ".safetensors"
 _ABANDONED = 3600.0  # seconds after which a temporary file belongs to nobody any more
 
 
-def cache_key(detector: Detector, photos: Iterable[Path], code: Iterable[Path], **options: Any) -> str:
-    """Return the name of an entry: a hash of the artifact, device, preprocessing, photos, ``options`` and software.
+def cache_key(detector: Detector, photos: Iterable[Path], *, target_frr: float, by_hand: bool) -> str:
+    """Return the name of an entry: a hash of all that decides what the photos teach.
 
-    ``code`` are the modules that teach: a changed line makes another key even where the version stays.
+    That is the model, the device with its library, the preprocessing, the photos, the rate aimed at, and the software:
+    the versions of the packages that read, resize and compute, and every line of `SOURCES`, since a version may stay
+    where a line has changed. ``by_hand``: the threshold is set apart from the photos.
     """
     facts = {
-        "artifact": detector.artifact.hash,
+        "model": detector.model.info.hash,
         "device": detector.device,
-        "input": detector.spec.to_json(),
+        "statistics_dtype": detector.model.info.statistics_dtype,
+        "input": detector.teaching_spec.to_json(),
         "photos": [(path.name, _sha256(path)) for path in photos],
-        "options": options,
-        "software": [version("regad"), *(_sha256(path) for path in sorted(code))],
+        "target_frr": target_frr,
+        "by_hand": by_hand,
+        "packages": {name: version(name) for name in _PACKAGES},
+        "sources": sources_sha256(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@cache
+def sources_sha256() -> str:
+    """One hash over every Python module and compiled library of `SOURCES`, names included."""
+    digest = hashlib.sha256()
+    for package in SOURCES:
+        (folder,) = import_module(package).__path__
+        for path in sorted(Path(folder).rglob("*")):
+            if path.suffix in (".py", ".so"):
+                digest.update(f"{package}/{path.relative_to(folder).as_posix()} {_sha256(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def _sha256(path: Path) -> str:

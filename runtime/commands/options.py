@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
+from ..backends.table import AUTO, DEVICE_CHOICES
 from ..formats.spec import Fit, InputSpec, Resample
 
-__all__ = ["parse_roi", "preprocessing_options", "spec_from_options"]
+__all__ = ["device_option", "parse_roi", "preprocessing_options", "spec_from_options", "threshold_options"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -28,6 +29,29 @@ def parse_roi(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     if min(x, y) < 0 or min(w, h) < 1:
         raise click.BadParameter(f"{value!r}; expected x and y of 0 or more, width and height of 1 or more")
     return x, y, w, h
+
+
+def device_option(command: _Command) -> _Command:
+    """Add ``--device``."""
+    choices = click.Choice(DEVICE_CHOICES)
+    return click.option("--device", type=choices, default=AUTO, show_default=True, help="Where to compute.")(command)
+
+
+def threshold_options(command: _Command) -> _Command:
+    """Add ``--target-frr`` and ``--threshold`` to a command that teaches; both are checked before it does."""
+    options = (
+        click.option(
+            "--target-frr",
+            type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+            default=0.01,
+            show_default=True,
+            help="False-reject rate the threshold aims at.",
+        ),
+        click.option("--threshold", type=click.FloatRange(0, min_open=True), help="Set the threshold by hand."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def preprocessing_options(command: _Command) -> _Command:

@@ -12,7 +12,6 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from ..backends.table import DEVICE_CHOICES
 from ..detector import Detector
 from ..errors import OutputError
 from ..formats.category import Category
@@ -24,7 +23,7 @@ from ..line.pictures import Overlays, Sink, open_window
 from ..line.verdict import Verdict
 from ..sources.open import KINDS, Source, open_camera, open_source
 from .console import run_cli
-from .options import preprocessing_options, spec_from_options
+from .options import device_option, preprocessing_options, spec_from_options, threshold_options
 
 __all__ = ["command", "main"]
 
@@ -64,18 +63,11 @@ class Outputs:
 @click.option("--support", type=click.Path(path_type=Path), help="Folder of k images of good parts; taught at start.")
 @click.option("--category", type=click.Path(path_type=Path), help="Category file that regad-calib wrote.")
 @click.option("--model", type=click.Path(path_type=Path), help=f"Artifact (else ${MODEL_VARIABLE}, ./model.regad).")
-@click.option("--device", type=click.Choice(DEVICE_CHOICES), default="auto", show_default=True)
+@device_option
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
 @click.option("--shot", type=click.IntRange(1), help="Draw this many of the support images (default: all).")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draw.")
-@click.option(
-    "--target-frr",
-    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
-    default=0.01,
-    show_default=True,
-    help="False-reject rate the threshold aims at.",
-)
-@click.option("--threshold", type=click.FloatRange(0, min_open=True), help="Set the threshold by hand.")
+@threshold_options
 @preprocessing_options
 @click.option("--cache/--no-cache", default=True, help="Reuse what the same photos taught before.  [default: cache]")
 @click.option("--json", help="File for JSON lines, or - for stdout, which then holds nothing else.")
@@ -189,8 +181,7 @@ def _teach(detector: Detector, options: dict[str, Any]) -> str:
 
     folder, by_hand = options["support"], options["threshold"]
     photos = draw_support(list_images(folder), options["shot"], options["seed"])
-    code = Path(teaching.__file__).parent.glob("*.py")
-    key = cache.cache_key(detector, photos, code, target_frr=options["target_frr"], by_hand=by_hand is not None)
+    key = cache.cache_key(detector, photos, target_frr=options["target_frr"], by_hand=by_hand is not None)
     if options["cache"] and cache.recall(detector, key, _note):
         return f"from the cache ({cache_folder()})"
     start = time.monotonic()

@@ -15,6 +15,7 @@ from regad.runtime.commands.console import run_cli
 from regad.runtime.formats.artifact import Artifact
 
 from .doubles import FakeCuda, FakeTensorRT, write_engines
+from .ort_double import FakeOrt
 from .run_doubles import ARTIFACT, Bench, Outcome
 
 
@@ -42,6 +43,14 @@ def run(bench: Bench, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outco
         return Outcome(int(str(stop.value.code)), captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+def ort(monkeypatch: pytest.MonkeyPatch) -> FakeOrt:
+    double = FakeOrt()
+    monkeypatch.setitem(sys.modules, "onnxruntime", double)
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    return double
 
 
 @pytest.fixture

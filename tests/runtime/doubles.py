@@ -40,6 +40,7 @@ class FakeCuda(types.ModuleType):
         self.devices = devices
         self.blocks: dict[int, Any] = {}
         self.calls: list[str] = []
+        self.destroyed: list[str] = []
         self.capturing: list[Any] | None = None
         self.cudaMemcpyKind = types.SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)
         self.cudaStreamCaptureMode = types.SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)
@@ -115,8 +116,15 @@ class FakeCuda(types.ModuleType):
     def _done(self, *args: Any) -> tuple[Any, ...]:
         return (Status.cudaSuccess,)
 
-    cudaSetDevice = cudaStreamSynchronize = cudaStreamDestroy = cudaEventRecord = _done  # noqa: N815
-    cudaGraphDestroy = cudaGraphExecDestroy = cudaEventDestroy = _done  # noqa: N815
+    def cudaStreamDestroy(self, stream: int) -> tuple[Any, ...]:  # noqa: N802
+        self.destroyed.append("stream")
+        return (Status.cudaSuccess,)
+
+    def cudaEventDestroy(self, event: Any) -> tuple[Any, ...]:  # noqa: N802
+        self.destroyed.append("event")
+        return (Status.cudaSuccess,)
+
+    cudaSetDevice = cudaStreamSynchronize = cudaEventRecord = cudaGraphDestroy = cudaGraphExecDestroy = _done  # noqa: N815
 
 
 class _Context:

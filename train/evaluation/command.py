@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from regad.runtime.backends.table import AUTO, DEVICE_CHOICES
 from regad.runtime.commands.console import run_cli
 from regad.runtime.detector import Detector
 from regad.runtime.formats.atomic import atomic_write
@@ -71,7 +72,9 @@ class _Options:
 @click.option("--rounds", type=click.IntRange(1), default=1, help="Support sets drawn for each category and shot.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the first round; each further round adds 1.")
 @click.option("--support-from", type=click.Path(path_type=Path), help="Teach the support sets of this result file.")
-@click.option("--device", default="cpu", help="auto, cpu, cuda or (artifacts) tensorrt.")
+@click.option(
+    "--device", type=click.Choice(DEVICE_CHOICES), default=AUTO, help="A checkpoint takes auto, cpu and cuda only."
+)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write all results to this file.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Also write the table to this file.")
 @click.option("--html", type=click.Path(path_type=Path), help="Also write a report with pictures to this file.")

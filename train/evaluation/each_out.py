@@ -18,7 +18,6 @@ from regad.runtime.errors import InputError
 from regad.runtime.formats.atomic import atomic_write
 
 from ..data.layouts import TestItem, list_categories, test_items
-from ..run.config import DEFAULT_RECIPE
 from .evaluate import Draw, Evaluation, Trial
 from .results import facts_of, read_model, read_results, write_results
 from .rounds import Report, remembering, run_rounds
@@ -39,6 +38,8 @@ def train_without(category: str, folder: Path, data: Path, arguments: Sequence[s
     given = [name for name in _OWN if any(word == name or word.startswith(f"{name}=") for word in arguments)]
     if given:
         raise InputError(f"--train-args holds {given[0]}, which --train-each sets itself; leave it away")
+    from ..run.config import DEFAULT_RECIPE  # it comes with PyTorch, which judging an artifact does without
+
     mark, checkpoint = folder / _MARK, folder / "model.pt"
     wanted = {
         "held_out": category,

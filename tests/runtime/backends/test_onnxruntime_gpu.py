@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import types
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import onnxruntime
 import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
@@ -23,86 +21,7 @@ from regad.runtime.formats.encodings import Statistics, cast_statistics
 from regad.runtime.formats.spec import Dtype
 from regad.runtime.selftest import self_test
 
-PROVIDERS = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
-
-
-class FakeBinding:
-    """Binds on the host what is asked for on the device, and notes where it was asked for."""
-
-    def __init__(self, moves: list[str], binding: Any) -> None:
-        self.moves = moves
-        self.binding = binding
-
-    def bind_cpu_input(self, name: str, value: Any) -> None:
-        self.moves.append(f"up {name}")
-        self.binding.bind_cpu_input(name, value)
-
-    def bind_ortvalue_input(self, name: str, value: Any) -> None:
-        self.moves.append(f"stay {name}")
-        self.binding.bind_ortvalue_input(name, value)
-
-    def bind_output(self, name: str, device: str) -> None:
-        self.moves.append(f"{'down' if device == 'cpu' else 'stay'} {name}")
-        self.binding.bind_output(name, "cpu")
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.binding, name)
-
-
-class FakeOrt(types.ModuleType):
-    """``onnxruntime`` with GPU providers, which compute on the CPU. ``starts`` says whether they can be started."""
-
-    def __init__(self, starts: bool = True) -> None:
-        super().__init__("onnxruntime")
-        self.__version__ = onnxruntime.__version__
-        self.SessionOptions = onnxruntime.SessionOptions
-        self.moves: list[str] = []
-        self.kept_from_falling_back = 0
-        self.opened: list[tuple[str, str, dict[str, str]]] = []
-        self.OrtValue = self
-        double = self
-
-        class Session:
-            def __init__(
-                self, path: str, options: Any, providers: list[tuple[str, dict[str, str]]], enable_fallback: int
-            ) -> None:
-                ((self.provider, given),) = providers
-                assert not enable_fallback
-                double.opened.append((Path(path).name, self.provider, given))
-                self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-            def disable_fallback(self) -> None:
-                double.kept_from_falling_back += 1
-
-            def get_providers(self) -> list[str]:
-                return [self.provider, "CPUExecutionProvider"] if starts else ["CPUExecutionProvider"]
-
-            def io_binding(self) -> FakeBinding:
-                return FakeBinding(double.moves, self.session.io_binding())
-
-            def run_with_iobinding(self, binding: FakeBinding) -> None:
-                self.session.run_with_iobinding(binding.binding)
-
-            def run(self, names: Any, inputs: Any) -> Any:
-                return self.session.run(names, inputs)
-
-        self.InferenceSession = Session
-
-    def get_available_providers(self) -> list[str]:
-        return PROVIDERS
-
-    def ortvalue_from_numpy(self, value: np.ndarray, device: str, number: int) -> Any:
-        assert (device, number) == ("cuda", 0)
-        self.moves.append("upload")
-        return onnxruntime.OrtValue.ortvalue_from_numpy(value, "cpu", 0)
-
-
-@pytest.fixture
-def ort(monkeypatch: pytest.MonkeyPatch) -> FakeOrt:
-    double = FakeOrt()
-    monkeypatch.setitem(sys.modules, "onnxruntime", double)
-    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
-    return double
+from ..ort_double import FakeOrt
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,202 @@
+"""What every backend promises, on each of them: CPU, ONNX Runtime's GPU providers and TensorRT (on stand-ins)."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from regad.calib.gaussian import fit
+from regad.runtime.backends.base import Backend
+from regad.runtime.backends.host import HostEncoded
+from regad.runtime.backends.table import open_backend
+from regad.runtime.errors import DeviceError
+from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.encodings import Statistics
+from regad.runtime.formats.features import Features
+
+from ..doubles import FakeCuda
+from ..ort_double import FakeOrt
+
+Open = Callable[[], Backend]
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (5, 224, 224, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def statistics(artifact_dir: Path, images: np.ndarray) -> Statistics:
+    return fit(open_backend(Artifact.open(artifact_dir), "cpu", 2).features(images), "gram")
+
+
+@pytest.fixture(params=["cpu", "cuda", "tensorrt"])
+def opened(request: pytest.FixtureRequest) -> Open:
+    """Opens a backend of each kind, on stand-ins that compute on the CPU."""
+    folder = request.getfixturevalue("built")
+    if request.param == "cuda":
+        request.getfixturevalue("ort")
+    elif request.param == "tensorrt":
+        request.getfixturevalue("cuda")
+    return lambda: open_backend(Artifact.open(folder), request.param)
+
+
+def test_encode_and_score_are_infer(opened: Open, images: np.ndarray, statistics: Statistics) -> None:
+    backend = opened()
+    handle = backend.prepare(statistics)
+    for batch in (images[:1], images):
+        encoded, done = backend.encode(batch), backend.infer(batch, handle)
+        maps, scores = backend.score(encoded, handle)
+        np.testing.assert_allclose(maps, done.anomaly_map, rtol=0, atol=1e-4 * maps.max())
+        np.testing.assert_allclose(scores, done.anomaly_score, rtol=1e-4)
+        np.testing.assert_allclose(encoded.theta, done.theta, rtol=0, atol=1e-6)
+        assert min(done.encode_ms, done.score_ms) > 0
+        assert (maps.shape, scores.shape, encoded.theta.shape) == (
+            (len(batch), 224, 224),
+            (len(batch),),
+            (len(batch), 3, 2, 3),
+        )
+
+
+def test_batches_that_are_held_do_not_overwrite_each_other(
+    opened: Open, images: np.ndarray, statistics: Statistics
+) -> None:
+    backend = opened()
+    handle = backend.prepare(statistics)
+    wanted = [backend.features(image[None]) for image in images[:3]]
+    held = [backend.encode(image[None]) for image in images[:3]]
+    backend.infer(images[4:], handle)
+    for encoded, alone in zip(held, wanted, strict=True):
+        got = encoded.features()
+        encoded.release()
+        backend.infer(images[3:], handle)
+        for name, one, two in zip(Features._fields, got, alone, strict=True):
+            np.testing.assert_array_equal(one, two, err_msg=name)
+
+
+def test_results_are_the_callers_own(opened: Open, images: np.ndarray, statistics: Statistics) -> None:
+    backend = opened()
+    handle = backend.prepare(statistics)
+    done = backend.infer(images[:1], handle)
+    before = [values.copy() for values in done[:3]]
+    backend.infer(images[1:2], handle)
+    for values, copy in zip(done[:3], before, strict=True):
+        np.testing.assert_array_equal(values, copy)
+
+
+def test_what_another_backend_made_is_refused(
+    opened: Open, artifact_dir: Path, images: np.ndarray, statistics: Statistics
+) -> None:
+    backend = opened()
+
+    class Stranger:
+        theta = None
+
+    with pytest.raises(DeviceError, match="the features come from another backend"):
+        backend.score(Stranger(), backend.prepare(statistics))  # type: ignore[arg-type]
+    with pytest.raises(DeviceError, match="the statistics come from another backend"):
+        backend.infer(images[:1], Stranger())
+
+
+def test_after_close_every_call_says_the_same(opened: Open, images: np.ndarray, statistics: Statistics) -> None:
+    backend = opened()
+    handle, encoded = backend.prepare(statistics), backend.encode(images[:1])
+    backend.close()
+    backend.close()
+    said = set()
+    for call in (
+        lambda: backend.encode(images),
+        lambda: backend.features(images),
+        lambda: backend.prepare(statistics),
+        lambda: backend.score(encoded, handle),
+        lambda: backend.infer(images, handle),
+    ):
+        with pytest.raises(DeviceError) as caught:
+            call()
+        said.add(str(caught.value))
+    assert said == {"it was closed and cannot be used any more; load the artifact again"}
+    assert backend.name
+    assert backend.device in ("cpu", "cuda", "tensorrt")
+
+
+def test_closing_while_threads_judge_ends_each_call_with_a_result_or_the_message(
+    opened: Open, images: np.ndarray, statistics: Statistics
+) -> None:
+    backend = opened()
+    handle = backend.prepare(statistics)
+    wanted = backend.infer(images[:1], handle).anomaly_score[0]
+    ended: list[object] = []
+    first = threading.Barrier(4)
+
+    def judge() -> None:
+        first.wait(30)
+        try:
+            while True:
+                assert backend.infer(images[:1], handle).anomaly_score[0] == pytest.approx(wanted, rel=1e-5)
+        except DeviceError as error:
+            ended.append(error.code)
+
+    threads = [threading.Thread(target=judge) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    first.wait(30)
+    backend.close()
+    for thread in threads:
+        thread.join(30)
+    assert ended == ["closed"] * 3
+
+
+def test_close_lets_go_of_the_encoder_while_the_backend_is_still_held(artifact_dir: Path, images: np.ndarray) -> None:
+    backend = open_backend(Artifact.open(artifact_dir), "cpu")
+    session = weakref.ref(backend._session)  # type: ignore[attr-defined]
+    encoded = backend.encode(images[:1])
+    assert isinstance(encoded, HostEncoded)
+    encoded.release()
+    del encoded
+    backend.close()
+    gc.collect()
+    assert session() is None
+
+
+def test_close_lets_go_of_every_gpu_session(ort: FakeOrt, artifact_dir: Path, statistics: Statistics) -> None:
+    backend = open_backend(Artifact.open(artifact_dir), "cuda")
+    backend.prepare(statistics)
+    sessions = [weakref.ref(backend._encoder), weakref.ref(*backend._scorers.values())]  # type: ignore[attr-defined]
+    backend.close()
+    gc.collect()
+    assert [session() for session in sessions] == [None, None]
+
+
+def test_close_gives_back_tensorrts_memory_stream_and_events(
+    cuda: FakeCuda, built: Path, images: np.ndarray, statistics: Statistics
+) -> None:
+    backend = open_backend(Artifact.open(built), "tensorrt")
+    backend.infer(images[:1], backend.prepare(statistics))
+    backend.close()
+    gc.collect()
+    assert cuda.blocks == {}
+    assert sorted(cuda.destroyed) == ["event"] * 3 + ["stream"]
+
+
+def test_parts_prepared_at_once_open_their_scorer_once(
+    ort: FakeOrt, artifact_dir: Path, statistics: Statistics
+) -> None:
+    backend = open_backend(Artifact.open(artifact_dir), "cuda")
+    begin = threading.Barrier(4)
+
+    def prepare() -> None:
+        begin.wait(30)
+        backend.prepare(statistics)
+
+    threads = [threading.Thread(target=prepare) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [name for name, *_ in ort.opened] == ["encoder.onnx", "scorer.onnx"]

@@ -1,0 +1,237 @@
+"""Model, part and detector: who owns what, what close ends, and that changes from several threads undo nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import threading
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from regad.calib.teach import teach, teach_folder
+from regad.runtime import detector as detector_module
+from regad.runtime.backends.base import Encoded
+from regad.runtime.backends.host import HostEncoded, HostScoring
+from regad.runtime.detector import Detector
+from regad.runtime.errors import ArtifactError, CategoryError, DeviceError, InputError
+from regad.runtime.formats.features import Features
+from regad.runtime.formats.spec import LEVELS, InputSpec
+from regad.runtime.model import Model
+
+from .run_doubles import ARTIFACT, FakeBackend, category
+
+CLOSED = "it was closed and cannot be used any more; load the artifact again"
+GREY = np.full((30, 40, 3), 90, np.uint8)
+
+
+class Noise(HostScoring):
+    """Encodes an image as noise of its own brightness; counts its batches."""
+
+    name, device = "noise", "cpu"
+    encoded = 0
+
+    def _encode(self, images: NDArray[np.uint8]) -> Encoded:
+        self.encoded += 1
+        rng = np.random.default_rng(int(images.sum()))
+        maps = [rng.normal(size=(len(images), level.positions, level.channels)) for level in LEVELS]
+        return HostEncoded(
+            Features(*(m.astype(np.float32) for m in maps), np.zeros((len(images), 3, 2, 3), np.float32))
+        )
+
+    def _release(self) -> None: ...
+
+
+class Closing(FakeBackend):
+    """Counts how often it was closed."""
+
+    closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def made(spec: InputSpec | None = None) -> tuple[Detector, Closing]:
+    backend = Closing()
+    return Detector(Model(ARTIFACT, backend), spec), backend  # type: ignore[arg-type]
+
+
+def test_a_shared_model_outlives_its_detectors() -> None:
+    first, backend = made()
+    second = Detector(first.model)
+    for detector in (first, second):
+        detector.use(category())
+    with first:
+        pass
+    assert backend.closed == 0
+    assert second.predict(GREY).score == 9
+    with pytest.raises(DeviceError, match="closed"):
+        first.predict(GREY)
+
+
+def test_an_owned_model_is_closed_with_its_detector() -> None:
+    backend = Closing()
+    with Detector(Model(ARTIFACT, backend), owns_model=True):  # type: ignore[arg-type]
+        assert backend.closed == 0
+    assert backend.closed == 1
+
+
+def test_a_closed_detector_says_one_thing_whatever_is_asked(tmp_path: Path) -> None:
+    detector, _ = made()
+    detector.use(category())
+    detector.save_category(tmp_path / "part.safetensors")
+    detector.close()
+    detector.close()
+    for call in (
+        lambda: detector.predict(GREY),
+        lambda: detector.predict_batch([]),
+        lambda: detector.set_threshold(1.0),
+        lambda: detector.use(category()),
+        lambda: detector.load_category(tmp_path / "part.safetensors"),
+        lambda: detector.save_category(tmp_path / "other.safetensors"),
+        lambda: detector.fit([GREY, GREY + 1]),
+    ):
+        with pytest.raises(DeviceError) as caught:
+            call()
+        assert str(caught.value) == CLOSED
+    assert detector.describe()["category"] is None
+
+
+def test_a_closed_model_ends_the_detectors_that_share_it() -> None:
+    model = Model(ARTIFACT, Noise())
+    detector = Detector(model)
+    detector.fit([GREY, GREY + 1])
+    model.close()
+    model.close()
+    for call in (
+        lambda: detector.predict(GREY),
+        lambda: model.part(category()),
+        lambda: detector.fit([GREY, GREY + 2]),
+    ):
+        with pytest.raises(DeviceError) as caught:
+            call()
+        assert str(caught.value) == CLOSED
+
+
+def test_a_part_that_is_replaced_is_freed_when_nobody_judges_with_it() -> None:
+    detector, _ = made()
+    detector.use(category())
+    part = weakref.ref(detector._part)  # type: ignore[type-var]
+    detector.use(category())
+    gc.collect()
+    assert part() is None
+
+
+def test_a_part_of_another_model_or_another_mean_is_refused_and_the_one_before_stays() -> None:
+    detector, _ = made()
+    first = category()
+    detector.use(first)
+    for wrong, word in (
+        (category(artifact="b" * 64), "was taught on artifact bbbbbbbbbbbb, but this one is aaaaaaaaaaaa"),
+        (category(spec=InputSpec(mean=(0.5, 0.5, 0.5))), "mean/std"),
+    ):
+        with pytest.raises(CategoryError, match=word):
+            detector.use(wrong)
+    assert detector.category is first
+    with pytest.raises(CategoryError, match="mean/std"):
+        made(InputSpec(mean=(0.5, 0.5, 0.5)))
+
+
+def test_a_threshold_never_undoes_a_part_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other thread puts its part in force just between the reading and the writing of the first."""
+    detector, _ = made()
+    first, second = category(), dataclasses.replace(category(), shot=9)
+    detector.use(first)
+    prepared = threading.Event()
+    make = detector.model.part
+
+    def part(taught: Any) -> Any:
+        ready = make(taught)
+        prepared.set()
+        return ready
+
+    others: list[threading.Thread] = []
+
+    def meanwhile(*args: Any, **changes: Any) -> Any:
+        if not others:
+            others.append(threading.Thread(target=detector.use, args=(second,)))
+            others[0].start()
+            assert prepared.wait(30)
+            others[0].join(0.2)  # without a lock it is through by now
+        return dataclasses.replace(*args, **changes)
+
+    monkeypatch.setattr(detector.model, "part", part)
+    monkeypatch.setattr(detector_module, "replace", meanwhile)
+    detector.set_threshold(5.0)
+    others[0].join(30)
+    assert detector.category is second
+
+
+def test_thresholds_and_parts_changed_by_many_threads_are_never_mixed() -> None:
+    detector, _ = made()
+    parts = [dataclasses.replace(category(), shot=shot) for shot in (2, 3)]
+    detector.use(parts[0])
+
+    def change() -> None:
+        for turn in range(50):
+            detector.use(parts[turn % 2])
+            detector.set_threshold(1.0 + turn)
+            assert detector.category is not None
+
+    threads = [threading.Thread(target=change) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert detector.category is not None
+    assert detector.category.threshold.method in ("manual", "leave-one-out")
+
+
+def test_a_part_is_taught_with_the_given_region_never_with_that_of_the_part_before(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for number in range(2):
+        Image.new("L", (40, 30), 80 + number).save(tmp_path / f"{number}.png")
+    whole, region = InputSpec(), InputSpec(roi=(1, 2, 20, 10))
+    detector = Detector(Model(ARTIFACT, Noise()))
+    before = category(spec=InputSpec(roi=(0, 0, 9, 9)))
+    images = [GREY, GREY + 1]
+    for teaching, wanted in (
+        (lambda: detector.fit(images), whole),
+        (lambda: teach_folder(detector, tmp_path), whole),
+        (lambda: detector.fit(images, spec=region), region),
+        (lambda: teach_folder(detector, tmp_path, spec=region), region),
+    ):
+        detector.use(before)
+        assert detector.spec == before.spec
+        assert teaching().spec == detector.spec == wanted
+        assert detector.teaching_spec == whole
+    mine = Detector(detector.model, region)
+    assert mine.fit(images).spec == teach_folder(mine, tmp_path).spec == region
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"target_frr": 0.7}, "target false-reject rate is 0.7; expected"),
+        ({"target_frr": 0.0}, "target false-reject rate is 0.0; expected"),
+        ({"threshold": -1.0}, "threshold is -1.0; expected a finite value above 0"),
+        ({"threshold": float("nan")}, "threshold is nan; expected"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_encoded(options: dict[str, float], said: str) -> None:
+    backend = Noise()
+    with pytest.raises(InputError, match=said):
+        teach(Model(ARTIFACT, backend), [GREY, GREY + 1], InputSpec(), **options)  # type: ignore[arg-type]
+    assert backend.encoded == 0
+
+
+def test_a_model_that_is_no_artifact_says_so() -> None:
+    info: Any = dataclasses.make_dataclass("Info", ["path", "hash", "spec"])(Path("model.pt"), "c" * 64, InputSpec())
+    model = Model(info, Closing())  # type: ignore[arg-type]
+    with pytest.raises(ArtifactError, match=r"model\.pt is not an artifact folder; export it: regad-export"):
+        _ = model.artifact
