@@ -102,6 +102,19 @@ def test_imports_name_the_package_and_the_core_stays_lean(package: str) -> None:
                 assert package not in CORE or first not in HEAVY, f"{path}: {name}"
 
 
+def test_onnxruntime_is_imported_in_one_place() -> None:
+    """The one that switches its telemetry off first."""
+    found = set()
+    for package in PACKAGES:
+        for path in modules(package):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+                if any(name.split(".")[0] == "onnxruntime" for name in names):
+                    found.add(path.relative_to(ROOT).as_posix())
+    assert found == {"runtime/backends/ort.py"}
+
+
 def test_the_runtime_imports_without_torch_opencv_or_onnxruntime() -> None:
     code = (
         "import sys\n"

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
+from regad.calib import teach as teaching
 from regad.calib.teach import teach, teach_folder
 from regad.runtime import detector as detector_module
 from regad.runtime.backends.base import Encoded
@@ -104,7 +106,7 @@ def test_a_closed_detector_says_one_thing_whatever_is_asked(tmp_path: Path) -> N
 def test_a_closed_model_ends_the_detectors_that_share_it() -> None:
     model = Model(ARTIFACT, Noise())
     detector = Detector(model)
-    detector.fit([GREY, GREY + 1])
+    detector.use(category())
     model.close()
     model.close()
     for call in (
@@ -191,16 +193,17 @@ def test_thresholds_and_parts_changed_by_many_threads_are_never_mixed() -> None:
     assert detector.category.threshold.method in ("manual", "leave-one-out")
 
 
-def test_a_part_is_taught_with_the_given_region_never_with_that_of_the_part_before(tmp_path: Path) -> None:
-    from PIL import Image
-
+def test_a_part_is_taught_with_the_given_region_never_with_that_of_the_part_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(teaching, "teach", lambda model, images, spec, **options: category(spec=spec))
     for number in range(2):
         Image.new("L", (40, 30), 80 + number).save(tmp_path / f"{number}.png")
     whole, region = InputSpec(), InputSpec(roi=(1, 2, 20, 10))
-    detector = Detector(Model(ARTIFACT, Noise()))
+    detector, _ = made()
     before = category(spec=InputSpec(roi=(0, 0, 9, 9)))
     images = [GREY, GREY + 1]
-    for teaching, wanted in (
+    for taught, wanted in (
         (lambda: detector.fit(images), whole),
         (lambda: teach_folder(detector, tmp_path), whole),
         (lambda: detector.fit(images, spec=region), region),
@@ -208,7 +211,7 @@ def test_a_part_is_taught_with_the_given_region_never_with_that_of_the_part_befo
     ):
         detector.use(before)
         assert detector.spec == before.spec
-        assert teaching().spec == detector.spec == wanted
+        assert taught().spec == detector.spec == wanted
         assert detector.teaching_spec == whole
     mine = Detector(detector.model, region)
     assert mine.fit(images).spec == teach_folder(mine, tmp_path).spec == region

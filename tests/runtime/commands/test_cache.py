@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,7 @@ def test_the_same_photos_are_taught_once(bench: Bench, run: Run) -> None:
     assert "k = 3 good images" in second.err
 
 
-@pytest.mark.parametrize("change", ["photo", "name", "shot", "frr", "roi", "code"])
+@pytest.mark.parametrize("change", ["photo", "name", "shot", "frr", "roi", "package", "source"])
 def test_anything_that_matters_is_taught_anew(
     bench: Bench, run: Run, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,12 +42,50 @@ def test_anything_that_matters_is_taught_anew(
         bench.image("support/1.png", 99)
     elif change == "name":
         (bench.root / "support/1.png").rename(bench.root / "support/9.png")
-    elif change == "code":
-        monkeypatch.setattr(cache, "version", lambda name: "99")
+    elif change == "package":
+        monkeypatch.setattr(cache, "version", lambda name: "99" if name == "pillow" else "1")
+    elif change == "source":
+        monkeypatch.setattr(cache, "sources_sha256", lambda: "another")
     else:
         extra = {"shot": ["--shot", 2], "frr": ["--target-frr", 0.1], "roi": ["--roi", "0,0,9,9"]}[change]
     run("--source", path, *extra)
     assert len(bench.taught) == 2
+
+
+def test_the_sources_of_the_key_hold_every_module_that_teaching_loads() -> None:
+    code = "import sys, regad.calib.teach; print(*(name for name in sys.modules if name.startswith('regad.')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    for wanted in ("regad.calib.views", "regad.runtime.imaging.preprocess", "regad.runtime.formats.encodings"):
+        assert wanted in loaded
+    assert [name for name in loaded if not name.startswith(cache.SOURCES)] == []
+
+
+def test_a_changed_line_or_name_in_the_sources_changes_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    request.addfinalizer(cache.sources_sha256.cache_clear)
+    (tmp_path / "taught_by").mkdir()
+    for name in ("__init__.py", "resize.py", "kernels.so"):
+        (tmp_path / "taught_by" / name).write_text("1")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(cache, "SOURCES", ("taught_by",))
+
+    def key() -> str:
+        cache.sources_sha256.cache_clear()
+        return cache.sources_sha256()
+
+    seen = [key()]
+    for change in (
+        lambda folder: (folder / "resize.py").write_text("2"),
+        lambda folder: (folder / "kernels.so").write_text("2"),
+        lambda folder: (folder / "resize.py").rename(folder / "smooth.py"),
+    ):
+        change(tmp_path / "taught_by")
+        seen.append(key())
+    (tmp_path / "taught_by" / "notes.txt").write_text("nothing that computes")
+    assert key() == seen[-1]
+    assert len(set(seen)) == 4
 
 
 def test_a_threshold_by_hand_is_not_kept_in_the_cache(bench: Bench, run: Run) -> None:
