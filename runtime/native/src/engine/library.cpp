@@ -18,16 +18,18 @@ namespace {
 // The oldest interface that has all that is called here.
 constexpr std::uint32_t oldest_api = 16;
 
+constexpr const char *variable = "ORT_DISABLE_TELEMETRY";
+
 // ONNX Runtime 1.29 and newer, unless the variable is set when it starts, writes a device id and a database below HOME and
 // sends events to its vendor. Whether the variable is this library's: one of the user's is left as it is.
 bool silence_telemetry() {
-    constexpr const char *variable = "ORT_DISABLE_TELEMETRY";
     static const bool ours = [] {
         if (std::getenv(variable) != nullptr) {
             return false;
         }
         if (::setenv(variable, "1", 0) != 0) {
-            fail(REGAD_DEVICE_ERROR, variable, " cannot be set (", std::strerror(errno), "); set it to 1 in the environment");
+            fail(REGAD_DEVICE_ERROR, variable, " cannot be set (", std::strerror(errno),
+                 "); set it to 1 in the environment");
         }
         return true;
     }();
