@@ -10,14 +10,17 @@ import ctypes
 import importlib.util
 import json
 import os
-from collections.abc import Sequence
+import weakref
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .backends.lifecycle import Lifecycle
 from .detector import Timings
 from .errors import ArtifactError, CategoryError, DeviceError, InputError, RegadError
 
@@ -25,6 +28,7 @@ __all__ = ["NativeDetector", "NativeResult", "SelfTestReport", "find_onnxruntime
 
 PixelFormat = Literal["RGB", "BGR", "RGBA", "BGRA", "GRAY"]
 ScorerChoice = Literal["auto", "native", "graph"]
+_Choice = TypeVar("_Choice")
 _FORMATS: dict[PixelFormat, tuple[int, int]] = {
     "RGB": (0, 3),
     "BGR": (1, 3),
@@ -34,6 +38,8 @@ _FORMATS: dict[PixelFormat, tuple[int, int]] = {
 }
 _SCORERS: dict[ScorerChoice, int] = {"auto": 0, "native": 1, "graph": 2}
 _MAP = 224
+_LARGEST_SIDE = 65535
+_BUFFER_TOO_SMALL = 9
 _SONAME = "libregad.so.0.1"
 _BUILD = "build it: cmake -S runtime/native -B build/native && cmake --build build/native"
 
@@ -121,10 +127,13 @@ def load_library(path: str | Path | None = None) -> ctypes.CDLL:
     name = str(path or os.environ.get("REGAD_LIBRARY") or _SONAME)
     try:
         library = ctypes.CDLL(name)
-    except OSError as error:
+        version = library.regad_version()
+    except (OSError, ValueError, AttributeError) as error:  # absent; a NUL in its name; another library
         raise DeviceError(
-            f"the native library cannot be opened ({error}); {_BUILD}, and name it in REGAD_LIBRARY"
+            f"the native library cannot be opened ({error})", remedy=f"{_BUILD}, and name it in REGAD_LIBRARY"
         ) from error
+    if version // 1000 != 1:
+        raise DeviceError(f"{name} has version {version}; this binding is for version 0.1", remedy=_BUILD)
     library.regad_last_error.restype = ctypes.c_char_p
     library.regad_version_string.restype = ctypes.c_char_p
     library.regad_status_string.restype = ctypes.c_char_p
@@ -142,9 +151,6 @@ def load_library(path: str | Path | None = None) -> ctypes.CDLL:
     )
     library.regad_self_test.argtypes = (ctypes.c_void_p, ctypes.POINTER(_Report))
     library.regad_describe.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(ctypes.c_size_t))
-    version = library.regad_version()
-    if version // 1000 != 1:
-        raise DeviceError(f"{name} has version {version}; this binding is for version 0.1: {_BUILD}")
     return library
 
 
@@ -163,7 +169,8 @@ class NativeDetector:
     """The C++ detector. `predict` may be called from several threads, also while a category is loaded.
 
     ``threads`` None: all cores. ``onnxruntime``: path of libonnxruntime.so; None takes ``$REGAD_ONNXRUNTIME``, then the
-    wheel's. Raises ArtifactError, DeviceError, InputError.
+    wheel's. Raises ArtifactError, DeviceError, InputError. What is called after `close` raises DeviceError; a detector
+    that is forgotten closes itself.
     """
 
     def __init__(
@@ -177,19 +184,21 @@ class NativeDetector:
         max_batch: int = 8,
     ) -> None:
         """Open an artifact folder."""
-        self._handle = ctypes.c_void_p()
-        self._library = load_library(library)
+        self._library = library_ = load_library(library)
         options = _Options()
-        self._check(self._library.regad_options_init(ctypes.byref(options), ctypes.c_size_t(ctypes.sizeof(options))))
+        self._check(library_.regad_options_init(ctypes.byref(options), ctypes.c_size_t(ctypes.sizeof(options))))
         if onnxruntime is None and not os.environ.get("REGAD_ONNXRUNTIME"):
             onnxruntime = find_onnxruntime()
-        options.device = device.encode()
-        options.threads = threads or 0
-        options.scorer = _SCORERS[scorer]
-        options.onnxruntime = None if onnxruntime is None else os.fsencode(onnxruntime)
-        options.max_batch = max_batch
-        create = self._library.regad_detector_create
-        self._check(create(os.fsencode(artifact), ctypes.byref(options), ctypes.byref(self._handle)))
+        options.device = _text("device", device)
+        options.threads = _whole("threads", threads or 0, 0, 256)
+        options.scorer = _choice("scorer", scorer, _SCORERS)
+        options.onnxruntime = None if onnxruntime is None else _text("onnxruntime", onnxruntime)
+        options.max_batch = _whole("max_batch", max_batch, 1, 64)
+        self._handle = ctypes.c_void_p()
+        create = library_.regad_detector_create
+        self._check(create(_text("artifact", artifact), ctypes.byref(options), ctypes.byref(self._handle)))
+        self._lifecycle = Lifecycle(partial(library_.regad_detector_destroy, self._handle))
+        weakref.finalize(self, self._lifecycle.close)
 
     def __enter__(self) -> NativeDetector:
         """Return the detector; `close` is called at the end of the block."""
@@ -202,17 +211,19 @@ class NativeDetector:
         self.close()
 
     def close(self) -> None:
-        """Destroy the detector; it cannot be used afterwards."""
-        handle, self._handle = self._handle, ctypes.c_void_p()
-        self._library.regad_detector_destroy(handle)
+        """Wait for the calls under way, then destroy the detector. Closing twice does nothing."""
+        self._lifecycle.close()
 
     def load_category(self, path: str | Path) -> None:
         """Put a category file in force. Raises CategoryError; the category before it then stays."""
-        self._check(self._library.regad_load_category(self._handle, os.fsencode(path)))
+        raw = _text("category", path)
+        with self._lifecycle.working():
+            self._check(self._library.regad_load_category(self._handle, raw))
 
     def set_threshold(self, value: float) -> None:
         """Replace the threshold. Raises InputError unless it is finite and above 0."""
-        self._check(self._library.regad_set_threshold(self._handle, value))
+        with self._lifecycle.working():
+            self._check(self._library.regad_set_threshold(self._handle, value))
 
     def predict(self, image: NDArray[np.uint8], pixel_format: PixelFormat | None = None) -> NativeResult:
         """Judge one image: uint8 [H, W, C] in ``pixel_format``, or grey [H, W]; rows may be strided.
@@ -225,26 +236,31 @@ class NativeDetector:
         self, images: Sequence[NDArray[np.uint8]], pixel_format: PixelFormat | None = None
     ) -> list[NativeResult]:
         """Judge several images; they may differ in size. See `predict`."""
-        count = len(images)
-        if count == 0:
-            return []
-        views = (_Image * count)(*(_view(image, pixel_format) for image in images))
-        results = (_Result * count)(*(_Result(struct_size=ctypes.sizeof(_Result)) for _ in range(count)))
-        maps = np.empty((count, _MAP, _MAP), np.float32)
-        self._check(self._library.regad_predict_batch(self._handle, views, count, results, maps.ctypes.data, maps.size))
+        kept = tuple(images)  # the library reads their memory: they live until it is done
+        views = (_Image * len(kept))(*(_view(image, pixel_format) for image in kept))
+        results = (_Result * len(kept))(*(_Result(struct_size=ctypes.sizeof(_Result)) for _ in kept))
+        maps = np.empty((len(kept), _MAP, _MAP), np.float32)
+        judge = self._library.regad_predict_batch
+        with self._lifecycle.working():
+            self._check(judge(self._handle, views, len(kept), results, maps.ctypes.data, maps.size))
         return [_to_result(result, heat) for result, heat in zip(results, maps, strict=True)]
 
     def self_test(self) -> SelfTestReport:
         """Run the artifact's golden images. Raises ArtifactError if this machine does not reproduce them."""
         report = _Report(struct_size=ctypes.sizeof(_Report))
-        self._check(self._library.regad_self_test(self._handle, ctypes.byref(report)))
+        with self._lifecycle.working():
+            self._check(self._library.regad_self_test(self._handle, ctypes.byref(report)))
         return SelfTestReport(report.features_error, report.theta_error, report.map_error, report.score_error)
 
     def describe(self) -> dict[str, Any]:
         """What is loaded, as plain data."""
-        length = ctypes.c_size_t(1 << 16)
-        text = ctypes.create_string_buffer(length.value)
-        self._check(self._library.regad_describe(self._handle, text, ctypes.byref(length)))
+        length = ctypes.c_size_t(1 << 12)
+        status = _BUFFER_TOO_SMALL
+        with self._lifecycle.working():
+            while status == _BUFFER_TOO_SMALL:  # `length` is then what it needs
+                text = ctypes.create_string_buffer(length.value)
+                status = self._library.regad_describe(self._handle, text, ctypes.byref(length))
+            self._check(status)
         description: dict[str, Any] = json.loads(text.value)
         return description
 
@@ -254,27 +270,56 @@ class NativeDetector:
             raise _ERRORS.get(status, RegadError)(message)
 
 
+def _text(what: str, value: str | Path) -> bytes:
+    """A path or an option as the C library takes it. Raises InputError for what no C string or file name can hold."""
+    try:
+        raw = os.fsencode(value)
+    except UnicodeEncodeError:
+        raw = b"\0"
+    if b"\0" in raw:
+        raise InputError(f"{what} is {str(value)!r}; expected a name without NUL and lone surrogates")
+    return raw
+
+
+def _whole(what: str, value: int, least: int, most: int) -> int:
+    if not least <= value <= most:
+        raise InputError(f"{what} is {value}; expected {least} to {most}")
+    return value
+
+
+def _choice(what: str, value: str, table: Mapping[Any, _Choice]) -> _Choice:
+    if value not in table:
+        raise InputError(f"{what} is {value!r}; expected one of {', '.join(table)}")
+    return table[value]
+
+
 def _view(image: NDArray[np.uint8], pixel_format: PixelFormat | None) -> _Image:
-    channels = 1 if image.ndim == 2 else image.shape[-1]
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim not in (2, 3) or image.size == 0:
+        what = f"{image.dtype} of shape {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise InputError(f"image is {what}; expected uint8 [H, W] or [H, W, 3 or 4]")
+    height, width, channels = *image.shape[:2], image.shape[2] if image.ndim == 3 else 1
     if pixel_format is None:
         pixel_format = {1: "GRAY", 3: "RGB", 4: "RGBA"}.get(channels)  # type: ignore[assignment]
-    if pixel_format is None or image.dtype != np.uint8 or image.ndim not in (2, 3) or image.size == 0:
+        if pixel_format is None:
+            raise InputError(f"image has {channels} channels; expected 1, 3 or 4")
+    code, wanted = _choice("pixel_format", pixel_format, _FORMATS)
+    if max(height, width) > _LARGEST_SIDE:
+        raise InputError(f"image is {width}x{height} pixels; expected 1 to {_LARGEST_SIDE} each way")
+    # The stride of a dimension of length 1 means nothing; rows that share memory (broadcast) are no rows of an image.
+    steps = (width * channels, channels, 1)
+    inner = zip(image.shape[1:], image.strides[1:], steps[1:], strict=False)
+    packed = all(length == 1 or stride == step for length, stride, step in inner)
+    if channels != wanted or not packed or (height > 1 and abs(image.strides[0]) < steps[0]):
         raise InputError(
-            f"image is {image.dtype} of shape {list(image.shape)}; expected uint8 [H, W] or [H, W, 3 or 4]"
-        )
-    code, wanted = _FORMATS[pixel_format]
-    packed = image.strides[1:] == ((channels, 1) if image.ndim == 3 else (1,))
-    if channels != wanted or not packed:
-        raise InputError(
-            f"image of shape {list(image.shape)} is not {pixel_format} with interleaved pixels; "
-            "make it so with numpy.ascontiguousarray"
+            f"image of shape {list(image.shape)} is not {pixel_format} with interleaved pixels",
+            remedy="make it so with numpy.ascontiguousarray",
         )
     return _Image(
         struct_size=ctypes.sizeof(_Image),
         data=image.ctypes.data,
-        width=image.shape[1],
-        height=image.shape[0],
-        stride=image.strides[0],
+        width=width,
+        height=height,
+        stride=image.strides[0] if height > 1 else 0,
         format=code,
     )
 

@@ -48,7 +48,7 @@ def test_address_sanitizer_under_python(address_build: Path) -> None:
     if not preload:
         missing("needs Clang's shared AddressSanitizer runtime: apt-get install libclang-rt-dev")
     folder = Path(__file__).parent
-    tests = [str(folder / name) for name in ("test_parity.py", "test_preprocess_bytes.py")]
+    tests = [str(folder / name) for name in ("test_parity.py", "test_preprocess_bytes.py", "test_cabi.py")]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
         capture_output=True,
@@ -66,13 +66,14 @@ def test_address_sanitizer_under_python(address_build: Path) -> None:
 
 
 def test_threads(standin: Artifact, onnxruntime_library: Path) -> None:
-    """Eight threads predict while categories are swapped: over the stand-in runtime, then over the real one."""
+    """Threads predict while categories are swapped and detectors end: over the stand-in runtime, then the real one."""
     options = ("-DREGAD_TESTS=ON", "-DREGAD_SANITIZE=thread", QUICK)
-    folder = build("native-tsan", *options, targets=("test_swap", "test_inside", "fake_ort"))
+    folder = build("native-tsan", *options, targets=("test_swap", "test_lifecycle", "test_inside", "fake_ort"))
     suppressions = Path(__file__).parent / "tsan.supp"
     strict = {"TSAN_OPTIONS": "halt_on_error=1"}
     run(folder / "tests" / "test_inside", "pool", env=strict)
     run(folder / "tests" / "test_swap", env=strict)
+    run(folder / "tests" / "test_lifecycle", env=strict)
     files = standin.path.parent
     # ONNX Runtime waits through libstdc++, which hides from the suppressions whose mutex it is.
     real = {

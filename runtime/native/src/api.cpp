@@ -3,69 +3,23 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
-#include <new>
-#include <type_traits>
+#include <memory>
+#include <string>
 
-#include "engine/detector.hpp"
-#include "core/error.hpp"
-#include "formats/log.hpp"
-
-struct regad_detector {
-    regad_detector(const std::string &artifact, const regad::Settings &settings) : detector(artifact, settings) {}
-    regad::Detector detector;
-};
+#include "guard.hpp"
+#include "handles.hpp"
 
 namespace {
 
+using regad::check_size;
 using regad::fail;
-
-// Fixed, so that an out-of-memory report needs no memory.
-thread_local char last_error[1024] = "";
-
-regad_status report(regad_status status, const char *text) noexcept {
-    std::strncpy(last_error, text, sizeof last_error - 1);
-    last_error[sizeof last_error - 1] = '\0';
-    regad::log(REGAD_LOG_ERROR, last_error);
-    return status;
-}
-
-template <typename Body>
-regad_status guarded(const Body &body) noexcept {
-    try {
-        body();
-        return REGAD_OK;
-    } catch (const regad::Error &error) {
-        return report(error.status(), error.what());
-    } catch (const std::bad_alloc &) {
-        return report(REGAD_OUT_OF_MEMORY, "out of memory; free some, or use fewer categories or a smaller batch");
-    } catch (const std::exception &error) {
-        return report(REGAD_INTERNAL_ERROR, error.what());
-    } catch (...) {
-        return report(REGAD_INTERNAL_ERROR, "an unknown exception");
-    }
-}
-
-template <typename Struct>
-void check_size(std::size_t struct_size, const char *what) {
-    static_assert(std::is_trivially_copyable_v<Struct>);
-    // Every struct still has its first size; a later version compares with the size of version 0.1 here.
-    if (struct_size != sizeof(Struct)) {
-        fail(REGAD_INVALID_ARGUMENT, what, ".struct_size is ", struct_size, ", this library knows ", sizeof(Struct),
-             "; call its _init function with sizeof, and use a header that is not newer than the library");
-    }
-}
-
-template <typename Struct>
-regad_status init_struct(Struct *target, std::size_t struct_size, const Struct &defaults, const char *what) noexcept {
-    return guarded([&] {
-        if (target == nullptr) {
-            fail(REGAD_INVALID_ARGUMENT, what, " is NULL");
-        }
-        check_size<Struct>(struct_size, what);
-        *target = defaults;
-    });
-}
+using regad::guarded;
+using regad::init_struct;
+using regad::InUse;
+using regad::overwrite;
 
 regad::Settings read_options(const regad_options *options) {
     regad::Settings settings;
@@ -113,16 +67,16 @@ regad_result to_result(const regad::Verdict &verdict) noexcept {
     return result;
 }
 
-void check_detector(const regad_detector *detector) {
-    if (detector == nullptr) {
-        fail(REGAD_INVALID_ARGUMENT, "detector is NULL; make one with regad_detector_create");
-    }
-}
+// No array is longer: a larger count is a negative one, cast.
+constexpr std::size_t most_images = PTRDIFF_MAX / sizeof(regad_result);
 
 void check_batch(const regad_image *images, std::size_t count, const regad_result *results, const float *maps,
                  std::size_t maps_length) {
     if (images == nullptr || results == nullptr) {
         fail(REGAD_INVALID_ARGUMENT, "images or results is NULL");
+    }
+    if (count > most_images) {
+        fail(REGAD_INVALID_ARGUMENT, "count is ", count, "; no array is as long");
     }
     for (std::size_t i = 0; i < count; ++i) {
         check_size<regad_image>(images[i].struct_size, "image");
@@ -163,6 +117,8 @@ void predict(regad::Detector &detector, const regad_image *images, std::size_t c
     }
 }
 
+constexpr regad_self_test_report untested = {sizeof(regad_self_test_report), INFINITY, INFINITY, INFINITY, INFINITY};
+
 constexpr const char *status_texts[] = {"ok",           "invalid argument", "artifact error",   "category error",
                                         "input error",  "device error",     "no category",      "runtime error",
                                         "self-test failed", "buffer too small", "out of memory", "internal error"};
@@ -185,7 +141,7 @@ const char *regad_status_string(regad_status status) {
     return status >= 0 && status < count ? status_texts[status] : "unknown status";
 }
 
-const char *regad_last_error(void) { return last_error; }
+const char *regad_last_error(void) { return regad::last_error().text; }
 
 regad_status regad_set_log(regad_log_function function, void *user, regad_log_level level) {
     return guarded([&] {
@@ -211,8 +167,7 @@ regad_status regad_result_init(regad_result *result, size_t struct_size) {
 }
 
 regad_status regad_self_test_report_init(regad_self_test_report *report, size_t struct_size) {
-    const regad_self_test_report defaults = {sizeof(regad_self_test_report), INFINITY, INFINITY, INFINITY, INFINITY};
-    return init_struct(report, struct_size, defaults, "report");
+    return init_struct(report, struct_size, untested, "report");
 }
 
 regad_status regad_detector_create(const char *artifact, const regad_options *options, regad_detector **detector) {
@@ -223,27 +178,26 @@ regad_status regad_detector_create(const char *artifact, const regad_options *op
         if (artifact == nullptr || detector == nullptr) {
             fail(REGAD_INVALID_ARGUMENT, "artifact or detector is NULL");
         }
-        *detector = new regad_detector(artifact, read_options(options));
+        *detector = regad::give_out(std::make_unique<regad::Detector>(artifact, read_options(options)));
     });
 }
 
-void regad_detector_destroy(regad_detector *detector) { delete detector; }
+void regad_detector_destroy(regad_detector *detector) {
+    static_cast<void>(guarded([detector] { regad::take_back(detector); }));
+}
 
 regad_status regad_load_category(regad_detector *detector, const char *path) {
     return guarded([&] {
-        check_detector(detector);
+        const InUse used(detector);
         if (path == nullptr) {
             fail(REGAD_INVALID_ARGUMENT, "path is NULL");
         }
-        detector->detector.load_category(path);
+        used->load_category(path);
     });
 }
 
 regad_status regad_set_threshold(regad_detector *detector, double threshold) {
-    return guarded([&] {
-        check_detector(detector);
-        detector->detector.set_threshold(threshold);
-    });
+    return guarded([&] { InUse(detector)->set_threshold(threshold); });
 }
 
 regad_status regad_predict(regad_detector *detector, const regad_image *image, regad_result *result, float *map,
@@ -256,27 +210,34 @@ regad_status regad_predict_batch(regad_detector *detector, const regad_image *im
     if (count == 0) {
         return REGAD_OK;
     }
-    bool writable = false;
+    // Whatever fails, and wherever: no caller reads an older verdict.
+    const std::size_t reachable = results == nullptr ? 0 : count <= most_images ? count : 1;
+    overwrite(results, reachable, unjudged());
     const regad_status status = guarded([&] {
-        check_detector(detector);
+        const InUse used(detector);
         check_batch(images, count, results, maps, maps_length);
-        writable = true;
-        std::fill_n(results, count, unjudged());
-        predict(detector->detector, images, count, results, maps);
+        predict(*used, images, count, results, maps);
     });
-    if (status != REGAD_OK && writable) {
-        std::fill_n(results, count, unjudged());
+    if (status != REGAD_OK) {
+        overwrite(results, reachable, unjudged());  // a batch of several runs may have judged some
+        if (maps != nullptr) {
+            const std::size_t room = maps_length / REGAD_MAP_LENGTH;
+            std::fill_n(maps, room < count ? maps_length : count * REGAD_MAP_LENGTH, INFINITY);
+        }
     }
     return status;
 }
 
 regad_status regad_self_test(regad_detector *detector, regad_self_test_report *report) {
+    if (report != nullptr) {
+        overwrite(report, 1, untested);
+    }
     return guarded([&] {
-        check_detector(detector);
+        const InUse used(detector);
         if (report != nullptr) {
             check_size<regad_self_test_report>(report->struct_size, "report");
         }
-        const regad::SelfTest test = detector->detector.self_test();
+        const regad::SelfTest test = used->self_test();
         if (report != nullptr) {
             *report = {sizeof *report, test.features, test.theta, test.map, test.score};
         }
@@ -287,12 +248,15 @@ regad_status regad_self_test(regad_detector *detector, regad_self_test_report *r
 }
 
 regad_status regad_describe(regad_detector *detector, char *text, size_t *length) {
+    if (text != nullptr && length != nullptr && *length > 0) {
+        *text = '\0';
+    }
     return guarded([&] {
-        check_detector(detector);
+        const InUse used(detector);
         if (length == nullptr || (text == nullptr && *length != 0)) {
             fail(REGAD_INVALID_ARGUMENT, "length is NULL, or text is NULL with a length");
         }
-        const std::string json = detector->detector.describe();
+        const std::string json = used->describe();
         const std::size_t room = *length;
         *length = json.size() + 1;
         if (text == nullptr) {

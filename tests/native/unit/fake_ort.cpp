@@ -7,13 +7,16 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <condition_variable>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <new>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 struct OrtStatus {
@@ -57,6 +60,11 @@ struct PortInfo {
 using Ports = std::vector<PortInfo>;
 
 std::string given_options;
+std::string telemetry;  // $ORT_DISABLE_TELEMETRY when the environment was made, and what was called since
+std::mutex hold_mutex;
+std::condition_variable hold_changed;
+bool holding = false;
+int held = 0;
 std::mutex fail_mutex;
 std::string fail_name;
 int fail_after = 0;
@@ -162,13 +170,32 @@ OrtAllocator allocator{};
 thread_local void *bound_outputs = nullptr;  // the array of GetBoundOutputValues, the only thing that is freed
 const char *provider_names[] = {"CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"};
 
+// What the body needs memory for: without it the function fails as on demand.
+template <typename Body>
+OrtStatus *attempt(const char *name, const Body &body) noexcept {
+    try {
+        body();
+        return outcome(name);
+    } catch (const std::bad_alloc &) {
+        return &failure;
+    }
+}
+
 template <typename T>
-OrtStatus *make(const char *name, T **out) {
+OrtStatus *make(const char *name, T **out) noexcept {
     if (OrtStatus *status = outcome(name)) {
         return status;
     }
-    *out = new T{};
-    return nullptr;
+    *out = new (std::nothrow) T{};
+    return *out != nullptr ? nullptr : &failure;
+}
+
+void stay_while_held() {
+    std::unique_lock<std::mutex> lock(hold_mutex);
+    ++held;
+    hold_changed.notify_all();
+    hold_changed.wait(lock, [] { return !holding; });
+    --held;
 }
 
 void note_options(const char *const *keys, const char *const *values, std::size_t count) {
@@ -214,7 +241,15 @@ OrtApi make_api() {
     api.GetErrorMessage = [](const OrtStatus *status) noexcept { return status->text; };
     api.ReleaseStatus = [](OrtStatus *) noexcept {};
     api.CreateEnvWithCustomLogger = [](OrtLoggingFunction, void *, OrtLoggingLevel, const char *,
-                                       OrtEnv **out) noexcept { return make("CreateEnv", out); };
+                                       OrtEnv **out) noexcept {
+        const char *value = std::getenv("ORT_DISABLE_TELEMETRY");
+        telemetry = value != nullptr ? value : "unset";
+        return make("CreateEnv", out);
+    };
+    api.DisableTelemetryEvents = [](const OrtEnv *) noexcept {
+        telemetry += " disabled";
+        return outcome("DisableTelemetryEvents");
+    };
     api.ReleaseEnv = [](OrtEnv *p) noexcept { delete p; };
     api.CreateSessionOptions = [](OrtSessionOptions **out) noexcept { return make("CreateSessionOptions", out); };
     api.ReleaseSessionOptions = [](OrtSessionOptions *p) noexcept { delete p; };
@@ -236,7 +271,7 @@ OrtApi make_api() {
                                     OrtSession **out) noexcept {
         OrtStatus *status = make("CreateSessionFromArray", out);
         if (status == nullptr) {
-            const bool scorer = std::string(static_cast<const char *>(graph), size) == "a scorer";
+            const bool scorer = std::string_view(static_cast<const char *>(graph), size) == "a scorer";
             **out = {scorer ? &scorer_ports : &encoder_ports, scorer ? scorer_ports.size() - 2 : 1, options->gpu};
         }
         return status;
@@ -325,23 +360,25 @@ OrtApi make_api() {
     };
     api.ReleaseIoBinding = [](OrtIoBinding *p) noexcept { delete p; };
     api.BindInput = [](OrtIoBinding *binding, const char *name, const OrtValue *value) noexcept {
-        OrtValue &bound = binding->values[name];
-        bound.data = value->data;
-        bound.batch = value->batch;
-        bound.bytes = value->bytes;
-        if (binding->session->gpu && value->device.empty()) {  // from the host: copied, as ONNX Runtime does
-            bound.device.resize(value->bytes / sizeof(float));
-            std::memcpy(bound.device.data(), value->data, value->bytes);
-            bound.data = bound.device.data();
-        }
-        return outcome("BindInput");
+        return attempt("BindInput", [&] {
+            OrtValue &bound = binding->values[name];
+            bound.data = value->data;
+            bound.batch = value->batch;
+            bound.bytes = value->bytes;
+            if (binding->session->gpu && value->device.empty()) {  // from the host: copied, as ONNX Runtime does
+                bound.device.resize(value->bytes / sizeof(float));
+                std::memcpy(bound.device.data(), value->data, value->bytes);
+                bound.data = bound.device.data();
+            }
+        });
     };
     api.BindOutput = [](OrtIoBinding *binding, const char *name, const OrtValue *value) noexcept {
-        OrtValue &bound = binding->values[name];
-        bound.data = value->data;
-        bound.batch = value->batch;
-        note_output(*binding, name);
-        return outcome("BindOutput");
+        return attempt("BindOutput", [&] {
+            OrtValue &bound = binding->values[name];
+            bound.data = value->data;
+            bound.batch = value->batch;
+            note_output(*binding, name);
+        });
     };
     api.BindOutputToDevice = [](OrtIoBinding *binding, const char *name, const OrtMemoryInfo *) noexcept {
         binding->on_device.insert(name);
@@ -367,6 +404,7 @@ OrtApi make_api() {
         if (OrtStatus *status = outcome("RunWithBinding")) {
             return status;
         }
+        stay_while_held();
         (session->ports == &scorer_ports ? score : encode)(*const_cast<OrtIoBinding *>(binding));
         return static_cast<OrtStatus *>(nullptr);
     };
@@ -401,4 +439,17 @@ void fake_ort_fail(const char *name, int call) {
 void fake_ort_mode(int mode) { output_mode = mode; }
 
 const char *fake_ort_given(void) { return given_options.c_str(); }
+
+const char *fake_ort_telemetry(void) { return telemetry.c_str(); }
+
+void fake_ort_hold(int hold) {
+    const std::lock_guard<std::mutex> lock(hold_mutex);
+    holding = hold != 0;
+    hold_changed.notify_all();
+}
+
+void fake_ort_wait_held(int count) {
+    std::unique_lock<std::mutex> lock(hold_mutex);
+    hold_changed.wait(lock, [count] { return held >= count; });
+}
 }

@@ -187,6 +187,15 @@ TEST(scorer_fp16) {
     compare_halves("cholesky", 5, 1, 2);
 }
 
+TEST(scorer_workspace_survives_want_of_memory) {
+    regad::ScorerWorkspace workspace;
+    CHECK_THROWS(workspace.reserve(3, std::size_t{1} << 48U, 2), "bad_alloc");
+    workspace.reserve(3, 2, 2);  // within what was refused
+    const std::size_t room = workspace.vector_length() * regad::ScorerWorkspace::vector_count;
+    std::fill_n(workspace.vectors(1, 1), room, 1.0F);  // the last of them; AddressSanitizer looks
+    CHECK_EQUAL(workspace.vectors(1, 1)[room - 1], 1.0F);
+}
+
 TEST(smoothing_is_its_matrix) {
     const std::vector<float> a = regad::smoothing_matrix();
     const std::vector<float> m = random_floats(56 * 56, 9);

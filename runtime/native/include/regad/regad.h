@@ -16,18 +16,27 @@
  *   regad_detector_destroy(detector);
  *
  * Threads: every function may be called from any thread, and every function that takes a detector may run on
- * one detector from many threads at once, except regad_detector_destroy, which must be the last call.
- * regad_load_category and regad_set_threshold may run while other threads predict: a prediction under way
- * finishes with the category and threshold it began with, the next one takes the new ones.
- * regad_last_error belongs to the calling thread.
+ * one detector from many threads at once. regad_load_category and regad_set_threshold may run while other threads
+ * predict: a prediction under way finishes with the category and threshold it began with, the next one takes the
+ * new ones. regad_detector_destroy may run at any time, too: it waits for the calls under way on its detector, and
+ * calls that come later are refused. regad_last_error belongs to the calling thread. Threads do not survive fork():
+ * a child process makes its own detectors.
  *
  * Ownership: the caller owns every buffer it passes in; the library keeps no pointer to it after the call,
  * except the log function and its user pointer. Strings returned as `const char *` are never freed by the
- * caller. A detector is made by regad_detector_create and ended by regad_detector_destroy (NULL is accepted).
+ * caller. A detector is made by regad_detector_create and ended by regad_detector_destroy. Its handle is never
+ * given out again: after the end every copy of it is refused with REGAD_INVALID_ARGUMENT, and destroying it again,
+ * or NULL, does nothing.
  *
  * Errors: a call returns REGAD_OK or another status; text for it is in regad_last_error(). After an error the
  * detector is as it was before the call and remains usable. An image that could not be judged is not good:
- * treat every status but REGAD_OK as a reject. No C++ exception leaves the library.
+ * treat every status but REGAD_OK as a reject. Whatever makes a prediction fail, its results say anomalous = 1; no
+ * older verdict, map, report or description is left in the caller's buffers. No C++ exception leaves the library.
+ *
+ * Environment: ONNX Runtime 1.29 and newer sends events to its vendor and writes a device id below HOME. The first
+ * regad_detector_create sets ORT_DISABLE_TELEMETRY=1 before it opens ONNX Runtime, unless the variable is set to
+ * something. Setting a variable is not safe while another thread reads the environment: a program whose threads do that
+ * sets the variable itself before it starts them, or makes its first detector before.
  *
  * Versions: structs begin with struct_size and only grow at their end. Their *_init function fills in the defaults;
  * its second argument is the caller's sizeof. A program built against an older header runs with a newer library of
@@ -85,8 +94,8 @@ REGAD_API int32_t regad_version(void);
 REGAD_API const char *regad_version_string(void);
 /* A short fixed name of a status, "artifact error"; "unknown status" for any other number. */
 REGAD_API const char *regad_status_string(regad_status status);
-/* What the last failed call on this thread found, expected and advises, in one line; "" if none failed.
- * Valid until the next failing call on the same thread. */
+/* What the last failed call on this thread found, expected and advises, in one line of at most 1023 bytes; "" if none
+ * failed. Paths and names in it are the bytes that were given. Valid until the next failing call on the same thread. */
 REGAD_API const char *regad_last_error(void);
 
 /* ---- log --------------------------------------------------------------------------------------------- */
@@ -97,8 +106,9 @@ enum {
     REGAD_LOG_WARNING = 2,
     REGAD_LOG_ERROR = 3
 };
-/* Receives one line without its newline. It may be called from any thread, must not call the library and must
- * not throw. */
+/* Receives one line without its newline, valid until it returns. It may be called from any thread, one call at a time; it
+ * must not throw, nor wait for a thread that uses the library. Calls of the library that it makes are refused with
+ * REGAD_INVALID_ARGUMENT. */
 typedef void (*regad_log_function)(void *user, regad_log_level level, const char *message);
 /* Sends this library's and ONNX Runtime's messages of at least `level` to `function`, for the whole process;
  * NULL (the state at start) discards them. When the call returns, the former function is no longer running. */
@@ -142,6 +152,8 @@ REGAD_API regad_status regad_options_init(regad_options *options, size_t struct_
  * `options` may be NULL for the defaults. On failure *detector is NULL. */
 REGAD_API regad_status regad_detector_create(const char *artifact, const regad_options *options,
                                              regad_detector **detector);
+/* Waits for the calls under way on the detector, then frees it. Does nothing for NULL and for a detector that was
+ * destroyed. */
 REGAD_API void regad_detector_destroy(regad_detector *detector);
 
 /* Reads a category file (regad-calib writes it) and makes it the one that the next predictions use, with the
@@ -175,9 +187,9 @@ REGAD_API regad_status regad_image_init(regad_image *image, size_t struct_size);
 
 typedef struct regad_result {
     size_t struct_size;
-    double threshold;      /* the threshold it was judged by */
-    float score;           /* largest value of the anomaly map: a raw Mahalanobis distance, >= 0 */
-    int32_t anomalous;     /* 1 when score > threshold, else 0 */
+    double threshold;      /* the threshold it was judged by; 0 if it was not judged */
+    float score;           /* largest value of the anomaly map: a raw Mahalanobis distance, >= 0; infinity if not judged */
+    int32_t anomalous;     /* 1 when score > threshold, else 0; 1 if it was not judged */
     float thetas[3][2][3]; /* the three STN transforms, output -> input, normalised coordinates (affine_grid) */
     float ms_preprocess;   /* wall-clock milliseconds; in a batch the batch's divided by its length */
     float ms_encode;
@@ -185,17 +197,19 @@ typedef struct regad_result {
     float ms_total;
 } regad_result;
 
+/* Makes it a result that was not judged. */
 REGAD_API regad_status regad_result_init(regad_result *result, size_t struct_size);
 
 /* Judges one image. `map` receives REGAD_MAP_LENGTH floats, row-major, the anomaly map in the frame of the
  * encoder's input; `map_length` is the room in floats. NULL and 0 when it is not wanted.
- * On failure *result holds anomalous = 1 and score = infinity, and the map is undefined. */
+ * On every failure, also for a wrong argument, *result is as regad_result_init makes it (its struct_size stays):
+ * anomalous = 1, score = infinity, threshold and all else 0; and the map, as far as there is room, is infinity. */
 REGAD_API regad_status regad_predict(regad_detector *detector, const regad_image *image, regad_result *result,
                                      float *map, size_t map_length);
 
 /* Judges `count` images (all structs of the same struct_size). `maps` receives count * REGAD_MAP_LENGTH floats
- * or is NULL. All of them are judged by the same category. On failure every result is as after a failed
- * regad_predict. */
+ * or is NULL. All of them are judged by the same category. On failure every result and map is as after a failed
+ * regad_predict, those of images that could be judged too. A count of 0 is REGAD_OK and touches nothing. */
 REGAD_API regad_status regad_predict_batch(regad_detector *detector, const regad_image *images, size_t count,
                                            regad_result *results, float *maps, size_t maps_length);
 
@@ -212,12 +226,13 @@ typedef struct regad_self_test_report {
 } regad_self_test_report;
 
 REGAD_API regad_status regad_self_test_report_init(regad_self_test_report *report, size_t struct_size);
-/* Runs the artifact's golden images and compares. `report` may be NULL. Needs no category and changes none. */
+/* Runs the artifact's golden images and compares. `report` may be NULL; where nothing could be compared its errors are
+ * infinity. Needs no category and changes none. */
 REGAD_API regad_status regad_self_test(regad_detector *detector, regad_self_test_report *report);
 
 /* Writes a JSON object about what is loaded (library, ONNX Runtime, device, artifact, category) and its
  * terminating zero into `text`. *length is the room in bytes on entry and the need, zero included, on return;
- * with text NULL and *length 0 it only tells the need. */
+ * with text NULL and *length 0 it only tells the need. On failure `text` is "". */
 REGAD_API regad_status regad_describe(regad_detector *detector, char *text, size_t *length);
 
 #ifdef __cplusplus

@@ -5,7 +5,9 @@
 //     regad::Result result = detector.predict(regad::Image(pixels, 1920, 1080, regad::Format::bgr));
 //     if (result.anomalous) reject();
 //
-// Thread and ownership rules are those of regad.h. Every function but destructors may throw regad::Error.
+// Thread, ownership and environment rules are those of regad.h. Every function but destructors and close may throw
+// regad::Error, or std::bad_alloc. A prediction that fails throws: there is no result to misread, and a Result that was
+// never filled is anomalous.
 #ifndef REGAD_REGAD_HPP
 #define REGAD_REGAD_HPP
 
@@ -70,7 +72,7 @@ struct Options {
     int concurrency = 4;
 };
 
-// See regad_result. `map` is row-major, REGAD_MAP_SIZE squared, and empty unless it was asked for.
+// See regad_result. New, it is one that was not judged: anomalous, score infinity. `map` is row-major, REGAD_MAP_SIZE squared, and empty unless it was asked for.
 struct Result : regad_result {
     Result() : regad_result{} { check(regad_result_init(this, sizeof(regad_result))); }
     std::vector<float> map;
@@ -145,6 +147,10 @@ public:
             }
         }
     }
+
+    // Destroys the detector before its object goes: at any time, from any thread, as often as you like. It waits for the
+    // calls under way; later ones throw. The object itself must outlive the threads that use it, as any object.
+    void close() noexcept { regad_detector_destroy(handle_.get()); }
 
     // The handle, for calls of regad.h; it stays this object's.
     regad_detector *get() const noexcept { return handle_.get(); }

@@ -261,10 +261,9 @@ void ScorerWorkspace::reserve(std::size_t rank, std::size_t batch, std::size_t s
     if (vector <= vector_ && batch <= batch_ && slots <= slots_) {
         return;
     }
-    vector_ = std::max(vector, vector_);
-    batch_ = std::max(batch, batch_);
-    slots_ = std::max(slots, slots_);
-    memory_ = Buffer<float>(vector_ * vector_count * batch_ * slots_);
+    const std::size_t longest = std::max(vector, vector_), most = std::max(batch, batch_), wide = std::max(slots, slots_);
+    memory_ = Buffer<float>(longest * vector_count * most * wide);  // first: the sizes are those of memory that is there
+    vector_ = longest, batch_ = most, slots_ = wide;
     std::fill(memory_.begin(), memory_.end(), 0.0F);
 }
 

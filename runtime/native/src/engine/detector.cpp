@@ -58,12 +58,13 @@ void Detector::load_category(const std::string &path) {
     loaded->prepared = engine_.prepare(artifact_, std::move(category->statistics));
     category->statistics = Statistics{encoding, rank, {}, {}};
     loaded->category = std::move(category);
+    const std::string message = "loaded category " + path;  // from here on nothing can fail
     std::shared_ptr<const Loaded> before = std::move(loaded);
     {
         const std::lock_guard<std::mutex> lock(mutex_);
         loaded_.swap(before);
     }
-    log(REGAD_LOG_INFO, "loaded category " + path);  // the one before is freed here, or by its last prediction
+    log(REGAD_LOG_INFO, message);  // the one before is freed here, or by its last prediction
 }
 
 void Detector::set_threshold(double threshold) {

@@ -17,7 +17,8 @@ namespace regad {
 // One opened library with its environment. Shared by every detector of the process that names the same library.
 class Ort : public std::enable_shared_from_this<Ort> {
 public:
-    // `path` may be empty: then $REGAD_ONNXRUNTIME, then the loader's search. Throws Error (REGAD_DEVICE_ERROR).
+    // `path` may be empty: then $REGAD_ONNXRUNTIME, then the loader's search. The first call turns ONNX Runtime's telemetry
+    // off, unless $ORT_DISABLE_TELEMETRY is set. Throws Error (REGAD_DEVICE_ERROR).
     static std::shared_ptr<const Ort> open(const std::string &path);
     Ort(const Ort &) = delete;
     Ort &operator=(const Ort &) = delete;
@@ -34,7 +35,7 @@ public:
 
 private:
     Ort() = default;
-    static std::shared_ptr<const Ort> open_new(const std::string &library, void *handle);
+    static std::shared_ptr<const Ort> open_new(const std::string &library, void *handle, bool quiet);
 
     const OrtApi *api_ = nullptr;
     OrtEnv *env_ = nullptr;

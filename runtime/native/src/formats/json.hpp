@@ -14,11 +14,13 @@ namespace regad {
 using Json = nlohmann::json;
 
 inline Json parse_json(std::string_view text) {
-    Json value = Json::parse(text.begin(), text.end(), nullptr, false);
-    if (value.is_discarded()) {
-        throw std::runtime_error("it is not valid JSON");
+    try {
+        return Json::parse(text.begin(), text.end());
+    } catch (const Json::parse_error &error) {
+        throw std::runtime_error("it is not valid JSON in UTF-8: see byte " + std::to_string(error.byte));
+    } catch (const Json::exception &) {
+        throw std::runtime_error("it is not valid JSON: a number is too large");
     }
-    return value;
 }
 
 inline const Json &member(const Json &object, const char *key) {

@@ -13,6 +13,8 @@ struct Log {
     std::atomic<regad_log_level> level{REGAD_LOG_ERROR + 1};
 };
 
+thread_local bool inside = false;
+
 // Never destroyed: ONNX Runtime's threads may log while the process ends.
 Log &state() {
     static Log *const only = new Log;
@@ -20,6 +22,8 @@ Log &state() {
 }
 
 }  // namespace
+
+bool inside_log_function() noexcept { return inside; }
 
 void set_log(regad_log_function function, void *user, regad_log_level level) {
     Log &to = state();
@@ -31,12 +35,14 @@ void set_log(regad_log_function function, void *user, regad_log_level level) {
 
 void log(regad_log_level level, const char *message) noexcept {
     Log &to = state();
-    if (level < to.level.load(std::memory_order_relaxed)) {
+    if (inside || level < to.level.load(std::memory_order_relaxed)) {
         return;
     }
     const std::lock_guard<std::mutex> lock(to.mutex);
     if (to.function != nullptr) {
+        inside = true;
         to.function(to.user, level, message);
+        inside = false;
     }
 }
 
