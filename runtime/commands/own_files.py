@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
@@ -55,10 +56,8 @@ def _head(path: Path) -> str:
 
 def json_kind(command: str, form: str) -> FileKind:
     """A JSON file that begins with ``"format": form``, written by ``command``."""
-    start = json.dumps({"format": form})[:-1]
-    return FileKind(
-        f"a file of {command}", lambda path: "".join(_head(path).split()).startswith("".join(start.split()))
-    )
+    start = re.compile(rf'\s*\{{\s*"format"\s*:\s*"{re.escape(form)}"')
+    return FileKind(f"a file of {command}", lambda path: start.match(_head(path)) is not None)
 
 
 def html_mark(command: str) -> str:

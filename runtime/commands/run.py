@@ -19,7 +19,7 @@ from ..line.counters import Counters
 from ..line.jsonlines import JsonLines
 from ..line.live_line import LiveLine
 from ..line.loop import exit_status, run_line
-from ..line.outbox import Outbox
+from ..line.outbox import Outbox, Policy
 from ..line.pictures import Pictures
 from ..line.sink import Sink, Together
 from ..line.speaker import Speaker
@@ -51,11 +51,11 @@ Exit status:
      stopped, a run over files that was interrupted, or no frame at all
   4  an anomaly was found, under --fail-on-anomaly; it outranks 3
 
-JSON lines have the keys source, frame, time, score, threshold, anomalous, reject, thetas, ms {{preprocess, encode, score,
-total}}, artifact, category; or source, frame, time, reject, error. An existing file is continued.
+JSON lines have the keys source, frame, time, score, threshold, anomalous, reject, thetas, ms {{preprocess, encode,
+score, total}}, artifact, category; or source, frame, time, reject, error. An existing file is continued.
 
-Pictures never overwrite each other: those of videos and cameras, and those whose name is taken, carry the time at which
-the run started. They are written in a thread; on a camera the newest is left out, and counted, when that cannot keep up.
+Pictures never overwrite each other: those of videos and cameras, and those whose name is taken, carry the time at
+which the run started. A thread writes them; at a camera, what it has no time for is left out and counted.
 """
 
 
@@ -87,7 +87,7 @@ the run started. They are written in a thread; on a camera the newest is left ou
     "--overlay-max-mb",
     type=click.FloatRange(0, min_open=True),
     metavar="MB",
-    help="Keep the pictures within MB megabytes.",
+    help="Keep them within MB megabytes.",
 )
 @click.option("--display/--no-display", default=None, help="Show a window.  [default: if there is a display]")
 @click.option("--limit", type=click.IntRange(1), help="Stop after this many frames.")
@@ -198,7 +198,7 @@ def _pictures(config: RunConfig, source: Source, line: LiveLine) -> Outbox | Non
         keep=wanted.keep,
         max_bytes=wanted.max_bytes,
     )
-    policy = "drop" if source.live else "block"
+    policy: Policy = "drop" if source.live else "block"
     return Outbox(sink, what="picture", policy=policy, say=lambda text: line.say(f"note: {text}"))
 
 
