@@ -111,12 +111,8 @@ def run(config: RunConfig) -> int:
         counters = Counters()
         line = LiveLine(counters, total=_expected(source, config.limit), live=source.live)
         record, pictures = _record(config), _pictures(config, source, line)
-        sinks = [
-            record,
-            Speaker(line, still=source.still, silent=config.json == "-"),
-            pictures,
-            open_window(config.display),
-        ]
+        speaker = Speaker(line, still=source.still, silent=config.json == "-")
+        sinks = [record, speaker, pictures, open_window(config.display)]
         # What cannot be written is told here, before the slow start.
         sink = stack.enter_context(Together([one for one in sinks if one is not None]))
         detector = stack.enter_context(_load(config))
@@ -171,11 +167,12 @@ def _check_outputs(config: RunConfig) -> None:
         Input("--category", part) if isinstance(part, Path) else Input("--support", part.support),
         *source_inputs(config.source),
     ]
-    if config.json not in (None, "-"):
-        check_file("--json", Path(str(config.json)), RECORD, given)
+    record = Path(config.json) if config.json is not None and config.json != "-" else None
+    if record is not None:
+        check_file("--json", record, RECORD, given)
     if config.pictures is not None:
         check_folder("--overlay", config.pictures.folder, given)
-        check_distinct({"--json": Path(config.json) if config.json else None, "--overlay": config.pictures.folder})
+        check_distinct({"--json": record, "--overlay": config.pictures.folder})
 
 
 def _expected(source: Source, limit: int | None) -> int | None:

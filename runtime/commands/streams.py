@@ -1,7 +1,7 @@
 """The standard streams of a program that judges, whatever they are: closed, full, not UTF-8, without a reader.
 
-A station starts programs in ways that no terminal does. Nothing that is printed may end a run: what stderr cannot take is
-dropped, what an encoding cannot hold is escaped; only a stdout that cannot be written is an error, for there go results.
+A station starts programs in ways that no terminal does. What stderr cannot take is dropped, and what an encoding cannot
+hold is escaped: no message ends a run. Only a stdout that cannot be written is an error, for results go there.
 """
 
 from __future__ import annotations
@@ -83,11 +83,9 @@ def _fill_gaps() -> None:
     Otherwise the next file that is opened, perhaps the record, gets that number, and libraries that print to it in C
     write into it.
     """
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+        pass
+    os.close(number)
 
 
 @contextmanager

@@ -45,7 +45,10 @@ class Teaching:
 
 @dataclass(frozen=True)
 class PictureConfig:
-    """Pictures go into ``folder``: of anomalies only, the newest ``keep``, within ``max_mb`` megabytes. Raises InputError."""
+    """Pictures go into ``folder``: of anomalies only, the newest ``keep``, within ``max_mb`` megabytes.
+
+    Raises InputError.
+    """
 
     folder: Path
     only_anomalous: bool = False
@@ -66,8 +69,8 @@ class PictureConfig:
 class RunConfig:
     """One run of a line.
 
-    ``source`` is a URI (`regad.runtime.sources.open.KINDS`; ``camera:0`` for a camera); ``part`` how the part is taught,
-    or its category file; ``threshold`` replaces the part's own. ``json`` is the record, ``-`` for stdout; ``display``
+    ``source`` is a URI (`regad.runtime.sources.open.KINDS`; ``camera:0`` for a camera); ``part`` how the part is
+    taught, or its category file; ``threshold`` replaces the part's own. ``json`` is the record, ``-`` for stdout; ``display``
     None shows a window where there is a display; ``limit`` ends the run after so many frames. Raises InputError.
     """
 

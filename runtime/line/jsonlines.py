@@ -58,8 +58,9 @@ class LineFile:
             raise self._failed(error) from error
 
     def write(self, line: str) -> None:
-        """Write ``line`` and a newline. Raises OutputError, also after `close`; BrokenPipeError if stdout's reader went.
+        """Write ``line`` and a newline.
 
+        Raises OutputError, also after `close`; BrokenPipeError if stdout's reader has gone.
         What UTF-8 cannot hold (half of a file name's bytes) is written as an escape.
         """
         if self._closed:

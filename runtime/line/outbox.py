@@ -1,9 +1,8 @@
 """A sink in a thread of its own, behind a queue of bounded length: what is slow never holds up the verdict.
 
-When the queue is full, `Policy` decides: ``block`` waits for room (files: nothing is late, and nothing is lost), ``drop``
-lets the newest verdict pass this sink (a line: the next part is coming). What was dropped or failed is counted and said.
-A spool (outputs that must arrive, later if need be) is not among them: the JSON record is on disk before anything else
-is told.
+When the queue is full, `Policy` decides: ``block`` waits for room (files: nothing is late, and nothing is lost),
+``drop`` lets the newest verdict pass this sink (a line: the next part is coming). What was dropped or failed is counted
+and said. There is no spool: the JSON record, which is on disk before any other sink is told, serves as one.
 """
 
 from __future__ import annotations
@@ -113,13 +112,16 @@ class Outbox(Sink):
     def _run(self) -> None:
         try:
             while (verdict := self._take()) is not None:
-                try:
-                    self._sink.write(verdict)
-                except Exception as error:  # a picture that cannot be drawn or stored must not end the run
-                    self.failed += 1
-                    self._tell(type(error).__name__, f"a {self._what} was lost: {_reason(error)}")
+                self._attempt(verdict)
         finally:
             self._sink.close()
+
+    def _attempt(self, verdict: Verdict) -> None:
+        try:
+            self._sink.write(verdict)
+        except Exception as error:  # a picture that cannot be drawn or stored must not end the run
+            self.failed += 1
+            self._tell(type(error).__name__, f"a {self._what} was lost: {_reason(error)}")
 
     def _take(self) -> Verdict | None:
         with self._changed:

@@ -53,8 +53,8 @@ class Pictures(Sink):
     def open(self) -> None:
         """Make the folder, and count what is in it.
 
-        Raises DeviceError without OpenCV, which draws the pictures; OutputError if the folder cannot be written or holds
-        images that are none of ours: they would be mixed up.
+        Raises DeviceError without OpenCV, which draws the pictures; OutputError if the folder cannot be written, or
+        holds images that are none of ours: they would be mixed up.
         """
         load_cv2()
         remedy = "choose another --overlay"
@@ -65,9 +65,7 @@ class Pictures(Sink):
         except OSError as error:
             raise OutputError(f"cannot make the folder {self._folder}: {error.strerror or error}; {remedy}") from error
         if strange is not None:
-            raise OutputError(
-                f"{self._folder} holds images that regad-run did not write ({strange.name}): {remedy}, a new or empty one"
-            )
+            raise OutputError(f"{self._folder} holds images that regad-run did not write ({strange.name}); {remedy}")
         if not os.access(self._folder, os.W_OK | os.X_OK):
             raise OutputError(f"cannot write into {self._folder}: it is read-only; {remedy}")
         for path, size in held:

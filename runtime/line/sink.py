@@ -67,7 +67,8 @@ class Together(Sink):
 
     def write(self, verdict: Verdict) -> bool:
         """Give the verdict to each; False if any of them asks to end the run."""
-        return all([sink.write(verdict) for sink in self._sinks])
+        wishes = [sink.write(verdict) for sink in self._sinks]
+        return all(wishes)
 
     def close(self) -> None:
         """Close each that is open, also when closing another one fails."""
