@@ -67,11 +67,11 @@ class PictureConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run of a line.
+    """One run of a line. Raises InputError.
 
-    ``source`` is a URI (`regad.runtime.sources.open.KINDS`; ``camera:0`` for a camera); ``part`` how the part is
-    taught, or its category file; ``threshold`` replaces the part's own. ``json`` is the record, ``-`` for stdout; ``display``
-    None shows a window where there is a display; ``limit`` ends the run after so many frames. Raises InputError.
+    ``source`` is a URI (`regad.runtime.sources.open.KINDS`; ``camera:0`` for a camera). ``part`` says how the part is
+    taught, or names its category file; ``threshold`` replaces its own. ``json`` is the record, ``-`` for stdout.
+    ``display`` None shows a window where there is a display. ``limit`` ends the run after so many frames.
     """
 
     source: str
