@@ -10,6 +10,8 @@ import click
 from regad.runtime.backends.table import Device
 from regad.runtime.commands.console import run_cli
 from regad.runtime.commands.options import preprocessing_options, spec_from_options
+from regad.runtime.commands.outputs import check_file, inputs
+from regad.runtime.commands.own_files import CATEGORY
 from regad.runtime.detector import Detector
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.encodings import StatisticsDtype
@@ -62,6 +64,7 @@ def command(
     roi: tuple[int, int, int, int] | None,
 ) -> None:
     """Teach a part from a folder of good images; the result is one small file for regad-run and the C library."""
+    check_file("--out", out, CATEGORY, inputs("model", model=model, support=support, validation=validation))
     spec = spec_from_options(Artifact.open(model, verify=False).spec, fit, resample, roi)
     with Detector.load(model, device=device, threads=threads, spec=spec) as detector:
         click.echo(f"artifact  {model} on {detector.device}", err=True)

@@ -93,6 +93,8 @@ def check_folder(
             raise OutputError(f"{option} {path} lies inside {_named(one)}, which is read; {remedy}")
         if replaced and _inside(one.path, path):
             raise OutputError(f"{option} {path} holds {_named(one)}, which would be lost; {remedy}")
+        if kind is not None and any(_same(path / name, one.path) for name in kind.writes):
+            raise OutputError(f"{option} {path} holds {_named(one)}, which would be lost; {remedy}")
         if one.path.suffix.lower() in IMAGE_SUFFIXES and not one.path.is_dir() and _same(one.path.parent, path):
             raise OutputError(f"{option} {path} holds images of {one.option} ({one.path.name}); {remedy}")
     if not _exists(path):

@@ -43,10 +43,14 @@ class FileKind:
 
 @dataclass(frozen=True)
 class FolderKind:
-    """A kind of folder: what it holds, in words, and what in a folder is strange to it and would be replaced."""
+    """A kind of folder: what it holds, in words, and what in a folder is strange to it and would be replaced.
+
+    ``writes`` are the files in it that are written one by one.
+    """
 
     what: str
     strange: Callable[[Path], Iterator[str]]
+    writes: tuple[str, ...] = ()
 
 
 def _head(path: Path) -> str:
@@ -143,4 +147,6 @@ def _strange_in_run(folder: Path) -> Iterator[str]:
     yield from (name for name, is_own in checks.items() if (folder / name).exists() and not is_own(folder / name))
 
 
-TRAINING_RUN = FolderKind("of a run of regad-train", _strange_in_run)
+TRAINING_RUN = FolderKind(
+    "of a run of regad-train", _strange_in_run, ("model.pt", "state.pt", "log.jsonl", "curve.png")
+)
