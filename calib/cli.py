@@ -14,6 +14,8 @@ from regad.runtime.commands.options import (
     spec_from_options,
     threshold_options,
 )
+from regad.runtime.commands.outputs import check_file, inputs
+from regad.runtime.commands.own_files import CATEGORY
 from regad.runtime.detector import Detector
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.encodings import StatisticsDtype
@@ -65,6 +67,7 @@ def command(
 ) -> None:
     """Teach a part from a folder of good images; the result is one small file for regad-run and the C library."""
     model = find_model(model)
+    check_file("--out", out, CATEGORY, inputs("model", model=model, support=support, validation=validation))
     spec = spec_from_options(Artifact.open(model, verify=False).spec, fit, resample, roi)
     with Detector.load(model, device=device, threads=threads, spec=spec) as detector:
         click.echo(f"artifact  {model} on {detector.device}", err=True)

@@ -120,7 +120,7 @@ def teach(
 
 def teach_folder(
     detector: Detector,
-    folder: str | Path,
+    folder: str | Path | Sequence[Path],
     *,
     shot: int | None = None,
     seed: int = 0,
@@ -132,13 +132,14 @@ def teach_folder(
     spec: InputSpec | None = None,
     progress: Progress | None = None,
 ) -> Category:
-    """Teach a part from a folder of good images and put it in force on ``detector``.
+    """Teach a part from a folder of good images, or from the files that are given, and put it in force on ``detector``.
 
     ``shot`` images are drawn by ``seed``, or all are used. The part is taught with ``spec``, by default the detector's
     `teaching_spec`, whatever the part before it was taught with. ``validation`` is a folder of further good images for
     the threshold; it must not hold copies of the support images. Raises InputError.
     """
-    support = read_good_images(draw_support(list_images(folder), shot, seed))
+    photos = list_images(folder) if isinstance(folder, str | Path) else folder
+    support = read_good_images(draw_support(photos, shot, seed))
     extra = read_good_images(list_images(validation)) if validation is not None else None
     if extra is not None:
         shared = {file.sha256 for file in support.files} & {file.sha256 for file in extra.files}

@@ -9,6 +9,8 @@ import click
 
 from regad.runtime.commands.console import run_cli
 from regad.runtime.commands.options import preprocessing_options
+from regad.runtime.commands.outputs import check_folder, inputs
+from regad.runtime.commands.own_files import ARTIFACT
 from regad.runtime.errors import InputError, RegadError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.encodings import StatisticsDtype
@@ -99,10 +101,17 @@ def _export(sampler: str, opset: int, **options: Any) -> Artifact:
             f"regad-export needs PyTorch and ONNX ({error}); install them: pip install 'regad[export,cpu]'"
         ) from error
 
+    _check_out(options["out"], options)
     config = ExportConfig(sampler=sampler, opset=opset, **options)
     artifact = export_artifact(config, progress=lambda stage: click.echo(f"{stage} ...", err=True), report=click.echo)
     _summary(artifact, sampler, opset)
     return artifact
+
+
+def _check_out(out: Path, options: dict[str, Any]) -> None:
+    """Raise OutputError if the old artifact at --out, which is replaced whole, holds what is not its own."""
+    names = ("ckpt", "calib_images", "verify_images", "verify_data")
+    check_folder("--out", out, inputs(**{name: options[name] for name in names}), kind=ARTIFACT, replaced=True)
 
 
 def _summary(artifact: Artifact, sampler: str, opset: int) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from ..errors import InputError
 from ..formats.places import MODEL_VARIABLE, find_model
 from .bench_rows import ROWS, Bench, camera_curve, shot_curve
 from .console import run_cli
-from .timing import Row, hardware, report, table
+from .outputs import check_file, inputs
+from .own_files import json_kind
+from .timing import FORMAT, Row, hardware, report, table
 
 __all__ = ["command", "main"]
 
@@ -40,6 +41,8 @@ def command(
     Every time is a median, measured in turn with what it is compared with: the floor (one pass over the statistics) or
     the released code's plain form. Nothing else need be installed. A ratio below 1 means that ours takes less.
     """
+    if target is not None:
+        check_file("--json", target, json_kind("regad-bench --json", FORMAT), inputs("model", model=find_model(model)))
     bench = Bench(find_model(model), shots, runs)
     on = f"{hardware()}; {bench.detector.device}"
     click.echo(on, err=True)
@@ -54,8 +57,6 @@ def command(
     for name, points in (found or {}).items():
         click.echo(f"{name}: " + ", ".join(f"{x:g} {y:.2f} ms" for x, y in points))
     if target is not None:
-        if target.is_dir():
-            raise InputError(f"--json {target} is a folder; name a file")
         report(rows, target, on, found)
 
 

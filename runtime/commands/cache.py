@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ..detector import Detector
-from ..errors import RegadError
+from ..errors import OutputError, RegadError
 from ..formats.places import cache_folder
 
 __all__ = ["MAX_BYTES", "MAX_FILES", "SOURCES", "cache_key", "prune", "recall", "remember"]
@@ -70,8 +70,11 @@ def _sha256(path: Path) -> str:
 
 def recall(detector: Detector, key: str, say: Callable[[str], None]) -> bool:
     """Load an entry into ``detector`` and return whether there was a sound one; of a broken one ``say`` is told."""
-    path = cache_folder() / f"{key}{_SUFFIX}"
-    if not path.is_file():
+    try:
+        path = cache_folder() / f"{key}{_SUFFIX}"
+        if not path.is_file():
+            return False
+    except (OutputError, OSError):  # no home, or a folder that may not be entered: `remember` says so
         return False
     try:
         detector.load_category(path)
@@ -84,8 +87,8 @@ def recall(detector: Detector, key: str, say: Callable[[str], None]) -> bool:
 
 def remember(detector: Detector, key: str, say: Callable[[str], None]) -> None:
     """Store the category in force as an entry, and remove the oldest ones; ``say`` is told if that is not possible."""
-    folder = cache_folder()
     try:
+        folder = cache_folder()
         detector.save_category(folder / f"{key}{_SUFFIX}")
         prune(folder)
     except (RegadError, OSError) as error:

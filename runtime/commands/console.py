@@ -1,4 +1,4 @@
-"""What every command line shares: one clear line for an error, and the right exit status."""
+"""What every command line shares: usable streams, one clear line for an error, and the right exit status."""
 
 from __future__ import annotations
 
@@ -7,34 +7,59 @@ from typing import NoReturn
 
 import click
 
-from ..errors import RegadError
+from ..errors import OutputError, RegadError
+from .streams import standard_streams
 
-__all__ = ["EXIT_FAILURE", "EXIT_USAGE", "run_cli"]
+__all__ = ["EXIT_FAILURE", "EXIT_USAGE", "note", "run_cli", "tell"]
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 
 
 def run_cli(command: click.Command, args: list[str] | None = None) -> NoReturn:
-    """Run a click command as a program.
+    """Run a click command as a program, with `standard_streams`.
 
-    A `RegadError` becomes ``error: <one line>`` on stderr and exit status 1; wrong usage exits with 2, an
-    interrupt with 130. Whatever status the command itself returns becomes the exit status.
+    A `RegadError` becomes ``error: <one line>`` on stderr and exit status 1, as does a stdout that cannot be written; a
+    stdout whose reader has gone ends with 1 and no word; wrong usage exits with 2, an interrupt with 130. Whatever
+    status the command itself returns becomes the exit status.
     """
+    with standard_streams():
+        status = _status(command, args)
+        try:
+            sys.stdout.flush()
+        except OutputError as error:
+            tell(f"error: {error}")
+            status = status or EXIT_FAILURE
+        except BrokenPipeError:
+            status = status or EXIT_FAILURE
+        sys.stderr.flush()
+    sys.exit(status)
+
+
+def tell(text: str) -> None:
+    """Print a line on stderr."""
+    click.echo(text, err=True)
+
+
+def note(text: str) -> None:
+    """Print a line on stderr that says what is worth knowing, but no failure."""
+    tell(f"note: {text}")
+
+
+def _status(command: click.Command, args: list[str] | None) -> int:
     try:
         status = command.main(args=args, standalone_mode=False)
     except click.exceptions.Exit as stop:
-        status = stop.exit_code
+        return stop.exit_code
     except click.ClickException as error:
         error.show()
-        status = error.exit_code
+        return error.exit_code
     except RegadError as error:
-        click.echo(f"error: {error}", err=True)
-        status = EXIT_FAILURE
+        tell(f"error: {error}")
+        return EXIT_FAILURE
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        status = 130
+        tell("interrupted")
+        return 130
     except BrokenPipeError:
-        sys.stderr.close()
-        status = EXIT_FAILURE
-    sys.exit(status if isinstance(status, int) else 0)
+        return EXIT_FAILURE
+    return status if isinstance(status, int) else 0

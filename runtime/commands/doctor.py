@@ -11,9 +11,12 @@ import click
 from ..formats.atomic import atomic_write
 from .checks import Finding, examine
 from .console import EXIT_FAILURE, run_cli
+from .outputs import check_file, inputs
+from .own_files import json_kind
 
 __all__ = ["command", "main", "report"]
 
+_FORMAT = "regad-doctor"
 _MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
 
 
@@ -39,9 +42,13 @@ def command(model: Path | None, target: str | None) -> int:
 
     Exit status: 0 if all that is needed works (notes are about optional things), 1 if there is a problem.
     """
+    if target not in (None, "-"):
+        check_file("--json", Path(str(target)), json_kind("regad-doctor --json", _FORMAT), inputs("model", model=model))
     findings = examine(model)
     broken = any(finding.level == "problem" for finding in findings)
-    data = json.dumps({"ok": not broken, "findings": [asdict(finding) for finding in findings]}, indent=2)
+    data = json.dumps(
+        {"format": _FORMAT, "ok": not broken, "findings": [asdict(finding) for finding in findings]}, indent=2
+    )
     if target == "-":
         click.echo(data)
     else:

@@ -15,7 +15,9 @@ import numpy as np
 
 from ..formats.atomic import atomic_write
 
-__all__ = ["Row", "hardware", "medians", "report", "table"]
+__all__ = ["FORMAT", "Row", "hardware", "medians", "report", "table"]
+
+FORMAT = "regad-bench"
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def report(
     rows: Sequence[Row], path: Path, on: str, curves: Mapping[str, Sequence[tuple[float, float]]] | None = None
 ) -> None:
     """Write rows, and ``curves`` if there are any, as JSON, atomically. Raises OutputError."""
-    data: dict[str, Any] = {"hardware": on, "rows": [row.to_json() for row in rows]}
+    data: dict[str, Any] = {"format": FORMAT, "hardware": on, "rows": [row.to_json() for row in rows]}
     if curves:
         data["curves"] = {name: [list(point) for point in points] for name, points in curves.items()}
     atomic_write(path, (json.dumps(data, indent=2) + "\n").encode())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,33 +31,41 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def atomic_write(path: Path, data: bytes | Callable[[BinaryIO], None]) -> None:
+def atomic_write(path: Path, data: bytes | Callable[[BinaryIO], None], *, sync: bool = True) -> None:
     """Write ``data`` (bytes, or a function that writes to an open file) to ``path``: temporary file, fsync, rename.
 
-    Raises OutputError when the folder cannot be written or the disk is full; ``path`` is then as it was.
+    Without ``sync`` the fsync is left out (milliseconds): the file is whole for every reader, but a power cut may lose
+    it. Raises OutputError when the folder cannot be written or the disk is full; ``path`` is then as it was.
     """
-    temporary: str | None = None
+    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = _temporary_file(path)
         with os.fdopen(handle, "wb") as file:
             if callable(data):
                 data(file)
             else:
                 file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
         temporary = None
-        _sync_folder(path.parent)
+        if sync:
+            _sync_folder(path.parent)
     except OSError as error:
         raise _failed(path, error) from error
     finally:
         if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
+
+
+def _temporary_file(path: Path) -> tuple[int, Path]:
+    """Create a new file beside ``path``. The system applies the umask, which Python can only read by changing it."""
+    while True:
+        temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}"
+        with suppress(FileExistsError):
+            return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666), temporary
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..errors import ArtifactError
+from ..errors import ArtifactError, OutputError
 
 __all__ = ["DEFAULT_MODEL", "MODEL_VARIABLE", "cache_folder", "find_model"]
 
@@ -28,6 +28,14 @@ def find_model(given: Path | None) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return $XDG_CACHE_HOME/regad, or ~/.cache/regad; it need not exist."""
+    """Return $XDG_CACHE_HOME/regad, or ~/.cache/regad; it need not exist.
+
+    Raises OutputError where there is no home folder: $HOME is unset and the user has no account.
+    """
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache") / "regad"
+    if base and Path(base).is_absolute():
+        return Path(base) / "regad"
+    try:
+        return Path.home() / ".cache" / "regad"
+    except RuntimeError:
+        raise OutputError("there is no home folder to cache in; set $HOME or $XDG_CACHE_HOME") from None

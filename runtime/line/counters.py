@@ -1,20 +1,17 @@
-"""The live line of a run, and its summary: counts, frames per second, p50 and p99 of the time per frame."""
+"""Counting a run: verdicts, frames per second, percentiles of the time per frame, in memory that does not grow."""
 
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import TextIO
 
 from .verdict import Verdict
 
-__all__ = ["Latencies", "Progress"]
+__all__ = ["Counters", "Latencies"]
 
 _STEP = 1.01  # relative width of one latency bucket: percentiles are right to 1 %, in memory that does not grow
-_REDRAW, _REPORT, _REPORT_LIVE = 0.1, 10.0, 60.0  # seconds: on a terminal; in a log; in the log of an endless run
 
 
 class Latencies:
@@ -38,86 +35,65 @@ class Latencies:
         return math.nan
 
 
-class Progress:
-    """Counts verdicts and tells of them on ``stream``: a line that is redrawn on a terminal, else one now and then."""
+class Counters:
+    """How many frames were good, anomalous, or not judged (``errors``), how fast, and how long each took."""
 
-    def __init__(
-        self,
-        stream: TextIO | None = None,
-        *,
-        total: int | None = None,
-        live: bool = False,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._stream = stream or sys.stderr
-        self._terminal = self._stream.isatty()
-        self._total = total
-        self._every = _REDRAW if self._terminal else (_REPORT_LIVE if live else _REPORT)
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._start = self._told = clock()
-        self._recent: deque[float] = deque([self._start], maxlen=60)
-        self._width = 0
+        self._recent: deque[float] = deque(maxlen=60)
         self.good = self.anomalous = self.errors = 0
         self.latencies = Latencies()
+        self.start()
+
+    def start(self) -> None:
+        """Take the time from now on."""
+        self._start = self._clock()
+        self._recent.clear()
+        self._recent.append(self._start)
 
     @property
     def seen(self) -> int:
         """Number of verdicts so far, those that could not be judged included."""
         return self.good + self.anomalous + self.errors
 
+    @property
+    def judged(self) -> int:
+        """Number of verdicts with a result."""
+        return self.good + self.anomalous
+
     def add(self, verdict: Verdict) -> None:
-        """Count a verdict, and tell if it is time to."""
+        """Count a verdict."""
         if verdict.result is None:
             self.errors += 1
         else:
             self.anomalous += verdict.result.anomalous
             self.good += not verdict.result.anomalous
             self.latencies.add(verdict.result.timings.total)
-        now = self._clock()
-        self._recent.append(now)
-        if now - self._told >= self._every:
-            self._told = now
-            self._draw(self.line())
+        self._recent.append(self._clock())
 
-    def line(self) -> str:
-        """Return the state in one line."""
-        seen = f"{self.seen}/{self._total}" if self._total else f"{self.seen}"
+    def rate(self) -> float:
+        """Frames per second over the last 60 frames; 0 before the second one."""
         span = self._recent[-1] - self._recent[0]
-        rate = (len(self._recent) - 1) / span if span > 0 else 0.0
-        return f"{seen}  {rate:.1f} fps  {self._times()}  {self._counts()}"
+        return (len(self._recent) - 1) / span if span > 0 else 0.0
 
-    def say(self, text: str) -> None:
-        """Print a line of text without tearing the live line."""
-        self.clear()
-        print(text, file=self._stream, flush=True)
+    def summary(self, passed_over: int = 0, losses: str = "") -> str:
+        """Return the closing line.
 
-    def summary(self, dropped: int = 0) -> str:
-        """Return the closing line; ``dropped`` is the number of frames a live source passed over."""
+        ``passed_over`` is the number of frames for which a live source had a newer one; ``losses`` what else was lost.
+        """
         span = self._clock() - self._start
         rate = self.seen / span if span > 0 else 0.0
-        passed = f", {dropped} older frames passed over" if dropped else ""
+        passed = f", {passed_over} older frames passed over" if passed_over else ""
         frames = f"{self.seen} frame{'s' * (self.seen != 1)}"
-        return f"{frames} in {span:.1f} s ({rate:.1f} fps{passed}): {self._counts()}; {self._times()}"
+        lost = f"; {losses}" if losses else ""
+        return f"{frames} in {span:.1f} s ({rate:.1f} fps{passed}): {self.counts()}; {self.times()}{lost}"
 
-    def clear(self) -> None:
-        """Remove the live line; the next verdict draws it again when it is time to."""
-        if self._width:
-            self._stream.write(f"\r{' ' * self._width}\r")
-            self._stream.flush()
-            self._width = 0
-
-    def _counts(self) -> str:
+    def counts(self) -> str:
+        """The counts in words."""
         return f"good {self.good}  anomalous {self.anomalous}  not judged {self.errors}"
 
-    def _times(self) -> str:
-        if self.good + self.anomalous == 0:
+    def times(self) -> str:
+        """Median and 99th percentile of the time per frame, in words."""
+        if self.judged == 0:
             return "p50 -  p99 -"
         return f"p50 {self.latencies.percentile(50):.1f} ms  p99 {self.latencies.percentile(99):.1f} ms"
-
-    def _draw(self, text: str) -> None:
-        if not self._terminal:
-            print(text, file=self._stream, flush=True)
-            return
-        self._stream.write(f"\r{text.ljust(self._width)}")
-        self._stream.flush()
-        self._width = len(text)

@@ -10,25 +10,29 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError
+from .sink import Sink
 from .verdict import Verdict
 
 __all__ = ["JsonLines", "LineFile", "record"]
 
+_BEGINNING = b'{"source": '
+
 
 def record(verdict: Verdict, artifact: str, category: str) -> dict[str, Any]:
-    """Return one line's data. Judged: ``source frame time score threshold anomalous thetas ms artifact category``;
-    not judged: ``source frame time error``. ``time`` is in unix seconds, ``ms`` in milliseconds.
+    """Return one line's data. Judged: ``source frame time score threshold anomalous reject thetas ms artifact
+    category``; not judged: ``source frame time reject error``. ``time`` is in unix seconds, ``ms`` in milliseconds.
     """
     frame, result = verdict.frame, verdict.result
     head = {"source": frame.source, "frame": frame.index, "time": round(frame.time, 6)}
     if result is None:
-        return {**head, "error": verdict.error or "not judged"}
+        return {**head, "reject": verdict.reject, "error": verdict.error or "not judged"}
     ms = result.timings
     return {
         **head,
         "score": result.score,
         "threshold": result.threshold,
         "anomalous": result.anomalous,
+        "reject": verdict.reject,
         "thetas": [[[round(float(v), 6) for v in row] for row in theta] for theta in result.thetas],
         "ms": {name: round(getattr(ms, name), 3) for name in ("preprocess", "encode", "score", "total")},
         "artifact": artifact,
@@ -47,17 +51,25 @@ class LineFile:
         self._name = "stdout" if target == "-" else target
         self._handle: int | None = None
         self._owned = target != "-"
+        self._closed = False
         try:
             self._handle = _open(Path(target)) if self._owned else _stdout_handle()
         except OSError as error:
             raise self._failed(error) from error
 
     def write(self, line: str) -> None:
-        """Write ``line`` and a newline. Raises OutputError; BrokenPipeError if stdout's reader has gone."""
-        data = (line + "\n").encode()
+        """Write ``line`` and a newline.
+
+        Raises OutputError, also after `close`; BrokenPipeError if stdout's reader has gone.
+        What UTF-8 cannot hold (half of a file name's bytes) is written as an escape.
+        """
+        if self._closed:
+            raise OutputError(f"{self._name} is closed; a line was to be written: open it again for more")
+        data = (line + "\n").encode(errors="backslashreplace")
         if self._handle is None:
-            sys.stdout.write(line + "\n")
-            sys.stdout.flush()
+            if sys.stdout is not None:  # None in a program that was started without one
+                sys.stdout.write(data.decode())
+                sys.stdout.flush()
             return
         whole = _length(self._handle)
         try:
@@ -71,7 +83,8 @@ class LineFile:
             raise self._failed(error) from error
 
     def close(self) -> None:
-        """Close the file; stdout stays open."""
+        """Close the file; stdout stays open. May be called more than once."""
+        self._closed = True
         if self._owned and self._handle is not None:
             os.close(self._handle)
             self._handle = None
@@ -111,8 +124,10 @@ def _open(path: Path) -> int:
 def _continue(handle: int, path: Path, size: int) -> None:
     """Make sure that what is there is a record of ours, and that it ends with a whole line."""
     first, newline, _ = os.pread(handle, 65536, 0).partition(b"\n")
-    if not first.startswith(b"{") or (newline and not _is_json(first)):
-        raise OutputError(f"{path} exists and does not hold JSON lines; it is left as it is: choose another --json")
+    if not (_is_record(first) if newline else first.startswith(_BEGINNING) or _BEGINNING.startswith(first)):
+        raise OutputError(
+            f"{path} exists and does not hold JSON lines of regad-run; it is left as it is: choose another --json"
+        )
     end = size
     while end and not (tail := os.pread(handle, min(end, 65536), end - min(end, 65536))).endswith(b"\n"):
         at = tail.rfind(b"\n")
@@ -121,27 +136,38 @@ def _continue(handle: int, path: Path, size: int) -> None:
         os.ftruncate(handle, end)
 
 
-def _is_json(line: bytes) -> bool:
+def _is_record(line: bytes) -> bool:
     try:
-        json.loads(line)
+        data = json.loads(line)
     except ValueError:
         return False
-    return True
+    return isinstance(data, dict) and {"source", "frame", "time"} <= data.keys()
 
 
-class JsonLines:
+class JsonLines(Sink):
     """A sink that writes one JSON line for each verdict; see `record` for its keys and `LineFile` for the file."""
 
-    def __init__(self, file: LineFile, artifact: str, category: str) -> None:
-        self._file = file
-        self._artifact = artifact
-        self._category = category
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._file: LineFile | None = None
+        self._artifact = self._category = ""
+
+    def open(self) -> None:
+        """Open the file. Raises OutputError if it cannot be written, or is no record of ours."""
+        self._file = LineFile(self._target)
+
+    def name(self, artifact: str, category: str) -> None:
+        """Say what judges from now on; each line tells it."""
+        self._artifact, self._category = artifact, category
 
     def write(self, verdict: Verdict) -> bool:
-        """Write the line; always True (go on). Raises OutputError."""
+        """Write the line, synchronously; always True (go on). Raises OutputError."""
+        if self._file is None:
+            raise OutputError(f"{self._target} is not open; a record was to be written: open it first")
         self._file.write(json.dumps(record(verdict, self._artifact, self._category), allow_nan=False))
         return True
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()

@@ -1,13 +1,10 @@
-"""The loop of a run: frame, verdict, sinks; how it is stopped; and the exit status that it ends with."""
+"""The loop of a run: frame, verdict, sinks; and the exit status that it ends with."""
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType, TracebackType
-from typing import Any
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,102 +12,83 @@ from numpy.typing import NDArray
 from ..detector import Result
 from ..errors import InputError
 from ..sources.frame import Frame, Source
-from .counters import Progress
-from .pictures import Sink
+from .counters import Counters
+from .sink import Sink
+from .stopping import closed_on
 from .verdict import Verdict
 
-__all__ = ["EXIT_ANOMALY", "EXIT_NOT_JUDGED", "StopSignals", "exit_status", "inspect", "judge"]
+__all__ = ["EXIT_ANOMALY", "EXIT_LOST", "EXIT_NOT_JUDGED", "Judged", "exit_status", "judge", "run_line"]
 
+EXIT_LOST = 1
 EXIT_NOT_JUDGED = 3
 EXIT_ANOMALY = 4
 
+Predict = Callable[[NDArray[np.uint8]], Result]
 
-class StopSignals:
-    """Ctrl-C and SIGTERM raise KeyboardInterrupt, but never while a frame is `busy`: what is begun is recorded whole.
 
-    A second signal interrupts even that. Does nothing outside the main thread, where Python allows no handlers.
+class Judged(NamedTuple):
+    """A verdict, and the error that must end the run once the verdict is recorded."""
+
+    verdict: Verdict
+    fatal: Exception | None = None
+
+
+def judge(frame: Frame, predict: Predict) -> Judged:
+    """Judge one frame. Whatever goes wrong, the frame has a verdict: an error, never a good.
+
+    An image that cannot be read or used concerns that frame alone; any other failure (the device) is ``fatal``.
     """
-
-    def __init__(self) -> None:
-        self._busy = False
-        self._asked = False
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> StopSignals:
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    @contextmanager
-    def busy(self) -> Iterator[None]:
-        """Hold a signal back until the end of the block."""
-        self._busy = True
-        try:
-            yield
-        finally:
-            self._busy = False
-        if self._asked:
-            raise KeyboardInterrupt
-
-    def _handle(self, number: int, stack: FrameType | None) -> None:
-        if not self._busy or self._asked:
-            raise KeyboardInterrupt
-        self._asked = True
-
-
-def judge(frame: Frame, predict: Callable[[NDArray[np.uint8]], Result]) -> Verdict:
-    """Judge one frame. An image that cannot be read or used becomes a verdict with an error, never a good."""
     if frame.image is None:
-        return Verdict(frame, error=frame.error or "no image")
+        return Judged(Verdict(frame, error=frame.error or "no image"))
     try:
-        return Verdict(frame, predict(frame.image))
+        return Judged(Verdict(frame, predict(frame.image)))
     except InputError as error:
-        return Verdict(frame, error=str(error))
+        return Judged(Verdict(frame, error=str(error)))
+    except Exception as error:
+        return Judged(Verdict(frame, error=str(error).partition("\n")[0] or type(error).__name__), error)
 
 
-def inspect(
+def run_line(
     source: Source,
-    predict: Callable[[NDArray[np.uint8]], Result],
-    sinks: Sequence[Sink],
-    progress: Progress,
+    predict: Predict,
+    sink: Sink,
+    counters: Counters,
     *,
-    stop: StopSignals,
+    stop: threading.Event,
     limit: int | None = None,
 ) -> bool:
-    """Judge the frames of ``source`` until it ends, ``limit`` frames are seen, a sink says stop, or a signal comes.
+    """Judge the frames of ``source`` until it ends, ``limit`` frames are seen, the sink says stop, or ``stop`` is set.
 
-    Returns whether it came to its own end (a live source has none, so stopping it is one). Raises RegadError when a
-    sink cannot write or the source or device fails for good.
+    May run in any thread; ``sink`` is open. A frame that was taken is judged and recorded whole. Returns whether the
+    run came to its own end (a live source has none, so stopping it is one). Raises RegadError when the record cannot be
+    written or the source or device fails for good; the frame in hand is recorded before that.
     """
-    try:
-        for frame in source:
-            with stop.busy():
-                verdict = judge(frame, predict)
-                progress.add(verdict)
-                wishes = [sink.write(verdict) for sink in sinks]
-            if limit is not None and progress.seen >= limit:
+    with closed_on(stop, source):
+        while not stop.is_set():
+            frame = next(source, None)
+            if frame is None:
+                break
+            verdict, fatal = judge(frame, predict)
+            counters.add(verdict)
+            go_on = sink.write(verdict)
+            if fatal is not None:
+                raise fatal
+            if limit is not None and counters.seen >= limit:
                 return True
-            if not all(wishes):
+            if not go_on:
                 return source.live
-    except KeyboardInterrupt:
-        return source.live
-    return True
+    return source.live or not stop.is_set()
 
 
-def exit_status(progress: Progress, *, complete: bool, fail_on_anomaly: bool) -> int:
+def exit_status(counters: Counters, *, complete: bool, lost: bool, fail_on_anomaly: bool) -> int:
     """Return the exit status of a run: 0 all judged, 3 something could not be judged, 4 an anomaly was found.
 
     4 is given only under ``--fail-on-anomaly`` and outranks 3: an anomaly that was found stays one whatever else could
     not be judged. 3 is also given when nothing at all was judged, or when files were left over (``complete`` False).
+    1 is the least: every verdict is recorded, but pictures could not be written (``lost``).
     """
-    if fail_on_anomaly and progress.anomalous:
+    if fail_on_anomaly and counters.anomalous:
         return EXIT_ANOMALY
-    if progress.errors or not complete or progress.good + progress.anomalous == 0:
+    if counters.errors or not complete or counters.judged == 0:
         return EXIT_NOT_JUDGED
-    return 0
+    return EXIT_LOST if lost else 0

@@ -1,166 +1,135 @@
-"""Where verdicts go: JSON lines (see `jsonlines`), overlay pictures, a window. Each is a `Sink`."""
+"""Pictures of verdicts in a folder: each with the heat map, none ever overwritten, bounded in number and bytes."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-import subprocess
-import sys
-from dataclasses import replace
-from pathlib import Path
-from typing import Protocol
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path, PurePath
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..detector import Result
-from ..errors import DeviceError, OutputError
+from ..errors import OutputError
 from ..formats.atomic import atomic_write
-from ..imaging.opencv import ABSENT, INSTALL, build_options, is_installed, load_cv2
-from ..imaging.overlay import error_panel, render
+from ..imaging.opencv import load_cv2
+from ..imaging.overlay import render
+from .picture_file import encode, foreign_pictures, own_pictures, remove_own
+from .sink import Sink
 from .verdict import Verdict
 
-__all__ = ["Overlays", "Sink", "Window", "open_window"]
+__all__ = ["Pictures", "safe_name"]
 
-_WINDOW_SIDE = 1280
-_ESCAPE = 27
-
-
-class Sink(Protocol):
-    """Takes every verdict of a run, in order."""
-
-    def write(self, verdict: Verdict) -> bool:
-        """Take one verdict; False when the user asked, through this sink, to end the run. Raises OutputError."""
-        ...
-
-    def close(self) -> None:
-        """Finish; nothing comes after it."""
-        ...
+_LONGEST = 100  # bytes of a name's stem, so that a stamp and a temporary suffix still fit a file system's 255
 
 
-class Overlays:
-    """Writes the overlay of every judged frame (or of the anomalous ones only) into a folder, each file atomically.
+class Pictures(Sink):
+    """Writes the overlay of every judged frame (or of the anomalous ones only) into ``folder``, each file whole.
 
-    A file is called as `Frame.name` says. Frames that could not be judged have no overlay. Raises DeviceError without
-    OpenCV, which draws them, and OutputError if the folder cannot be written.
+    A picture of a single image (``still``) is called as `Frame.name` says; others, and those whose name is taken,
+    carry the time at which the run started: what an earlier run wrote stays. ``keep`` bounds the number of pictures and
+    ``max_bytes`` their size; the oldest go first, and only files that bear our mark. Pictures are not synced to the
+    disk: a power cut may cost the last ones.
     """
 
-    def __init__(self, folder: Path, *, only_anomalous: bool = False) -> None:
-        load_cv2()
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        only_anomalous: bool = False,
+        still: bool = False,
+        keep: int | None = None,
+        max_bytes: int | None = None,
+        started: float | None = None,
+    ) -> None:
         self._folder = folder
         self._only_anomalous = only_anomalous
+        self._still = still
+        self._keep = keep
+        self._max_bytes = max_bytes
+        self._stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(started))
+        self._held: deque[tuple[Path, int]] = deque()
+        self._bytes = 0
+
+    def open(self) -> None:
+        """Make the folder, and count what is in it.
+
+        Raises DeviceError without OpenCV, which draws the pictures; OutputError if the folder cannot be written, or
+        holds images that are none of ours: they would be mixed up.
+        """
+        load_cv2()
+        remedy = "choose another --overlay"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            strange = next(foreign_pictures(self._folder), None)
+            held = own_pictures(self._folder) if self._keep or self._max_bytes else []
         except OSError as error:
-            raise OutputError(f"cannot make the folder {folder}: {error.strerror}; choose another --overlay") from error
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise OutputError(f"cannot write into {folder}: it is read-only; choose another --overlay")
+            raise OutputError(f"cannot make the folder {self._folder}: {error.strerror or error}; {remedy}") from error
+        if strange is not None:
+            raise OutputError(f"{self._folder} holds images that regad-run did not write ({strange.name}); {remedy}")
+        if not os.access(self._folder, os.W_OK | os.X_OK):
+            raise OutputError(f"cannot write into {self._folder}: it is read-only; {remedy}")
+        for path, size in held:
+            self._hold(path, size)
 
     def write(self, verdict: Verdict) -> bool:
         """Write the picture; always True (go on). Raises OutputError, and leaves no half-written picture."""
         frame, result = verdict.frame, verdict.result
         if result is None or frame.image is None or (self._only_anomalous and not result.anomalous):
             return True
-        path = self._folder / frame.name
-        atomic_write(
-            path, encode(render(frame.image, result, Path(frame.name).with_suffix("").as_posix()), path.suffix)
-        )
+        name = safe_name(frame.name or f"frame_{frame.index:06d}.jpg")
+        picture = encode(render(frame.image, result, PurePath(name).with_suffix("").as_posix()), PurePath(name).suffix)
+        path = self._place(name)
+        atomic_write(path, picture, sync=False)
+        self._hold(path, len(picture))
         return True
 
-    def close(self) -> None:
-        """Nothing is left to do: every picture is already on disk."""
+    def _place(self, name: str) -> Path:
+        return next(path for path in self._places(PurePath(name)) if not os.path.lexists(path))
+
+    def _places(self, name: PurePath) -> Iterator[Path]:
+        """Where a picture may go, in order of preference."""
+        folder = self._folder / name.parent
+        if self._still:
+            yield folder / name.name
+        yield folder / f"{self._stamp}_{name.name}"
+        number = 2
+        while True:
+            yield folder / f"{self._stamp}_{name.stem}_{number}{name.suffix}"
+            number += 1
+
+    def _hold(self, path: Path, size: int) -> None:
+        """Count a picture, and remove the oldest ones beyond the bound; the newest stays in any case."""
+        if not self._keep and not self._max_bytes:
+            return
+        self._held.append((path, size))
+        self._bytes += size
+        while len(self._held) > 1 and (
+            (self._keep and len(self._held) > self._keep) or (self._max_bytes and self._bytes > self._max_bytes)
+        ):
+            oldest, bytes_ = self._held.popleft()
+            self._bytes -= bytes_
+            remove_own(oldest)
 
 
-def encode(picture: NDArray[np.uint8], suffix: str) -> bytes:
-    """Encode uint8 RGB [H, W, 3] as ``.png`` or ``.jpg``. Raises OutputError when it is too large for the format."""
-    cv2 = load_cv2()
-    try:
-        ok, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    except cv2.error as error:
-        raise OutputError(f"a picture of {picture.shape[1]}x{picture.shape[0]} cannot be stored as {suffix}") from error
-    if not ok:
-        raise OutputError(f"a picture of {picture.shape[1]}x{picture.shape[0]} cannot be stored as {suffix}")
-    encoded: bytes = data.tobytes()
-    return encoded
+def safe_name(name: str) -> str:
+    """Turn any text into a short relative path: no way up, no control characters, no part that a file system refuses.
 
-
-class Window:
-    """Shows each verdict in a window; ``q``, Esc or closing the window ends the run."""
-
-    def __init__(self, title: str = "regad") -> None:
-        self._title = title
-        self._shape = (480, 640)
-        self._shown = False
-
-    def write(self, verdict: Verdict) -> bool:
-        """Show the overlay, or why there is none; False once the user has ended it."""
-        cv2 = load_cv2()
-        frame, result = verdict.frame, verdict.result
-        if result is None or frame.image is None:
-            picture = error_panel(verdict.error or "not judged", self._shape)
-        else:
-            picture = render(*_shrink(frame.image, result))
-            self._shape = picture.shape[:2]
-        if self._shown and cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
-            return False
-        cv2.imshow(self._title, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        self._shown = True
-        return cv2.waitKey(1) & 0xFF not in (ord("q"), _ESCAPE)
-
-    def close(self) -> None:
-        """Close the window."""
-        if self._shown:
-            load_cv2().destroyAllWindows()
-            self._shown = False
-
-
-def _shrink(image: NDArray[np.uint8], result: Result) -> tuple[NDArray[np.uint8], Result]:
-    """Scale a large image to the window before drawing, and its region of interest with it: drawing then stays fast."""
-    height, width = image.shape[:2]
-    factor = _WINDOW_SIDE / max(height, width)
-    if factor >= 1:
-        return image, result
-    cv2 = load_cv2()
-    new_w, new_h = max(1, round(width * factor)), max(1, round(height * factor))
-    small = cv2.resize(image, (new_w, new_h), interpolation=cv2.INTER_AREA)
-    if result.spec.roi is None:
-        return small, result
-    x, y, w, h = (edge * factor for edge in result.spec.roi)
-    left, top = min(int(x), new_w - 1), min(int(y), new_h - 1)
-    roi = (left, top, max(1, min(round(w), new_w - left)), max(1, min(round(h), new_h - top)))
-    return small, replace(result, spec=replace(result.spec, roi=roi))
-
-
-def open_window(wanted: bool | None) -> Window | None:
-    """Return a window if one is ``wanted``, or if that is left open (None) and there is a display to show it on.
-
-    Raises DeviceError, naming the remedy, when one is wanted and cannot be had.
+    What is cut off or replaced is stood in for by a hash, so that two names stay two.
     """
-    if wanted is False:
-        return None
-    reason = _no_window()
-    if reason is None:
-        return Window()
-    if wanted:
-        raise DeviceError(f"no window can be shown: {reason}")
-    return None
+    path = PurePath(name)
+    parts = [part for part in path.parts if part not in ("/", "\\", "..", ".")] or ["picture"]
+    suffix = PurePath(parts[-1]).suffix.lower()
+    if suffix not in (".png", ".jpg"):
+        suffix = ".png"
+        parts[-1] += suffix
+    stems = [*parts[:-1], parts[-1][: -len(suffix)]]
+    return "/".join(_safe_part(stem) for stem in stems) + suffix
 
 
-def _no_window() -> str | None:
-    """Why no window can be shown, or None. A dead display would abort the process, so another one tries it first."""
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return (
-            "there is no display ($DISPLAY and $WAYLAND_DISPLAY are unset); run it on the desktop, or use --overlay DIR"
-        )
-    if not is_installed():
-        return f"{ABSENT}; mend it with: {INSTALL}"
-    if build_options()["GUI"] == "NONE":
-        return (
-            "this OpenCV has no windows (opencv-python-headless); mend it with: "
-            f"pip uninstall -y opencv-python-headless && {INSTALL}"
-        )
-    probe = "import cv2; cv2.namedWindow('regad'); cv2.waitKey(1); cv2.destroyAllWindows()"
-    try:
-        done = subprocess.run([sys.executable, "-c", probe], capture_output=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return "the display does not answer; use --no-display"
-    return None if done.returncode == 0 else "the display cannot be opened (is $DISPLAY still valid?); use --no-display"
+def _safe_part(text: str) -> str:
+    clean = "".join(c if c.isprintable() and c not in '\\/:*?"<>|' else "_" for c in text)
+    data = clean.encode("utf-8", "replace")
+    if clean == text and len(data) <= _LONGEST:
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{data[: _LONGEST - 9].decode('utf-8', 'ignore')}-{digest}"

@@ -19,6 +19,11 @@ class Verdict:
     error: str | None = None
 
     @property
+    def reject(self) -> bool:
+        """Whether the part must leave the line: True unless a result says that it is good."""
+        return self.result is None or bool(self.result.anomalous)
+
+    @property
     def word(self) -> str:
         """The verdict in a word: ``good``, ``ANOMALY`` or ``NOT JUDGED``."""
         if self.result is None:

@@ -26,9 +26,12 @@ from regad.calib.support import draw_support
 from regad.export import cli as export_cli
 from regad.runtime import Detector, InputError, OutputError
 from regad.runtime.commands.console import run_cli
+from regad.runtime.commands.outputs import check_file, check_folder, inputs
+from regad.runtime.commands.own_files import PICTURE
 from regad.runtime.formats.atomic import atomic_write
 from regad.runtime.imaging.overlay import render
 from regad.runtime.imaging.preprocess import read_image
+from regad.runtime.line.picture_file import encode
 from regad.train.data.episodes import TestItem, good_images, list_categories, test_items
 from regad.train.evaluation.evaluate import read_mask
 from regad.train.evaluation.metrics import auroc
@@ -167,8 +170,7 @@ def inspect_one(detector: Detector, item: TestItem, folder: Path) -> tuple[Inspe
     image = read_image(item.path)
     result = detector.predict(image)
     picture = render(image, result, f"{item.defect}/{item.path.name}")
-    _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
-    atomic_write(folder / f"{item.defect}_{item.path.stem}.jpg", data.tobytes())
+    atomic_write(folder / f"{item.defect}_{item.path.stem}.jpg", encode(picture, ".jpg", quality=90))
     truth, seen = None, None if item.label else np.zeros_like(result.anomaly_map, dtype=bool)
     if item.mask is not None:
         seen = read_mask(item.mask, image.shape, result.spec)
@@ -259,6 +261,10 @@ def command(
             raise InputError(f"the drawn data has no {category!r}; it has {', '.join(parts.CATEGORIES)}")
     else:
         category = check_data(data, category)
+    given = inputs(data=data, model=model, weights=Path(weights) if Path(weights).is_file() else None)
+    check_folder("--out", out, given, replaced=True)
+    if picture is not None:
+        check_file("--picture", picture, PICTURE, given)
     claim(out)
     run = Run(out, steps=3 + (data is None) + 2 * (model is None))
     source = drawn_data(run, category) if data is None else data

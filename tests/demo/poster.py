@@ -9,6 +9,8 @@ import numpy as np
 from page import Inspected, overlay
 from PIL import Image, ImageDraw, ImageFont
 
+from regad.runtime.line.picture_file import encode
+
 __all__ = ["compose", "pick"]
 
 TILE, GAP, FOOT, COLUMNS = 296, 10, 40, 4
@@ -50,7 +52,4 @@ def compose(items: Sequence[Inspected], quality: int = 86) -> bytes:
         score = f"{item.result.score / item.result.threshold:.1f}x threshold"
         draw.text((left + 4, middle), item.defect.replace("_", " "), INK, font, anchor="lm")
         draw.text((left + TILE - 4, middle), score, BAD if item.result.anomalous else GOOD, font, anchor="rm")
-    done, data = cv2.imencode(".jpg", np.asarray(canvas)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise ValueError("OpenCV cannot write JPEG")
-    return data.tobytes()
+    return encode(np.asarray(canvas), ".jpg", quality)

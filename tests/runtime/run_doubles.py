@@ -20,7 +20,8 @@ from regad.runtime.formats.spec import InputSpec
 from regad.runtime.model import Model
 
 ARTIFACT = Artifact(Path("model.regad"), {}, "a" * 64, InputSpec(), "fp32")
-KEYS = ["source", "frame", "time", "score", "threshold", "anomalous", "thetas", "ms", "artifact", "category"]
+KEYS = ["source", "frame", "time", "score", "threshold", "anomalous", "reject", "thetas", "ms", "artifact", "category"]
+NOT_JUDGED_KEYS = ["source", "frame", "time", "reject", "error"]
 
 
 def category(support: tuple[Support, ...] = (), spec: InputSpec | None = None, artifact: str = "a" * 64) -> Category:
@@ -83,8 +84,8 @@ class Bench:
         return Detector(Model(ARTIFACT, FakeBackend()), spec, owns_model=True)  # type: ignore[arg-type]
 
     def teach(self, detector: Detector, folder: Any, **options: Any) -> Category:
-        self.taught.append(options)
-        support = tuple(Support(path.name, "0" * 64) for path in sorted(Path(folder).iterdir()))
+        self.taught.append({"photos": folder, **options})
+        support = tuple(Support(path.name, "0" * 64) for path in folder)
         detector.use(category(support, detector.spec))
         assert detector.category is not None
         return detector.category

@@ -14,6 +14,8 @@ import click
 
 from regad.runtime.backends.table import AUTO, DEVICE_CHOICES
 from regad.runtime.commands.console import run_cli
+from regad.runtime.commands.outputs import check_distinct, check_file, check_folder, inputs
+from regad.runtime.commands.own_files import html_kind, json_kind, markdown_kind
 from regad.runtime.detector import Detector
 from regad.runtime.formats.atomic import atomic_write
 
@@ -24,7 +26,7 @@ from .evaluate import Draw, Evaluation, Trial
 from .published import published_beside, published_note
 from .report_html import Gallery, render_report
 from .report_markdown import render_markdown
-from .results import facts_of, read_draws, result_table, write_results
+from .results import FORMAT, facts_of, read_draws, result_table, write_results
 from .rounds import plan, remembering, run_rounds
 
 __all__ = ["command", "main"]
@@ -101,6 +103,7 @@ def command(**options: Any) -> None:
 
 def _evaluate(options: _Options) -> None:
     _check(options)
+    _check_outputs(options)
     draws = _draws(options)
     gallery = Gallery(max(drawn.shot for drawn in draws), draws[0].seed)
     look = gallery.look if options.html is not None else None
@@ -140,6 +143,24 @@ def _check(options: _Options) -> None:
         )
     if options.train_args and options.train_each is None:
         raise click.UsageError("--train-args is for --train-each")
+
+
+def _check_outputs(options: _Options) -> None:
+    """Raise OutputError if an output would replace an input, another output, or a file that is not of its kind."""
+    given = inputs(
+        "model", model=options.model, ckpt=options.ckpt, data=options.data, support_from=options.support_from
+    )
+    files = {
+        "--json": (options.json_path, json_kind("regad-eval --json", FORMAT)),
+        "--markdown": (options.markdown, markdown_kind("regad-eval")),
+        "--html": (options.html, html_kind("regad-eval")),
+    }
+    for option, (path, kind) in files.items():
+        if path is not None:
+            check_file(option, path, kind, given)
+    if options.train_each is not None:
+        check_folder("--train-each", options.train_each, given)
+    check_distinct({**{option: path for option, (path, _) in files.items()}, "--train-each": options.train_each})
 
 
 def _each_out(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from regad.runtime.commands.own_files import html_mark
 from regad.runtime.formats.spec import SIZE
 from regad.runtime.imaging.overlay import heatmap
 from regad.runtime.imaging.preprocess import read_image
@@ -161,6 +162,7 @@ def render_report(
 <html lang="en">
 <head>
 <meta charset="utf-8">
+{html_mark("regad-eval")}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>RegAD evaluation: {html.escape(model["name"])}</title>
 <style>

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from regad.runtime.commands.own_files import markdown_mark
+
 from .tables import Table
 
 __all__ = ["render_markdown"]
@@ -15,6 +17,7 @@ def render_markdown(facts: Mapping[str, Any], tables: Mapping[str, tuple[Table, 
     model, machine = facts["model"], facts["machine"]
     lines = [
         f"# Evaluation on {facts['data']}",
+        markdown_mark("regad-eval"),
         "",
         f"{model['kind'].capitalize()} `{model['name']}` ({model['hash'][:12]}) on {model['device']}, "
         f"{machine['arch']} with {machine['cpus']} cores, regad {facts['software']['regad']}, {facts['created']}. "

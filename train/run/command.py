@@ -12,6 +12,8 @@ from typing import Any, get_args
 import click
 
 from regad.runtime.commands.console import run_cli
+from regad.runtime.commands.outputs import check_folder, inputs
+from regad.runtime.commands.own_files import TRAINING_RUN
 from regad.runtime.formats.spec import Fit, Resample
 
 from ..data.store import Cache
@@ -97,6 +99,7 @@ def command(name: str, **options: Any) -> None:
     """
     given = {option: value for option, value in options.items() if value is not None}
     config = TrainConfig(**{**recipe(name), **given})
+    _check_out(config)
     first = os.environ.get("RANK", "0") == "0"
     if first:
         doing = f"training on {config.data}, {config.epochs} epochs" if config.epochs else "no training"
@@ -106,6 +109,13 @@ def command(name: str, **options: Any) -> None:
     path = train(config, _Line(config.epochs) if first else lambda progress: None)
     if first:
         click.echo(f"wrote {path}\nnext: regad-export --ckpt {path} --out model.regad", err=True)
+
+
+def _check_out(config: TrainConfig) -> None:
+    """Raise OutputError if the run would write over its weights, among its images, or over what is no run's."""
+    weights = Path(config.weights)
+    given = inputs(data=config.data, weights=weights if weights.is_file() else None)
+    check_folder("--out", config.out, given, kind=TRAINING_RUN)
 
 
 def main() -> None:

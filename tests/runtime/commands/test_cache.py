@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from regad.calib import teach as teaching
 from regad.runtime.commands import cache
+from regad.runtime.detector import Detector
 from regad.runtime.formats.category import (
     load_category,
 )
@@ -115,6 +117,37 @@ def test_a_cache_that_cannot_be_written_is_a_note(bench: Bench, run: Run, monkey
     outcome = run("--source", bench.image("x.png", 40))
     assert outcome.code == 0
     assert "note: the part was not cached" in outcome.err
+
+
+def test_photos_that_change_while_they_are_taught_are_not_cached(
+    bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = bench.image("x.png", 40)
+    real = bench.teach
+
+    def teach(detector: Detector, photos: list[Path], **options: object) -> object:
+        bench.image("support/1.png", 99)
+        bench.image("support/3.png", 50)
+        return real(detector, photos, **options)
+
+    monkeypatch.setattr(teaching, "teach_folder", teach)
+    outcome = run("--source", path)
+    assert "note: the photos changed while the part was taught; it is not cached" in outcome.err
+    assert not (bench.root / "cache").exists()
+    assert [photo.name for photo in bench.taught[0]["photos"]] == ["0.png", "1.png", "2.png"], "listed once"
+
+
+def test_without_a_home_nothing_is_cached_and_the_run_goes_on(
+    bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", home)
+    outcome = run("--source", bench.image("x.png", 40))
+    assert outcome.code == 0
+    assert "note: the part was not cached and will be taught again next time (there is no home folder" in outcome.err
 
 
 def test_no_cache(bench: Bench, run: Run) -> None:

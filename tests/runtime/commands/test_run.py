@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from regad.runtime.commands import run as cli
 from regad.runtime.detector import Detector
-from regad.runtime.errors import DeviceError
+from regad.runtime.errors import DeviceError, OutputError
 from regad.runtime.formats.category import (
     save_category,
 )
 from regad.runtime.formats.spec import InputSpec
-from regad.runtime.line import jsonlines
-from regad.runtime.line import pictures as sinks
-from regad.runtime.line.counters import Progress
+from regad.runtime.line import jsonlines, pictures
+from regad.runtime.line.counters import Counters
 from regad.runtime.line.loop import exit_status
 
-from ..run_doubles import KEYS, Bench, Run, category, failure, records
+from ..run_doubles import KEYS, NOT_JUDGED_KEYS, Bench, Run, category, failure, records
 
 # What a run does
 
@@ -71,7 +67,7 @@ def test_json_on_stdout_holds_nothing_else(bench: Bench, run: Run) -> None:
     outcome = run("--source", bench.root / "in", "--json", "-")
     first, second = (json.loads(line) for line in outcome.out.splitlines())
     assert list(first) == KEYS
-    assert list(second) == ["source", "frame", "time", "error"]
+    assert list(second) == NOT_JUDGED_KEYS
     assert outcome.code == 3
 
 
@@ -101,7 +97,8 @@ def test_a_category_file(bench: Bench, run: Run) -> None:
 def test_preprocessing_options_reach_the_teaching(bench: Bench, run: Run) -> None:
     run("--source", bench.image("x.png", 60), "--roi", "1,2,20,10", "--fit", "crop", "--shot", 2, "--seed", 5)
     assert bench.loads[0]["spec"] == InputSpec(fit="crop", roi=(1, 2, 20, 10))
-    assert (bench.taught[0]["shot"], bench.taught[0]["seed"]) == (2, 5)
+    photos = bench.taught[0]["photos"]
+    assert [path.name for path in photos] == ["1.png", "2.png"], "two of three, drawn by seed 5"
 
 
 # Bad input
@@ -117,7 +114,7 @@ def test_an_image_that_cannot_be_judged_is_never_good(bench: Bench, run: Run) ->
     good, small, broken = records(log)
     assert good["anomalous"] is False
     for line in (small, broken):
-        assert list(line) == ["source", "frame", "time", "error"]
+        assert list(line) == NOT_JUDGED_KEYS
     assert "does not fit the image" in small["error"]
     assert "good 1  anomalous 0  not judged 2" in outcome.err
     assert outcome.err.count("not judged: ") == 2
@@ -133,6 +130,10 @@ def test_an_image_that_cannot_be_judged_is_never_good(bench: Bench, run: Run) ->
         (["--source", "x", "--threshold", "-1"], "--threshold"),
         (["--source", "x", "--target-frr", "0.7"], "--target-frr"),
         (["--source", "x", "--overlay-anomalies"], "needs --overlay"),
+        (["--source", "x", "--overlay-keep", "5"], "needs --overlay"),
+        (["--source", "x", "--overlay-max-mb", "5"], "needs --overlay"),
+        (["--source", ""], "source is ''"),
+        (["--source", "x", "--json", ""], "json is ''"),
         (["--source", "x", "--roi", "1,2"], "x,y,width,height"),
         (["--unknown"], "--unknown"),
     ],
@@ -206,28 +207,54 @@ def test_outputs_that_cannot_be_written(bench: Bench, run: Run, monkeypatch: pyt
     assert "No space left" in failure(run("--source", path, "--json", "/dev/full"))
 
 
-def test_overlays_inside_the_judged_folder_are_refused(bench: Bench, run: Run) -> None:
-    bench.image("in/x.png", 40)
-    line = failure(run("--source", bench.root / "in", "--overlay", bench.root / "in" / "out"))
-    assert "lies inside" in line
-    assert not (bench.root / "in" / "out").exists()
-
-
-def test_a_disk_that_fills_up_on_the_way(bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(3):
+def test_a_disk_that_fills_up_on_the_way_loses_pictures_and_no_verdict(
+    bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
         bench.image(f"in/{number}.png", 40)
-    real, calls = sinks.atomic_write, []
+    real = pictures.atomic_write
 
-    def write(path: Path, data: Any) -> None:
-        calls.append(path)
-        if len(calls) == 2:
-            monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "disk full")))
-        real(path, data)
+    def write(path: Path, data: bytes, *, sync: bool) -> None:
+        if path.name != "0.png":
+            raise OutputError(f"cannot write {path}: No space left on device; free some space")
+        real(path, data, sync=sync)
 
-    monkeypatch.setattr(sinks, "atomic_write", write)
-    out = bench.root / "out"
-    assert "cannot write" in failure(run("--source", bench.root / "in", "--overlay", out))
+    monkeypatch.setattr(pictures, "atomic_write", write)
+    out, log = bench.root / "out", bench.root / "log.jsonl"
+    outcome = run("--source", bench.root / "in", "--overlay", out, "--json", log)
+    assert outcome.code == 1
+    assert [line["anomalous"] for line in records(log)] == [False] * 4
     assert [path.name for path in out.iterdir()] == ["0.png"]
+    assert outcome.err.count("a picture was lost") == 1, "said once"
+    assert outcome.err.splitlines()[-1].endswith("; 3 pictures not written")
+
+
+def test_every_image_has_its_picture_however_slow_the_disk_is(
+    bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        bench.image(f"in/{number}.png", 40)
+    out = bench.root / "out"
+    outcome = run("--source", bench.root / "in", "--overlay", out)
+    assert outcome.code == 0
+    assert len(list(out.iterdir())) == 30
+    assert "left out" not in outcome.err
+
+
+def test_the_number_of_pictures_can_be_bounded(bench: Bench, run: Run) -> None:
+    for number in range(5):
+        bench.image(f"in/{number}.png", 40)
+    out = bench.root / "out"
+    assert run("--source", bench.root / "in", "--overlay", out, "--overlay-keep", 2).code == 0
+    assert sorted(path.name for path in out.iterdir()) == ["3.png", "4.png"]
+    assert run("--source", bench.root / "in", "--overlay", out, "--overlay-max-mb", 0.000001).code == 0
+    assert len(list(out.iterdir())) == 1
+
+
+def test_a_long_pipeline_is_a_source_like_any_other(bench: Bench, run: Run) -> None:
+    pipeline = "videotestsrc ! " + " ! ".join(["videoconvert"] * 60) + " ! appsink"
+    line = failure(run("--source", pipeline, "--overlay", bench.root / "out"))
+    assert "GStreamer" in line
 
 
 def test_a_display_that_is_not_there(bench: Bench, run: Run) -> None:
@@ -259,9 +286,11 @@ def test_verdicts_on_a_full_stdout(bench: Bench, run: Run, monkeypatch: pytest.M
     ],
 )
 def test_exit_status(counts: tuple[int, int, int], complete: bool, fail: bool, status: int) -> None:
-    progress = Progress()
-    progress.good, progress.anomalous, progress.errors = counts
-    assert exit_status(progress, complete=complete, fail_on_anomaly=fail) == status
+    counters = Counters()
+    counters.good, counters.anomalous, counters.errors = counts
+    assert exit_status(counters, complete=complete, lost=False, fail_on_anomaly=fail) == status
+    lost = exit_status(counters, complete=complete, lost=True, fail_on_anomaly=fail)
+    assert lost == (status or 1), "a lost picture is the least of all faults"
 
 
 def test_the_command_needs_no_torch() -> None:

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import threading
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from regad.runtime.commands import run as cli
-from regad.runtime.detector import Detector
-from regad.runtime.errors import SourceError
-from regad.runtime.line.loop import StopSignals
+from regad.runtime.detector import Detector, Result, Timings
+from regad.runtime.errors import DeviceError, SourceError
+from regad.runtime.formats.spec import InputSpec
+from regad.runtime.line.counters import Counters
+from regad.runtime.line.loop import judge, run_line
+from regad.runtime.line.sink import Sink
+from regad.runtime.line.stopping import StopSignals
+from regad.runtime.line.verdict import Verdict
 from regad.runtime.sources.frame import Frame, Source
 
-from ..run_doubles import Bench, Run, failure
+from ..run_doubles import NOT_JUDGED_KEYS, Bench, Run, failure, records
+
+
+def interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
 
 
 class Scripted(Source):
-    """A source that gives what a test lists; an exception in the list is raised."""
+    """A source that gives what a test lists; an exception in the list is raised, a function called."""
 
     def __init__(self, *items: Any, live: bool) -> None:
         super().__init__("camera:0")
@@ -38,6 +46,9 @@ class Scripted(Source):
 
     def _next(self) -> Frame:
         item = next(self._items)
+        while callable(item):
+            item()
+            item = next(self._items)
         if isinstance(item, BaseException):
             raise item
         if isinstance(item, str):
@@ -47,7 +58,7 @@ class Scripted(Source):
 
 @pytest.mark.parametrize(("live", "code"), [(True, 0), (False, 3)])
 def test_ctrl_c_ends_with_a_summary(run: Run, monkeypatch: pytest.MonkeyPatch, live: bool, code: int) -> None:
-    monkeypatch.setattr(cli, "open_source", lambda uri: Scripted(40, 50, KeyboardInterrupt(), live=live))
+    monkeypatch.setattr(cli, "open_source", lambda uri: Scripted(40, interrupt, 50, 60, live=live))
     outcome = run("--source", "x")
     assert outcome.code == code, "files left over are not judged; a camera ends when it is stopped"
     assert "2 frames in" in outcome.err
@@ -64,7 +75,7 @@ def test_ctrl_c_during_the_start(run: Run, monkeypatch: pytest.MonkeyPatch, benc
 
 
 def test_a_camera_tells_changes_and_every_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = Scripted(40, 40, 200, 200, "no frame from camera:0", 40, KeyboardInterrupt(), live=True)
+    script = Scripted(40, 40, 200, 200, "no frame from camera:0", interrupt, 40, live=True)
     monkeypatch.setattr(cli, "open_source", lambda uri: script)
     outcome = run("--source", "x")
     assert [line.split()[0] for line in outcome.out.splitlines()] == ["good", "ANOMALY", "good"]
@@ -78,72 +89,216 @@ def test_a_source_that_fails_for_good(run: Run, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_nothing_judged_is_no_success(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "open_source", lambda uri: Scripted(KeyboardInterrupt(), live=True))
+    monkeypatch.setattr(cli, "open_source", lambda uri: Scripted(live=True))
     assert run("--source", "x").code == 3
 
 
 def test_a_sink_may_end_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Ending:
-        closed = False
+    class Ending(Sink):
+        done: ClassVar[list[str]] = []
 
-        def write(self, verdict: Any) -> bool:
+        def open(self) -> None:
+            self.done.append("open")
+
+        def write(self, verdict: Verdict) -> bool:
+            self.done.append("write")
             return False
 
         def close(self) -> None:
-            Ending.closed = True
+            self.done.append("close")
 
     monkeypatch.setattr(cli, "open_window", lambda wanted: Ending())
     monkeypatch.setattr(cli, "open_source", lambda uri: Scripted(40, 40, live=True))
     outcome = run("--source", "x")
     assert outcome.code == 0
     assert "1 frame in" in outcome.err
-    assert Ending.closed
+    assert Ending.done == ["open", "write", "close"]
 
 
-def test_signals_wait_for_the_frame_in_hand() -> None:
-    done = []
-    before = signal.getsignal(signal.SIGTERM)
-    with StopSignals() as stop, pytest.raises(KeyboardInterrupt), stop.busy():
-        os.kill(os.getpid(), signal.SIGTERM)
-        done.append("recorded")
-    assert done == ["recorded"]
-    assert signal.getsignal(signal.SIGTERM) is before
+def test_a_device_that_fails_at_work_leaves_a_record_of_the_frame_in_hand(
+    run: Run, monkeypatch: pytest.MonkeyPatch, bench: Bench
+) -> None:
+    log = bench.root / "log.jsonl"
+    real = Detector.predict
+
+    def predict(self: Detector, image: Any) -> Any:
+        if image[0, 0, 0] == 50:
+            raise DeviceError("the GPU has fallen off the bus; restart the machine")
+        return real(self, image)
+
+    monkeypatch.setattr(Detector, "predict", predict)
+    monkeypatch.setattr(cli, "open_source", lambda uri: Scripted(40, 50, 60, live=True))
+    assert failure(run("--source", "x", "--json", log)).startswith("error: the GPU has fallen off the bus")
+    good, failed = records(log)
+    assert (good["anomalous"], good["reject"]) == (False, False)
+    assert list(failed) == NOT_JUDGED_KEYS
+    assert failed["reject"] is True
+    assert failed["error"] == "the GPU has fallen off the bus; restart the machine"
 
 
-def test_a_second_signal_does_not_wait() -> None:
-    done = []
-    with StopSignals() as stop, pytest.raises(KeyboardInterrupt), stop.busy():
-        signal.raise_signal(signal.SIGINT)
-        done.append("first")
-        signal.raise_signal(signal.SIGINT)
-        done.append("second")
-    assert done == ["first"]
+def test_a_defect_of_the_program_leaves_a_record_too() -> None:
+    def predict(image: Any) -> Any:
+        raise ZeroDivisionError
+
+    verdict, fatal = judge(Frame("x", 0, 0.0, np.zeros((2, 2, 3), np.uint8)), predict)
+    assert (verdict.word, verdict.error, verdict.reject) == ("NOT JUDGED", "ZeroDivisionError", True)
+    assert isinstance(fatal, ZeroDivisionError)
+
+
+def test_only_a_result_that_says_good_is_not_rejected() -> None:
+    frame = Frame("x", 0, 0.0, np.zeros((2, 2, 3), np.uint8))
+    heat, thetas = np.zeros((224, 224), np.float32), np.zeros((3, 2, 3), np.float32)
+    results = {
+        score: Result(score, 5.0, score > 5.0, heat, thetas, Timings(1, 1, 1, 3), InputSpec()) for score in (1, 9)
+    }
+    assert Verdict(frame, results[1]).reject is False
+    assert Verdict(frame, results[9]).reject is True
+    assert Verdict(frame, error="no image").reject is True
+
+
+def test_each_note_of_the_frames_is_said_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Noting(Scripted):
+        def _next(self) -> Frame:
+            frame = super()._next()
+            object.__setattr__(frame, "notes", ("12 bits in a 16-bit file", f"note {frame.image[0, 0, 0] // 100}"))  # type: ignore[index]
+            return frame
+
+    monkeypatch.setattr(cli, "open_source", lambda uri: Noting(40, 41, 140, live=False))
+    notes = [line for line in run("--source", "x").err.splitlines() if line.startswith("note: ")]
+    assert notes == ["note: 12 bits in a 16-bit file", "note: note 0", "note: note 1"]
+
+
+# How it is stopped
+
+
+class Endless(Source):
+    """A live source that gives frames until it is closed, or waits for one that never comes (``silent``)."""
+
+    live = True
+
+    def __init__(self, *, silent: bool = False) -> None:
+        super().__init__("camera:0")
+        self.closed = threading.Event()
+        self.waiting = threading.Event()
+        self._silent = silent
+        self._count = 0
+
+    def _read(self) -> None:
+        pass
+
+    def _stop(self) -> None:
+        self.closed.set()
+
+    def _next(self) -> Frame:
+        if self._silent:
+            self.waiting.set()
+            self.closed.wait()
+        if self.closed.is_set():
+            raise StopIteration
+        self._count += 1
+        return Frame("camera:0", self._count, 0.0, None, error="dark")
+
+
+class Kept(Sink):
+    """Keeps the verdicts; after ``enough`` of them it calls ``then``."""
+
+    def __init__(self, enough: int = 0, then: Any = None) -> None:
+        self.verdicts: list[Verdict] = []
+        self._enough, self._then = enough, then
+
+    def write(self, verdict: Verdict) -> bool:
+        if len(self.verdicts) + 1 == self._enough:
+            self._then()
+        self.verdicts.append(verdict)
+        return True
+
+
+def test_the_loop_runs_in_any_thread_and_an_event_stops_it() -> None:
+    stop, source, ended = threading.Event(), Endless(), []
+    counters, sink = Counters(), Kept(3, stop.set)
+
+    def work() -> None:
+        ended.append(run_line(source, failing_predict, sink, counters, stop=stop))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(30)
+    assert ended == [True]
+    assert len(sink.verdicts) == counters.seen == 3, "the frame in hand is recorded whole, and none is begun after it"
+
+
+def failing_predict(image: Any) -> Any:
+    raise AssertionError("nothing to predict")
+
+
+def test_the_event_wakes_a_loop_that_waits_for_a_frame() -> None:
+    stop, source = threading.Event(), Endless(silent=True)
+    thread = threading.Thread(target=lambda: run_line(source, failing_predict, Kept(), Counters(), stop=stop))
+    thread.start()
+    assert source.waiting.wait(30)
+    stop.set()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert source.closed.is_set()
+
+
+def test_no_thread_is_left_behind_by_a_run_that_ends() -> None:
+    before = threading.active_count()
+    assert run_line(Scripted("dark", live=False), failing_predict, Kept(), Counters(), stop=threading.Event())
+    assert threading.active_count() == before
+
+
+def test_a_stop_before_the_first_frame_takes_none() -> None:
+    stop, sink = threading.Event(), Kept()
+    stop.set()
+    assert run_line(Scripted("dark", live=False), failing_predict, sink, Counters(), stop=stop) is False
+    assert sink.verdicts == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_sets_the_event_and_the_second_interrupts(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with StopSignals() as signals:
+        with signals.run() as stop:
+            signal.raise_signal(number)
+            assert stop.is_set()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(number)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is before
+
+
+def test_a_signal_interrupts_the_start_at_once() -> None:
+    with StopSignals() as signals:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        with signals.run() as stop:
+            assert not stop.is_set()
 
 
 def test_no_handlers_outside_the_main_thread() -> None:
-    entered = threading.Event()
+    seen = []
 
     def use() -> None:
-        with StopSignals() as stop, stop.busy():
-            entered.set()
+        with StopSignals() as signals, signals.run() as stop:
+            seen.append(stop.is_set())
 
     thread = threading.Thread(target=use)
     thread.start()
     thread.join()
-    assert entered.is_set()
+    assert seen == [False]
 
 
 CHILD = """
-import sys, threading, time
+import sys, threading
 import numpy as np
-from regad.runtime.commands import run as cli
-from regad.runtime.line import loop as inspection
 from regad.runtime.detector import Result, Timings
-from regad.runtime.sources.frame import Frame
-from regad.runtime.line.loop import StopSignals, exit_status, inspect
-from regad.runtime.line.jsonlines import JsonLines, LineFile
-from regad.runtime.line.counters import Progress
 from regad.runtime.formats.spec import InputSpec
+from regad.runtime.line.counters import Counters
+from regad.runtime.line.jsonlines import JsonLines
+from regad.runtime.line.loop import exit_status, run_line
+from regad.runtime.line.stopping import StopSignals
 from regad.runtime.sources.streams import LiveSource
 
 class Camera:
@@ -159,11 +314,12 @@ def predict(image):
     heat, thetas = np.zeros((224, 224), np.float32), np.zeros((3, 2, 3), np.float32)
     return Result(1.0, 2.0, False, heat, thetas, Timings(1, 1, 1, 3), InputSpec())
 
-with StopSignals() as stop, LiveSource("camera:0", Camera, timeout=3600) as source:
-    progress = Progress(live=True)
-    complete = inspect(source, predict, [JsonLines(LineFile("-"), "a", "c")], progress, stop=stop)
-    progress.say(progress.summary(source.dropped))
-sys.exit(exit_status(progress, complete=complete, fail_on_anomaly=False))
+counters = Counters()
+with StopSignals() as signals, LiveSource("camera:0", Camera, timeout=3600) as source, JsonLines("-") as sink:
+    with signals.run() as stop:
+        complete = run_line(source, predict, sink, counters, stop=stop)
+    print(counters.summary(source.dropped), file=sys.stderr)
+sys.exit(exit_status(counters, complete=complete, lost=False, fail_on_anomaly=False))
 """
 
 

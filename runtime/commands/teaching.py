@@ -1,0 +1,71 @@
+"""The part of a run: from its category file, from the cache, or taught now."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from ..detector import Detector
+from ..formats.category import Category
+from ..formats.places import cache_folder
+from ..line.config import Teaching
+from . import cache
+from .console import note, tell
+
+__all__ = ["put_in_force"]
+
+
+def put_in_force(detector: Detector, part: Teaching | Path, threshold: float | None) -> Category:
+    """Put the part in force and say how; ``threshold`` replaces its own. Raises RegadError."""
+    if isinstance(part, Path):
+        detector.load_category(part)
+        how = f"from {part}"
+    else:
+        how = _teach(detector, part, threshold)
+    if threshold is not None:
+        detector.set_threshold(threshold)
+    category = detector.category
+    assert category is not None
+    tell(f"category   k = {category.shot} good images, {category.hash}, {how}")
+    tell(f"threshold  {category.threshold.value:.4g} ({category.threshold.note})")
+    return category
+
+
+def _teach(detector: Detector, part: Teaching, threshold: float | None) -> str:
+    """Recall what the photos taught before, or teach; returns how it went, for people.
+
+    The photos are listed and drawn once, for the key and for the teaching. What was taught is kept only if they are
+    still those of the key afterwards: one may be replaced meanwhile.
+    """
+    from regad.calib.support import draw_support, list_images  # the runtime itself stands without the teaching code
+    from regad.calib.teach import teach_folder
+
+    photos = draw_support(list_images(part.support), part.shot, part.seed)
+
+    def key() -> str:
+        return cache.cache_key(detector, photos, target_frr=part.target_frr, by_hand=threshold is not None)
+
+    known = key() if part.cache else ""
+    if part.cache and cache.recall(detector, known, note):
+        return f"from the cache ({cache_folder()})"
+    start = time.monotonic()
+    teach_folder(
+        detector,
+        photos,
+        target_frr=part.target_frr,
+        threshold=threshold,
+        progress=_progress if sys.stderr.isatty() else None,
+    )
+    spent = time.monotonic() - start
+    if part.cache and key() != known:
+        note("the photos changed while the part was taught; it is not cached")
+    elif part.cache:
+        cache.remember(detector, known, note)
+    return f"taught from {part.support} in {spent:.1f} s"
+
+
+def _progress(done: int, count: int) -> None:
+    click.echo(f"\rteaching   image {done}/{count}", nl=done == count, err=True)

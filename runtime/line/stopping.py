@@ -1,0 +1,77 @@
+"""How a run is stopped: signals set an event, and the loop ends after the frame in hand."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any
+
+from ..sources.frame import Source
+
+__all__ = ["StopSignals", "closed_on"]
+
+_LOOK = 0.1  # seconds between looks at the event
+
+
+class StopSignals:
+    """Ctrl-C and SIGTERM interrupt the start of a program (KeyboardInterrupt), and end its `run` in good order.
+
+    Within `run` the first signal sets the event that the block receives; a second one interrupts at once. Does nothing
+    outside the main thread, where Python allows no handlers: set an event of your own there.
+    """
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._running = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @contextmanager
+    def run(self) -> Iterator[threading.Event]:
+        """Yield the event that a signal sets from here to the end of the block."""
+        self._running = True
+        try:
+            yield self._stop
+        finally:
+            self._running = False
+
+    def _handle(self, number: int, stack: FrameType | None) -> None:
+        if not self._running or self._stop.is_set():
+            raise KeyboardInterrupt
+        self._stop.set()
+
+
+@contextmanager
+def closed_on(stop: threading.Event, source: Source) -> Iterator[None]:
+    """Close ``source`` when ``stop`` is set, so that nobody goes on waiting for its next frame.
+
+    A thread does it: a signal handler may not, for it could have interrupted the very code that holds the lock.
+    """
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(_LOOK):
+            if stop.is_set():
+                source.close()
+                return
+
+    thread = threading.Thread(target=watch, name="regad stop", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

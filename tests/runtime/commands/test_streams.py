@@ -1,0 +1,102 @@
+"""Programs without a terminal: streams that are closed, full, gone or not UTF-8, no home, a read-only folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+CHILD = """
+import sys
+from pathlib import Path
+from regad.calib import teach as teaching
+from regad.runtime.commands import run as cli
+from regad.runtime.formats.artifact import Artifact
+from tests.runtime.run_doubles import ARTIFACT, Bench
+bench = Bench(Path(sys.argv[1]))
+cli.Detector.load = bench.load
+teaching.teach_folder = bench.teach
+Artifact.open = lambda path, verify=True: ARTIFACT
+sys.argv[1:] = sys.argv[2:]
+cli.main()
+"""
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        Image.fromarray(np.full((30, 40), 40 + number, np.uint8)).save(tmp_path / "in" / f"{number}.png")
+    (tmp_path / "in" / "broken.png").write_bytes(b"no image")
+    return tmp_path
+
+
+def shell(
+    place: Path, redirect: str = "", *, source: str = "in", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run regad-run under a shell, which redirects its streams."""
+    given = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), **environment}
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV") if name in os.environ}
+    words = f"--model model.regad --support {place}/support --source {place}/{source} --json {place}/log.jsonl"
+    line = f'"$PY" -c "$CODE" {place} {words} {redirect}'
+    return subprocess.run(
+        ["sh", "-c", line],
+        env={**kept, "XDG_CACHE_HOME": str(place / "cache"), **given, "PY": sys.executable, "CODE": CHILD},
+        cwd=place,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+
+
+def errors(place: Path) -> list[bool]:
+    """Which of the recorded frames have an error; fails on a line that is no JSON."""
+    return ["error" in json.loads(line) for line in (place / "log.jsonl").read_text().splitlines()]
+
+
+ALL = [False, False, False, True]
+
+
+@pytest.mark.parametrize("redirect", ["", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full", "| true"])
+def test_the_run_goes_on_whatever_its_streams_are(place: Path, redirect: str) -> None:
+    done = shell(place, redirect)
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    if redirect == "| true":
+        return  # it ends as soon as it notices that nobody reads
+    assert errors(place) == ALL, "each frame is recorded, and nothing else is in the record"
+    assert done.returncode == 3, "because of the broken image"
+
+
+def test_a_full_stdout_is_one_line_and_status_1(place: Path) -> None:
+    done = shell(place, ">/dev/full")
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if "error" in line] == [
+        "error: cannot write stdout: No space left on device; free some space or choose another place"
+    ]
+    assert "Traceback" not in done.stderr
+    assert errors(place) == [False], "the frame in hand is recorded"
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "latin-1:strict"},
+    ],
+)
+def test_no_name_and_no_encoding_ends_a_run(place: Path, environment: dict[str, str]) -> None:
+    (place / "in" / "Gehäuse ±.png").write_bytes((place / "in" / "0.png").read_bytes())
+    done = shell(place, **environment)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 3
+    assert len(errors(place)) == 5
