@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from regad.runtime.errors import DeviceError, InputError
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.imaging.files import image_files
-from regad.runtime.imaging.preprocess import preprocess, read_image
+from regad.runtime.imaging.preprocess import preprocess
+from regad.runtime.imaging.reading import read_image
 
 from .support import draw_support, list_images
 

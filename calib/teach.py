@@ -22,9 +22,10 @@ from regad.runtime.formats.features import Features
 from regad.runtime.formats.spec import LEVELS, InputSpec
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.scoring.reference import smoothing_matrix
+from regad.runtime.text import Say, shown, unsaid
 
 from .gaussian import fit, held_out_distances
-from .support import array_support, draw_support, list_images, read_good_images
+from .support import array_support, draw_support, list_images, read_good_images, refuse_copies
 from .threshold import held_out_scale, set_threshold
 from .views import kept_views, support_views
 
@@ -69,6 +70,7 @@ def teach(
     files: tuple[Support, ...] | None = None,
     target_frr: float = 0.01,
     validation: Sequence[NDArray[Any]] = (),
+    validation_files: tuple[Support, ...] | None = None,
     threshold: float | None = None,
     encoding: Encoding | None = None,
     dtype: StatisticsDtype | None = None,
@@ -80,8 +82,8 @@ def teach(
     The statistics are stored as ``dtype``, by default what the artifact's scorer graphs take.
     The threshold comes from ``threshold`` if given, else from the scores of ``validation`` images, else by leaving one
     support image out at a time. ``without`` names groups of support views to leave out (`VIEW_GROUPS`), for ablations.
-    Raises InputError for an unusable image or too few of them (two, or one if the threshold does not have to come from
-    them).
+    ``files`` and ``validation_files`` name the images. Raises InputError for an unusable image, for two that are the
+    same picture, or for too few of them (two, or one if the threshold does not have to come from them).
     """
     needed = 1 if len(validation) > 0 or threshold is not None else 2
     if len(images) < needed:
@@ -89,6 +91,9 @@ def teach(
             f"{len(images)} support image(s); at least {needed} are needed to fit the part and set its threshold: "
             "add photos of good parts (4 to 8 is a good number)"
         )
+    support = array_support(images) if files is None else files
+    others = array_support(validation, "validation array") if validation_files is None else validation_files
+    refuse_copies([*images, *validation], [file.name for file in (*support, *others)])
     features = encode_views(backend, images, spec, progress, without)
     statistics = fit(features, encoding, dtype or artifact.statistics_dtype)
     if threshold is not None:
@@ -108,7 +113,7 @@ def teach(
         threshold=limit,
         spec=spec,
         shot=len(images),
-        support=files if files is not None else array_support(images),
+        support=support,
         software={"regad": version("regad"), "numpy": np.__version__, "backend": backend.name},
         device=f"{backend.device} {platform.machine()}",
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -128,19 +133,16 @@ def teach_folder(
     encoding: Encoding | None = None,
     dtype: StatisticsDtype | None = None,
     progress: Progress | None = None,
+    say: Say = unsaid,
 ) -> Category:
     """Teach a part from a folder of good images and put it in force on ``detector``.
 
     ``shot`` images are drawn by ``seed``, or all are used. ``validation`` is a folder of further good images for the
-    threshold; it must not hold copies of the support images. Raises InputError.
+    threshold; it must not hold copies of the support images. ``say`` is told what is odd about the photos, and what
+    else is in the folders. Raises InputError.
     """
-    support = read_good_images(draw_support(list_images(folder), shot, seed))
-    extra = read_good_images(list_images(validation)) if validation is not None else None
-    if extra is not None:
-        shared = {file.sha256 for file in support.files} & {file.sha256 for file in extra.files}
-        if shared:
-            name = next(file.name for file in extra.files if file.sha256 in shared)
-            raise InputError(f"{name} in {validation} is also a support image; validation images must be others")
+    support = read_good_images(draw_support(list_images(folder, say), shot, seed), say)
+    extra = None if validation is None else read_good_images(list_images(validation, say), say)
     category = teach(
         detector.backend,
         detector.artifact,
@@ -149,6 +151,7 @@ def teach_folder(
         files=support.files,
         target_frr=target_frr,
         validation=extra.images if extra is not None else (),
+        validation_files=None if extra is None else _in(validation, extra.files),
         threshold=threshold,
         encoding=encoding,
         dtype=dtype,
@@ -156,3 +159,8 @@ def teach_folder(
     )
     detector.use(category)
     return category
+
+
+def _in(folder: str | Path | None, files: tuple[Support, ...]) -> tuple[Support, ...]:
+    """The files under names that tell them from those of another folder."""
+    return tuple(Support(f"{shown(Path(folder or '') / file.name)}", file.sha256) for file in files)

@@ -16,7 +16,7 @@ from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError, RegadError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.spec import Dtype
-from regad.runtime.imaging.preprocess import read_image
+from regad.runtime.imaging.reading import read_image
 from regad.train.data.episodes import list_categories, test_items
 from regad.train.evaluation.metrics import auroc
 

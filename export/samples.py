@@ -10,7 +10,8 @@ from PIL import Image
 
 from regad.calib.support import draw_support, list_images
 from regad.runtime.formats.spec import SIZE, InputSpec
-from regad.runtime.imaging.preprocess import preprocess, read_image
+from regad.runtime.imaging.preprocess import preprocess
+from regad.runtime.imaging.reading import read_image
 
 __all__ = ["synthetic_images", "verification_images"]
 

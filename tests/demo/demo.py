@@ -28,7 +28,7 @@ from regad.runtime import Detector, InputError, OutputError
 from regad.runtime.commands.console import run_cli
 from regad.runtime.formats.atomic import atomic_write
 from regad.runtime.imaging.overlay import render
-from regad.runtime.imaging.preprocess import read_image
+from regad.runtime.imaging.reading import read_image
 from regad.train.data.episodes import TestItem, good_images, list_categories, test_items
 from regad.train.evaluation.evaluate import read_mask
 from regad.train.evaluation.metrics import auroc

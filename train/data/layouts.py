@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from regad.runtime.errors import InputError
 from regad.runtime.imaging.files import image_files
-from regad.runtime.imaging.preprocess import IMAGE_SUFFIXES
+from regad.runtime.imaging.reading import IMAGE_SUFFIXES
 
 __all__ = ["LAYOUTS", "VISA_SPLIT", "Layout", "TestItem", "good_images", "list_categories", "list_images", "test_items"]
 

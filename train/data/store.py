@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from regad.runtime.errors import OutputError
 from regad.runtime.formats.atomic import atomic_write
 from regad.runtime.formats.spec import InputSpec
-from regad.runtime.imaging.preprocess import preprocess, read_image
+from regad.runtime.imaging.preprocess import preprocess
+from regad.runtime.imaging.reading import read_image
 
 __all__ = ["Cache", "ImageStore", "ahead"]
 

@@ -21,7 +21,8 @@ from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
 from regad.runtime.formats.category import Category, Support
 from regad.runtime.formats.spec import SIZE, InputSpec
-from regad.runtime.imaging.preprocess import preprocess, preprocess_mask, read_image
+from regad.runtime.imaging.preprocess import preprocess, preprocess_mask
+from regad.runtime.imaging.reading import read_image
 
 from ..data.layouts import TestItem, good_images, test_items
 from .metrics import PixelTruth, image_measures, rate

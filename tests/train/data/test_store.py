@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from regad.runtime.errors import InputError, OutputError
 from regad.runtime.formats.spec import InputSpec
-from regad.runtime.imaging.preprocess import preprocess, read_image
+from regad.runtime.imaging.preprocess import preprocess
+from regad.runtime.imaging.reading import read_image
 from regad.train.data import store
 from regad.train.data.episodes import good_images
 from regad.train.data.store import ImageStore, ahead
