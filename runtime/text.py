@@ -82,7 +82,7 @@ def _without_user(rest: str) -> str:
 
 
 def noted(found: Iterable[tuple[str, str]]) -> list[str]:
-    """Return a line for each distinct note of ``found``, pairs of a name and a note: the first name, a count, the note."""
+    """Return a line for each distinct note of ``found``, which are pairs of a name and a note."""
     names: dict[str, list[str]] = {}
     for name, note in found:
         names.setdefault(note, []).append(name)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import NoReturn
 
 import click
 
 from ..errors import RegadError
+from ..imaging.reading import allow_large_pictures
 
 __all__ = ["EXIT_FAILURE", "EXIT_USAGE", "run_cli"]
 
@@ -21,6 +23,10 @@ def run_cli(command: click.Command, args: list[str] | None = None) -> NoReturn:
     A `RegadError` becomes ``error: <one line>`` on stderr and exit status 1; wrong usage exits with 2, an
     interrupt with 130. Whatever status the command itself returns becomes the exit status.
     """
+    allow_large_pictures()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a name that the terminal cannot show must not end a command
     try:
         status = command.main(args=args, standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -98,6 +98,8 @@ def command(ctx: click.Context, /, **options: Any) -> int:
         category = _category(detector, options)
         _tell(f"threshold  {category.threshold.value:.4g} ({category.threshold.note})")
         _tell(f"source     {source.uri}{f' ({source.total} frames)' if source.total else ''}")
+        for note in source.notes:
+            _note(note)
         if log is not None:
             sinks.insert(0, JsonLines(log, detector.artifact.hash[:16], category.hash))
         progress = Progress(total=_expected(source, options["limit"]), live=source.live)
@@ -202,6 +204,7 @@ def _teach(detector: Detector, options: dict[str, Any]) -> str:
         target_frr=options["target_frr"],
         threshold=by_hand,
         progress=_teaching_progress if sys.stderr.isatty() else None,
+        say=_note,
     )
     spent = time.monotonic() - start
     if options["cache"]:
@@ -239,11 +242,15 @@ class _Speaker:
         self._still = still
         self._out = None if silent else LineFile("-")
         self._last = ""
+        self._noted: set[str] = set()
 
     def write(self, verdict: Verdict) -> bool:
         """Say the line; always True (go on)."""
         result, frame, word = verdict.result, verdict.frame, verdict.word
         where = frame.source if self._still else f"{frame.source} frame {frame.index}"
+        for note in set(frame.notes) - self._noted:
+            self._noted.add(note)
+            self._progress.say(f"note: {where}: {note}")
         if result is None:
             error = str(verdict.error)
             self._progress.say(f"not judged: {error if frame.source in error else f'{where}: {error}'}")

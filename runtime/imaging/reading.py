@@ -25,7 +25,9 @@ __all__ = [
     "Picture",
     "allow_large_pictures",
     "are_low",
+    "has_16_bits",
     "opened",
+    "pages_of",
     "read_image",
     "read_picture",
     "samples16",
@@ -82,7 +84,7 @@ def read_picture(path: str | Path, page: int | None = None) -> Picture:
     ``page``, of several pages.
     """
     with opened(path) as file:
-        pages = _pages(file)
+        pages = pages_of(file)
         if page is None and len(pages) > 1:
             raise InputError(f"{shown(path)} holds {len(pages)} pictures; expected one: save each as a file of its own")
         if page:
@@ -90,7 +92,7 @@ def read_picture(path: str | Path, page: int | None = None) -> Picture:
         notes = []
         if file.format == "MPO":
             notes.append("it holds further pictures for its camera's own use (MPO); the first is used")
-        low = _holds_16_bits(file)
+        low = has_16_bits(file)
         file.load()
         picture, sound = upright(file)
         if not sound:
@@ -175,7 +177,7 @@ def _rgb8(picture: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
-def _holds_16_bits(file: Image.Image) -> bool:
+def has_16_bits(file: Image.Image) -> bool:
     """Whether a file that is not yet loaded holds 16 bits a sample and no maximum that they are scaled by."""
     return any(";16" in str(tile[3]) for tile in getattr(file, "tile", ()))
 
@@ -189,7 +191,7 @@ def upright(file: Image.Image) -> tuple[Image.Image, bool]:
     return (file if turn is None else file.transpose(turn)), True
 
 
-def _pages(file: Image.Image) -> list[int]:
+def pages_of(file: Image.Image) -> list[int]:
     """The numbers of a file's pictures. Thumbnails, pyramids and masks of a TIFF, and an MPO's others, are no pages."""
     count = getattr(file, "n_frames", 1)
     if count == 1 or file.format == "MPO":

@@ -25,8 +25,8 @@ class Frame:
     ``image`` is uint8 RGB [H, W, 3]; it is None exactly when ``error`` says what went wrong. ``source`` is the image
     file, or the video or camera; ``index`` counts from 0 within what was opened (at a camera the frames that were
     dropped count too, so a gap shows them); ``time`` is when it was read, in unix seconds, and ``taken`` the same
-    moment on the clock of `time.monotonic`; ``name`` is a relative file name for what is written about it; ``tag`` is the
-    caller's identity of the part, if it gave one; ``notes`` is what should be said of a frame that can be judged.
+    moment on the clock of `time.monotonic`; ``name`` is a relative file name for what is written about it; ``tag`` is
+    the caller's identity of the part, if it gave one; ``notes`` is what should be said of a frame that can be judged.
     """
 
     source: str
