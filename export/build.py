@@ -117,10 +117,9 @@ def export_artifact(
     checkpoint = load_checkpoint(config.ckpt, config.stn_mode)
     encoder = build_encoder(checkpoint, str(config.ckpt))
     spec = spec_from_options(checkpoint.spec, config.fit, config.resample, config.roi)
-    images = verification_images(config.verify_images, spec, config.verify_seed, say=_noting(report))
-    ranges_from = (
-        None if config.calib_images is None else calibration_images(config.calib_images, spec, say=_noting(report))
-    )
+    say = _noting(report)
+    images = verification_images(config.verify_images, spec, config.verify_seed, say=say)
+    ranges_from = None if config.calib_images is None else calibration_images(config.calib_images, spec, say=say)
 
     progress("writing the graphs")
     model = encoder_model(encoder, config.sampler, config.opset, config.dtype == "fp16")

@@ -37,7 +37,8 @@ def verification_images(
     """Return ``count`` preprocessed images, uint8 RGB [count, 224, 224, 3].
 
     They are drawn by ``seed`` from the image files in ``folder``, and synthetic where it holds too few or is None;
-    ``say`` is told what is odd about them. Raises InputError for a folder without images or an image that cannot be read.
+    ``say`` is told what is odd about them. Raises InputError for a folder without images or an image that cannot be
+    read.
     """
     if folder is None:
         return synthetic_images(count, seed)

@@ -151,11 +151,13 @@ def _folder_items(category: Path, layout: Layout, say: Say) -> list[TestItem]:
     test = category / layout.test
     if not test.is_dir():
         raise InputError(f"{shown(test)} does not exist; {wanted}")
-    items = []
+    items: list[TestItem] = []
     for folder in _folders(test, say):
         defect = folder.name != layout.good_test
-        for path in list_images(folder, say):
-            items.append(TestItem(path, int(defect), folder.name, _mask(category, layout, path) if defect else None))
+        items += [
+            TestItem(path, int(defect), folder.name, _mask(category, layout, path) if defect else None)
+            for path in list_images(folder, say)
+        ]
     if not items:
         raise InputError(f"{shown(test)} holds no image; {wanted}")
     return items

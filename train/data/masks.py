@@ -58,7 +58,7 @@ def read_marked(path: Path, say: Say = unsaid) -> NDArray[np.bool_]:
         picture, _ = upright(file)
         if deep and len(picture.getbands()) > 1:
             raise InputError(
-                f"mask {shown(path)} has 16 bits a colour, of which the lower 8 cannot be read; store it in grey or 8 bits"
+                f"mask {shown(path)} has 16 bits a colour, of which the lower 8 are not read; store it as grey"
             )
         if file.format in ("JPEG", "MPO"):
             say(_LOSSY)
@@ -66,21 +66,19 @@ def read_marked(path: Path, say: Say = unsaid) -> NDArray[np.bool_]:
 
 
 def _marked(file: Image.Image, picture: Image.Image, say: Say) -> NDArray[np.bool_]:
-    if picture.mode in ("I", "F"):
-        return np.asarray(picture) != 0
-    samples = samples16(file, picture)
+    samples = np.asarray(picture) if picture.mode in ("I", "F") else samples16(file, picture)
     if samples is not None:
-        return samples != 0
+        return np.asarray(samples != 0)
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         alpha = np.asarray(picture.convert("RGBA"))[..., 3]
         if alpha.min() == 0:
-            return alpha != 0
+            return np.asarray(alpha != 0)
         picture.info.pop("transparency", None)
-    not_black = np.asarray(picture.convert("RGB")).max(axis=2) != 0
+    not_black: NDArray[np.bool_] = np.not_equal(np.asarray(picture.convert("RGB")).max(axis=2), 0)
     if picture.mode == "P":
         index = np.asarray(picture)
         if (index == 0).any():
             if not_black[index == 0].all() and not not_black.all():
                 say(_ODD_PALETTE)
-            return index != 0
+            return np.asarray(index != 0)
     return not_black

@@ -99,8 +99,9 @@ def evaluate_each(
     look: Callable[[Trial], None] | None = None,
     say: Say = unsaid,
 ) -> EachOut:
-    """Train and judge every category of ``draws`` by a model that never saw it; ``look`` needs them judged anew, and ``say``
-    is told what is odd about the images.
+    """Train and judge every category of ``draws`` by a model that never saw it.
+
+    ``look`` needs them judged anew; ``say`` is told what is odd about the images.
 
     Raises InputError as `train_without` and `run_rounds` do.
     """
