@@ -82,6 +82,7 @@ def command(
             dtype=stats_dtype,
             encoding=None if encoding == "auto" else encoding,  # type: ignore[arg-type]
             progress=lambda done, count: click.echo(f"\rencoding image {done}/{count}", nl=done == count, err=True),
+            say=lambda note: click.echo(f"note: {note}", err=True),
         )
         detector.save_category(out)
     size = out.stat().st_size / 1e6

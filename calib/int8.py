@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from regad.runtime.backends.ort import load_quantization
 from regad.runtime.errors import DeviceError, InputError
 from regad.runtime.formats.spec import InputSpec
-from regad.runtime.imaging.files import image_files
-from regad.runtime.imaging.preprocess import preprocess, read_image
+from regad.runtime.imaging.preprocess import preprocess
+from regad.runtime.text import Say, shown, unsaid
 
-from .support import draw_support, list_images
+from .support import draw_support, list_images, look_into, read_good_images
 
 if TYPE_CHECKING:
     import onnx
@@ -48,20 +48,24 @@ MAX_IMAGES = 64
 _BATCH = 4
 
 
-def calibration_images(folder: Path, spec: InputSpec, seed: int = 0) -> NDArray[np.uint8]:
+def calibration_images(folder: Path, spec: InputSpec, seed: int = 0, say: Say = unsaid) -> NDArray[np.uint8]:
     """Return up to `MAX_IMAGES` preprocessed images, uint8 RGB [N, 224, 224, 3], drawn by ``seed``.
 
-    ``folder`` holds images, or categories in MVTec layout, of which each gives its share of ``train/good``. Raises
-    InputError if it holds neither, or an image cannot be read.
+    ``folder`` holds images, or categories in MVTec layout, of which each gives its share of ``train/good``; ``say`` is
+    told what else is there. Raises InputError if it holds neither, or an image cannot be read.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; --calib-images wants photos of good parts to set int8 ranges from")
-    groups = [image_files(good) for good in sorted(folder.glob("*/train/good"))] or [list_images(folder)]
+        raise InputError(
+            f"{shown(folder)} is not a folder; --calib-images wants photos of good parts to set int8 ranges from"
+        )
+    places = sorted(folder.glob("*/train/good"))
+    for empty in (place for place in places if not look_into(place).images):
+        say(f"{shown(empty)} holds no image files")
+    groups = [list_images(place, say) for place in places if look_into(place).images]
+    groups = groups or [list_images(folder, say)]
     share = -(-MAX_IMAGES // len(groups))
-    paths = [path for group in groups for path in draw_support(group, min(share, len(group)) or None, seed)]
-    if not paths:
-        raise InputError(f"{folder} holds no image in */train/good; --calib-images wants photos of good parts")
-    return np.stack([preprocess(read_image(path), spec) for path in paths[:MAX_IMAGES]])
+    paths = [path for group in groups for path in draw_support(group, min(share, len(group)), seed)]
+    return np.stack([preprocess(image, spec) for image in read_good_images(paths[:MAX_IMAGES], say).images])
 
 
 def quantize_encoder(

@@ -13,10 +13,20 @@ from numpy.typing import NDArray
 
 from regad.runtime.errors import InputError
 from regad.runtime.formats.category import Support
-from regad.runtime.imaging.files import image_files
-from regad.runtime.imaging.preprocess import IMAGE_SUFFIXES, read_image
+from regad.runtime.imaging.files import Listing, list_folder
+from regad.runtime.imaging.preprocess import as_rgb8
+from regad.runtime.imaging.reading import IMAGE_SUFFIXES, read_picture
+from regad.runtime.text import Say, noted, shown, unsaid
 
-__all__ = ["GoodImages", "draw_support", "list_images", "read_good_images"]
+__all__ = [
+    "GoodImages",
+    "array_support",
+    "draw_support",
+    "list_images",
+    "look_into",
+    "read_good_images",
+    "refuse_copies",
+]
 
 
 class GoodImages(NamedTuple):
@@ -26,20 +36,30 @@ class GoodImages(NamedTuple):
     files: tuple[Support, ...]
 
 
-def list_images(folder: str | Path) -> list[Path]:
-    """Return the image files directly in ``folder``, in natural order.
+def list_images(folder: str | Path, say: Say = unsaid) -> list[Path]:
+    """Return the image files directly in ``folder``, in natural order; ``say`` is told what else is in it.
 
-    Raises InputError if it is not a folder or holds no image file.
+    Raises InputError if it is not a folder that can be read or holds no image file.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; expected a folder of images of good parts")
-    found = image_files(folder)
-    if not found:
+    found = look_into(folder)
+    if not found.images:
         raise InputError(
-            f"{folder} holds no image files; expected photos of good parts ({', '.join(sorted(IMAGE_SUFFIXES))})"
+            f"{shown(folder)} holds no image files; expected photos of good parts "
+            f"({', '.join(sorted(IMAGE_SUFFIXES))}){''.join(f'; {note}' for note in found.notes)}"
         )
-    return found
+    for note in found.notes:
+        say(f"{shown(folder)}: {note}")
+    return found.images
+
+
+def look_into(folder: str | Path) -> Listing:
+    """Return what is directly in ``folder``. Raises InputError if it is not a folder that can be read."""
+    try:
+        return list_folder(Path(folder))
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise InputError(f"{shown(folder)} is not a folder; expected a folder of images of good parts") from error
+    except OSError as error:
+        raise InputError(f"{shown(folder)} cannot be read: {error.strerror}; expected photos of good parts") from error
 
 
 def draw_support(paths: Sequence[Path], shot: int | None, seed: int = 0) -> list[Path]:
@@ -56,22 +76,45 @@ def draw_support(paths: Sequence[Path], shot: int | None, seed: int = 0) -> list
     return [paths[index] for index in sorted(random.Random(seed).sample(range(len(paths)), shot))]
 
 
-def read_good_images(paths: Sequence[Path]) -> GoodImages:
-    """Read the images. Raises InputError naming the first that cannot be read: no image is left out in silence."""
+def read_good_images(paths: Sequence[Path], say: Say = unsaid) -> GoodImages:
+    """Read the images; ``say`` is told what is odd about them.
+
+    Raises InputError naming the first that cannot be read: no image is left out in silence.
+    """
     images: list[NDArray[np.uint8]] = []
     files: list[Support] = []
+    notes: list[tuple[str, str]] = []
     for path in paths:
-        images.append(read_image(path))
-        files.append(Support(path.name, hashlib.sha256(path.read_bytes()).hexdigest()))
-    twins = [file.name for index, file in enumerate(files) if file.sha256 in {f.sha256 for f in files[:index]}]
-    if twins:
-        raise InputError(f"{twins[0]} is a copy of another image of the set; copies add no evidence: remove them")
+        picture = read_picture(path)
+        images.append(picture.image)
+        files.append(Support(shown(path.name), hashlib.sha256(path.read_bytes()).hexdigest()))
+        notes += [(files[-1].name, note) for note in picture.notes]
+    for line in noted(notes):
+        say(line)
     return GoodImages(images, tuple(files))
 
 
-def array_support(images: Sequence[NDArray[Any]]) -> tuple[Support, ...]:
+def array_support(images: Sequence[NDArray[Any]], name: str = "array") -> tuple[Support, ...]:
     """Name and hash arrays that came from memory instead of files."""
     return tuple(
-        Support(f"array {index}", hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest())
+        Support(f"{name} {index}", hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest())
         for index, image in enumerate(images)
     )
+
+
+def refuse_copies(images: Sequence[NDArray[Any]], names: Sequence[str]) -> None:
+    """Raise InputError, naming both, if two images hold the same pixels, whatever files they came from.
+
+    A copy is no evidence: with one left out its twin is still in the statistics, and the threshold becomes too low.
+    """
+    seen: dict[bytes, int] = {}
+    for number, image in enumerate(images):
+        rgb = as_rgb8(image)
+        digest = hashlib.blake2b(repr(rgb.shape).encode())
+        digest.update(np.ascontiguousarray(rgb).data)
+        twin = seen.setdefault(digest.digest(), number)
+        if twin != number:
+            raise InputError(
+                f"{names[twin]} and {names[number]} are the same picture, and a copy is no further evidence; "
+                "take one of them out"
+            )

@@ -22,9 +22,10 @@ from regad.runtime.formats.spec import LEVELS, InputSpec
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.model import Model
 from regad.runtime.scoring.reference import smoothing_matrix
+from regad.runtime.text import Say, shown, unsaid
 
 from .gaussian import fit, held_out_distances
-from .support import array_support, draw_support, list_images, read_good_images
+from .support import array_support, draw_support, list_images, read_good_images, refuse_copies
 from .threshold import check_rate, held_out_scale, set_threshold
 from .views import kept_views, support_views
 
@@ -68,6 +69,7 @@ def teach(
     files: tuple[Support, ...] | None = None,
     target_frr: float = 0.01,
     validation: Sequence[NDArray[Any]] = (),
+    validation_files: tuple[Support, ...] | None = None,
     threshold: float | None = None,
     encoding: Encoding | None = None,
     dtype: StatisticsDtype | None = None,
@@ -79,8 +81,9 @@ def teach(
     The statistics are stored as ``dtype``, by default what the model's scorer graphs take.
     The threshold comes from ``threshold`` if given, else from the scores of ``validation`` images, else by leaving one
     support image out at a time. ``without`` names groups of support views to leave out (`VIEW_GROUPS`), for ablations.
-    Raises InputError for an unusable image or too few of them (two, or one if the threshold does not have to come from
-    them), and, before anything is encoded, for a ``threshold`` or ``target_frr`` that cannot be.
+    ``files`` and ``validation_files`` name the images. Raises InputError for an unusable image, for two that are the
+    same picture, or for too few of them (two, or one if the threshold does not have to come from them), and, before
+    anything is encoded, for a ``threshold`` or ``target_frr`` that cannot be.
     """
     needed = 1 if len(validation) > 0 or threshold is not None else 2
     check_rate(target_frr)
@@ -91,6 +94,9 @@ def teach(
             "add photos of good parts (4 to 8 is a good number)"
         )
     backend = model.backend
+    support = array_support(images) if files is None else files
+    others = array_support(validation, "validation array") if validation_files is None else validation_files
+    refuse_copies([*images, *validation], [file.name for file in (*support, *others)])
     features = encode_views(backend, images, spec, progress, without)
     statistics = fit(features, encoding, dtype or model.info.statistics_dtype)
     if manual is not None:
@@ -110,7 +116,7 @@ def teach(
         threshold=limit,
         spec=spec,
         shot=len(images),
-        support=files if files is not None else array_support(images),
+        support=support,
         software={"regad": version("regad"), "numpy": np.__version__, "backend": backend.name},
         device=f"{backend.device} {platform.machine()}",
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -131,21 +137,18 @@ def teach_folder(
     dtype: StatisticsDtype | None = None,
     spec: InputSpec | None = None,
     progress: Progress | None = None,
+    say: Say = unsaid,
 ) -> Category:
     """Teach a part from a folder of good images, or from the files that are given, and put it in force on ``detector``.
 
     ``shot`` images are drawn by ``seed``, or all are used. The part is taught with ``spec``, by default the detector's
     `teaching_spec`, whatever the part before it was taught with. ``validation`` is a folder of further good images for
-    the threshold; it must not hold copies of the support images. Raises InputError.
+    the threshold; it must not hold copies of the support images. ``say`` is told what is odd about the photos, and
+    what else is in the folders. Raises InputError.
     """
-    photos = list_images(folder) if isinstance(folder, str | Path) else folder
-    support = read_good_images(draw_support(photos, shot, seed))
-    extra = read_good_images(list_images(validation)) if validation is not None else None
-    if extra is not None:
-        shared = {file.sha256 for file in support.files} & {file.sha256 for file in extra.files}
-        if shared:
-            name = next(file.name for file in extra.files if file.sha256 in shared)
-            raise InputError(f"{name} in {validation} is also a support image; validation images must be others")
+    photos = list_images(folder, say) if isinstance(folder, str | Path) else folder
+    support = read_good_images(draw_support(photos, shot, seed), say)
+    extra = None if validation is None else read_good_images(list_images(validation, say), say)
     category = teach(
         detector.model,
         support.images,
@@ -153,6 +156,7 @@ def teach_folder(
         files=support.files,
         target_frr=target_frr,
         validation=extra.images if extra is not None else (),
+        validation_files=None if extra is None else _in(validation, extra.files),
         threshold=threshold,
         encoding=encoding,
         dtype=dtype,
@@ -160,3 +164,8 @@ def teach_folder(
     )
     detector.use(category)
     return category
+
+
+def _in(folder: str | Path | None, files: tuple[Support, ...]) -> tuple[Support, ...]:
+    """The files under names that tell them from those of another folder."""
+    return tuple(Support(f"{shown(Path(folder or '') / file.name)}", file.sha256) for file in files)

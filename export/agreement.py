@@ -16,8 +16,9 @@ from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError, RegadError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.spec import Dtype
-from regad.runtime.imaging.preprocess import read_image
+from regad.runtime.imaging.reading import read_picture
 from regad.runtime.model import Model
+from regad.runtime.text import Say, noted, shown, unsaid
 from regad.train.data.episodes import list_categories, test_items
 from regad.train.evaluation.metrics import auroc
 
@@ -66,20 +67,22 @@ def compare_decisions(
     shot: int,
     seed: int = 0,
     progress: Callable[[str], None] = lambda stage: None,
+    say: Say = unsaid,
 ) -> list[Agreement]:
     """Judge every category of ``data`` (MVTec layout; a single category's folder will do) with both artifacts.
 
-    Runs on the CPU. Raises InputError for a folder of another layout, or too few good images for ``shot``.
+    Runs on the CPU; ``say`` is told what is odd about the images. Raises InputError for a folder of another layout, or
+    too few good images for ``shot``.
     """
     one = (data / "train" / "good").is_dir()
-    folders = [data] if one else [data / name for name in list_categories(data)]
+    folders = [data] if one else [data / name for name in list_categories(data, say)]
     results = []
     for folder in folders:
-        progress(f"comparing decisions on {folder.name}")
-        items = test_items(folder)
+        progress(f"comparing decisions on {shown(folder.name)}")
+        items = test_items(folder, say)
         labels = np.array([item.label for item in items], np.bool_)
         paths = [item.path for item in items]
-        expected, verdicts = _judge(reference, folder, paths, shot, seed)
+        expected, verdicts = _judge(reference, folder, paths, shot, seed, say)
         got, others = _judge(candidate, folder, paths, shot, seed)
         results.append(
             Agreement(
@@ -96,13 +99,19 @@ def compare_decisions(
 
 
 def _judge(
-    artifact: Artifact, folder: Path, paths: Sequence[Path], shot: int, seed: int
+    artifact: Artifact, folder: Path, paths: Sequence[Path], shot: int, seed: int, say: Say = unsaid
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Teach, then score and judge: float32 [N] and bool [N]."""
+    results, notes = [], []
     with Model(artifact, open_backend(artifact, "cpu")) as model:
         detector = Detector(model)
-        teach_folder(detector, folder / "train" / "good", shot=shot, seed=seed)
-        results = [detector.predict(read_image(path)) for path in paths]
+        teach_folder(detector, folder / "train" / "good", shot=shot, seed=seed, say=say)
+        for path in paths:
+            picture = read_picture(path)
+            notes += [(shown(path), note) for note in picture.notes]
+            results.append(detector.predict(picture.image))
+    for line in noted(notes):
+        say(line)
     return (
         np.array([result.score for result in results], np.float32),
         np.array([result.anomalous for result in results], np.bool_),

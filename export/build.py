@@ -118,8 +118,9 @@ def export_artifact(
     checkpoint = load_checkpoint(config.ckpt, config.stn_mode)
     encoder = build_encoder(checkpoint, str(config.ckpt))
     spec = spec_from_options(checkpoint.spec, config.fit, config.resample, config.roi)
-    images = verification_images(config.verify_images, spec, config.verify_seed)
-    ranges_from = None if config.calib_images is None else calibration_images(config.calib_images, spec)
+    say = _noting(report)
+    images = verification_images(config.verify_images, spec, config.verify_seed, say=say)
+    ranges_from = None if config.calib_images is None else calibration_images(config.calib_images, spec, say=say)
 
     progress("writing the graphs")
     model = encoder_model(encoder, config.sampler, config.opset, config.dtype == "fp16")
@@ -179,6 +180,10 @@ def _require_golden(config: ExportConfig, manifest: _Manifest, files: Mapping[st
             )
 
 
+def _noting(report: Say) -> Say:
+    return lambda text: report(f"note: {text}")
+
+
 def _decisions(
     config: ExportConfig,
     manifest: _Manifest,
@@ -195,7 +200,13 @@ def _decisions(
         )
         candidate = write_artifact(Path(folder) / "candidate.regad", manifest, files)
         results = compare_decisions(
-            reference, candidate, config.verify_data, config.verify_shot, config.verify_seed, progress
+            reference,
+            candidate,
+            config.verify_data,
+            config.verify_shot,
+            config.verify_seed,
+            progress,
+            _noting(report),
         )
     report(agreement_table(results, config.dtype))
     require_agreement(results, config.limits, config.dtype)

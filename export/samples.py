@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from regad.calib.support import draw_support, list_images
+from regad.calib.support import draw_support, list_images, read_good_images
 from regad.runtime.formats.spec import SIZE, InputSpec
-from regad.runtime.imaging.preprocess import preprocess, read_image
+from regad.runtime.imaging.preprocess import preprocess
+from regad.runtime.text import Say, unsaid
 
 __all__ = ["synthetic_images", "verification_images"]
 
@@ -30,14 +31,18 @@ def synthetic_images(count: int, seed: int) -> NDArray[np.uint8]:
     return np.stack(images)
 
 
-def verification_images(folder: Path | None, spec: InputSpec, seed: int, count: int = 4) -> NDArray[np.uint8]:
+def verification_images(
+    folder: Path | None, spec: InputSpec, seed: int, count: int = 4, say: Say = unsaid
+) -> NDArray[np.uint8]:
     """Return ``count`` preprocessed images, uint8 RGB [count, 224, 224, 3].
 
-    They are drawn by ``seed`` from the image files in ``folder``, and synthetic where it holds too few or is None.
-    Raises InputError for a folder without images or an image that cannot be read.
+    They are drawn by ``seed`` from the image files in ``folder``, and synthetic where it holds too few or is None;
+    ``say`` is told what is odd about them. Raises InputError for a folder without images or an image that cannot be
+    read.
     """
     if folder is None:
         return synthetic_images(count, seed)
-    paths = list_images(folder)
-    real = [preprocess(read_image(path), spec) for path in draw_support(paths, min(count, len(paths)), seed)]
+    paths = list_images(folder, say)
+    drawn = draw_support(paths, min(count, len(paths)), seed)
+    real = [preprocess(image, spec) for image in read_good_images(drawn, say).images]
     return np.concatenate([np.stack(real), synthetic_images(count, seed)])[:count]

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("runtime", "calib", "train", "export")
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("runtime.errors",),
+    ("runtime.errors", "runtime.text"),
     ("runtime.formats",),
     ("runtime.kernels",),
     ("runtime.imaging", "runtime.scoring"),

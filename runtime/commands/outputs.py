@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import OutputError
-from ..imaging.preprocess import IMAGE_SUFFIXES
+from ..imaging.reading import IMAGE_SUFFIXES
 from .own_files import FileKind, FolderKind
 
 __all__ = ["Input", "check_distinct", "check_file", "check_folder", "inputs", "source_inputs"]

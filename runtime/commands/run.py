@@ -25,7 +25,7 @@ from ..line.speaker import Speaker
 from ..line.stopping import StopSignals
 from ..line.window import open_window
 from ..sources.open import KINDS, Source, open_source
-from .console import run_cli, tell
+from .console import note, run_cli, tell
 from .options import device_option, preprocessing_options, spec_from_options, threshold_options
 from .outputs import Input, check_distinct, check_file, check_folder, source_inputs
 from .own_files import RECORD
@@ -112,6 +112,8 @@ def run(config: RunConfig) -> int:
         if record is not None:
             record.name(detector.artifact.hash[:16], category.hash)
         tell(f"source     {source.uri}{f' ({source.total} frames)' if source.total else ''}")
+        for text in source.notes:
+            note(text)
         counters.start()
         with signals.run() as stop:
             complete = run_line(source, detector.predict, sink, counters, stop=stop, limit=config.limit)

@@ -43,7 +43,7 @@ def _teach(detector: Detector, part: Teaching, threshold: float | None) -> str:
     from regad.calib.support import draw_support, list_images  # the runtime itself stands without the teaching code
     from regad.calib.teach import teach_folder
 
-    photos = draw_support(list_images(part.support), part.shot, part.seed)
+    photos = draw_support(list_images(part.support, note), part.shot, part.seed)
 
     def key() -> str:
         return cache.cache_key(detector, photos, target_frr=part.target_frr, by_hand=threshold is not None)
@@ -57,6 +57,7 @@ def _teach(detector: Detector, part: Teaching, threshold: float | None) -> str:
         photos,
         target_frr=part.target_frr,
         threshold=threshold,
+        say=note,
         progress=_progress if sys.stderr.isatty() else None,
     )
     spent = time.monotonic() - start

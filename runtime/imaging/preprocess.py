@@ -6,20 +6,17 @@ native library repeats bit for bit: its compiled form is used where this install
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from .. import kernels
 from ..errors import InputError
 from ..formats.spec import SIZE, InputSpec, Resample
 
-__all__ = ["IMAGE_SUFFIXES", "as_rgb8", "from_map", "preprocess", "preprocess_mask", "read_image"]
-
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
+__all__ = ["as_rgb8", "from_map", "preprocess", "preprocess_mask"]
 
 _RESAMPLE = {
     "box": Image.Resampling.BOX,
@@ -37,32 +34,6 @@ class Placement(NamedTuple):
     top: int
     width: int
     height: int
-
-
-def read_image(path: str | Path) -> NDArray[np.uint8]:
-    """Read an image file as uint8 RGB [H, W, 3], upright.
-
-    The EXIF orientation is applied, grey is repeated over the three channels, an alpha channel is dropped, and of
-    16-bit samples the high byte is taken. Raises InputError for a file that is missing, truncated, of no image
-    format, or of floating-point samples.
-    """
-    try:
-        with Image.open(path) as file:
-            file.load()
-            upright = ImageOps.exif_transpose(file)
-            if upright.mode.startswith("I;16"):
-                return as_rgb8(np.asarray(upright).astype(np.uint16))
-            if upright.mode in ("I", "F"):
-                raise InputError(
-                    f"{path} holds 32-bit samples; expected 8 or 16 bits a channel: convert it to 16-bit PNG first"
-                )
-            return np.asarray(upright.convert("RGB"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist; name an image file") from error
-    except UnidentifiedImageError as error:
-        raise InputError(f"{path} is not an image file that can be read (PNG, JPEG, BMP, TIFF, WebP)") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read as an image: {error}") from error
 
 
 def as_rgb8(image: NDArray[Any]) -> NDArray[np.uint8]:

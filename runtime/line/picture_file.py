@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import OutputError
 from ..imaging.opencv import load_cv2
-from ..imaging.preprocess import IMAGE_SUFFIXES
+from ..imaging.reading import IMAGE_SUFFIXES
 
 __all__ = ["encode", "foreign_pictures", "is_own", "own_pictures", "remove_own"]
 

@@ -27,7 +27,7 @@ class Speaker(Sink):
         """Say the verdict; always True (go on). Raises OutputError when stdout takes no more."""
         result, frame, word = verdict.result, verdict.frame, verdict.word
         where = frame.source if self._still else f"{frame.source} frame {frame.index}"
-        for note in getattr(frame, "notes", ()):
+        for note in frame.notes:
             if note not in self._noted:
                 self._noted.add(note)
                 self._line.say(f"note: {note}")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..errors import SourceError
 from ..imaging.opencv import build_options, load_cv2
 from ..imaging.preprocess import as_rgb8
+from ..text import shown
 
 __all__ = [
     "Capture",
@@ -70,8 +71,8 @@ def video_capture(path: str) -> Any:
     capture = cv2.VideoCapture(path, api)
     if not capture.isOpened():
         raise SourceError(
-            f"{path} cannot be opened as a video: it is damaged, or this OpenCV cannot decode it; "
-            f"check it with ffprobe, or convert it: ffmpeg -i {path} -c:v mjpeg -q:v 2 converted.avi"
+            f"{shown(path)} cannot be opened as a video: it is damaged, or this OpenCV cannot decode it; "
+            f"check it with ffprobe, or convert it: ffmpeg -i {shown(path)} -c:v mjpeg -q:v 2 converted.avi"
         )
     return capture
 
@@ -108,8 +109,8 @@ def _no_camera(index: int) -> str:
     return f"no camera at index {index} (cameras on this machine: {others}); plug it in, or choose another --camera"
 
 
-def network_capture(uri: str, shown: str) -> OpenCapture:
-    """Return how to open a network stream with FFmpeg; ``shown`` is its address without the password."""
+def network_capture(uri: str, label: str) -> OpenCapture:
+    """Return how to open a network stream with FFmpeg; ``label`` is its address without the password."""
 
     def open_it() -> Capture:
         cv2 = load_cv2()
@@ -122,7 +123,7 @@ def network_capture(uri: str, shown: str) -> OpenCapture:
         capture = cv2.VideoCapture(uri, cv2.CAP_FFMPEG, limits)
         if not capture.isOpened():
             raise SourceError(
-                f"{shown} cannot be opened within {_STREAM_TIMEOUT_MS // 1000} s: check the address, the user and "
+                f"{label} cannot be opened within {_STREAM_TIMEOUT_MS // 1000} s: check the address, the user and "
                 "password, and that the device answers (ping it, or play the address with ffplay)"
             )
         opened: Capture = capture
@@ -131,8 +132,8 @@ def network_capture(uri: str, shown: str) -> OpenCapture:
     return open_it
 
 
-def gstreamer_capture(pipeline: str, shown: str) -> OpenCapture:
-    """Return how to open a GStreamer pipeline, which must end in ``appsink``; ``shown`` is it without passwords."""
+def gstreamer_capture(pipeline: str, label: str) -> OpenCapture:
+    """Return how to open a GStreamer pipeline, which must end in ``appsink``; ``label`` is it without passwords."""
 
     def open_it() -> Capture:
         cv2 = load_cv2()
@@ -144,7 +145,7 @@ def gstreamer_capture(pipeline: str, shown: str) -> OpenCapture:
         capture = cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER)
         if not capture.isOpened():
             raise SourceError(
-                f"the GStreamer pipeline cannot be opened: {shown}; it must end in ' ! videoconvert ! "
+                f"the GStreamer pipeline cannot be opened: {label}; it must end in ' ! videoconvert ! "
                 "video/x-raw,format=BGR ! appsink'; try it with gst-launch-1.0 and fakesink in place of appsink"
             )
         opened: Capture = capture

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
 from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..text import shown
 
 __all__ = ["Frame", "Source"]
 
@@ -21,8 +24,9 @@ class Frame:
 
     ``image`` is uint8 RGB [H, W, 3]; it is None exactly when ``error`` says what went wrong. ``source`` is the image
     file, or the video or camera; ``index`` counts from 0 within what was opened (at a camera the frames that were
-    dropped count too, so a gap shows them); ``time`` is when it was read, in unix seconds; ``name`` is a relative file
-    name for what is written about it.
+    dropped count too, so a gap shows them); ``time`` is when it was read, in unix seconds, and ``taken`` the same
+    moment on the clock of `time.monotonic`; ``name`` is a relative file name for what is written about it; ``tag`` is
+    the caller's identity of the part, if it gave one; ``notes`` is what should be said of a frame that can be judged.
     """
 
     source: str
@@ -31,22 +35,28 @@ class Frame:
     image: NDArray[np.uint8] | None
     error: str | None = None
     name: str = ""
+    taken: float = field(default_factory=monotonic)
+    tag: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Source(ABC):
     """A context manager that yields frames, read in a thread of its own; leaving it stops the thread.
 
     ``uri`` names it without any password; ``live`` sources do not end and give the newest frame; ``still`` sources hold
-    single images; ``total`` is the number of frames if known.
+    single images; ``total`` is the number of frames if known, pages after a file's first not counted; ``notes`` is what
+    was passed over. `stop` and `close` may be called from any thread: whoever waits for a frame then sees the end.
     """
 
     live: bool = False
 
-    def __init__(self, uri: str, *, total: int | None = None, still: bool = False) -> None:
-        self.uri = uri
+    def __init__(self, uri: str, *, total: int | None = None, still: bool = False, notes: tuple[str, ...] = ()) -> None:
+        self.uri = shown(uri)
         self.total = total
         self.still = still
+        self.notes = notes
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
 
     @property
     def dropped(self) -> int:
@@ -70,24 +80,25 @@ class Source(ABC):
         return self._next()
 
     def close(self) -> None:
-        """Stop reading and free the device; may be called more than once."""
-        self._stop()
-        if self._thread is not None:
+        """Stop reading, wait for the reader to end and free the device; may be called more than once."""
+        self.stop()
+        if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_JOIN)
 
+    @abstractmethod
+    def stop(self) -> None:
+        """Tell the reader to end and wake whoever waits; returns at once, also from a signal handler."""
+
     def _start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._read, name=f"regad {self.uri}", daemon=True)
-            self._thread.start()
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._read, name=f"regad {self.uri}", daemon=True)
+                self._thread.start()
 
     @abstractmethod
     def _read(self) -> None:
-        """Run the thread's loop until `_stop`."""
+        """Run the thread's loop until `stop`."""
 
     @abstractmethod
     def _next(self) -> Frame:
         """Wait for the next frame; StopIteration at the end or once stopped."""
-
-    @abstractmethod
-    def _stop(self) -> None:
-        """Tell the thread to end, and wake whoever waits."""

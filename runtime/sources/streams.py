@@ -2,7 +2,7 @@
 
 A live source gives the newest frame, so a slow judge sees the present and not a growing queue of the past. When it
 stops delivering, the caller gets an error frame after `TIMEOUT` seconds, again after growing pauses of up to
-`LONGEST_SILENCE`, while the source is reopened in the background: nobody is left untold.
+`LONGEST_SILENCE`, while the source is reopened in the background. Nothing that a driver raises ends the reading thread.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from ..errors import InputError, SourceError
-from .capture import Capture, OpenCapture, frame_count, to_rgb, video_capture
+from ..errors import InputError, RegadError, SourceError
+from ..imaging.reading import LOW_SAMPLES, are_low
+from ..text import redact, shown
+from .capture import Capture, OpenCapture, to_rgb
 from .frame import Frame, Source
 from .slot import Slot
 
-__all__ = ["LONGEST_SILENCE", "TIMEOUT", "LiveSource", "ReadAhead", "video_frames"]
+__all__ = ["LONGEST_SILENCE", "TIMEOUT", "LiveSource", "ReadAhead", "frame_name", "frame_of", "reason_of"]
 
 TIMEOUT = 5.0
 """Seconds without a frame after which a live source reports an error."""
@@ -37,8 +39,16 @@ class _End(NamedTuple):
 class ReadAhead(Source):
     """Runs an iterator of frames in a thread, so that decoding overlaps judging. Every frame is given, in order."""
 
-    def __init__(self, uri: str, frames: Iterator[Frame], *, total: int | None = None, still: bool = False) -> None:
-        super().__init__(uri, total=total, still=still)
+    def __init__(
+        self,
+        uri: str,
+        frames: Iterator[Frame],
+        *,
+        total: int | None = None,
+        still: bool = False,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(uri, total=total, still=still, notes=notes)
         self._frames = frames
         self._slot: Slot[Frame | _End] = Slot()
 
@@ -48,10 +58,13 @@ class ReadAhead(Source):
             return item
         self.close()
         if item is not None and item.error is not None:
-            raise item.error
+            if isinstance(item.error, RegadError):
+                raise item.error
+            raise SourceError(f"reading {self.uri} failed: {reason_of(item.error)}") from item.error
         raise StopIteration
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Tell the reader to end and wake whoever waits."""
         self._slot.close()
 
     def _read(self) -> None:
@@ -104,7 +117,13 @@ class LiveSource(Source):
         self._counter = threading.Lock()
         self._count = 0
         self._slot: Slot[_Shot] = Slot()
-        self._capture = open_capture()
+        self._failure = ""
+        try:
+            self._capture = open_capture()
+        except RegadError:
+            raise
+        except Exception as error:  # OpenCV and drivers raise what they like
+            raise SourceError(f"{self.uri} cannot be opened: {reason_of(error)}") from error
         self._last = clock()
 
     @property
@@ -121,7 +140,7 @@ class LiveSource(Source):
         if shot is None:
             return self._silence()
         self._last, self._patience = self._clock(), self._timeout
-        return _frame(self.uri, shot.number, shot.time, shot.image)
+        return frame_of(self.uri, shot.number, shot.image, shot.time, shot.taken)
 
     def _silence(self) -> Frame:
         self._patience = min(2 * self._patience, max(LONGEST_SILENCE, self._timeout))
@@ -129,33 +148,45 @@ class LiveSource(Source):
         message = (
             f"no frame from {self.uri} for {seconds:.0f} s (unplugged, or the stream stopped); trying to reopen it"
         )
+        if failure := self._failure:
+            message += f"; the last attempt failed: {failure}"
         index = self._next_index()
-        return Frame(self.uri, index, time.time(), None, error=message, name=_name(index))
+        return Frame(self.uri, index, time.time(), None, error=message, name=frame_name(index))
 
     def _next_index(self) -> int:
         with self._counter:
             self._count += 1
             return self._count - 1
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Tell the reader to end and wake whoever waits."""
         self._stopped.set()
         self._slot.close()
         if self._thread is None:
-            self._capture.release()
+            self._release(self._capture)
 
     def _read(self) -> None:
         capture: Capture | None = self._capture
         pause = self._retry[0]
         while capture is not None and not self._stopped.is_set():
-            image = _read_once(capture)
+            image = self._read_once(capture)
             if image is not None:
-                pause = self._retry[0]
+                pause, self._failure = self._retry[0], ""
                 self._slot.put(_Shot(self._next_index(), time.time(), self._clock(), image), replace=True)
                 continue
-            capture.release()
+            self._release(capture)
             capture, pause = self._reopen(pause)
         if capture is not None:
-            capture.release()
+            self._release(capture)
+
+    def _read_once(self, capture: Capture) -> NDArray[Any] | None:
+        """One frame, or None. Whatever a driver raises is a missing frame: the reading thread must outlive it."""
+        try:
+            ok, image = capture.read()
+            return image if ok and image is not None and image.size else None
+        except Exception as error:
+            self._failure = reason_of(error)
+            return None
 
     def _reopen(self, pause: float) -> tuple[Capture | None, float]:
         """Try until it opens or the source is closed; the pauses double, and start over once a frame has come."""
@@ -163,52 +194,36 @@ class LiveSource(Source):
             pause = min(2 * pause, self._retry[1])
             try:
                 return self._open(), pause
-            except SourceError:
-                continue
+            except Exception as error:
+                self._failure = reason_of(error)
         return None, pause
 
-
-def _read_once(capture: Capture) -> NDArray[Any] | None:
-    """One frame, or None. Whatever a driver throws is a missing frame: the reading thread must outlive it."""
-    try:
-        ok, image = capture.read()
-    except Exception:
-        return None
-    return image if ok and image is not None and image.size else None
+    def _release(self, capture: Capture) -> None:
+        try:
+            capture.release()
+        except Exception as error:
+            self._failure = reason_of(error)
 
 
-def _name(index: int) -> str:
+def reason_of(error: Exception) -> str:
+    """Return what an exception says, in one line and without passwords; its type if it says nothing."""
+    return redact(shown(" ".join(str(error).split()))) or type(error).__name__
+
+
+def frame_name(index: int) -> str:
+    """Return the name of what is written about a frame of a video or camera."""
     return f"frame_{index:06d}.jpg"
 
 
-def _frame(uri: str, index: int, at: float, image: NDArray[Any]) -> Frame:
-    try:
-        return Frame(uri, index, at, to_rgb(image), name=_name(index))
-    except InputError as error:
-        return Frame(uri, index, at, None, error=str(error), name=_name(index))
+def frame_of(uri: str, index: int, image: NDArray[Any], at: float | None = None, taken: float | None = None) -> Frame:
+    """Return the frame of what a capture gave, read now or ``at`` (unix seconds) and ``taken`` (monotonic clock).
 
-
-def video_frames(uri: str, capture: Any = None) -> tuple[Iterator[Frame], int | None]:
-    """Return the frames of a video file (or of an opened ``capture``) and the number its container declares.
-
-    A video that breaks off well before that number ends with an error frame. Raises SourceError when it cannot be
-    opened.
+    What cannot be converted becomes an error frame.
     """
-    opened = video_capture(uri) if capture is None else capture
-    total = frame_count(opened)
-    return _video(uri, opened, total), total
-
-
-def _video(uri: str, capture: Capture, total: int | None) -> Iterator[Frame]:
-    index = 0
+    at, taken = time.time() if at is None else at, time.monotonic() if taken is None else taken
     try:
-        while (image := _read_once(capture)) is not None:
-            yield _frame(uri, index, time.time(), image)
-            index += 1
-    finally:
-        capture.release()
-    # The declared number is an estimate in some containers, hence the margin.
-    if index == 0 or (total is not None and index < 0.9 * total):
-        expected = "" if total is None else f" of about {total}"
-        message = f"{uri} broke off after {index}{expected} frames: it is damaged or was cut off; record it again"
-        yield Frame(uri, index, time.time(), None, error=message, name=_name(index))
+        notes = (LOW_SAMPLES,) if are_low(image) else ()
+        return Frame(uri, index, at, to_rgb(image), name=frame_name(index), taken=taken, notes=notes)
+    except Exception as error:
+        message = str(error) if isinstance(error, InputError) else f"the frame cannot be used: {reason_of(error)}"
+        return Frame(uri, index, at, None, error=message, name=frame_name(index), taken=taken)

@@ -14,7 +14,8 @@ from regad.calib.support import draw_support, list_images, read_good_images
 from regad.calib.teach import encode_views
 from regad.runtime import Detector
 from regad.runtime.commands.run import command
-from regad.runtime.imaging.preprocess import preprocess, read_image
+from regad.runtime.imaging.preprocess import preprocess
+from regad.runtime.imaging.reading import read_image
 from regad.runtime.scoring.reference import Scorer
 
 pytestmark = pytest.mark.data

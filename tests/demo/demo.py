@@ -30,10 +30,10 @@ from regad.runtime.commands.outputs import check_file, check_folder, inputs
 from regad.runtime.commands.own_files import PICTURE
 from regad.runtime.formats.atomic import atomic_write
 from regad.runtime.imaging.overlay import render
-from regad.runtime.imaging.preprocess import read_image
+from regad.runtime.imaging.reading import read_image
 from regad.runtime.line.picture_file import encode
 from regad.train.data.episodes import TestItem, good_images, list_categories, test_items
-from regad.train.evaluation.evaluate import read_mask
+from regad.train.data.masks import read_marked, read_mask
 from regad.train.evaluation.metrics import auroc
 from regad.train.run import command as train_cli
 from regad.train.run.config import DEFAULT_RECIPE
@@ -174,7 +174,7 @@ def inspect_one(detector: Detector, item: TestItem, folder: Path) -> tuple[Inspe
     truth, seen = None, None if item.label else np.zeros_like(result.anomaly_map, dtype=bool)
     if item.mask is not None:
         seen = read_mask(item.mask, image.shape, result.spec)
-        truth = small(read_image(item.mask).max(2)) > 0
+        truth = small(read_marked(item.mask).astype(np.uint8)) > 0
     return Inspected(f"{item.defect}/{item.path.name}", item.defect, small(image), result, truth), seen
 
 

@@ -14,7 +14,7 @@ from regad.calib.teach import teach_folder
 from regad.runtime.cabi import NativeDetector
 from regad.runtime.detector import Detector
 from regad.runtime.formats.encodings import Encoding, StatisticsDtype
-from regad.runtime.imaging.preprocess import read_image
+from regad.runtime.imaging.reading import read_image
 
 pytestmark = pytest.mark.data
 CASES: list[tuple[str, int, Encoding, StatisticsDtype]] = [

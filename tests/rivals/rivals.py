@@ -27,7 +27,7 @@ import_torchvision()
 from anomalib.models import Padim, Patchcore  # noqa: E402
 
 from regad.runtime.formats.spec import SIZE, InputSpec  # noqa: E402
-from regad.runtime.imaging.preprocess import read_image  # noqa: E402
+from regad.runtime.imaging.reading import read_image  # noqa: E402
 from regad.train.evaluation.evaluate import Draw, Evaluation, TestSet, load_test, measured  # noqa: E402
 from regad.train.evaluation.results import read_draws, write_results  # noqa: E402
 from regad.train.model.weights import read_weights  # noqa: E402

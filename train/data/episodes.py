@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regad.runtime.errors import InputError
+from regad.runtime.text import Say, unsaid
 
 from .layouts import TestItem, good_images, list_categories, list_images, test_items
 
@@ -36,16 +37,17 @@ class Episode(NamedTuple):
     supports: NDArray[np.int64]
 
 
-def training_images(root: Path, hold_out: Sequence[str], shot: int) -> dict[str, list[Path]]:
+def training_images(root: Path, hold_out: Sequence[str], shot: int, say: Say = unsaid) -> dict[str, list[Path]]:
     """Return the good images of every category that is not held out, by category name.
 
-    Raises InputError when a held-out name is unknown, nothing is left, or a category has fewer than shot + 1 images.
+    ``say`` is told what is passed over. Raises InputError when a held-out name is unknown, nothing is left, or a
+    category has fewer than shot + 1 images.
     """
-    known = list_categories(root)
+    known = list_categories(root, say)
     unknown = [name for name in hold_out if name not in known]
     if unknown:
         raise InputError(f"--hold-out {unknown[0]} is not in {root}; it holds {', '.join(known)}")
-    images = {name: good_images(root, name) for name in known if name not in hold_out}
+    images = {name: good_images(root, name, say) for name in known if name not in hold_out}
     if not images:
         raise InputError(f"all categories of {root} are held out; leave at least one to train on")
     for name, paths in images.items():

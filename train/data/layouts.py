@@ -6,14 +6,17 @@ ISIE 2021) names its folders otherwise; VisA (Zou et al., ECCV 2022) lists its i
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from regad.runtime.errors import InputError
-from regad.runtime.imaging.files import image_files
-from regad.runtime.imaging.preprocess import IMAGE_SUFFIXES
+from regad.runtime.imaging.files import list_folder
+from regad.runtime.imaging.reading import IMAGE_SUFFIXES
+from regad.runtime.text import Say, shown, unsaid
+
+from .visa import VISA_SPLIT, visa_rows
 
 __all__ = ["LAYOUTS", "VISA_SPLIT", "Layout", "TestItem", "good_images", "list_categories", "list_images", "test_items"]
 
@@ -55,126 +58,170 @@ LAYOUTS = (
 )
 """The layouts made of folders; a category has the first whose ``good`` folder it holds."""
 
-VISA_SPLIT = Path("split_csv") / "1cls.csv"
-"""VisA's list of images, below its root; its columns are `_VISA_COLUMNS`, its paths relative to the root."""
-
-_VISA_COLUMNS = ("object", "split", "label", "image", "mask")
 _EXPECTED = "expected DIR/<category>/train/good (MVTec AD, MPDD), train/ok (BTAD) or good, or VisA's DIR/" + str(
     VISA_SPLIT
 )
 
 
-def list_images(folder: Path) -> list[Path]:
-    """Return the image files of ``folder`` by name, hidden files left out. Raises InputError if it is no folder."""
+def list_images(folder: Path, say: Say = unsaid) -> list[Path]:
+    """Return the image files of ``folder`` by name; ``say`` is told what else is in it.
+
+    Raises InputError if it is no folder that can be read.
+    """
     try:
-        return image_files(folder)
+        found = list_folder(folder)
     except OSError as error:
-        raise InputError(f"cannot read folder {folder}: {error.strerror}; {_EXPECTED}") from error
+        raise InputError(f"cannot read folder {shown(folder)}: {error.strerror}; {_EXPECTED}") from error
+    for note in found.notes:
+        say(f"{shown(folder)}: {note}")
+    return found.images
 
 
-def list_categories(root: Path) -> list[str]:
+def list_categories(root: Path, say: Say = unsaid) -> list[str]:
     """Return the names of the categories of ``root``, sorted, whatever their layout.
 
-    Raises InputError when ``root`` is missing, is itself a category, or holds none.
+    ``say`` is told which folders hold none. Raises InputError when ``root`` is missing, is itself a category, or holds
+    no category.
     """
     if not root.is_dir():
-        raise InputError(f"data folder {root} does not exist; {_EXPECTED}")
+        raise InputError(f"data folder {shown(root)} does not exist; {_EXPECTED}")
     if (root / VISA_SPLIT).is_file():
-        return sorted({row["object"] for row in _visa_rows(root)})
+        return sorted({row.category for row in visa_rows(root)})
     if _layout(root) is not None:
-        raise InputError(f"data folder {root} is one category; name the folder above it, {root.absolute().parent}")
-    names = sorted(path.name for path in root.iterdir() if _layout(path) is not None)
+        raise InputError(
+            f"data folder {shown(root)} is one category; name the folder above it, {shown(root.absolute().parent)}"
+        )
+    folders = _folders(root, say)
+    names = [path.name for path in folders if _layout(path) is not None]
     if not names:
-        raise InputError(f"data folder {root} holds no category; {_EXPECTED}")
+        raise InputError(f"data folder {shown(root)} holds no category; {_EXPECTED}")
+    if others := [path.name for path in folders if path.name not in names]:
+        say(f"{shown(root)}: passed over, being no category: {_some(others)}")
     return names
 
 
-def good_images(root: Path, category: str) -> list[Path]:
-    """Return the good training images of one category, by name. Raises InputError if it is missing or empty."""
+def good_images(root: Path, category: str, say: Say = unsaid) -> list[Path]:
+    """Return the good training images of one category, by name; ``say`` is told what else is beside them.
+
+    Raises InputError if it is missing or empty.
+    """
     known = list_categories(root)
     if category not in known:
-        raise InputError(f"category {category!r} is not in {root}; it holds {', '.join(known)}")
+        raise InputError(f"category {shown(category)!r} is not in {shown(root)}; it holds {shown(', '.join(known))}")
     if (root / VISA_SPLIT).is_file():
         paths, place = [item.path for item in _visa_items(root, category, "train") if not item.label], root / VISA_SPLIT
     else:
         layout = _layout(root / category)
         assert layout is not None, category
         place = root / category / layout.good
-        paths = list_images(place)
+        paths = list_images(place, say)
     if not paths:
-        raise InputError(f"{place} holds no image of a good {category}; {_EXPECTED}")
+        raise InputError(f"{shown(place)} holds no image of a good {shown(category)}; {_EXPECTED}")
     return paths
 
 
-def test_items(category: Path) -> list[TestItem]:
+def test_items(category: Path, say: Say = unsaid) -> list[TestItem]:
     """Return the test images of a category folder, the folders of defects by name, with masks where present.
 
-    Raises InputError when there is no test image.
+    ``say`` is told of defective images without the mask that others have, of masks that belong to no image, and of what
+    else is there. Raises InputError when there is no test image.
     """
     if (category.parent / VISA_SPLIT).is_file():
         items = _visa_items(category.parent, category.name, "test")
         if not items:
-            raise InputError(f"{category.parent / VISA_SPLIT} lists no test image of {category.name}")
-        return items
-    layout = _layout(category) or LAYOUTS[0]
-    wanted = f"expected {category.name}/{layout.test}/{layout.good_test} and {category.name}/{layout.test}/<defect>"
+            raise InputError(f"{shown(category.parent / VISA_SPLIT)} lists no test image of {shown(category.name)}")
+    else:
+        layout = _layout(category) or LAYOUTS[0]
+        items = _folder_items(category, layout, say)
+        _say_unmatched(category, layout, items, say)
+    bare = [item.path for item in items if item.label and item.mask is None]
+    if bare and any(item.mask for item in items):
+        names = _some([f"{path.parent.name}/{path.name}" for path in bare])
+        say(f"{shown(category)}: {len(bare)} defective image(s) without the mask that others have: {names}")
+    return items
+
+
+def _folder_items(category: Path, layout: Layout, say: Say) -> list[TestItem]:
+    name = shown(category.name)
+    wanted = f"expected {name}/{layout.test}/{layout.good_test} and {name}/{layout.test}/<defect>"
     if not layout.test:
-        raise InputError(f"{category} has only good images ({layout.good}/); to test, use {LAYOUTS[0].name}'s layout")
+        raise InputError(
+            f"{shown(category)} has only good images ({layout.good}/); to test, use {LAYOUTS[0].name}'s layout"
+        )
     test = category / layout.test
     if not test.is_dir():
-        raise InputError(f"{test} does not exist; {wanted}")
-    items = []
-    for folder in sorted(path for path in test.iterdir() if path.is_dir()):
+        raise InputError(f"{shown(test)} does not exist; {wanted}")
+    items: list[TestItem] = []
+    for folder in _folders(test, say):
         defect = folder.name != layout.good_test
-        for path in list_images(folder):
-            items.append(TestItem(path, int(defect), folder.name, _mask(category, layout, path) if defect else None))
+        items += [
+            TestItem(path, int(defect), folder.name, _mask(category, layout, path) if defect else None)
+            for path in list_images(folder, say)
+        ]
     if not items:
-        raise InputError(f"{test} holds no image; {wanted}")
+        raise InputError(f"{shown(test)} holds no image; {wanted}")
     return items
+
+
+def _folders(parent: Path, say: Say) -> list[Path]:
+    """The folders in a folder by name; hidden ones and files are left out, and said."""
+    try:
+        paths = sorted(parent.iterdir())
+    except OSError as error:
+        raise InputError(f"cannot read folder {shown(parent)}: {error.strerror}; {_EXPECTED}") from error
+    folders = [path for path in paths if path.is_dir() and not path.name.startswith(".")]
+    if others := [path.name for path in paths if path not in set(folders)]:
+        say(f"{shown(parent)}: passed over, being no folders or hidden: {_some(others)}")
+    return folders
 
 
 def _layout(category: Path) -> Layout | None:
     return next((layout for layout in LAYOUTS if (category / layout.good).is_dir()), None)
 
 
+def _mask_places(layout: Layout, image: Path) -> list[str]:
+    return [pattern.format(defect=image.parent.name, stem=image.stem) for pattern in layout.masks]
+
+
 def _mask(category: Path, layout: Layout, image: Path) -> Path | None:
-    names = (pattern.format(defect=image.parent.name, stem=image.stem) for pattern in layout.masks)
-    return next((category / name for name in names if (category / name).is_file()), None)
+    places = (category / place for place in _mask_places(layout, image))
+    return next((place for place in places if place.is_file()), None)
 
 
-def _visa_rows(root: Path) -> list[dict[str, str]]:
-    """Return the rows of VisA's list. Raises InputError when it cannot be read or is not such a list."""
-    path = root / VISA_SPLIT
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in _VISA_COLUMNS if name not in (reader.fieldnames or ())]
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot read {path} ({error}); expected VisA's list of images") from error
-    if missing:
-        raise InputError(f"{path} lacks the column {missing[0]}; expected {','.join(_VISA_COLUMNS)}")
-    for number, row in enumerate(rows, 2):
-        if any(row[name] is None for name in _VISA_COLUMNS):
-            raise InputError(f"{path}, line {number}, is cut short; expected {','.join(_VISA_COLUMNS)}")
-        if row["split"] not in ("train", "test") or row["label"] not in ("normal", "anomaly"):
-            raise InputError(
-                f"{path}, line {number}: split {row['split']!r}, label {row['label']!r}; "
-                "expected train or test, normal or anomaly"
-            )
-    if not rows:
-        raise InputError(f"{path} lists no image")
-    return rows
+def _say_unmatched(category: Path, layout: Layout, items: Iterable[TestItem], say: Say) -> None:
+    """Tell of files among the masks that belong to no image."""
+    expected = {category / place for item in items for place in _mask_places(layout, item.path)}
+    tops = {Path(pattern).parts[0] for pattern in layout.masks}
+    found = [path for top in tops for path in sorted((category / top).rglob("*")) if not path.is_dir()]
+    if unmatched := [str(path.relative_to(category)) for path in found if path not in expected]:
+        say(
+            f"{shown(category)}: {len(unmatched)} file(s) among the masks belong to no test image: {_some(unmatched)}; "
+            f"expected {' or '.join(layout.masks[:2])}"
+        )
+
+
+def _some(names: list[str]) -> str:
+    """The first three names, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(shown(name) for name in names[:3])}{more}"
 
 
 def _visa_items(root: Path, category: str, split: str) -> list[TestItem]:
     items = []
-    for row in _visa_rows(root):
-        if (row["object"], row["split"]) == (category, split):
-            defect = row["label"] == "anomaly"
-            mask = root / row["mask"] if defect and row["mask"] else None
-            items.append(TestItem(root / row["image"], int(defect), "anomaly" if defect else "good", mask))
-    absent = [path for item in items for path in (item.path, item.mask) if path is not None and not path.is_file()]
-    if absent:
-        raise InputError(f"{root / VISA_SPLIT} lists {absent[0].relative_to(root)}, which is missing in {root}")
+    for row in visa_rows(root):
+        if (row.category, row.split) == (category, split):
+            mask = root / row.mask if row.defect and row.mask else None
+            items.append(TestItem(root / row.image, int(row.defect), "anomaly" if row.defect else "good", mask))
+    for item in items:
+        for path in (item.path, item.mask):
+            if path is not None and not _is_file(path):
+                name = shown(path).removeprefix(f"{shown(root)}/")
+                raise InputError(f"{shown(root / VISA_SPLIT)} lists {name}, which is missing in {shown(root)}")
     return items
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long for a name, or in a folder that cannot be entered
+        return False

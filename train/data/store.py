@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from regad.runtime.errors import OutputError
 from regad.runtime.formats.atomic import atomic_write
 from regad.runtime.formats.spec import InputSpec
-from regad.runtime.imaging.preprocess import preprocess, read_image
+from regad.runtime.imaging.preprocess import preprocess
+from regad.runtime.imaging.reading import read_picture
+from regad.runtime.text import Say, shown, unsaid
 
 __all__ = ["Cache", "ImageStore", "ahead"]
 
@@ -36,8 +38,10 @@ class ImageStore:
     Every image is used equally often, in an order without locality, so no replacement rule would hit more often.
     """
 
-    def __init__(self, paths: Mapping[str, Sequence[Path]], spec: InputSpec, bound_mb: int, workers: int) -> None:
-        """``bound_mb`` limits what is kept, in MiB; one image takes 147 KiB."""
+    def __init__(
+        self, paths: Mapping[str, Sequence[Path]], spec: InputSpec, bound_mb: int, workers: int, say: Say = unsaid
+    ) -> None:
+        """``bound_mb`` limits what is kept, in MiB; one image takes 147 KiB. ``say`` is told what is odd about some."""
         self.paths = [path for files in paths.values() for path in files]
         self.sizes = {name: len(files) for name, files in paths.items()}
         starts = np.cumsum([0, *self.sizes.values()])
@@ -45,6 +49,8 @@ class ImageStore:
         self.spec = spec
         self.shape = (spec.size, spec.size, 3)
         self.kept = min(len(self.paths), (bound_mb << 20) // int(np.prod(self.shape)))
+        self._say = say
+        self._said: set[str] = set()
         self._images: Images = np.empty((0, *self.shape), np.uint8)
         self._pool = ThreadPoolExecutor(max_workers=max(1, workers))
 
@@ -76,7 +82,11 @@ class ImageStore:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _read(self, slot: int) -> Images:
-        return preprocess(read_image(self.paths[slot]), self.spec)
+        picture = read_picture(self.paths[slot])
+        for note in set(picture.notes) - self._said:
+            self._said.add(note)
+            self._say(f"{shown(self.paths[slot])}: {note}")
+        return preprocess(picture.image, self.spec)
 
     def _decode_into(self, images: Images, progress: Callable[[int], None]) -> None:
         for slot, image in enumerate(self._pool.map(self._read, range(self.kept))):

@@ -112,7 +112,8 @@ def _evaluate(options: _Options) -> None:
         results, items, model = _each_out(options, options.train_each, draws, look)
     else:
         with closing(remembering(_open(options))) as detector:
-            results, items = run_rounds(detector, options.data, draws, _Progress(), look or (lambda trial: None))
+            look_at = look or (lambda trial: None)
+            results, items = run_rounds(detector, options.data, draws, _Progress(), look_at, say=_say)
             ablations = _ablations(options, detector, results)
             model = _describe(options, detector)
     facts = facts_of(model, options.data)
@@ -183,6 +184,7 @@ def _each_out(
         train,
         _Progress(),
         look,
+        _say,
     )
     model = {"kind": "leave-one-out", "name": folder.name, "hash": done.hash, "device": done.device}
     return done.results, done.items, model
@@ -219,7 +221,7 @@ def _open(options: _Options, forward: str = "as trained") -> Detector:
 def _draws(options: _Options) -> list[Draw]:
     """The support sets: drawn, or those of an earlier run (of the categories named, if any are)."""
     if options.support_from is None:
-        return plan(options.data, options.categories, options.shots, options.rounds, options.seed)
+        return plan(options.data, options.categories, options.shots, options.rounds, options.seed, _say)
     given = {source for name in ("shots", "rounds", "seed") if (source := _given(name))}
     if given:
         raise click.UsageError(f"--support-from brings its own {', '.join(sorted(given))}: leave the option away")
@@ -246,6 +248,10 @@ def _describe(options: _Options, detector: Detector) -> dict[str, str]:
         "hash": detector.model.info.hash,
         "device": detector.device,
     }
+
+
+def _say(note: str) -> None:
+    click.echo(f"note: {note}", err=True)
 
 
 def _style(line: str, kind: str) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
 from regad.runtime.formats.atomic import atomic_write
+from regad.runtime.text import Say, unsaid
 
 from ..data.layouts import TestItem, list_categories, test_items
 from .evaluate import Draw, Evaluation, Trial
@@ -97,8 +98,11 @@ def evaluate_each(
     train: Train,
     report: Report,
     look: Callable[[Trial], None] | None = None,
+    say: Say = unsaid,
 ) -> EachOut:
-    """Train and judge every category of ``draws`` by a model that never saw it; ``look`` needs them judged anew.
+    """Train and judge every category of ``draws`` by a model that never saw it.
+
+    ``look`` needs them judged anew; ``say`` is told what is odd about the images.
 
     Raises InputError as `train_without` and `run_rounds` do.
     """
@@ -114,7 +118,7 @@ def evaluate_each(
             done.device = read_model(path)["device"]
             continue
         with closing(remembering(opened(checkpoint))) as detector:
-            results, items = run_rounds(detector, data, own, report, look or (lambda trial: None))
+            results, items = run_rounds(detector, data, own, report, look or (lambda trial: None), say=say)
             done.device = detector.device
         model = {"kind": "checkpoint", "name": f"{name}/{checkpoint.name}", "hash": digest, "device": done.device}
         write_results(path, facts_of(model, data), items, data, results)

@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,15 @@ from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
 from regad.runtime.formats.category import Category, Support
 from regad.runtime.formats.spec import SIZE, InputSpec
-from regad.runtime.imaging.preprocess import preprocess, preprocess_mask, read_image
+from regad.runtime.imaging.preprocess import preprocess
+from regad.runtime.imaging.reading import read_picture
+from regad.runtime.text import Say, noted, shown, unsaid
 
 from ..data.layouts import TestItem, good_images, test_items
+from ..data.masks import read_mask
 from .metrics import PixelTruth, image_measures, rate
 
-__all__ = ["Draw", "Evaluation", "TestSet", "Trial", "draw", "evaluate", "load_test", "measured", "read_mask"]
+__all__ = ["Draw", "Evaluation", "TestSet", "Trial", "draw", "evaluate", "load_test", "measured"]
 
 
 @dataclass(frozen=True)
@@ -101,41 +105,38 @@ class Trial:
     thetas: NDArray[np.float32]
 
 
-def read_mask(path: Path, image_shape: tuple[int, ...], spec: InputSpec) -> NDArray[np.bool_]:
-    """Read a defect mask as the encoder's input sees it, bool [224, 224]; not black is defect.
-
-    Raises InputError when it cannot be read or its size is not the image's.
-    """
-    mask = read_image(path)
-    if mask.shape[:2] != tuple(image_shape[:2]):
-        sizes = [f"{shape[1]}x{shape[0]}" for shape in (mask.shape, image_shape)]
-        raise InputError(f"mask {path} is {sizes[0]} pixels; its image is {sizes[1]}: expected the same size")
-    return preprocess_mask(mask.max(axis=2), spec)
-
-
-def load_test(root: Path, category: str, spec: InputSpec) -> TestSet:
+def load_test(root: Path, category: str, spec: InputSpec, say: Say = unsaid) -> TestSet:
     """Read and preprocess the test images and masks of a category, once for all rounds.
 
-    Raises InputError for missing folders and unreadable images or masks.
+    ``say`` is told what is odd about them. Raises InputError for missing folders and unreadable images or masks.
     """
-    good_images(root, category)
-    items = test_items(root / category)
+    good_images(root, category, say)
+    items = test_items(root / category, say)
+    notes: list[tuple[str, str]] = []
     images = np.empty((len(items), SIZE, SIZE, 3), np.uint8)
     known: list[int] = []
     masks: list[NDArray[np.bool_]] = []
     times: list[float] = []
     for index, item in enumerate(items):
-        image = read_image(item.path)
+        image, odd, _ = read_picture(item.path)
+        notes += [(shown(item.path), note) for note in odd]
         started = time.perf_counter()
         images[index] = preprocess(image, spec)
         times.append((time.perf_counter() - started) * 1e3)
         if item.mask is not None or not item.label:
             known.append(index)
             blank = np.zeros((SIZE, SIZE), np.bool_)
-            masks.append(blank if item.mask is None else read_mask(item.mask, image.shape, spec))
+            say_mask = partial(_note, notes, f"mask {shown(item.mask or '')}")
+            masks.append(blank if item.mask is None else read_mask(item.mask, image.shape, spec, say_mask))
+    for line in noted(notes):
+        say(line)
     truth = PixelTruth(np.stack(masks) if masks else np.zeros((0, SIZE, SIZE), np.bool_))
     labels = np.array([item.label for item in items], np.bool_)
     return TestSet(root, category, items, images, labels, known, truth, statistics.median(times))
+
+
+def _note(notes: list[tuple[str, str]], name: str, note: str) -> None:
+    notes.append((name, note))
 
 
 def draw(root: Path, category: str, shot: int, seed: int) -> Draw:
@@ -151,8 +152,9 @@ def _teach(detector: Detector, root: Path, drawn: Draw, without: Collection[str]
     for recorded, found in zip(drawn.support, files, strict=True):
         if recorded.sha256 not in ("", found.sha256):
             raise InputError(
-                f"{root / recorded.name} is not the image of the recorded run (its sha256 is {found.sha256[:12]}, not "
-                f"{recorded.sha256[:12]}); use the data set of that run, or draw anew without --support-from"
+                f"{shown(root / recorded.name)} is not the image of the recorded run (its sha256 is "
+                f"{found.sha256[:12]}, not {recorded.sha256[:12]}); use the data set of that run, or draw anew without "
+                "--support-from"
             )
     taught = teach(detector.model, read.images, detector.teaching_spec, files=files, without=without)
     detector.use(taught)

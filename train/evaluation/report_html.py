@@ -17,7 +17,7 @@ from PIL import Image, ImageFilter
 from regad.runtime.commands.own_files import html_mark
 from regad.runtime.formats.spec import SIZE
 from regad.runtime.imaging.overlay import heatmap
-from regad.runtime.imaging.preprocess import read_image
+from regad.runtime.imaging.reading import read_image
 
 from .charts import Curve, histogram, roc, theta_words, transforms
 from .evaluate import Evaluation, Trial

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from regad.runtime.detector import Detector
 from regad.runtime.model import Model
+from regad.runtime.text import Say, unsaid
 
 from ..data.layouts import TestItem, list_categories
 from .evaluate import Draw, Evaluation, TestSet, Trial, draw, evaluate, load_test
@@ -19,14 +20,16 @@ Report = Callable[[Draw, int, int], None]
 """Told which support set is at work, and how many of the test images are judged."""
 
 
-def plan(data: Path, categories: Sequence[str], shots: Sequence[int], rounds: int, seed: int) -> list[Draw]:
+def plan(
+    data: Path, categories: Sequence[str], shots: Sequence[int], rounds: int, seed: int, say: Say = unsaid
+) -> list[Draw]:
     """Draw all support sets: ``rounds`` of them, by seeds from ``seed``, for each category (default all) and shot.
 
     Raises InputError for a category that is missing or has too few good images.
     """
     return [
         draw(data, name, shot, current)
-        for name in categories or list_categories(data)
+        for name in categories or list_categories(data, say)
         for current in range(seed, seed + rounds)
         for shot in shots
     ]
@@ -45,16 +48,18 @@ def run_rounds(
     report: Report = lambda drawn, done, total: None,
     look: Callable[[Trial], None] = lambda trial: None,
     without: Collection[str] = (),
+    say: Say = unsaid,
 ) -> tuple[list[Evaluation], dict[str, Sequence[TestItem]]]:
     """Teach and test every support set; returns the evaluations by category, shot and seed, and the test images.
 
-    ``look`` is given every trial with its maps, which are not kept. Raises InputError as `evaluate` does.
+    ``look`` is given every trial with its maps, which are not kept; ``say`` is told what is odd about the images.
+    Raises InputError as `evaluate` does.
     """
     results: list[Evaluation] = []
     items: dict[str, Sequence[TestItem]] = {}
     spec = detector.teaching_spec
     for name in dict.fromkeys(drawn.category for drawn in draws):
-        tests: TestSet = load_test(data, name, spec)
+        tests: TestSet = load_test(data, name, spec, say)
         items[name] = tests.items
         for drawn in (drawn for drawn in draws if drawn.category == name):
             trial = evaluate(detector, tests, drawn, without, partial(report, drawn))

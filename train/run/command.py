@@ -53,6 +53,10 @@ class _Line:
         return f"epoch {progress.epoch}/{self.epochs}  {bar}  loss {progress.loss:+.4f}  {progress.rate:.1f} images/s"
 
 
+def _say(note: str) -> None:
+    click.echo(f"note: {note}", err=True)
+
+
 def _by_recipe(*flags: str, **options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """An option that keeps the recipe's value unless it is given."""
     options["help"] = f"{options.get('help', '')} [default: the recipe's]".strip()
@@ -106,7 +110,7 @@ def command(name: str, **options: Any) -> None:
         kept = "" if config.stn_lr and config.epochs else ", transforms left at the identity"
         gains = " ".join(f"{gain:g}" for gain in config.level_gains)
         click.echo(f"{doing}, weights {config.weights}{kept}, level gains {gains}", err=True)
-    path = train(config, _Line(config.epochs) if first else lambda progress: None)
+    path = train(config, _Line(config.epochs), _say) if first else train(config)
     if first:
         click.echo(f"wrote {path}\nnext: regad-export --ckpt {path} --out model.regad", err=True)
 

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from regad.runtime.text import Say, unsaid
+
 from ..data.episodes import training_images
 from ..data.store import ImageStore
 from ..model.checkpoint import Checkpoint, save_checkpoint
@@ -32,15 +34,16 @@ __all__ = ["train"]
 Report = Callable[[Progress], None]
 
 
-def train(config: TrainConfig, report: Report = lambda progress: None) -> Path:
-    """Train, and return the checkpoint's path, ``out/model.pt``; ``out/log.jsonl`` gets one line an epoch.
+def train(config: TrainConfig, report: Report = lambda progress: None, say: Say = unsaid) -> Path:
+    """Train, and return the checkpoint's path, ``out/model.pt``; ``out/log.jsonl`` gets one line an epoch;
+    ``say`` is told what is odd about the data.
 
     A run that was stopped goes on after its last finished epoch and ends with the weights it would have had. The
     checkpoint is the last epoch's, or with ``select`` that of the lowest held-out loss; with 0 epochs it is the initial
     model. Raises InputError (data, weights, another run in ``out``), DeviceError, OutputError, or RegadError when the
     loss is not finite.
     """
-    paths = training_images(config.data, config.hold_out, config.shot)
+    paths = training_images(config.data, config.hold_out, config.shot, say)
     split = hold_back(paths, config.select, config.shot, config.seed)
     with ExitStack() as stack:
         group = stack.enter_context(join(config.device))
@@ -48,7 +51,7 @@ def train(config: TrainConfig, report: Report = lambda progress: None) -> Path:
         model, weights = build_model(config)
         facts = _provenance(config, list(paths), weights, group)
         if config.epochs:
-            _run(config, split, model, facts, fingerprint(config, split, weights), group, report, stack)
+            _run(config, split, model, facts, fingerprint(config, split, weights), group, report, say, stack)
         elif group.first:
             RunLog(config.out, [], None)
             save_checkpoint(config.out / "model.pt", _snapshot(model, config, {**facts, "epoch": 0}))
@@ -63,6 +66,7 @@ def _run(
     run: Mapping[str, Any],
     group: Group,
     report: Report,
+    say: Say,
     stack: ExitStack,
 ) -> None:
     """Train the epochs that are left; the first process writes."""
@@ -74,7 +78,7 @@ def _run(
     log = RunLog(config.out, state.history, writer) if group.first else None
     if state.epoch == config.epochs:
         return
-    stores = _stores(config, split, group, report, stack)
+    stores = _stores(config, split, group, report, say, stack)
     trainer = Trainer(config, group, model, optimizer, *stores)
     for epoch in range(state.epoch + 1, config.epochs + 1):
         line = trainer.epoch(epoch, report)
@@ -102,10 +106,12 @@ def _advance(state: RunState, epoch: int, line: dict[str, Any]) -> bool:
     return True
 
 
-def _stores(config: TrainConfig, split: Split, group: Group, report: Report, stack: ExitStack) -> list[ImageStore]:
+def _stores(
+    config: TrainConfig, split: Split, group: Group, report: Report, say: Say, stack: ExitStack
+) -> list[ImageStore]:
     """Decode the images to train on and, with a selection, those to select by; the first process makes the files."""
     parts = {name: paths for name, paths in split._asdict().items() if paths}
-    stores = [ImageStore(paths, config.spec, config.cache_mb, config.workers) for paths in parts.values()]
+    stores = [ImageStore(paths, config.spec, config.cache_mb, config.workers, say) for paths in parts.values()]
     total, done = sum(store.kept for store in stores), 0
     for name, store in zip(parts, stores, strict=True):
         stack.callback(store.close)

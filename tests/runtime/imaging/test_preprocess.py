@@ -13,15 +13,8 @@ from PIL import Image
 from regad.runtime import kernels
 from regad.runtime.errors import DeviceError, InputError
 from regad.runtime.formats.spec import Fit, InputSpec, Resample
-from regad.runtime.imaging.preprocess import (
-    as_rgb8,
-    from_map,
-    place,
-    preprocess,
-    preprocess_mask,
-    read_image,
-    resample_with_pillow,
-)
+from regad.runtime.imaging.preprocess import as_rgb8, from_map, place, preprocess, preprocess_mask, resample_with_pillow
+from regad.runtime.imaging.reading import read_image
 
 SIDES = st.integers(1, 700)
 

@@ -13,7 +13,9 @@ from regad.runtime.errors import SourceError
 from regad.runtime.imaging.files import image_files, natural_key
 from regad.runtime.sources import capture
 from regad.runtime.sources import open as sources
-from regad.runtime.sources.open import open_camera, open_source, record_names, redact
+from regad.runtime.sources.open import open_camera, open_source
+from regad.runtime.sources.stills import record_names
+from regad.runtime.text import redact
 
 from .captures import FakeCapture, blue, picture
 

@@ -43,7 +43,7 @@ def test_an_unforeseen_failure_of_the_reading_thread_reaches_the_caller() -> Non
 
     with ReadAhead("x", frames()) as source:
         next(source)
-        with pytest.raises(MemoryError):
+        with pytest.raises(SourceError, match="reading x failed: too large"):
             next(source)
 
 
@@ -71,7 +71,7 @@ def running(source: LiveSource, *captures: FakeCapture) -> Iterator[LiveSource]:
     try:
         with source:
             yield source
-            source._stop()
+            source.stop()
             for item in captures:
                 item.release()
     finally:
@@ -215,7 +215,7 @@ def test_closing_wakes_a_waiting_reader() -> None:
     thread = threading.Thread(target=consume)
     thread.start()
     camera.settle()
-    source._stop()
+    source.stop()
     camera.release()
     source.close()
     assert ended.wait(PATIENCE)

@@ -7,10 +7,10 @@ from PIL import Image
 
 from regad.runtime.errors import InputError
 from regad.runtime.formats.spec import InputSpec
-from regad.runtime.imaging.preprocess import read_image
+from regad.runtime.imaging.reading import read_image
 from regad.train.data import layouts
 from regad.train.data.layouts import VISA_SPLIT, good_images, list_categories
-from regad.train.evaluation.evaluate import read_mask
+from regad.train.data.masks import read_mask
 
 from ..helpers import draw
 

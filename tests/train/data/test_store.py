@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from regad.runtime.errors import InputError, OutputError
 from regad.runtime.formats.spec import InputSpec
-from regad.runtime.imaging.preprocess import preprocess, read_image
+from regad.runtime.imaging.preprocess import preprocess
+from regad.runtime.imaging.reading import Picture, read_image, read_picture
 from regad.train.data import store
 from regad.train.data.episodes import good_images
 from regad.train.data.store import ImageStore, ahead
@@ -58,12 +59,12 @@ def reads(paths: dict[str, list[Path]], file: Path, monkeypatch: pytest.MonkeyPa
     """Fill from ``file`` and count the images decoded for it; what comes out must be right."""
     count = 0
 
-    def counting(path: Path) -> NDArray[np.uint8]:
+    def counting(path: Path) -> Picture:
         nonlocal count
         count += 1
-        return read_image(path)
+        return read_picture(path)
 
-    monkeypatch.setattr(store, "read_image", counting)
+    monkeypatch.setattr(store, "read_picture", counting)
     images = ImageStore(paths, SPEC, bound, workers=1)
     images.fill(file)
     filled = count

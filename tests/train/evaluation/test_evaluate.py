@@ -18,6 +18,7 @@ from regad.runtime.errors import InputError
 from regad.runtime.formats.category import Support
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.model import Model
+from regad.train.data.masks import read_mask
 from regad.train.evaluation import command as eval_cli
 from regad.train.evaluation import evaluate
 from regad.train.evaluation.results import read_draws, result_table, summarise
@@ -116,11 +117,11 @@ def test_masks_take_the_geometry_of_the_image(tmp_path: Path) -> None:
     mask = np.zeros((100, 200), np.uint8)
     mask[:, 100:] = 1
     Image.fromarray(mask).save(tmp_path / "m.png")
-    got = evaluate.read_mask(tmp_path / "m.png", (100, 200, 3), InputSpec())
+    got = read_mask(tmp_path / "m.png", (100, 200, 3), InputSpec())
     assert got.shape == (224, 224)
     assert not got[:, :112].any()
     assert got[:, 112:].all()
-    assert evaluate.read_mask(tmp_path / "m.png", (100, 200, 3), InputSpec(fit="letterbox")).sum() == 112 * 112
+    assert read_mask(tmp_path / "m.png", (100, 200, 3), InputSpec(fit="letterbox")).sum() == 112 * 112
 
 
 def test_a_mask_of_another_size_is_named(root: Path) -> None:

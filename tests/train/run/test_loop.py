@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regad.runtime.errors import DeviceError, InputError, OutputError, RegadError
-from regad.runtime.imaging.preprocess import preprocess, read_image
+from regad.runtime.imaging.preprocess import preprocess
+from regad.runtime.imaging.reading import read_image
 from regad.train.data import augment
 from regad.train.data.episodes import EpisodeSampler, good_images, to_input
 from regad.train.model.checkpoint import load_checkpoint

@@ -1,0 +1,67 @@
+"""The frames of image files: one for each picture, and one for each that cannot be read."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import InputError
+from ..imaging.files import Listing
+from ..imaging.reading import read_picture
+from ..text import shown
+from .frame import Frame
+
+__all__ = ["image_frames", "record_names"]
+
+
+def record_names(paths: list[Path], root: Path) -> list[str]:
+    """Name what is written about each image: its path below ``root`` as PNG; twins that differ in suffix keep it."""
+    inner = [path.relative_to(root) for path in paths]
+    twins = Counter(path.with_suffix("") for path in inner)
+    names = [f"{path if twins[path.with_suffix('')] > 1 else path.with_suffix('')}.png" for path in inner]
+    return names if len(set(names)) == len(names) else [f"{path}.png" for path in inner]
+
+
+def image_frames(found: Listing, root: Path) -> Iterator[Frame]:
+    """Yield a frame for each picture of the files, then one for each folder that could not be read.
+
+    ``root`` is the folder that `Frame.name` is relative to. Of a file of several pages each is a frame.
+    """
+    names = record_names(found.images, root)
+    taken, index = set(names), 0
+    for path, name in zip(found.images, names, strict=True):
+        first, pages = _frame(path, 0, index, name)
+        yield first
+        for page in range(1, pages):
+            index += 1
+            yield _frame(path, page, index, _page_name(name, page, taken))[0]
+        index += 1
+    for number, (folder, reason) in enumerate(found.denied, index):
+        message = f"{shown(folder)} cannot be read: {reason}; the images in it are not judged"
+        yield Frame(shown(folder), number, time.time(), None, error=message)
+
+
+def _frame(path: Path, page: int, index: int, name: str) -> tuple[Frame, int]:
+    """The frame of one page of a file, and how many pages there are."""
+    source, now = shown(path), time.time()
+    try:
+        picture = read_picture(path, page)
+    except InputError as error:
+        of_page = f" (page {page + 1})" if page else ""
+        return Frame(source, index, now, None, error=f"{error}{of_page}", name=name), 1
+    if picture.pages > 1:
+        source += f", page {page + 1}"
+    return Frame(source, index, now, picture.image, name=name, notes=picture.notes), picture.pages
+
+
+def _page_name(name: str, page: int, taken: set[str]) -> str:
+    """A name for what is written about a further page that no other picture has."""
+    stem, number = name.removesuffix(".png"), page + 1
+    made = f"{stem}.page{number}.png"
+    while made in taken:
+        stem += "_"
+        made = f"{stem}.page{number}.png"
+    taken.add(made)
+    return made
