@@ -1,4 +1,4 @@
-"""What `regad-doctor` looks at. Each check returns findings: what is there, and the exact command that mends it."""
+"""What `regad-doctor` looks at. Each check returns findings: what is there, and the exact command that fixes it."""
 
 from __future__ import annotations
 

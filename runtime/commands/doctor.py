@@ -1,4 +1,4 @@
-"""``regad-doctor``: is everything here that is needed, does the artifact compute rightly, and if not, what mends it?"""
+"""``regad-doctor``: is everything here that is needed, does the artifact compute correctly, and if not, what fixes it?"""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
 
 
 def report(findings: list[Finding]) -> str:
-    """Return the findings as text: one line each, below it the command that mends it."""
+    """Return the findings as text: one line each, below it the command that fixes it."""
     lines: list[str] = []
     for finding in findings:
         lines.append(f"{_MARKS[finding.level]:<8} {finding.topic:<12} {finding.text}")
         if finding.remedy:
-            lines.append(f"{'':<21} mend it: {finding.remedy}")
+            lines.append(f"{'':<21} fix: {finding.remedy}")
     problems = sum(finding.level == "problem" for finding in findings)
     lines.append(
         f"\n{problems} problem{'s' * (problems != 1)} found" if problems else "\neverything that is needed works"
@@ -38,7 +38,7 @@ def report(findings: list[Finding]) -> str:
 @click.option("--model", type=click.Path(path_type=Path), help="Artifact (else $REGAD_MODEL, ./model.regad).")
 @click.option("--json", "target", help="File for the findings as JSON, or - for stdout in place of the text.")
 def command(model: Path | None, target: str | None) -> int:
-    """Look at everything that regad-run needs, and print what is there and how to mend what is not.
+    """Look at everything that regad-run needs, and print what is there and how to fix what is not.
 
     Exit status: 0 if all that is needed works (notes are about optional things), 1 if there is a problem.
     """

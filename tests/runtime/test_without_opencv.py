@@ -109,4 +109,4 @@ def test_the_doctor_says_so_and_is_content(artifact_dir: Path) -> None:
     (line,) = (line for line in done.stdout.splitlines() if "opencv " in line)
     assert line.startswith("note")
     assert "not installed" in line
-    assert "mend it: pip install opencv-python" in done.stdout
+    assert "fix: pip install opencv-python" in done.stdout

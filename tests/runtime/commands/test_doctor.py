@@ -277,7 +277,7 @@ BAD = [*GOOD, Finding("opencv", "problem", "missing", "pip install opencv-python
 def test_notes_are_no_failure(run: Callable[..., Outcome]) -> None:
     outcome = run(GOOD)
     assert outcome.code == 0
-    assert "mend it: pip install x" in outcome.out
+    assert "fix: pip install x" in outcome.out
     assert outcome.out.endswith("everything that is needed works\n")
 
 
@@ -285,7 +285,7 @@ def test_problems_are(run: Callable[..., Outcome]) -> None:
     outcome = run(BAD)
     assert outcome.code == 1
     assert "PROBLEM  opencv       missing\n" in outcome.out
-    assert "mend it: pip install opencv-python" in outcome.out
+    assert "fix: pip install opencv-python" in outcome.out
     assert "1 problem found" in outcome.out
 
 
