@@ -30,7 +30,8 @@ def run_cli(command: click.Command, args: list[str] | None = None) -> NoReturn:
         try:
             sys.stdout.flush()
         except OutputError as error:
-            tell(f"error: {error}")
+            if status != EXIT_FAILURE:  # else it is told
+                tell(f"error: {error}")
             status = status or EXIT_FAILURE
         except BrokenPipeError:
             status = status or EXIT_FAILURE

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
@@ -21,7 +21,7 @@ _STDOUT, _STDERR = 1, 2
 
 
 class _Checked(io.TextIOBase):
-    """A stream over ``under`` that escapes what its encoding lacks, and fails at most once.
+    """A stream over ``under`` that escapes what its encoding lacks, and stays failed once it has failed.
 
     It offers no ``buffer``, so that click does not write past it.
     """
@@ -29,32 +29,32 @@ class _Checked(io.TextIOBase):
     def __init__(self, under: TextIO, number: int) -> None:
         self._under = under
         self._number = number
+        self._failure: OSError | None = None
 
     def write(self, text: str) -> int:
-        encoding = self.encoding
-        text = text.encode(encoding, "backslashreplace").decode(encoding)
-        with self._guarded():
-            self._under.write(text)
+        data = text.encode(self.encoding, "backslashreplace")
+        self._try(lambda: self._under.write(data.decode(self.encoding)))
         return len(text)
 
     def flush(self) -> None:
         if not self.closed:
-            with self._guarded():
-                self._under.flush()
+            self._try(self._under.flush)
 
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            with suppress(OSError):
-                if self._under.fileno() == self._number:
-                    _to_nowhere(self._number)
-            if self._number == _STDERR:
+    def _try(self, act: Callable[[], object]) -> None:
+        if self._failure is None:
+            try:
+                act()
                 return
-            if isinstance(error, BrokenPipeError):
-                raise
-            raise OutputError(f"cannot write stdout: {error.strerror or error}; send it somewhere else") from error
+            except OSError as error:
+                self._failure = error
+                with suppress(OSError):
+                    if self._under.fileno() == self._number:
+                        _to_nowhere(self._number)
+        if self._number == _STDERR:
+            return
+        if isinstance(self._failure, BrokenPipeError):
+            raise self._failure
+        raise OutputError(f"cannot write stdout: {self._failure.strerror or self._failure}; send it somewhere else")
 
     @property
     def encoding(self) -> str:  # type: ignore[override]

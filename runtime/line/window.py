@@ -95,11 +95,10 @@ def _no_window() -> str | None:
             "there is no display ($DISPLAY and $WAYLAND_DISPLAY are unset); run it on the desktop, or use --overlay DIR"
         )
     if not is_installed():
-        return f"{ABSENT}; fix: {INSTALL}"
+        return f"{ABSENT}; {INSTALL}"
     if build_options()["GUI"] == "NONE":
         return (
-            "this OpenCV has no windows (opencv-python-headless); fix: "
-            f"pip uninstall -y opencv-python-headless && {INSTALL}"
+            f"this OpenCV has no windows (opencv-python-headless); pip uninstall -y opencv-python-headless && {INSTALL}"
         )
     probe = "import cv2; cv2.namedWindow('regad'); cv2.waitKey(1); cv2.destroyAllWindows()"
     try:

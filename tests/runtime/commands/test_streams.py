@@ -76,6 +76,21 @@ def test_the_run_goes_on_whatever_its_streams_are(place: Path, redirect: str) ->
     assert done.returncode == 3, "because of the broken image"
 
 
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_a_command_that_prints_to_a_full_stdout_fails_in_one_line(place: Path, buffered: str) -> None:
+    code = "from regad.runtime.commands.doctor import main; main()"
+    done = subprocess.run(
+        ["sh", "-c", '"$PY" -c "$CODE" > /dev/full'],
+        env={**os.environ, "PY": sys.executable, "CODE": code, "PYTHONUNBUFFERED": buffered},
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ["error: cannot write stdout: No space left on device; send it somewhere else"]
+
+
 def test_a_full_stdout_is_one_line_and_status_1(place: Path) -> None:
     done = shell(place, ">/dev/full")
     assert done.returncode == 1
