@@ -153,7 +153,8 @@ def _teach(detector: Detector, root: Path, drawn: Draw, without: Collection[str]
         if recorded.sha256 not in ("", found.sha256):
             raise InputError(
                 f"{shown(root / recorded.name)} is not the image of the recorded run (its sha256 is "
-                f"{found.sha256[:12]}, not {recorded.sha256[:12]}); use the data set of that run, or draw anew without --support-from"
+                f"{found.sha256[:12]}, not {recorded.sha256[:12]}); use the data set of that run, or draw anew without "
+                "--support-from"
             )
     taught = teach(detector.backend, detector.artifact, read.images, detector.spec, files=files, without=without)
     detector.use(taught)
