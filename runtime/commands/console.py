@@ -9,7 +9,7 @@ from typing import NoReturn
 import click
 
 from ..errors import RegadError
-from ..imaging.reading import allow_large_pictures
+from ..imaging.reading import prepare_pillow
 
 __all__ = ["EXIT_FAILURE", "EXIT_USAGE", "run_cli"]
 
@@ -23,7 +23,7 @@ def run_cli(command: click.Command, args: list[str] | None = None) -> NoReturn:
     A `RegadError` becomes ``error: <one line>`` on stderr and exit status 1; wrong usage exits with 2, an
     interrupt with 130. Whatever status the command itself returns becomes the exit status.
     """
-    allow_large_pictures()
+    prepare_pillow()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a name that the terminal cannot show must not end a command

@@ -51,11 +51,13 @@ def packed12(samples: NDArray[np.uint16]) -> bytes:
     return b"".join(bytes([a >> 4, (a & 15) << 4 | b >> 8, b & 255]) for a, b in pairs)
 
 
-def odd_exif(kind: int = 2, value: bytes = b"72\0\0", orientation: int = 6) -> bytes:
-    """EXIF data with an orientation, and a resolution of another type than the standard's."""
-    ifd = (
-        struct.pack("<HHHIHH", 2, 0x112, 3, 1, orientation, 0) + struct.pack("<HHI", 0x11A, kind, 3) + value + bytes(4)
-    )
+def odd_exif(kind: int = 2, orientation: int = 6) -> bytes:
+    """EXIF data with an orientation, and a resolution of another type: ASCII (2), UNDEFINED (7), negative (10)."""
+    ifd = struct.pack("<HHHIHH", 2, 0x112, 3, 1, orientation, 0)
+    if kind == 10:
+        ifd += struct.pack("<HHII", 0x11A, kind, 1, 38) + bytes(4) + struct.pack("<ii", -72, 1)
+    else:
+        ifd += struct.pack("<HHI", 0x11A, kind, 3) + b"72\0\0" + bytes(4)
     return b"Exif\0\0II*\0" + struct.pack("<I", 8) + ifd
 
 
