@@ -52,6 +52,7 @@ def test_names_from_utf8_files_can_be_opened_where_the_locale_has_no_umlauts() -
         ("rtsp://me:pass@host/1", "rtsp://***@host/1"),
         ("rtsp://me:p@ss/w ord?@host/1", "rtsp://***@host/1"),
         ("rtsps:/me:pass@host/1", "rtsps:/***@host/1"),
+        ("admin:pass@10.0.0.5/1", "***@10.0.0.5/1"),
         ("http://host/a@b", "http://host/a@b"),
         ("http://host:8080/video?channel=1", "http://host:8080/video?channel=1"),
         ("rtsp://h/user=admin&password=x y&channel=1", "rtsp://h/user=***&password=***&channel=1"),
