@@ -52,9 +52,9 @@ def test_a_support_image_among_the_validation_images_is_refused(tmp_path: Path) 
 
 def test_the_same_array_twice_is_refused() -> None:
     image = part(0)
-    with pytest.raises(InputError, match="^array 0 and array 1 are the same picture"):
+    with pytest.raises(InputError, match=r"^array 0 and array 1 are the same picture"):
         unused().fit([image, image.copy()])
-    with pytest.raises(InputError, match="^array 1 and validation array 0 are the same picture"):
+    with pytest.raises(InputError, match=r"^array 1 and validation array 0 are the same picture"):
         teach(cast(Any, None), cast(Any, None), [part(0), part(1)], InputSpec(), validation=[part(1)])
 
 
