@@ -86,7 +86,7 @@ def compare_decisions(
         got, others = _judge(candidate, folder, paths, shot, seed)
         results.append(
             Agreement(
-                category=folder.name,
+                category=shown(folder.name),
                 shot=shot,
                 images=len(items),
                 agreed=int((verdicts == others).sum()),

@@ -17,6 +17,7 @@ _UNPRINTABLE = dict.fromkeys([*range(32), *range(127, 160), 0x2028, 0x2029, *ran
 
 _HIDDEN = "***"
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:/{1,3}", re.IGNORECASE)
+_BARE = re.compile(r"^[\w.+-]+:\S*@(?=\S)")  # user:password@host, with a scheme that lacks its slashes or none
 _END_OF_ADDRESS = re.compile(r"[\"'\n]| ! ")
 _SECRET = (
     r"(?:[\w-]*(?:pass|pwd|psw|token|secret|key|auth|credential|signature|userpw|session)[\w-]*"
@@ -70,6 +71,8 @@ def redact(text: str) -> str:
         stop = end.start() if end else len(text)
         pieces += [text[done : match.end()], _without_user(text[match.end() : stop])]
         done = stop
+    if not pieces:
+        text = _BARE.sub(f"{_HIDDEN}@", text)
     return _PAIR.sub(rf"\1{_HIDDEN}", "".join(pieces) + text[done:])
 
 

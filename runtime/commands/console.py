@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from ..errors import OutputError, RegadError
-from ..imaging.reading import allow_large_pictures
+from ..imaging.reading import prepare_pillow
 from .streams import standard_streams
 
 __all__ = ["EXIT_FAILURE", "EXIT_USAGE", "note", "run_cli", "tell"]
@@ -24,7 +24,7 @@ def run_cli(command: click.Command, args: list[str] | None = None) -> NoReturn:
     stdout whose reader has gone ends with 1 and no word; wrong usage exits with 2, an interrupt with 130. Whatever
     status the command itself returns becomes the exit status.
     """
-    allow_large_pictures()
+    prepare_pillow()
     with standard_streams():
         status = _status(command, args)
         try:

@@ -58,7 +58,7 @@ def list_folder(folder: Path, recursive: bool = False) -> Listing:
 def list_glob(pattern: str) -> Listing:
     """List the image files that a shell pattern matches: ``*``, ``?``, ``[...]``, and ``**`` for any depth."""
     parts = PurePath(pattern).parts
-    fixed = next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    fixed = next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
     walk = _Walk()
     walk.match(Path(*parts[:fixed]), parts[fixed:])
     return walk.listing()

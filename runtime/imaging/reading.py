@@ -6,6 +6,7 @@ returned as ``notes``, for the caller to print.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,11 +24,11 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "LOW_SAMPLES",
     "Picture",
-    "allow_large_pictures",
     "are_low",
     "has_16_bits",
     "opened",
     "pages_of",
+    "prepare_pillow",
     "read_image",
     "read_picture",
     "samples16",
@@ -137,14 +138,12 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
         raise InputError(f"{name} cannot be read as an image: {_reason(error)}") from error
 
 
-def allow_large_pictures() -> None:
-    """Raise Pillow's limit for this process to 268 million pixels, without its warnings below that.
+def prepare_pillow() -> None:
+    """Raise Pillow's limit for this process to 268 million pixels, and silence its warnings, which name no file.
 
-    For programs: a library leaves the limit to the program that it is part of.
+    For programs: a library leaves both to the program that it is part of.
     """
-    import warnings
-
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     Image.MAX_IMAGE_PIXELS = _LARGEST // 2  # Pillow refuses what is above twice this
 
 

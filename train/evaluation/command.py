@@ -18,6 +18,7 @@ from regad.runtime.commands.outputs import check_distinct, check_file, check_fol
 from regad.runtime.commands.own_files import html_kind, json_kind, markdown_kind
 from regad.runtime.detector import Detector
 from regad.runtime.formats.atomic import atomic_write
+from regad.runtime.text import shown
 
 from ..data.layouts import TestItem
 from .ablate import NOTE, SHOTS, VARIANTS, Ablation, ablation_json, ablation_table, run_ablation, shots_ablations
@@ -122,7 +123,7 @@ def _evaluate(options: _Options) -> None:
         tables["Ablations"] = (ablation_table(ablations), NOTE)
     for table, note in tables.values():
         click.echo(table.text(_style) + (f"\n{note}" if note else "") + "\n")
-    command = shlex.join(["regad-eval", *sys.argv[1:]])
+    command = shown(shlex.join(["regad-eval", *sys.argv[1:]]))
     if options.json_path is not None:
         extra = {"ablations": ablation_json(ablations)} if ablations else {}
         write_results(options.json_path, facts, items, options.data, results, extra)
@@ -186,7 +187,7 @@ def _each_out(
         look,
         _say,
     )
-    model = {"kind": "leave-one-out", "name": folder.name, "hash": done.hash, "device": done.device}
+    model = {"kind": "leave-one-out", "name": shown(folder.name), "hash": done.hash, "device": done.device}
     return done.results, done.items, model
 
 
@@ -244,7 +245,7 @@ def _describe(options: _Options, detector: Detector) -> dict[str, str]:
     assert path is not None
     return {
         "kind": "checkpoint" if options.model is None else "artifact",
-        "name": path.name,
+        "name": shown(path.name),
         "hash": detector.model.info.hash,
         "device": detector.device,
     }
@@ -267,7 +268,7 @@ class _Progress:
         self.live = sys.stderr.isatty()
 
     def __call__(self, drawn: Draw, done: int, total: int) -> None:
-        title = f"{drawn.category}, shot {drawn.shot}, seed {drawn.seed}"
+        title = f"{shown(drawn.category)}, shot {drawn.shot}, seed {drawn.seed}"
         if self.live:
             click.echo(f"\r{title}: {done}/{total} images ", err=True, nl=done == total)
         elif done == total:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from regad.runtime import text
 from regad.runtime.commands.own_files import html_mark
 from regad.runtime.formats.spec import SIZE
 from regad.runtime.imaging.overlay import heatmap
@@ -78,7 +79,9 @@ def _section(trial: Trial) -> _Section:
     good = [int(index) for index in order if not tests.labels[index]]
     worst = [*bad[:_SHOWN], *good[: -_SHOWN - 1 : -1]]
     best = [index for index in bad[: -_SHOWN - 1 : -1] if index not in worst]
-    support = [(one.name.rsplit("/", 1)[-1], _embed(_small(tests.root / one.name))) for one in evaluation.support]
+    support = [
+        (text.shown(one.name).rsplit("/", 1)[-1], _embed(_small(tests.root / one.name))) for one in evaluation.support
+    ]
     return _Section(
         evaluation,
         trial.taught.threshold.note,
@@ -112,7 +115,7 @@ def _card(trial: Trial, index: int) -> _Card:
         place = list(tests.known).index(index)
         truth = tests.truth.masks.reshape(-1, SIZE, SIZE)[place]
     return _Card(
-        name=f"{item.defect}/{item.path.name}",
+        name=text.shown(f"{item.defect}/{item.path.name}"),
         defective=bool(item.label),
         score=trial.evaluation.scores[index],
         threshold=threshold,
@@ -204,7 +207,7 @@ def _headline(results: Sequence[Evaluation]) -> str:
 
 def _category(section: _Section, results: Sequence[Evaluation]) -> str:
     shown = section.evaluation
-    name = html.escape(shown.category.replace("_", " "))
+    name = html.escape(text.shown(shown.category).replace("_", " "))
     same = [r for r in results if (r.category, r.seed) == (shown.category, shown.seed)]
     curves = [Curve(f"k = {r.shot}", np.array(r.scores, np.float32), r.image_auroc) for r in same]
     scores = np.array(shown.scores, np.float32)

@@ -7,7 +7,7 @@ import os
 import platform
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 from regad.runtime.errors import InputError
 from regad.runtime.formats.atomic import atomic_write
 from regad.runtime.formats.category import Support
+from regad.runtime.text import shown
 
 from ..data.layouts import TestItem
 from .evaluate import Draw, Evaluation
@@ -151,7 +152,7 @@ def result_table(
             strong.add(len(rows))
         spreads = (summary.values[measure.field] for measure in measures)
         cells = ("-" if spread is None else spread.percent() for spread in spreads)
-        name, counts = summary.category or "mean", f"{summary.good}/{summary.defective}"
+        name, counts = shown(summary.category or "mean"), f"{summary.good}/{summary.defective}"
         rows.append((name, str(summary.shot), counts, *cells, "-" if summary.ms is None else f"{summary.ms:.0f}"))
         for other, image, pixel in beside(summary):
             faint.add(len(rows))
@@ -166,7 +167,7 @@ def facts_of(model: Mapping[str, Any], data: Path) -> dict[str, Any]:
     """Return what a result file says of the run: model, data, machine, software and time."""
     return {
         "model": dict(model),
-        "data": data.name,
+        "data": shown(data.name),
         "machine": {"arch": platform.machine(), "cpus": os.cpu_count()},
         "software": {"regad": version("regad"), "numpy": np.__version__, "python": platform.python_version()},
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -190,14 +191,22 @@ def write_results(
         "version": VERSION,
         **facts,
         "test_images": {
-            name: [{"file": item.path.relative_to(root).as_posix(), "label": item.label} for item in tested]
+            shown(name): [
+                {"file": shown(item.path.relative_to(root).as_posix()), "label": item.label} for item in tested
+            ]
             for name, tested in items.items()
         },
-        "results": [asdict(result) for result in results],
-        "summary": [asdict(summary) for summary in summarise(results)],
+        "results": [asdict(_named(result)) for result in results],
+        "summary": [asdict(summary) for summary in summarise([_named(result) for result in results])],
         **(extra or {}),
     }
     atomic_write(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _named(result: Evaluation) -> Evaluation:
+    """The evaluation with names that can be stored."""
+    support = tuple(replace(one, name=shown(one.name)) for one in result.support)
+    return replace(result, category=shown(result.category), support=support)
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from regad.runtime.errors import SourceError
+from regad.runtime.imaging.reading import LOW_SAMPLES
 from regad.runtime.sources.frame import Frame
 from regad.runtime.sources.streams import LiveSource, ReadAhead
 
@@ -220,3 +221,124 @@ def test_closing_wakes_a_waiting_reader() -> None:
     source.close()
     assert ended.wait(PATIENCE)
     thread.join()
+
+
+# Nothing ends the reading thread
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("rtsp://u:secret@h/1 broke"), MemoryError(), ValueError("bad\nargument")]
+)
+def test_whatever_opening_again_raises_is_told_and_tried_again(error: Exception) -> None:
+    first, second = FakeCapture(None), FakeCapture()
+    tried = threading.Event()
+    order = iter([first, error, error, second])
+
+    def open_capture() -> Any:
+        item = next(order)
+        if isinstance(item, Exception):
+            raise item
+        if item is second:
+            tried.set()
+            assert gate.wait(PATIENCE)
+        return item
+
+    gate = threading.Event()
+    with running(LiveSource("camera:0", open_capture, timeout=0.01, retry=(0.0, 0.0)), second) as source:
+        assert next(source).error is not None
+        assert tried.wait(PATIENCE)
+        message = str(next(source).error)
+        assert "trying to reopen it; the last attempt failed: " in message
+        assert "secret" not in message
+        assert "\n" not in message
+        gate.set()
+        second.feed(picture(7))
+        second.settle()
+        assert blue(next(source)) == 7
+
+
+class Stubborn(FakeCapture):
+    """A capture whose driver raises when it is released."""
+
+    def release(self) -> None:
+        super().release()
+        raise OSError("the driver is gone")
+
+
+def test_a_driver_that_raises_on_release_is_replaced() -> None:
+    second = FakeCapture(picture(5))
+    order = iter([Stubborn(None), second])
+    with running(LiveSource("camera:0", lambda: next(order), retry=(0.0, 0.0)), second) as source:
+        second.settle()
+        assert blue(next(source)) == 5
+
+
+def test_a_frame_that_cannot_be_converted_is_an_error_frame() -> None:
+    class Odd:
+        size = 12
+        dtype = None
+
+        @property
+        def ndim(self) -> int:
+            raise RuntimeError("a driver's own array at http://u:secret@h/")
+
+    camera = FakeCapture()
+    with live(camera) as source:
+        camera.feed(Odd())
+        frame = next(source)
+        assert str(frame.error).startswith("the frame cannot be used: a driver's own array")
+        assert "secret" not in str(frame.error)
+        camera.feed(picture(3))
+        assert blue(next(source)) == 3
+
+
+def test_a_camera_that_cannot_be_opened_the_first_time_is_a_source_error() -> None:
+    def open_capture() -> Any:
+        raise OverflowError("too large for an int")
+
+    with pytest.raises(SourceError, match="camera:0 cannot be opened: too large"):
+        LiveSource("camera:0", open_capture)
+
+
+def test_a_frame_says_when_it_was_taken_on_the_monotonic_clock() -> None:
+    now = [50.0]
+    camera = FakeCapture()
+    with live(camera, clock=lambda: now[0]) as source:
+        camera.feed(picture(1))
+        camera.settle()
+        now[0] = 51.0
+        assert next(source).taken == 50.0
+
+
+def test_a_12_bit_camera_in_16_bits_is_said() -> None:
+    with live(FakeCapture(np.full((4, 6), 4000, np.uint16))) as source:
+        assert next(source).notes == (LOW_SAMPLES,)
+
+
+def test_stop_from_another_thread_ends_a_waiting_reader_of_files() -> None:
+    gate = threading.Event()
+
+    def frames() -> Iterator[Frame]:
+        yield Frame("x", 0, 0.0, picture(1))
+        gate.wait(PATIENCE)
+        yield Frame("x", 1, 0.0, picture(2))
+
+    with ReadAhead("x", frames()) as source:
+        next(source)
+        timer = threading.Timer(0.0, source.stop)
+        timer.start()
+        assert list(source) == []
+        timer.join()
+        gate.set()
+
+
+def test_a_closed_source_gives_nothing_more() -> None:
+    camera = FakeCapture()
+    source = LiveSource("camera:0", lambda: camera)
+    source.close()
+    source.close()
+    assert list(source) == []
+    assert camera.released
+    with ReadAhead("x", iter([Frame("x", 0, 0.0, picture(1))])) as still:
+        still.close()
+        assert list(still) == []

@@ -105,6 +105,31 @@ def test_visas_masks_number_their_defects_from_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "data",
+    [
+        VISA.encode("utf-8-sig"),
+        VISA.encode("utf-16"),
+        VISA.replace(",", ";").replace("\n", "\r\n").encode("utf-8-sig"),
+        VISA.replace(",", "\t").encode("utf-16"),
+        VISA.replace("candle,", '"candle",').encode(),
+    ],
+)
+def test_visas_list_as_a_spreadsheet_writes_it(tmp_path: Path, data: bytes) -> None:
+    root = make_visa(tmp_path)
+    wanted = list_categories(root), good_images(root, "candle"), items(root / "candle")
+    (root / VISA_SPLIT).write_bytes(data)
+    assert (list_categories(root), good_images(root, "candle"), items(root / "candle")) == wanted
+
+
+@pytest.mark.parametrize("name", ["/etc/absent.png", "../" * 40 + "x.png", "x" * 5000])
+def test_odd_names_in_visas_list_are_named_in_one_line(tmp_path: Path, name: str) -> None:
+    root = make_visa(tmp_path, VISA + f"candle,train,normal,{name},\n")
+    with pytest.raises(InputError, match="which is missing") as caught:
+        good_images(root, "candle")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("rows", "said"),
     [
         ("", r"lacks the column object; expected object,split,label,image,mask"),
@@ -163,3 +188,46 @@ def test_every_layout_is_complete() -> None:
         assert layout.good
         assert bool(layout.test) == bool(layout.good_test) == bool(layout.masks)
     assert len({layout.good for layout in layouts.LAYOUTS}) == len(layouts.LAYOUTS)
+
+
+def notes_of(category: Path) -> list[str]:
+    notes: list[str] = []
+    layouts.test_items(category, notes.append)
+    return [note.removeprefix(f"{category}: ").removeprefix(f"{category}/") for note in notes]
+
+
+def test_what_is_left_out_of_a_test_set_is_said(tmp_path: Path) -> None:
+    root = tmp_path / "screw"
+    touch(root, "train/good/0.png", "test/good/0.png", "test/dent/1.png", "test/dent/2.png", "test/dent/3.png")
+    touch(root, "test/stray.png", "test/.ipynb_checkpoints/1.png", "ground_truth/dent/1_mask.png")
+    touch(root, "ground_truth/dent/9_mask.png", "ground_truth/dent/2_mask.bmp", "test/dent/deeper/4.png")
+    (root / "test" / "dent" / "notes.txt").touch()
+    assert notes_of(root) == [
+        "test: passed over, being no folders or hidden: .ipynb_checkpoints, stray.png",
+        "test/dent: passed over, being no image files: 1 .txt, 1 folder(s)",
+        "2 file(s) among the masks belong to no test image: ground_truth/dent/2_mask.bmp, ground_truth/dent/9_mask.png"
+        "; expected ground_truth/{defect}/{stem}_mask.png",
+        "2 defective image(s) without the mask that others have: dent/2.png, dent/3.png",
+    ]
+
+
+def test_a_complete_test_set_says_nothing(tmp_path: Path) -> None:
+    root = tmp_path / "screw"
+    touch(root, "train/good/0.png", "test/good/0.png", "test/dent/1.png", "ground_truth/dent/1_mask.png")
+    assert notes_of(root) == []
+    touch(tmp_path / "01", "train/ok/0.bmp", "test/ok/0.bmp", "test/ko/1.bmp", "ground_truth/ko/1.png")
+    assert notes_of(tmp_path / "01") == []
+    touch(tmp_path / "02", "train/ok/0.bmp", "test/ko/1.bmp", "test/ko/2.bmp")
+    assert notes_of(tmp_path / "02") == []  # a set without masks lacks none
+
+
+def test_visa_rows_without_the_mask_that_others_have_are_said(tmp_path: Path) -> None:
+    root = make_visa(tmp_path, VISA + "candle,test,anomaly,candle/Data/Images/Normal/0000.JPG,\n")
+    assert notes_of(root / "candle") == ["1 defective image(s) without the mask that others have: Normal/0000.JPG"]
+
+
+def test_folders_that_are_no_category_are_said(tmp_path: Path) -> None:
+    touch(tmp_path, "nut/good/1.png", "notes/readme/1.png")
+    notes: list[str] = []
+    assert list_categories(tmp_path, notes.append) == ["nut"]
+    assert notes == [f"{tmp_path}: passed over, being no category: notes"]
