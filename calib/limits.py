@@ -15,8 +15,9 @@ __all__ = ["MARGINS", "Margin", "learn_limits"]
 
 
 class Margin(NamedTuple):
-    """How far beyond the taught images a frame may lie: at least ``low`` times the smallest value, at most ``high`` times
-    the largest (None: no such limit)."""
+    """How far from the taught images a frame may lie: at least ``low`` times the smallest value, at most ``high`` times
+    the largest one (None: no such limit).
+    """
 
     low: float
     high: float | None

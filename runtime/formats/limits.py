@@ -1,4 +1,4 @@
-"""What a frame that shows the part looks like: limits on a few measures of the encoder's input, kept with a category."""
+"""What a frame that shows the part looks like: limits on a few measures of the encoder's input, in a category."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class Limit:
     def __post_init__(self) -> None:
         order = (self.low, *self.taught, *(() if self.high is None else (self.high,)))
         if len(self.taught) != 2 or not all(map(math.isfinite, order)) or list(order) != sorted(order):
-            raise InputError(f"a limit is {self.low} to {self.high}, taught with {self.taught}; expected rising numbers")
+            raise InputError(
+                f"a limit is {self.low} to {self.high}, taught with {self.taught}; expected rising numbers"
+            )
 
 
 Limits = Mapping[str, Limit]
@@ -45,7 +47,7 @@ def limits_to_json(limits: Limits) -> dict[str, Any]:
 
 
 def limits_from_json(data: Mapping[str, Any]) -> dict[str, Limit]:
-    """Read limits back, in the order of `MEASURES`. Raises InputError for what `limits_to_json` would not have written."""
+    """Read limits back, in the order of `MEASURES`. Raises InputError for what `limits_to_json` does not write."""
     unknown = sorted(set(data) - set(MEASURES))
     if unknown:
         raise InputError(f"it limits {', '.join(unknown)}, which this version does not measure; update regad")
