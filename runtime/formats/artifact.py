@@ -157,8 +157,8 @@ def write_artifact(path: str | Path, manifest: Mapping[str, Any], files: Mapping
     """Write an artifact folder atomically and open it again.
 
     ``manifest`` holds every field but ``format``, ``version``, ``requires``, ``scoring`` and ``files``, which are
-    filled in here. Raises ArtifactError if ``path`` exists and is something else than an artifact; OutputError if it cannot be
-    written.
+    filled in here. Raises ArtifactError if ``path`` exists and is something else than an artifact; OutputError if it
+    cannot be written.
     """
     path = Path(path)
     if path.exists() and not is_artifact(path):

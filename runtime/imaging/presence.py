@@ -1,8 +1,8 @@
 """Whether a frame shows a part at all: four measures of the encoder's input, held against a category's limits.
 
 All sums are of integers, so that this reference and the compiled form (``runtime/native/src/core/presence.cpp``) give
-the same bits. The detector asks before it encodes: a black, white, grey or unfocused frame never reaches the scorer, for
-which nothing is sometimes nearer to the taught parts than a part.
+the same bits. The detector asks before it encodes: a black, white, grey or unfocused frame never reaches the scorer,
+for which nothing is sometimes nearer to the taught parts than a part.
 """
 
 from __future__ import annotations
