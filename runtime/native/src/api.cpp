@@ -14,12 +14,12 @@
 
 namespace {
 
-using regad::Array;
 using regad::check_size;
 using regad::fail;
 using regad::guarded;
 using regad::init_struct;
 using regad::InUse;
+using regad::overwrite;
 
 regad::Settings read_options(const regad_options *options) {
     regad::Settings settings;
@@ -74,17 +74,17 @@ regad_result to_result(const regad::Verdict &verdict) noexcept {
 // No array is longer: a larger count is a negative one, cast.
 constexpr std::size_t most_images = PTRDIFF_MAX / sizeof(regad_result);
 
-void check_batch(const regad_image *images, std::size_t count, const Array<regad_result> &results, const float *maps,
+void check_batch(const regad_image *images, std::size_t count, const regad_result *results, const float *maps,
                  std::size_t maps_length) {
+    if (images == nullptr || results == nullptr) {
+        fail(REGAD_INVALID_ARGUMENT, "images or results is NULL");
+    }
     if (count > most_images) {
         fail(REGAD_INVALID_ARGUMENT, "count is ", count, "; no array is as long");
     }
     for (std::size_t i = 0; i < count; ++i) {
         check_size<regad_image>(images[i].struct_size, "image");
-        check_size<regad_result>(results.struct_size(i), "result");
-        if (results.struct_size(i) != results.step()) {
-            fail(REGAD_INVALID_ARGUMENT, "result ", i, " has another struct_size than the first one");
-        }
+        check_size<regad_result>(results[i].struct_size, "result");
     }
     if ((maps == nullptr) != (maps_length == 0)) {
         fail(REGAD_INVALID_ARGUMENT, "pass a map buffer with its length, or NULL and 0");
@@ -95,8 +95,8 @@ void check_batch(const regad_image *images, std::size_t count, const Array<regad
     }
 }
 
-void predict(regad::Detector &detector, const regad_image *images, std::size_t count,
-             const Array<regad_result> &results, float *maps) {
+void predict(regad::Detector &detector, const regad_image *images, std::size_t count, regad_result *results,
+             float *maps) {
     const auto loaded = detector.loaded();
     regad::StageTimes times;
     constexpr std::size_t most = regad::Detector::most_images;
@@ -109,18 +109,15 @@ void predict(regad::Detector &detector, const regad_image *images, std::size_t c
         }
         detector.judge(*loaded, chosen, now, verdicts, maps != nullptr ? maps + done * REGAD_MAP_LENGTH : nullptr,
                        times);
-        for (std::size_t i = 0; i < now; ++i) {
-            results.set(done + i, to_result(verdicts[i]));
-        }
+        std::transform(verdicts, verdicts + now, results + done, to_result);
         done += now;
     }
     const double share = 1.0 / static_cast<double>(count);
     for (std::size_t i = 0; i < count; ++i) {
-        regad_result &result = results.first_fields(i);
-        result.ms_preprocess = static_cast<float>(times.preprocess * share);
-        result.ms_encode = static_cast<float>(times.encode * share);
-        result.ms_score = static_cast<float>(times.score * share);
-        result.ms_total = static_cast<float>(times.total * share);
+        results[i].ms_preprocess = static_cast<float>(times.preprocess * share);
+        results[i].ms_encode = static_cast<float>(times.encode * share);
+        results[i].ms_score = static_cast<float>(times.score * share);
+        results[i].ms_total = static_cast<float>(times.total * share);
     }
 }
 
@@ -226,18 +223,14 @@ regad_status regad_predict_batch(regad_detector *detector, const regad_image *im
     }
     // Whatever fails, and wherever: no caller reads an older verdict.
     const std::size_t reachable = results == nullptr ? 0 : count <= most_images ? count : 1;
-    const Array<regad_result> verdicts(results);
-    verdicts.fill(reachable, unjudged());
+    overwrite(results, reachable, unjudged());
     const regad_status status = guarded([&] {
         const InUse used(detector);
-        if (images == nullptr || results == nullptr) {
-            fail(REGAD_INVALID_ARGUMENT, "images or results is NULL");
-        }
-        check_batch(images, count, verdicts, maps, maps_length);
-        predict(*used, images, count, verdicts, maps);
+        check_batch(images, count, results, maps, maps_length);
+        predict(*used, images, count, results, maps);
     });
     if (status != REGAD_OK) {
-        verdicts.fill(reachable, unjudged());  // a batch of several runs may have judged some
+        overwrite(results, reachable, unjudged());  // a batch of several runs may have judged some
         if (maps != nullptr) {
             const std::size_t room = maps_length / REGAD_MAP_LENGTH;
             std::fill_n(maps, room < count ? maps_length : count * REGAD_MAP_LENGTH, INFINITY);
@@ -248,7 +241,7 @@ regad_status regad_predict_batch(regad_detector *detector, const regad_image *im
 
 regad_status regad_self_test(regad_detector *detector, regad_self_test_report *report) {
     if (report != nullptr) {
-        Array<regad_self_test_report>(report).fill(1, untested);
+        overwrite(report, 1, untested);
     }
     return guarded([&] {
         const InUse used(detector);

@@ -3,7 +3,7 @@
 
 #include <regad/regad.h>
 
-#include <cstddef>
+#include <algorithm>
 #include <cstring>
 #include <new>
 #include <type_traits>
@@ -64,21 +64,11 @@ regad_status guarded(const Body &body) noexcept {
     }
 }
 
-// The size that a struct had in the first version of the library.
-template <typename Struct>
-constexpr std::size_t first_size = sizeof(Struct);
-template <>
-inline constexpr std::size_t first_size<regad_result> = offsetof(regad_result, reason);
-
-template <typename Struct>
-constexpr bool is_known_size(std::size_t struct_size) noexcept {
-    return struct_size == sizeof(Struct) || struct_size == first_size<Struct>;
-}
-
 template <typename Struct>
 void check_size(std::size_t struct_size, const char *what) {
     static_assert(std::is_trivially_copyable_v<Struct>);
-    if (!is_known_size<Struct>(struct_size)) {
+    // Every struct still has its first size; a later version compares with the size of version 0.1 here.
+    if (struct_size != sizeof(Struct)) {
         fail(REGAD_INVALID_ARGUMENT, what, ".struct_size is ", struct_size, ", this library knows ", sizeof(Struct),
              "; call its _init function with sizeof, and use a header that is not newer than the library");
     }
@@ -91,39 +81,19 @@ regad_status init_struct(Struct *target, std::size_t struct_size, const Struct &
             fail(REGAD_INVALID_ARGUMENT, what, " is NULL");
         }
         check_size<Struct>(struct_size, what);
-        Struct value = defaults;
-        value.struct_size = struct_size;
-        std::memcpy(target, &value, struct_size);
+        *target = defaults;
     });
 }
 
-// A caller's array of structs, which are as long as the first one's struct_size says. Where it says nothing that is known,
-// they count as those of the first version: a struct only grows, so the caller's are not smaller.
+// Overwrites `count` structs with `value`, but for their struct_size. That is safe whatever their struct_size is: a struct
+// only grows, so the caller's are not smaller than those of the first version, of which all of this is.
 template <typename Struct>
-class Array {
-public:
-    explicit Array(Struct *first) noexcept
-        : bytes_(reinterpret_cast<char *>(first)),
-          step_(first != nullptr && is_known_size<Struct>(first->struct_size) ? first->struct_size : first_size<Struct>) {}
-
-    // Only the fields that the first version has may be touched through it.
-    Struct &first_fields(std::size_t i) const noexcept { return *reinterpret_cast<Struct *>(bytes_ + i * step_); }
-    std::size_t struct_size(std::size_t i) const noexcept { return first_fields(i).struct_size; }
-    std::size_t step() const noexcept { return step_; }
-    // All of `value` that the caller's struct has room for, but its struct_size.
-    void set(std::size_t i, const Struct &value) const noexcept {
-        constexpr std::size_t size = sizeof value.struct_size;
-        std::memcpy(bytes_ + i * step_ + size, reinterpret_cast<const char *>(&value) + size, step_ - size);
-    }
-    void fill(std::size_t count, const Struct &value) const noexcept {
-        for (std::size_t i = 0; i < count; ++i) {
-            set(i, value);
-        }
-    }
-
-private:
-    char *bytes_;
-    std::size_t step_;
-};
+void overwrite(Struct *targets, std::size_t count, const Struct &value) noexcept {
+    std::for_each(targets, targets + count, [&value](Struct &target) {
+        const std::size_t struct_size = target.struct_size;
+        target = value;
+        target.struct_size = struct_size;
+    });
+}
 
 }  // namespace regad

@@ -214,8 +214,7 @@ typedef struct regad_result {
                             * else "" */
 } regad_result;
 
-/* Makes it a result that was not judged. `struct_size` is the caller's sizeof: that of a program built before `reason` was
- * there is known, too, and nothing behind it is written, here and by the predictions. */
+/* Makes it a result that was not judged. */
 REGAD_API regad_status regad_result_init(regad_result *result, size_t struct_size);
 
 /* Judges one image. `map` receives REGAD_MAP_LENGTH floats, row-major, the anomaly map in the frame of the
