@@ -48,6 +48,8 @@ def limits_to_json(limits: Limits) -> dict[str, Any]:
 
 def limits_from_json(data: Mapping[str, Any]) -> dict[str, Limit]:
     """Read limits back, in the order of `MEASURES`. Raises InputError for what `limits_to_json` does not write."""
+    if not isinstance(data, Mapping):
+        raise InputError("its limits are malformed: not an object")
     unknown = sorted(set(data) - set(MEASURES))
     if unknown:
         raise InputError(f"it limits {', '.join(unknown)}, which this version does not measure; update regad")
