@@ -126,7 +126,10 @@ def test_another_artifact_is_refused_with_the_remedy(saved: Path) -> None:
         ({"version": "2"}, "version 2; .* teach the part again"),
         ({"requires": ["telepathy"]}, "requires telepathy, which this version does not provide; update regad"),
         ({"requires": "telepathy"}, "not a list of names"),
-        ({"scoring": {"score": "top", "levels": ["f2"], "calibrated": True}}, "scores by top of f2, calibrated; .*update"),
+        (
+            {"scoring": {"score": "top", "levels": ["f2"], "calibrated": True}},
+            "scores by top of f2, calibrated; .*update",
+        ),
         ({"scoring": {"score": "max", "levels": ["f1", "f2", "f3"], "calibrated": False, "share": 0.02}}, "share"),
         ({"scoring": {"score": "max"}}, "scoring is incomplete"),
         ({"registration": {"reference": 0}}, "registers the part, .* update regad"),
