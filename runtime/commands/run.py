@@ -51,8 +51,8 @@ Exit status:
   4  an anomaly was found, under --fail-on-anomaly; it outranks 3
 
 JSON lines have the keys source, frame, time, score, threshold, anomalous, reject, reason, thetas, ms {{preprocess,
-encode, score, total}}, artifact, category; or source, frame, time, reject, error. reason is good, anomalous, misplaced or
-no_part; for the last two there is a detail, and for no_part score is null. An existing file is continued.
+encode, score, total}}, artifact, category; or source, frame, time, reject, error. reason is good, anomalous or no_part;
+of a frame that shows no part the score is null and detail says why. An existing file is continued.
 
 Pictures never overwrite each other: those of videos and cameras, and those whose name is taken, carry the time at
 which the run started. A thread writes them; at a camera, what it has no time for is left out and counted.
