@@ -25,6 +25,7 @@ from regad.runtime.scoring.reference import smoothing_matrix
 from regad.runtime.text import Say, shown, unsaid
 
 from .gaussian import fit, held_out_distances
+from .limits import learn_limits
 from .support import array_support, draw_support, list_images, read_good_images, refuse_copies
 from .threshold import check_rate, held_out_scale, set_threshold
 from .views import kept_views, support_views
@@ -78,6 +79,7 @@ def teach(
 ) -> Category:
     """Fit the statistics and the threshold of a part from good images (uint8 RGB [H, W, 3] or grey [H, W]).
 
+    What a frame that shows the part looks like is learnt from all of them, those for validation included.
     The statistics are stored as ``dtype``, by default what the model's scorer graphs take.
     The threshold comes from ``threshold`` if given, else from the scores of ``validation`` images, else by leaving one
     support image out at a time. ``without`` names groups of support views to leave out (`VIEW_GROUPS`), for ablations.
@@ -121,6 +123,7 @@ def teach(
         device=f"{backend.device} {platform.machine()}",
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         data_sha256=tensors_sha256(statistics.tensors),
+        limits=learn_limits(preprocess(image, spec) for image in (*images, *validation)),
     )
 
 

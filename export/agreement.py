@@ -90,7 +90,7 @@ def compare_decisions(
                 shot=shot,
                 images=len(items),
                 agreed=int((verdicts == others).sum()),
-                score_change=float(np.abs(got / expected - 1).max()),
+                score_change=_change(expected, got),
                 reference_auroc=auroc(labels, expected),
                 auroc=auroc(labels, got),
             )
@@ -116,6 +116,12 @@ def _judge(
         np.array([result.score for result in results], np.float32),
         np.array([result.anomalous for result in results], np.bool_),
     )
+
+
+def _change(expected: NDArray[np.float32], got: NDArray[np.float32]) -> float:
+    """The largest relative change of a score. Images that show no part, which both refuse, have none to change."""
+    scored = np.isfinite(expected) | np.isfinite(got)
+    return float(np.abs(got[scored] / expected[scored] - 1).max(initial=0.0))
 
 
 def _totals(results: Sequence[Agreement]) -> tuple[float, float | None]:

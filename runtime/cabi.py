@@ -15,14 +15,14 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .backends.lifecycle import Lifecycle
-from .detector import Timings
 from .errors import ArtifactError, CategoryError, DeviceError, InputError, RegadError
+from .result import Reason, Timings
 
 __all__ = ["NativeDetector", "NativeResult", "SelfTestReport", "find_onnxruntime", "load_library"]
 
@@ -89,6 +89,8 @@ class _Result(ctypes.Structure):
         ("ms_encode", ctypes.c_float),
         ("ms_score", ctypes.c_float),
         ("ms_total", ctypes.c_float),
+        ("reason", ctypes.c_int32),
+        ("detail", ctypes.c_char * 100),
     )
 
 
@@ -120,6 +122,8 @@ class NativeResult(NamedTuple):
     anomaly_map: NDArray[np.float32]
     thetas: NDArray[np.float32]
     timings: Timings
+    reason: Reason
+    detail: str
 
 
 def load_library(path: str | Path | None = None) -> ctypes.CDLL:
@@ -327,4 +331,5 @@ def _view(image: NDArray[np.uint8], pixel_format: PixelFormat | None) -> _Image:
 def _to_result(raw: _Result, anomaly_map: NDArray[np.float32]) -> NativeResult:
     timings = Timings(raw.ms_preprocess, raw.ms_encode, raw.ms_score, raw.ms_total)
     thetas = np.array(raw.thetas, np.float32).reshape(3, 2, 3)
-    return NativeResult(raw.score, raw.threshold, bool(raw.anomalous), anomaly_map, thetas, timings)
+    reason, detail = get_args(Reason)[raw.reason], raw.detail.decode()
+    return NativeResult(raw.score, raw.threshold, bool(raw.anomalous), anomaly_map, thetas, timings, reason, detail)

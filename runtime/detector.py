@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,38 +19,18 @@ from .backends.lifecycle import closed_error
 from .errors import CategoryError, InputError
 from .formats.artifact import Artifact
 from .formats.category import Category, Threshold, load_category, save_category
-from .formats.spec import InputSpec
+from .formats.spec import LEVELS, SIZE, InputSpec
 from .imaging.preprocess import preprocess
+from .imaging.presence import absence, measure
 from .model import Model, Part, check_spec
+from .result import Result, Timings
 
 __all__ = ["Detector", "Result", "Timings"]
 
-
-@dataclass(frozen=True)
-class Timings:
-    """Wall-clock milliseconds for one image; in a batch the batch's time divided by its length."""
-
-    preprocess: float
-    encode: float
-    score: float
-    total: float
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """The verdict on one image.
-
-    ``score`` is the raw maximum of ``anomaly_map`` (float32 [224, 224], Mahalanobis distances in the frame of the
-    encoder's input); ``anomalous`` is ``score > threshold``. ``thetas`` float32 [3, 2, 3] are the STN transforms.
-    """
-
-    score: float
-    threshold: float
-    anomalous: bool
-    anomaly_map: NDArray[np.float32]
-    thetas: NDArray[np.float32]
-    timings: Timings
-    spec: InputSpec
+_MAP, _THETAS = (SIZE, SIZE), (len(LEVELS), 2, 3)
+_NO_MAP, _NO_THETAS = np.zeros((0, *_MAP), np.float32), np.zeros((0, *_THETAS), np.float32)
+_NOTHING = Inference(_NO_MAP, np.zeros(0, np.float32), _NO_THETAS, 0.0, 0.0)
+"""What a batch without images gives."""
 
 
 class Detector:
@@ -201,11 +182,10 @@ class Detector:
         if len(images) == 0:
             return []
         start = time.perf_counter()
-        batch = np.stack([preprocess(image, part.category.spec) for image in images])
+        batch = [preprocess(image, part.category.spec) for image in images]
+        missing = [absence(measure(image), part.category.limits) for image in batch]
         ready = time.perf_counter()
-        done = self.model.backend.infer(batch, part.statistics)
-        if not np.isfinite(done.anomaly_score).all():
-            raise InputError("the anomaly score is not finite; the image is not judged: run regad-doctor --model")
+        done = self._infer(part, [image for image, detail in zip(batch, missing, strict=True) if not detail])
         end = time.perf_counter()
         share = 1.0 / len(images)
         timings = Timings(
@@ -214,7 +194,17 @@ class Detector:
             done.score_ms * share,
             (end - start) * 1e3 * share,
         )
-        return [_judged(part.category, done, index, timings) for index in range(len(images))]
+        judged = (_judged(part.category, done, index, timings) for index in range(len(done.anomaly_score)))
+        return [_without_part(part.category, detail, timings) if detail else next(judged) for detail in missing]
+
+    def _infer(self, part: Part, inputs: Sequence[NDArray[np.uint8]]) -> Inference:
+        """Score the inputs, any number of them. Raises InputError for a score that is not finite."""
+        if not inputs:
+            return _NOTHING
+        done = self.model.backend.infer(np.stack(inputs), part.statistics)
+        if not np.isfinite(done.anomaly_score).all():
+            raise InputError("the anomaly score is not finite; the image is not judged: run regad-doctor --model")
+        return done
 
     def describe(self) -> dict[str, Any]:
         """What is loaded, as plain data: artifact, device, dtype, category, threshold."""
@@ -259,4 +249,12 @@ def _judged(category: Category, done: Inference, index: int, timings: Timings) -
     score, threshold = float(done.anomaly_score[index]), category.threshold.value
     return Result(
         score, threshold, score > threshold, done.anomaly_map[index], done.theta[index], timings, category.spec
+    )
+
+
+def _without_part(category: Category, detail: str, timings: Timings) -> Result:
+    """The verdict on an image that shows no part, for the reason ``detail``."""
+    heat, thetas = np.full(_MAP, np.inf, np.float32), np.zeros(_THETAS, np.float32)
+    return Result(
+        math.inf, category.threshold.value, True, heat, thetas, timings, category.spec, refusal="no_part", detail=detail
     )

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from .errors import DeviceError
 from .formats.spec import SIZE, Resample
 
-__all__ = ["BUILD", "available", "kernels", "library", "resample", "shared_pool", "usable_cores"]
+__all__ = ["BUILD", "available", "kernels", "library", "presence", "resample", "shared_pool", "usable_cores"]
 
 BUILD = "apt-get install g++, then pip install --force-reinstall --no-deps regad from source"
 """What to do where the library is missing."""
 
-_VERSION = 3
+_VERSION = 4
 _FILTERS = {"box": 0, "lanczos": 1, "bilinear": 2}
 
 
@@ -59,6 +59,8 @@ def _library() -> ctypes.CDLL | None:
         ctypes.c_int32,
         ctypes.c_void_p,
     )
+    loaded.regad_embedded_presence.restype = None
+    loaded.regad_embedded_presence.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
     return loaded
 
 
@@ -114,3 +116,15 @@ def resample(
     if status != 0:
         raise DeviceError("the compiled resampler ran out of memory; free some, or use smaller images")
     return out
+
+
+def presence(image: NDArray[np.uint8]) -> tuple[float, float, float, float]:
+    """Return what `regad.runtime.imaging.presence` measures of an encoder's input, uint8 RGB [224, 224, 3].
+
+    Raises DeviceError without the library.
+    """
+    image = np.ascontiguousarray(image)
+    measures = np.empty(4, np.float64)
+    library().regad_embedded_presence(image.ctypes.data, measures.ctypes.data)
+    brightness, contrast, detail, structure = measures.tolist()
+    return brightness, contrast, detail, structure

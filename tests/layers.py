@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runtime.kernels",),
     ("runtime.imaging", "runtime.scoring"),
     ("runtime.backends", "runtime.sources"),
-    ("runtime.model", "runtime.selftest"),
+    ("runtime.model", "runtime.result", "runtime.selftest"),
     ("runtime.detector",),
     ("runtime", "runtime.line", "runtime.cabi"),  # "runtime" itself is the public face, runtime/__init__.py
     ("runtime.commands", "runtime.native"),

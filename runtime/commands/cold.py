@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..detector import Detector
 
@@ -19,7 +20,7 @@ __all__ = ["main"]
 def main(arguments: list[str]) -> None:
     """Print ``verdict`` when the first image is judged, then the resident megabytes after ten more."""
     model, category, width, height = arguments
-    image = np.full((int(height), int(width), 3), 127, np.uint8)
+    image = waves(int(width), int(height))
     detector = Detector.load(model)
     detector.load_category(category)
     detector.predict(image)
@@ -27,6 +28,12 @@ def main(arguments: list[str]) -> None:
     for _ in range(10):
         detector.predict(image)
     print(resident_mb(), flush=True)
+
+
+def waves(width: int, height: int) -> NDArray[np.uint8]:
+    """A pattern like those that `regad-bench` teaches, uint8 RGB [height, width, 3]: a plain frame is not scored."""
+    column, row = (np.uint8(60 * np.sin(np.arange(size) * (12 / size)) + 64) for size in (height, width))
+    return np.repeat(np.add.outer(column, row)[:, :, None], 3, axis=2)
 
 
 def resident_mb(key: str = "VmRSS") -> float:

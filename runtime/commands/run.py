@@ -50,8 +50,9 @@ Exit status:
      stopped, a run over files that was interrupted, or no frame at all
   4  an anomaly was found, under --fail-on-anomaly; it outranks 3
 
-JSON lines have the keys source, frame, time, score, threshold, anomalous, reject, thetas, ms {{preprocess, encode,
-score, total}}, artifact, category; or source, frame, time, reject, error. An existing file is continued.
+JSON lines have the keys source, frame, time, score, threshold, anomalous, reject, reason, thetas, ms {{preprocess,
+encode, score, total}}, artifact, category; or source, frame, time, reject, error. reason is good, anomalous or no_part;
+of a frame that shows no part the score is null and detail says why. An existing file is continued.
 
 Pictures never overwrite each other: those of videos and cameras, and those whose name is taken, carry the time at
 which the run started. A thread writes them; at a camera, what it has no time for is left out and counted.

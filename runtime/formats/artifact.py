@@ -18,12 +18,14 @@ from ..errors import ArtifactError, CategoryError, InputError
 from .atomic import atomic_folder
 from .encodings import Encoding, Statistics, StatisticsDtype
 from .features import Features
+from .requires import check_requires
+from .scoring import Scoring
 from .spec import EPSILON, LEVELS, Dtype, InputSpec
 
 __all__ = ["ENCODER", "Artifact", "Golden", "artifact_hash", "is_artifact", "write_artifact", "write_golden"]
 
 FORMAT = "regad-artifact"
-VERSION = 1
+VERSION = 2
 GOLDEN_FORMAT = "regad-golden"
 GOLDEN_VERSION = 2
 MANIFEST = "manifest.json"
@@ -66,6 +68,7 @@ class Artifact:
         path = Path(path)
         manifest = _read_manifest(path)
         try:
+            check_requires(manifest)
             _check_fixed(path, manifest)
             files: Mapping[str, Any] = manifest["files"]
             spec = InputSpec.from_json(manifest["input"])
@@ -153,14 +156,16 @@ def is_artifact(path: str | Path) -> bool:
 def write_artifact(path: str | Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Artifact:
     """Write an artifact folder atomically and open it again.
 
-    ``manifest`` holds every field but ``format``, ``version`` and ``files``, which are filled in here. Raises
-    ArtifactError if ``path`` exists and is something else than an artifact; OutputError if it cannot be written.
+    ``manifest`` holds every field but ``format``, ``version``, ``requires``, ``scoring`` and ``files``, which are
+    filled in here. Raises ArtifactError if ``path`` exists and is something else than an artifact; OutputError if it
+    cannot be written.
     """
     path = Path(path)
     if path.exists() and not is_artifact(path):
         raise ArtifactError(f"{path} exists and is not an artifact; it is not replaced: choose another --out")
     table = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
-    whole = {**manifest, "format": FORMAT, "version": VERSION, "files": table}
+    fixed = {"format": FORMAT, "version": VERSION, "requires": [], "scoring": Scoring().to_json(), "files": table}
+    whole = {**manifest, **fixed}
     with atomic_folder(path) as folder:
         for name, data in files.items():
             (folder / name).write_bytes(data)
@@ -202,7 +207,8 @@ def _read_manifest(path: Path, any_version: bool = False) -> dict[str, Any]:
 
 
 def _check_fixed(path: Path, manifest: Mapping[str, Any]) -> None:
-    """What this version's runtime takes for granted about the encoder."""
+    """What this version's runtime takes for granted about the encoder and the score."""
+    Scoring.from_json(manifest["scoring"])
     wanted = [{"name": level.name, "grid": level.grid, "channels": level.channels} for level in LEVELS]
     if manifest["features"] != wanted or manifest["epsilon"] != EPSILON:
         raise ArtifactError(f"{path} describes another encoder than this version reads; export it again: regad-export")

@@ -17,14 +17,18 @@ from numpy.typing import NDArray
 
 from ..errors import CategoryError, InputError
 from .atomic import atomic_write
-from .encodings import Statistics
+from .encodings import ENCODINGS, Statistics
+from .limits import Limits, limits_from_json, limits_to_json
 from .memory import padded
-from .spec import EPSILON, InputSpec
+from .requires import check_requires
+from .scoring import Scoring
+from .spec import EPSILON, GRID, InputSpec
 
 __all__ = ["Category", "Method", "Support", "Threshold", "load_category", "save_category", "tensors_sha256"]
 
 FORMAT = "regad-category"
-VERSION = 2
+VERSION = 3
+EXPECTED = "expected"
 
 Method = Literal["leave-one-out", "validation", "manual"]
 
@@ -59,9 +63,11 @@ class Support:
 
 @dataclass(frozen=True)
 class Category:
-    """Everything taught about one part: statistics, threshold, and where they come from.
+    """Everything taught about one part: statistics, threshold, limits, and where they come from.
 
     ``artifact`` is the hash of the artifact whose features they are; ``spec`` the preprocessing they were taught with.
+    ``limits`` says what a frame that shows the part looks like. ``expected``, float32 [56, 56] or None, is the distance
+    that a held-out good part shows at each position. Raises CategoryError for an ``expected`` of another kind.
     """
 
     artifact: str
@@ -74,11 +80,30 @@ class Category:
     device: str = "cpu"
     created: str = ""
     data_sha256: str = ""
+    limits: Limits = field(default_factory=dict)
+    scoring: Scoring = field(default_factory=Scoring)
+    expected: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        expected = self.expected
+        if expected is None:
+            return
+        if expected.dtype != np.float32 or expected.shape != (GRID, GRID) or not (np.isfinite(expected).all()):
+            raise CategoryError(
+                f"tensor {EXPECTED} is {expected.dtype} {list(expected.shape)}; expected finite float32 {[GRID, GRID]}"
+            )
 
     @property
     def hash(self) -> str:
-        """Short identity of the category for records: the first 16 digits of the statistics' sha256."""
+        """Short identity of the category for records: the first 16 digits of the tensors' sha256."""
         return self.data_sha256[:16]
+
+    @property
+    def tensors(self) -> Mapping[str, NDArray[np.floating[Any]]]:
+        """What the file holds: the statistics' tensors, and ``expected`` where there is one."""
+        return (
+            self.statistics.tensors if self.expected is None else {**self.statistics.tensors, EXPECTED: self.expected}
+        )
 
 
 def tensors_sha256(tensors: Mapping[str, NDArray[Any]]) -> str:
@@ -93,6 +118,7 @@ def tensors_sha256(tensors: Mapping[str, NDArray[Any]]) -> str:
 def _meta(category: Category) -> dict[str, Any]:
     stats = category.statistics
     return {
+        "requires": [],
         "artifact": category.artifact,
         "encoding": stats.encoding,
         "shot": category.shot,
@@ -102,6 +128,9 @@ def _meta(category: Category) -> dict[str, Any]:
         "dtype": stats.dtype,
         "data_sha256": category.data_sha256,
         "input": category.spec.to_json(),
+        "limits": limits_to_json(category.limits),
+        "scoring": category.scoring.to_json(),
+        "registration": None,
         "threshold": asdict(category.threshold),
         "support": [asdict(item) for item in category.support],
         "software": dict(category.software),
@@ -117,7 +146,7 @@ def save_category(category: Category, path: str | Path) -> None:
         "version": str(VERSION),
         "meta": json.dumps(_meta(category), sort_keys=True),
     }
-    tensors = {name: np.ascontiguousarray(value) for name, value in category.statistics.tensors.items()}
+    tensors = {name: np.ascontiguousarray(value) for name, value in category.tensors.items()}
     atomic_write(Path(path), safetensors.numpy.save(tensors, metadata))
 
 
@@ -144,14 +173,20 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[np.floating[Any
 
 def _parse(path: Path, metadata: Mapping[str, str], tensors: dict[str, NDArray[np.floating[Any]]]) -> Category:
     meta = json.loads(metadata["meta"])
+    check_requires(meta)
+    if meta["registration"] is not None:
+        raise InputError("it registers the part, which this version does not do; update regad")
     if meta["data_sha256"] != tensors_sha256(tensors):
         raise CategoryError(f"{path} is damaged: its statistics do not match their sha256; copy or teach it again")
     if meta["epsilon"] != EPSILON:
         raise CategoryError(f"{path} has epsilon {meta['epsilon']}; expected {EPSILON}")
     threshold = dict(meta["threshold"], scores=tuple(float(score) for score in meta["threshold"]["scores"]))
+    rank = int(meta["rank"])
+    own = ENCODINGS[meta["encoding"]](rank) if meta["encoding"] in ENCODINGS else tensors
+    stored = {name: tensor for name, tensor in tensors.items() if name in own}
     return Category(
         artifact=str(meta["artifact"]),
-        statistics=Statistics(meta["encoding"], int(meta["rank"]), int(meta["views"]), tensors, meta["dtype"]),
+        statistics=Statistics(meta["encoding"], rank, int(meta["views"]), stored, meta["dtype"]),
         threshold=Threshold(**threshold),
         spec=InputSpec.from_json(meta["input"]),
         shot=int(meta["shot"]),
@@ -160,6 +195,9 @@ def _parse(path: Path, metadata: Mapping[str, str], tensors: dict[str, NDArray[n
         device=str(meta["device"]),
         created=str(meta["created"]),
         data_sha256=str(meta["data_sha256"]),
+        limits=limits_from_json(meta["limits"]),
+        scoring=Scoring.from_json(meta["scoring"]),
+        expected=tensors.get(EXPECTED),
     )
 
 
@@ -173,8 +211,10 @@ def load_category(path: str | Path, artifact: str | None = None) -> Category:
     metadata, tensors = _read(path)
     try:
         category = _parse(path, metadata, tensors)
-    except (KeyError, TypeError, ValueError, InputError) as error:
-        raise CategoryError(f"{path} has malformed metadata ({error}); teach the part again: regad-calib") from error
+    except InputError as error:
+        raise CategoryError(f"{path} cannot be used ({error}); or teach the part again: regad-calib") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CategoryError(f"{path} has malformed metadata ({error!r}); teach the part again: regad-calib") from error
     except CategoryError as error:
         raise (error if str(path) in str(error) else CategoryError(f"{path}: {error}; teach it again")) from error
     if artifact is not None and category.artifact != artifact:

@@ -36,8 +36,13 @@ _DIM = 0.35
 _SMALLEST = 256  # a smaller image is enlarged by a whole factor until its longer side reaches this
 _NARROWEST = 240  # pixels that the banner needs
 _INK, _FAINT, _PAPER = (240, 242, 245), (150, 156, 168), (18, 20, 26)
-_VERDICTS = {False: ("GOOD", (28, 140, 74)), True: ("ANOMALY", (204, 32, 44))}
-_AMBER = (214, 140, 20)
+_GREEN, _RED, _AMBER = (28, 140, 74), (204, 32, 44), (214, 140, 20)
+_VERDICTS = {
+    "good": ("GOOD", _GREEN),
+    "anomalous": ("ANOMALY", _RED),
+    "misplaced": ("MISPLACED", _RED),
+    "no_part": ("NO PART", _RED),
+}
 
 
 class Judged(Protocol):
@@ -48,7 +53,9 @@ class Judged(Protocol):
     @property
     def threshold(self) -> float: ...
     @property
-    def anomalous(self) -> bool: ...
+    def reason(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
     @property
     def anomaly_map(self) -> NDArray[np.float32]: ...
     @property
@@ -100,21 +107,27 @@ def render(image: NDArray[Any], result: Judged, title: str = "") -> Picture:
 
     ``image`` is what was judged, uint8 RGB [H, W, 3] or grey [H, W]. It keeps its size, except that a small one is
     enlarged by a whole factor; what lies outside the region of interest or the crop is dimmed, for it was not judged.
+    Where there is no score, for want of a part, there is no heat map; the banner says why.
     Raises InputError for an unusable array.
     """
     picture = as_rgb8(image)
     height, width = picture.shape[:2]
-    values = from_map(result.anomaly_map, result.spec, (height, width))
+    values = None if _is_refused(result) else from_map(result.anomaly_map, result.spec, (height, width))
     box = place(width, height, result.spec).box
     factor = -(-_SMALLEST // max(height, width))
     if factor > 1:
         cv2 = load_cv2()
         size = (width * factor, height * factor)
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST)
-        values = cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
+        values = None if values is None else cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
         box = tuple(edge * factor for edge in box)
-    body = heatmap(_dim_outside(picture, box), values, result.threshold)
+    body = _dim_outside(picture, box)
+    body = body if values is None else heatmap(body, values, result.threshold)
     return _join(body, _banner(max(body.shape[1], _NARROWEST), body.shape[0], result, title))
+
+
+def _is_refused(result: Judged) -> bool:
+    return not np.isfinite(result.score)
 
 
 def _dim_outside(picture: Picture, box: tuple[int, ...]) -> Picture:
@@ -151,21 +164,24 @@ def _font(size: int) -> Any:
 
 
 def _banner(width: int, height: int, result: Judged, title: str) -> Picture:
-    """Two rows: the verdict with score and threshold; the colour scale with the score marked on it."""
+    """Two rows: the verdict with its score; the colour scale with the score marked on it, or why there is no score."""
     size = _text_size(width, height)
     row, bar, foot = 2 * size, max(4, size // 2), round(1.4 * size)
     canvas = Image.new("RGB", (width, row + bar + foot), _PAPER)
     draw = ImageDraw.Draw(canvas)
-    end = _verdict(draw, size, *_VERDICTS[result.anomalous])
-    text = f"score  {_number(result.score)}"
+    end = _verdict(draw, size, *_VERDICTS[result.reason])
+    text = "no score" if _is_refused(result) else f"score  {_number(result.score)}"
     draw.text((end, row / 2), text, _INK, _font(size), anchor="lm")
     end += draw.textlength(text, _font(size)) + size
     if title and end + draw.textlength(title, _font(size)) + size / 2 < width:
         draw.text((width - size / 2, row / 2), title, _FAINT, _font(size), anchor="rm")
+    small, base = _font(max(10, round(0.8 * size))), row + bar + foot / 2
+    if _is_refused(result):
+        draw.text((width / 2, base), result.detail, _INK, small, anchor="mm")
+        return np.asarray(canvas)
     index = np.minimum(np.arange(width) * 256 // width, 255)
     canvas.paste(Image.fromarray(np.repeat(scale_colours()[0][index][None], bar, axis=0)), (0, row))
     _mark(draw, width, row, bar, result)
-    small, base = _font(max(10, round(0.8 * size))), row + bar + foot / 2
     draw.text((size / 2, base), "0", _FAINT, small, anchor="lm")
     draw.text((width / 2, base), f"threshold  {_number(result.threshold)}", _INK, small, anchor="mm")
     draw.text((width - size / 2, base), _number(2 * result.threshold), _FAINT, small, anchor="rm")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 import sys
@@ -19,8 +20,9 @@ _BEGINNING = b'{"source": '
 
 
 def record(verdict: Verdict, artifact: str, category: str) -> dict[str, Any]:
-    """Return one line's data. Judged: ``source frame time score threshold anomalous reject thetas ms artifact
-    category``; not judged: ``source frame time reject error``. ``time`` is in unix seconds, ``ms`` in milliseconds.
+    """Return one line's data. Judged: ``source frame time score threshold anomalous reject reason thetas ms artifact
+    category``, and ``detail`` where a reason has one; not judged: ``source frame time reject error``. ``time`` is in
+    unix seconds, ``ms`` in milliseconds. A frame that shows no part has no score: it is None.
     """
     frame, result = verdict.frame, verdict.result
     head = {"source": frame.source, "frame": frame.index, "time": round(frame.time, 6)}
@@ -29,10 +31,12 @@ def record(verdict: Verdict, artifact: str, category: str) -> dict[str, Any]:
     ms = result.timings
     return {
         **head,
-        "score": result.score,
+        "score": result.score if math.isfinite(result.score) else None,
         "threshold": result.threshold,
         "anomalous": result.anomalous,
         "reject": verdict.reject,
+        "reason": result.reason,
+        **({"detail": result.detail} if result.detail else {}),
         "thetas": [[[round(float(v), 6) for v in row] for row in theta] for theta in result.thetas],
         "ms": {name: round(getattr(ms, name), 3) for name in ("preprocess", "encode", "score", "total")},
         "artifact": artifact,

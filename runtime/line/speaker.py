@@ -36,7 +36,8 @@ class Speaker(Sink):
             self._line.say(f"not judged: {error if frame.source in error else f'{where}: {error}'}")
         elif self._out is not None and (self._still or word != self._last):
             self._line.clear()
-            self._out.write(f"{word:<8} {result.score:9.3f}  {where}")
+            told = f"{where}: {result.message}" if result.message else f"{result.score:9.3f}  {where}"
+            self._out.write(f"{word:<8} {told}")
         self._last = word
         self._line.update()
         return True

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..detector import Result
+from ..result import Reason, Result
 from ..sources.frame import Frame
 
 __all__ = ["Verdict"]
+
+_WORDS: dict[Reason, str] = {"good": "good", "anomalous": "ANOMALY", "misplaced": "MISPLACED", "no_part": "NO PART"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +27,5 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """The verdict in a word: ``good``, ``ANOMALY`` or ``NOT JUDGED``."""
-        if self.result is None:
-            return "NOT JUDGED"
-        return "ANOMALY" if self.result.anomalous else "good"
+        """The verdict in a word: ``good``, ``ANOMALY``, ``MISPLACED``, ``NO PART`` or ``NOT JUDGED``."""
+        return "NOT JUDGED" if self.result is None else _WORDS[self.result.reason]

@@ -50,6 +50,16 @@ class Inspected:
         return self.defect != "good"
 
     @property
+    def score(self) -> float:
+        """The score as it is drawn: an image that shows no part has none, and lies beyond every threshold."""
+        return min(self.result.score, 4 * self.result.threshold) if self.result.refusal else self.result.score
+
+    @property
+    def told(self) -> str:
+        """The score in words."""
+        return self.result.refusal.replace("_", " ") if self.result.refusal else f"{self.score:.2f}"
+
+    @property
     def right(self) -> bool:
         """Whether the verdict agrees with the label."""
         return self.result.anomalous == self.defective
@@ -117,6 +127,8 @@ def with_outline(image: Array, truth: Array | None) -> Array:
 
 def overlay(item: Inspected) -> Array:
     """The image under its anomaly map, colours fixed to the threshold."""
+    if item.result.refusal:
+        return item.image
     values = from_map(item.result.anomaly_map, item.result.spec, item.image.shape[:2])
     return heatmap(np.ascontiguousarray(item.image), values, item.result.threshold)
 
@@ -154,12 +166,12 @@ def dots(values: Sequence[tuple[float, str, str]], top: float, limit: float) -> 
 def strip(report: Report) -> str:
     """Every score on one axis, a row for each kind of defect."""
     limit = report.threshold
-    top = 1.04 * max([limit, *report.held_out, *(item.result.score for item in report.items)])
+    top = 1.04 * max([limit, *report.held_out, *(item.score for item in report.items)])
     rows = [("support", "left out in turn", [(score, "support-dot", "support image") for score in report.held_out])]
     kinds = sorted({item.defect for item in report.items}, key=lambda kind: (kind != "good", kind))
     for kind in kinds:
         chosen = [item for item in report.items if item.defect == kind]
-        points = [(item.result.score, "bad" if item.defective else "good", item.name) for item in chosen]
+        points = [(item.score, "bad" if item.defective else "good", item.name) for item in chosen]
         fine = sum(item.right for item in chosen)
         said = f"{fine}/{len(chosen)} {'passed' if kind == 'good' else 'caught'}"
         rows.append((kind.replace("_", " "), said, points))
@@ -195,7 +207,7 @@ def card(item: Inspected) -> str:
         f"<figure class='item'><div class='pair'><img alt='{name}, as photographed' "
         f"src='{embed(with_outline(item.image, item.truth))}'><img alt='{name}, anomaly map' "
         f"src='{embed(overlay(item))}'></div><figcaption><span class='name'>{name}</span>"
-        f"<span class='score'>{item.result.score:.2f}</span>"
+        f"<span class='score'>{item.told}</span>"
         f"<span class='tag {'ok' if item.right else 'no'}'>{tag}</span></figcaption></figure>"
     )
 

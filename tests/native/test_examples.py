@@ -89,7 +89,19 @@ def test_stream_example(native_build: Path, standin: Artifact, pictures: Path, o
     lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     assert status == 3, output
     assert [set(line) for line in lines] == [
-        {"source", "frame", "time", "score", "threshold", "anomalous", "thetas", "ms", "artifact", "category"},
+        {
+            "source",
+            "frame",
+            "time",
+            "score",
+            "threshold",
+            "anomalous",
+            "reason",
+            "thetas",
+            "ms",
+            "artifact",
+            "category",
+        },
     ] * 2 + [{"source", "frame", "time", "error"}]
     python = Detector.load(standin.path)
     python.load_category(category)

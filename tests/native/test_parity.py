@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from standin import ENCODINGS, photo, write_standin
 
+from regad.calib.limits import learn_limits
 from regad.runtime.cabi import NativeDetector, NativeResult
 from regad.runtime.detector import Detector, Result
 from regad.runtime.errors import ArtifactError, CategoryError, DeviceError, InputError
 from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.category import load_category, save_category
 from regad.runtime.formats.encodings import Encoding
 
 Open = Callable[..., NativeDetector]
@@ -46,6 +50,49 @@ def test_every_form_and_scorer(open_native: Open, standin: Artifact, form: str, 
             check_same(native.predict(image), result)
         for got, result in zip(native.predict_batch(images), expected, strict=True):
             check_same(got, result)
+
+
+@pytest.mark.parametrize("scorer", ["native", "graph"])
+def test_frames_that_show_no_part(open_native: Open, standin: Artifact, tmp_path: Path, scorer: str) -> None:
+    """The same frames are refused, for the same reason in the same words, alone and in a batch."""
+    category = load_category(standin.path.parent / "gram.safetensors")
+    limits = learn_limits([photo(seed, 224, 224) for seed in range(3)])
+    save_category(replace(category, limits=limits), tmp_path / "part.safetensors")
+    rng = np.random.default_rng(0)
+    nothing = [
+        np.zeros((48, 64, 3), np.uint8),
+        np.full((300, 200), 255, np.uint8),
+        np.full((224, 224, 3), 130, np.uint8),
+        rng.integers(0, 256, (224, 224, 3), np.uint8),
+    ]
+    images = [nothing[0], photo(7), nothing[1], nothing[2], photo(8), nothing[3]]
+    python = Detector.load(standin.path)
+    python.load_category(tmp_path / "part.safetensors")
+    with open_native(standin.path, scorer=scorer, max_batch=4) as native:
+        native.load_category(tmp_path / "part.safetensors")
+        for image, expected, got in zip(
+            images, python.predict_batch(images), native.predict_batch(images), strict=True
+        ):
+            for one in (got, native.predict(image)):
+                assert (one.reason, one.detail) == (expected.reason, expected.detail)
+                assert (one.anomalous, one.threshold) == (expected.anomalous, expected.threshold)
+                if expected.reason == "no_part":
+                    assert (one.score, expected.score) == (np.inf, np.inf)
+                    assert np.isinf(one.anomaly_map).all()
+                    assert (one.thetas == expected.thetas).all()
+                else:
+                    check_same(one, expected)
+
+
+def test_a_kept_category_is_read(open_native: Open, standin: Artifact, tmp_path: Path) -> None:
+    """Every version from 3 on: it is refused for its artifact alone, which comes after everything is read."""
+    kept = sorted((Path(__file__).parents[1] / "runtime" / "formats" / "kept").glob("category-*.gz"))
+    with open_native(standin.path) as native:
+        for file in kept:
+            (tmp_path / "part.safetensors").write_bytes(gzip.decompress(file.read_bytes()))
+            with pytest.raises(CategoryError, match="taught on artifact abab"):
+                native.load_category(tmp_path / "part.safetensors")
+    assert kept
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

@@ -20,7 +20,10 @@ from regad.runtime.formats.spec import InputSpec
 from regad.runtime.model import Model
 
 ARTIFACT = Artifact(Path("model.regad"), {}, "a" * 64, InputSpec(), "fp32")
-KEYS = ["source", "frame", "time", "score", "threshold", "anomalous", "reject", "thetas", "ms", "artifact", "category"]
+KEYS = [
+    *("source", "frame", "time", "score", "threshold", "anomalous", "reject", "reason"),
+    *("thetas", "ms", "artifact", "category"),
+]
 NOT_JUDGED_KEYS = ["source", "frame", "time", "reject", "error"]
 
 

@@ -66,6 +66,42 @@ def test_a_batch_gives_what_single_images_give(detector: Detector) -> None:
     assert detector.predict_batch([]) == []
 
 
+def test_a_frame_that_shows_no_part_is_rejected_without_a_score(detector: Detector) -> None:
+    black = np.zeros((180, 260, 3), np.uint8)
+    whole, dark = detector.predict_batch([part(20), black])
+    taught = detector.category.limits["brightness"].taught  # type: ignore[union-attr]
+    assert (dark.reason, dark.anomalous, dark.score) == ("no_part", True, np.inf)
+    assert dark.detail == f"brightness 0, taught with {taught[0]:.3g} to {taught[1]:.3g}"
+    assert dark.message == f"the frame shows no part ({dark.detail})"
+    assert np.isinf(dark.anomaly_map).all()
+    assert dark.anomaly_map.shape == (224, 224)
+    assert (dark.thetas == 0).all()
+    assert (whole.reason, whole.detail, whole.message) == ("good", "", "")
+    assert whole.score == pytest.approx(detector.predict(part(20)).score, rel=1e-5)
+    assert detector.predict(part(12, defect=True)).reason == "anomalous"
+
+
+@pytest.mark.parametrize("frame", ["white", "grey", "noise", "blurred"])
+def test_other_frames_of_nothing_are_rejected_too(detector: Detector, frame: str) -> None:
+    rng = np.random.default_rng(0)
+    frames = {
+        "white": np.full((180, 260), 255.0),
+        "grey": np.full((180, 260), 90.0),
+        "noise": rng.normal(90, 40, (180, 260)),
+        "blurred": np.full((180, 260), 90.0) + np.linspace(-1, 1, 260),
+    }
+    result = detector.predict(np.clip(frames[frame], 0, 255).astype(np.uint8))
+    assert result.reason == "no_part", frame
+
+
+def test_what_is_taught_about_frames_is_saved(detector: Detector, tmp_path: Path) -> None:
+    detector.save_category(tmp_path / "part.safetensors")
+    other = Detector(detector.model)
+    other.load_category(tmp_path / "part.safetensors")
+    assert other.category.limits == detector.category.limits  # type: ignore[union-attr]
+    assert other.predict(np.zeros((10, 10), np.uint8)).reason == "no_part"
+
+
 def test_a_steady_state_allocates_the_map_it_returns_and_little_else(detector: Detector) -> None:
     image = part(30)
     for _ in range(2):

@@ -36,8 +36,9 @@ static int judge(regad_detector *detector, const char *path) {
     } else if (regad_predict(detector, &image, &result, NULL, 0) != REGAD_OK) {
         fprintf(stderr, "error: %s\n", regad_last_error());
     } else {
-        printf("%s: score %.3f, threshold %.3f: %s (%.1f ms)\n", path, (double)result.score, result.threshold,
-               result.anomalous ? "anomalous" : "good", (double)result.ms_total);
+        printf("%s: score %.3f, threshold %.3f: %s%s%s (%.1f ms)\n", path, (double)result.score, result.threshold,
+               regad_reason_string(result.reason), result.detail[0] != '\0' ? ", " : "", result.detail,
+               (double)result.ms_total);
         status = result.anomalous ? 4 : 0;
     }
     free(pixels);

@@ -67,13 +67,18 @@ Json verdict(const regad::Result &result) {
     for (const auto &theta : result.thetas) {
         thetas.push_back(theta);
     }
-    return {{"score", result.score},
-            {"threshold", result.threshold},
-            {"anomalous", result.anomalous != 0},
-            {"thetas", thetas},
-            {"ms",
-             {{"preprocess", result.ms_preprocess}, {"encode", result.ms_encode}, {"score", result.ms_score},
-              {"total", result.ms_total}}}};
+    Json json = {{"score", result.score},  // infinity, of a frame that shows no part, is written as null
+                 {"threshold", result.threshold},
+                 {"anomalous", result.anomalous != 0},
+                 {"reason", regad_reason_string(result.reason)},
+                 {"thetas", thetas},
+                 {"ms",
+                  {{"preprocess", result.ms_preprocess}, {"encode", result.ms_encode}, {"score", result.ms_score},
+                   {"total", result.ms_total}}}};
+    if (result.detail[0] != '\0') {
+        json["detail"] = result.detail;
+    }
+    return json;
 }
 
 int run(const std::string &model, const std::string &category, const std::string &source, long limit) {

@@ -55,6 +55,7 @@ regad_result unjudged() noexcept {
     result.struct_size = sizeof result;
     result.score = INFINITY;
     result.anomalous = 1;
+    result.reason = REGAD_NOT_JUDGED;
     return result;
 }
 
@@ -64,6 +65,9 @@ regad_result to_result(const regad::Verdict &verdict) noexcept {
     result.score = verdict.score;
     result.anomalous = verdict.anomalous ? 1 : 0;
     std::memcpy(result.thetas, verdict.theta, sizeof result.thetas);
+    result.reason = verdict.reason;
+    static_assert(sizeof result.detail == sizeof verdict.detail);
+    std::memcpy(result.detail, verdict.detail, sizeof result.detail);
     return result;
 }
 
@@ -95,7 +99,7 @@ void predict(regad::Detector &detector, const regad_image *images, std::size_t c
              float *maps) {
     const auto loaded = detector.loaded();
     regad::StageTimes times;
-    constexpr std::size_t most = 64;
+    constexpr std::size_t most = regad::Detector::most_images;
     for (std::size_t done = 0; done < count;) {
         const std::size_t now = std::min({detector.max_batch(), most, count - done});
         const regad_image *chosen[most];
@@ -119,6 +123,8 @@ void predict(regad::Detector &detector, const regad_image *images, std::size_t c
 
 constexpr regad_self_test_report untested = {sizeof(regad_self_test_report), INFINITY, INFINITY, INFINITY, INFINITY};
 
+constexpr const char *reason_texts[] = {"good", "anomalous", "misplaced", "no_part", "not_judged"};
+
 constexpr const char *status_texts[] = {"ok",           "invalid argument", "artifact error",   "category error",
                                         "input error",  "device error",     "no category",      "runtime error",
                                         "self-test failed", "buffer too small", "out of memory", "internal error"};
@@ -139,6 +145,11 @@ const char *regad_version_string(void) {
 const char *regad_status_string(regad_status status) {
     constexpr auto count = static_cast<regad_status>(sizeof status_texts / sizeof *status_texts);
     return status >= 0 && status < count ? status_texts[status] : "unknown status";
+}
+
+const char *regad_reason_string(regad_reason reason) {
+    constexpr auto count = static_cast<regad_reason>(sizeof reason_texts / sizeof *reason_texts);
+    return reason >= 0 && reason < count ? reason_texts[reason] : "unknown";
 }
 
 const char *regad_last_error(void) { return regad::last_error().text; }

@@ -1,5 +1,6 @@
 #include "embedded.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -7,6 +8,7 @@
 
 #include "core/kernels.hpp"
 #include "core/pool.hpp"
+#include "core/presence.hpp"
 #include "core/resample.hpp"
 #include "core/scorer.hpp"
 #include "core/smoothing.hpp"
@@ -14,7 +16,7 @@
 namespace regad {
 namespace {
 
-constexpr std::int32_t version = 3;
+constexpr std::int32_t version = 4;
 
 struct Workspace {
     ScorerWorkspace scorer;
@@ -138,4 +140,9 @@ std::int32_t regad_embedded_resample(const unsigned char *pixels, std::int32_t w
     } catch (...) {
         return 1;
     }
+}
+
+void regad_embedded_presence(const unsigned char *image, double *measures) {
+    const regad::Measures measured = regad::measure(image);
+    std::copy(measured.begin(), measured.end(), measures);
 }

@@ -36,3 +36,6 @@ REGAD_EMBEDDED std::int32_t regad_embedded_score(void *scorer, const float *f1, 
 REGAD_EMBEDDED std::int32_t regad_embedded_resample(const unsigned char *pixels, std::int32_t width,
                                                     std::int32_t height, std::int64_t stride,
                                                     const std::int32_t *spot, std::int32_t filter, unsigned char *out);
+
+// The measures of core/presence.hpp of the uint8 RGB [224, 224, 3] at `image`, to `measures`, float64 [4].
+REGAD_EMBEDDED void regad_embedded_presence(const unsigned char *image, double *measures);

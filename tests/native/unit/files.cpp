@@ -17,6 +17,8 @@ Json input_json() {
             {"resample", "box"}, {"roi", nullptr}, {"mean", {0.0, 0.0, 0.0}}, {"std", {1.0, 1.0, 1.0}}};
 }
 
+Json scoring_json() { return {{"score", "max"}, {"levels", {"f1", "f2", "f3"}}, {"calibrated", false}}; }
+
 std::string tensors_sha256(const Tensors &tensors) {
     regad::Sha256 digest;
     for (const auto &[name, tensor] : tensors) {
@@ -123,7 +125,11 @@ Json category_meta(const std::string &encoding, std::uint64_t rank, const Tensor
                    const std::string &artifact) {
     const auto is_half = [](const auto &item) { return item.second.dtype == "F16"; };
     const bool half = std::any_of(tensors.begin(), tensors.end(), is_half);
-    return {{"artifact", artifact},
+    return {{"requires", Json::array()},
+            {"scoring", scoring_json()},
+            {"registration", nullptr},
+            {"limits", Json::object()},
+            {"artifact", artifact},
             {"encoding", encoding},
             {"shot", 1},
             {"views", rank + 1},
@@ -141,7 +147,7 @@ Json category_meta(const std::string &encoding, std::uint64_t rank, const Tensor
 }
 
 std::string category(const Json &meta, const Tensors &tensors) {
-    return safetensors(tensors, {{"format", "regad-category"}, {"version", "2"}, {"meta", meta.dump()}});
+    return safetensors(tensors, {{"format", "regad-category"}, {"version", "3"}, {"meta", meta.dump()}});
 }
 
 std::string golden() {
@@ -165,7 +171,9 @@ Json manifest(const std::map<std::string, std::string> &contents) {
         table[name] = {{"sha256", regad::sha256_hex(bytes.data(), bytes.size())}, {"bytes", bytes.size()}};
     }
     return {{"format", "regad-artifact"},
-            {"version", 1},
+            {"version", 2},
+            {"requires", Json::array()},
+            {"scoring", scoring_json()},
             {"input", input_json()},
             {"features",
              {{{"name", "f1"}, {"grid", 56}, {"channels", 64}},

@@ -33,6 +33,7 @@ struct Judged {
             CHECK_EQUAL(result.threshold, 0.0);
             CHECK_EQUAL(result.thetas[0][0][0], 0.0F);
             CHECK_EQUAL(result.ms_total, 0.0F);
+            CHECK_EQUAL(result.reason, REGAD_NOT_JUDGED);
         }
         const auto end = maps.begin() + static_cast<std::ptrdiff_t>(floats);
         CHECK(std::all_of(maps.begin(), end, [](float value) { return std::isinf(value); }));

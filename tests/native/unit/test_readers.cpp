@@ -17,6 +17,11 @@ regad::Category read(const std::string &bytes) {
 
 files::Tensors small() { return files::statistics("gram", 1, 5); }
 
+files::Json limit_json(const files::Json &low, const files::Json &high, const files::Json &first,
+                       const files::Json &last) {
+    return {{"low", low}, {"high", high}, {"taught", {first, last}}};
+}
+
 std::string changed(const char *pointer, const files::Json &value) {
     const files::Tensors tensors = small();
     files::Json meta = files::category_meta("gram", 1, tensors, "hash");
@@ -88,7 +93,21 @@ TEST(category_refuses_what_does_not_fit) {
     CHECK_THROWS(read(changed("/input/size", 256)), "224");
     CHECK_THROWS(read(changed("/input/roi", {0, 0, 0, 4})), "roi");
     CHECK_THROWS(read(changed("/input/std", {1.0, 0.0, 1.0})), "std");
-    CHECK_THROWS(read(files::safetensors(small(), {{"format", "regad-category"}, {"version", "1"}})), "version 1");
+    CHECK_THROWS(read(changed("/requires", {"telepathy"})), "requires telepathy, which this version does not provide");
+    CHECK_THROWS(read(changed("/requires", {7})), "not a list of names");
+    CHECK_THROWS(read(changed("/requires", "telepathy")), "not a list of names");
+    CHECK_THROWS(read(changed("/scoring/score", "median")), "scoring");
+    CHECK_THROWS(read(changed("/scoring/calibrated", true)), "scoring");
+    CHECK_THROWS(read(changed("/scoring/share", 0.02)), "scoring");
+    CHECK_THROWS(read(changed("/registration", {{"angle", 1}})), "registers the part");
+    CHECK_THROWS(read(changed("/limits", 1)), "limits");
+    CHECK_THROWS(read(changed("/limits/glare", limit_json(0, 1, 2, 3))), "glare, which this version does not measure");
+    CHECK_THROWS(read(changed("/limits/detail", limit_json(2, 1, 3, 4))), "in order");
+    CHECK_THROWS(read(changed("/limits/detail", limit_json(0, 1, nullptr, 4))), "two numbers");
+    for (const char *version : {"1", "2"}) {
+        CHECK_THROWS(read(files::safetensors(small(), {{"format", "regad-category"}, {"version", version}})),
+                     "teach the part again");
+    }
     CHECK_THROWS(read(files::safetensors(small(), {{"format", "something"}})), "not a category file");
     CHECK_THROWS(read(files::safetensors(small(), {})), "'format'");
 }
@@ -101,21 +120,46 @@ TEST(category_refuses_values_that_are_not_finite) {
     }
 }
 
-TEST(category_refuses_missing_and_further_tensors) {
+TEST(category_refuses_missing_tensors) {
     files::Tensors tensors = small();
     tensors.erase("mean2");
-    CHECK_THROWS(read(files::category(files::category_meta("gram", 1, tensors, "hash"), tensors)), "tensors");
-    tensors = small();
-    tensors["more"] = files::floats({1}, 1, 1);
-    CHECK_THROWS(read(files::category(files::category_meta("gram", 1, tensors, "hash"), tensors)), "tensors");
+    CHECK_THROWS(read(files::category(files::category_meta("gram", 1, tensors, "hash"), tensors)),
+                 "tensor 'mean2' is missing");
+}
+
+TEST(category_passes_over_what_a_later_one_may_add_but_hashes_it) {
+    files::Tensors tensors = small();
+    tensors["expected"] = files::floats({56, 56}, 1, 1);
+    tensors["more"] = files::floats({3}, 1, 1);
+    files::Json meta = files::category_meta("gram", 1, tensors, "hash");
+    meta["later"] = {{"a", 1}};
+    const regad::Category category = read(files::category(meta, tensors));
+    CHECK_EQUAL(category.statistics.tensors.size(), small().size());
+    tensors["more"].bytes[5] ^= 1;
+    CHECK_THROWS(read(files::category(meta, tensors)), "do not match their sha256");
+}
+
+TEST(category_reads_limits) {
+    const regad::Category none = read(files::category(files::category_meta("gram", 1, small(), "hash"), small()));
+    CHECK_EQUAL(regad::first_broken({0, 0, 0, 0}, none.limits), regad::measure_count);
+    const regad::Category category = read(changed("/limits", {{"contrast", limit_json(2, nullptr, 16, 18)},
+                                                              {"brightness", limit_json(5, 240, 88, 140)}}));
+    CHECK_EQUAL(regad::first_broken({4.9, 0, 0, 0}, category.limits), 0U);
+    CHECK_EQUAL(regad::first_broken({240.1, 9, 0, 0}, category.limits), 0U);
+    CHECK_EQUAL(regad::first_broken({5, 1.9, 0, 0}, category.limits), 1U);
+    CHECK_EQUAL(regad::first_broken({240, 1e9, 0, 0}, category.limits), regad::measure_count);
+    CHECK_EQUAL(category.limits[0].taught_high, 140.0);
 }
 
 TEST(manifest_refuses_what_does_not_fit) {
-    CHECK_EQUAL(regad::Manifest::parse(manifest_with("/version", 1)).hash.size(), 64U);
+    CHECK_EQUAL(regad::Manifest::parse(manifest_with("/version", 2)).hash.size(), 64U);
     CHECK_THROWS(regad::Manifest::parse("{"), "not valid JSON");
     CHECK_THROWS(regad::Manifest::parse("[]"), "not an object");
     CHECK_THROWS(regad::Manifest::parse(manifest_with("/format", "other")), "not the manifest");
     CHECK_THROWS(regad::Manifest::parse(manifest_with("/version", 7)), "version 7");
+    CHECK_THROWS(regad::Manifest::parse(manifest_with("/version", 1)), "export it again with regad-export");
+    CHECK_THROWS(regad::Manifest::parse(manifest_with("/requires", {"prior"})), "requires prior");
+    CHECK_THROWS(regad::Manifest::parse(manifest_with("/scoring/levels", {"f2", "f3"})), "scoring");
     CHECK_THROWS(regad::Manifest::parse(manifest_with("/epsilon", 0.1)), "another encoder");
     CHECK_THROWS(regad::Manifest::parse(manifest_with("/features/0/grid", 64)), "another encoder");
     CHECK_THROWS(regad::Manifest::parse(manifest_with("/scorers/gram", "absent.onnx")), "not in 'files'");

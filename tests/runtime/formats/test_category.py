@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors
+import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +25,7 @@ from regad.runtime.formats.encodings import (
     statistics_bytes,
     stored_dtype,
 )
+from regad.runtime.formats.limits import Limit
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.scoring.reference import dense_tensors
 
@@ -37,6 +40,7 @@ def category(encoding: str = "gram", rank: int = 2) -> Category:
         statistics=Statistics(encoding, rank, rank + 1, tensors),  # type: ignore[arg-type]
         threshold=Threshold(5.5, "leave-one-out", 0.01, (3.0, 4.0), "two scores"),
         spec=InputSpec(fit="letterbox", roi=(1, 2, 300, 400)),
+        limits={"brightness": Limit(5.5, 240.0, (88.0, 140.25)), "contrast": Limit(2.0, None, (16.0, 18.0))},
         shot=2,
         support=(Support("a.png", "00"), Support("b.png", "11")),
         software={"regad": "0"},
@@ -82,6 +86,34 @@ def test_a_category_comes_back_as_saved(tmp_path: Path, encoding: str, dtype: St
     assert list(tmp_path.iterdir()) == [tmp_path / "part.safetensors"]
 
 
+def test_what_a_held_out_part_shows_comes_back_and_is_part_of_the_hash(tmp_path: Path) -> None:
+    expected = np.random.default_rng(0).random((56, 56), dtype=np.float32)
+    before = replace(category(), expected=expected)
+    before = replace(before, data_sha256=tensors_sha256(before.tensors))
+    save_category(before, tmp_path / "part.safetensors")
+    after = load_category(tmp_path / "part.safetensors")
+    assert after.expected is not None
+    assert (after.expected == expected).all()
+    assert after.hash == before.hash != replace(before, data_sha256=tensors_sha256(before.statistics.tensors)).hash
+    for wrong in (expected[:-1], expected.astype(np.float64), np.full((56, 56), np.inf, np.float32)):
+        with pytest.raises(CategoryError, match="expected"):
+            replace(before, expected=wrong)
+
+
+def test_tensors_and_keys_of_a_later_version_are_passed_over(tmp_path: Path) -> None:
+    before = category()
+    tensors = {**before.tensors, "later": np.arange(3.0)}
+    save_category(before, tmp_path / "plain.safetensors")
+    with safetensors.safe_open(tmp_path / "plain.safetensors", framework="numpy") as file:
+        metadata = file.metadata()
+    meta = {**json.loads(metadata["meta"]), "data_sha256": tensors_sha256(tensors), "later": {"a": 1}}
+    path = tmp_path / "part.safetensors"
+    path.write_bytes(safetensors.numpy.save(tensors, {**metadata, "meta": json.dumps(meta)}))
+    after = load_category(path, ARTIFACT)
+    assert set(after.tensors) == set(before.tensors)
+    assert after.limits == before.limits
+
+
 def test_another_artifact_is_refused_with_the_remedy(saved: Path) -> None:
     with pytest.raises(CategoryError, match="regad-calib"):
         load_category(saved, "cd" * 32)
@@ -91,7 +123,18 @@ def test_another_artifact_is_refused_with_the_remedy(saved: Path) -> None:
     ("changes", "word"),
     [
         ({"format": "other"}, "not a category file"),
-        ({"version": "1"}, "version 1; .* teach the part again"),
+        ({"version": "2"}, "version 2; .* teach the part again"),
+        ({"requires": ["telepathy"]}, "requires telepathy, which this version does not provide; update regad"),
+        ({"requires": "telepathy"}, "not a list of names"),
+        (
+            {"scoring": {"score": "top", "levels": ["f2"], "calibrated": True}},
+            "scores by top of f2, calibrated; .*update",
+        ),
+        ({"scoring": {"score": "max", "levels": ["f1", "f2", "f3"], "calibrated": False, "share": 0.02}}, "share"),
+        ({"scoring": {"score": "max"}}, "scoring is incomplete"),
+        ({"registration": {"reference": 0}}, "registers the part, .* update regad"),
+        ({"limits": {"glare": {}}}, "limits glare, .* update regad"),
+        ({"limits": []}, "malformed"),
         ({"data_sha256": "0" * 64}, "damaged"),
         ({"dtype": "fp16"}, "expected float16"),
         ({"dtype": "fp8"}, "fp8"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,19 @@ def test_banner_tells_the_verdict_by_colour() -> None:
     good, bad = (render(image, result(blob(peak)))[304, 3].astype(int) for peak in (2.0, 9.0))
     assert good[1] > good[0] + 50
     assert bad[0] > bad[1] + 50
+
+
+def test_a_frame_that_shows_no_part_keeps_its_pixels_and_its_banner_says_why() -> None:
+    image = np.full((300, 400, 3), 3, np.uint8)
+    scored = result(np.full((224, 224), np.inf, np.float32))
+    refused = replace(scored, refusal="no_part", detail="brightness 3, taught with 88 to 140")
+    picture, plain = render(image, refused, "title"), render(image, replace(refused, detail=""), "title")
+    assert (picture[:300] == 3).all()
+    assert picture[304, 3, 0] > picture[304, 3, 1] + 50, "red"
+    assert picture.shape == render(image, result(blob(2.0))).shape, "as large as any other: a video keeps its size"
+    rows = np.flatnonzero((picture != plain).any(axis=(1, 2)))
+    assert len(rows)
+    assert rows.min() > 300, "the detail stands in the banner"
 
 
 def test_a_score_off_the_scale_and_a_huge_one_are_drawn() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +43,23 @@ def test_record_of_a_judged_frame() -> None:
         "threshold": 5.0,
         "anomalous": False,
         "reject": False,
+        "reason": "good",
         "thetas": [[[1, 0, 0], [0, 1, 0.25]]] * 3,
         "ms": {"preprocess": 1.0, "encode": 20.5, "score": 4.25, "total": 26.0},
         "artifact": "art",
         "category": "cat",
     }
+
+
+def test_record_of_a_frame_that_shows_no_part_has_no_score_and_says_why() -> None:
+    judged = verdict()
+    assert judged.result is not None
+    detail = "brightness 3, taught with 88 to 140"
+    result = replace(judged.result, score=math.inf, anomalous=True, refusal="no_part", detail=detail)
+    line = json.loads(json.dumps(record(replace(judged, result=result), "art", "cat"), allow_nan=False))
+    assert line["score"] is None
+    assert (line["anomalous"], line["reject"], line["reason"]) == (True, True, "no_part")
+    assert line["detail"] == detail
 
 
 def test_record_of_what_could_not_be_judged_has_no_verdict() -> None:

@@ -185,25 +185,43 @@ typedef struct regad_image {
 
 REGAD_API regad_status regad_image_init(regad_image *image, size_t struct_size);
 
+/* Why a result is as it is. */
+typedef int32_t regad_reason;
+enum {
+    REGAD_GOOD = 0,
+    REGAD_ANOMALOUS = 1,  /* score > threshold */
+    REGAD_MISPLACED = 2,  /* the part lies elsewhere than the taught ones, or it is another one */
+    REGAD_NO_PART = 3,    /* the frame shows no part: too dark, too plain, out of focus, nothing but noise */
+    REGAD_NOT_JUDGED = 4  /* the call failed: its status says why */
+};
+/* "good", "anomalous", "misplaced", "no_part", "not_judged", as in the record of regad-run; "unknown" for any other. */
+REGAD_API const char *regad_reason_string(regad_reason reason);
+
 typedef struct regad_result {
     size_t struct_size;
     double threshold;      /* the threshold it was judged by; 0 if it was not judged */
-    float score;           /* largest value of the anomaly map: a raw Mahalanobis distance, >= 0; infinity if not judged */
+    float score;           /* largest value of the anomaly map: a raw Mahalanobis distance, >= 0; infinity if not judged
+                            * and for REGAD_NO_PART, which is not scored */
     int32_t anomalous;     /* 1 when score > threshold, else 0; 1 if it was not judged */
-    float thetas[3][2][3]; /* the three STN transforms, output -> input, normalised coordinates (affine_grid) */
+    float thetas[3][2][3]; /* the three STN transforms, output -> input, normalised coordinates (affine_grid); 0 where
+                            * there is no score */
     float ms_preprocess;   /* wall-clock milliseconds; in a batch the batch's divided by its length */
     float ms_encode;
     float ms_score;
     float ms_total;
+    regad_reason reason;   /* anomalous is 1 for every reason but REGAD_GOOD */
+    char detail[100];      /* what REGAD_NO_PART or REGAD_MISPLACED rests on, "brightness 3, taught with 88 to 140";
+                            * else "" */
 } regad_result;
 
 /* Makes it a result that was not judged. */
 REGAD_API regad_status regad_result_init(regad_result *result, size_t struct_size);
 
 /* Judges one image. `map` receives REGAD_MAP_LENGTH floats, row-major, the anomaly map in the frame of the
- * encoder's input; `map_length` is the room in floats. NULL and 0 when it is not wanted.
+ * encoder's input, all infinity where the frame shows no part; `map_length` is the room in floats. NULL and 0 when it is
+ * not wanted.
  * On every failure, also for a wrong argument, *result is as regad_result_init makes it (its struct_size stays):
- * anomalous = 1, score = infinity, threshold and all else 0; and the map, as far as there is room, is infinity. */
+ * anomalous = 1, score = infinity, reason = REGAD_NOT_JUDGED, threshold and all else 0; and the map, as far as there is room, is infinity. */
 REGAD_API regad_status regad_predict(regad_detector *detector, const regad_image *image, regad_result *result,
                                      float *map, size_t map_length);
 

@@ -3,9 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <iomanip>
+#include <locale>
+#include <sstream>
 
 #include "core/error.hpp"
 #include "core/kernels.hpp"
+#include "core/presence.hpp"
 #include "formats/log.hpp"
 
 namespace regad {
@@ -28,6 +32,23 @@ float relative_error(const float *got, const Buffer<float> &expected) {
         largest = std::max(largest, std::fabs(static_cast<double>(expected[i])));
     }
     return static_cast<float>(error / largest);
+}
+
+// Whether an encoder's input may show the part; if not, the verdict says why.
+bool shows_part(const unsigned char *input, const Limits &limits, Verdict &verdict) {
+    const Measures measures = measure(input);
+    const std::size_t broken = first_broken(measures, limits);
+    if (broken == measure_count) {
+        return true;
+    }
+    std::ostringstream text;
+    text.imbue(std::locale::classic());
+    text << std::setprecision(3) << measure_names[broken] << ' ' << measures[broken] << ", taught with "
+         << limits[broken].taught_low << " to " << limits[broken].taught_high;
+    const std::string detail = text.str();
+    verdict.detail[detail.copy(verdict.detail, sizeof verdict.detail - 1)] = '\0';
+    verdict.reason = REGAD_NO_PART;
+    return false;
 }
 
 }  // namespace
@@ -93,23 +114,35 @@ void Detector::judge(const Loaded &loaded, const regad_image *const *images, std
     const Clock::time_point start = Clock::now();
     const Engine::Lease workspace(engine_);
     workspace->reserve(count);
+    std::size_t shown = 0, which[most_images];  // the images that are scored; the others show no part
     for (std::size_t i = 0; i < count; ++i) {
-        workspace->preprocessor.run(*images[i], loaded.category->spec, engine_.pool(),
-                                    workspace->images.data() + i * image_bytes);
+        unsigned char *input = workspace->images.data() + shown * image_bytes;
+        workspace->preprocessor.run(*images[i], loaded.category->spec, engine_.pool(), input);
+        verdicts[i].threshold = loaded.threshold;
+        if (shows_part(input, loaded.category->limits, verdicts[i])) {
+            which[shown++] = i;
+        } else if (maps != nullptr) {
+            std::fill_n(maps + i * map_length, map_length, INFINITY);
+        }
     }
     const Clock::time_point ready = Clock::now();
-    engine_.encode(*workspace, count, !engine_.uses_graph());
-    const Clock::time_point encoded = Clock::now();
-    engine_.score(*workspace, count, *loaded.prepared);
-    for (std::size_t i = 0; i < count; ++i) {
-        const float *map = workspace->maps.data() + i * map_length;
-        verdicts[i].score = *std::max_element(map, map + map_length);
-        verdicts[i].threshold = loaded.threshold;
-        verdicts[i].anomalous = static_cast<double>(verdicts[i].score) > loaded.threshold;
-        std::copy_n(workspace->theta.data() + i * theta_length, theta_length, verdicts[i].theta);
+    if (shown > 0) {
+        engine_.encode(*workspace, shown, !engine_.uses_graph());
     }
-    if (maps != nullptr) {
-        std::copy_n(workspace->maps.data(), count * map_length, maps);
+    const Clock::time_point encoded = Clock::now();
+    if (shown > 0) {
+        engine_.score(*workspace, shown, *loaded.prepared);
+    }
+    for (std::size_t i = 0; i < shown; ++i) {
+        const float *map = workspace->maps.data() + i * map_length;
+        Verdict &verdict = verdicts[which[i]];
+        verdict.score = *std::max_element(map, map + map_length);
+        verdict.anomalous = static_cast<double>(verdict.score) > loaded.threshold;
+        verdict.reason = verdict.anomalous ? REGAD_ANOMALOUS : REGAD_GOOD;
+        std::copy_n(workspace->theta.data() + i * theta_length, theta_length, verdict.theta);
+        if (maps != nullptr) {
+            std::copy_n(map, map_length, maps + which[i] * map_length);
+        }
     }
     const Clock::time_point end = Clock::now();
     times.preprocess += milliseconds(start, ready);

@@ -3,6 +3,7 @@
 
 #include <regad/regad.h>
 
+#include <cmath>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -26,9 +27,11 @@ struct Settings {
 // The verdict on one image, before it becomes a regad_result.
 struct Verdict {
     double threshold = 0;
-    float score = 0;
+    float score = INFINITY;
     bool anomalous = true;
     float theta[theta_length] = {};
+    regad_reason reason = REGAD_NOT_JUDGED;
+    char detail[sizeof regad_result::detail] = "";
 };
 
 struct StageTimes {
@@ -47,6 +50,8 @@ public:
     void load_category(const std::string &path);
     void set_threshold(double threshold);
 
+    // What max_batch() may be at most.
+    static constexpr std::size_t most_images = 64;
     // The largest number of images that one `judge` takes.
     std::size_t max_batch() const noexcept { return max_batch_; }
     // What predictions use until they are done with it. Throws Error (REGAD_NO_CATEGORY).

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "core/error.hpp"
+#include "formats/requires.hpp"
 #include "formats/safetensors.hpp"
 #include "formats/sha256.hpp"
 #include "core/statistics.hpp"
@@ -76,10 +77,12 @@ Manifest Manifest::parse(std::string_view text) {
     if (get_text(root, "format") != "regad-artifact") {
         throw std::runtime_error("it is not the manifest of an artifact");
     }
-    if (const std::uint64_t version = get_count(root, "version"); version != 1) {
+    if (const std::uint64_t version = get_count(root, "version"); version != 2) {
         throw std::runtime_error("it has artifact version " + std::to_string(version) +
-                                 ", this library reads version 1");
+                                 ", this library reads version 2: export it again with regad-export");
     }
+    check_requires(root);
+    check_scoring(member(root, "scoring"));
     static const Json features = Json::parse(
         R"([{"name":"f1","grid":56,"channels":64},{"name":"f2","grid":28,"channels":128},)"
         R"({"name":"f3","grid":14,"channels":256}])");

@@ -1,10 +1,15 @@
 #include "formats/category.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <iterator>
 #include <new>
+#include <set>
 #include <stdexcept>
 
 #include "core/error.hpp"
 #include "formats/json.hpp"
+#include "formats/requires.hpp"
 #include "formats/safetensors.hpp"
 #include "formats/sha256.hpp"
 
@@ -25,9 +30,9 @@ void check_format(const SafetensorsHeader &header) {
     if (metadata(header, "format") != "regad-category") {
         throw std::runtime_error("it is not a category file");
     }
-    if (metadata(header, "version") != "2") {
+    if (metadata(header, "version") != "3") {
         throw std::runtime_error("it has category version " + metadata(header, "version") +
-                                 ", this library reads version 2");
+                                 ", this library reads version 3: teach the part again with regad-calib");
     }
 }
 
@@ -42,20 +47,30 @@ Buffer<T> read_values(const Source &source, const std::string &name, const Tenso
     return values;
 }
 
+// A tensor that is not part of the statistics: this library uses none, but the hash covers them all.
+void pass_over(const Source &source, const TensorEntry &entry, Sha256 &digest) {
+    unsigned char piece[4096];
+    for (std::uint64_t done = 0; done < entry.bytes;) {
+        const auto length = static_cast<std::size_t>(std::min<std::uint64_t>(sizeof piece, entry.bytes - done));
+        source.read(entry.offset + done, piece, length);
+        digest.update(piece, length);
+        done += length;
+    }
+}
+
 void read_tensors(const Source &source, const SafetensorsHeader &header, Statistics &statistics,
                   Dtype dtype, const std::string &sha256) {
-    const std::vector<TensorShape> shapes = tensor_shapes(statistics.encoding, statistics.rank);
-    if (shapes.size() != header.tensors.size()) {
-        throw std::runtime_error("it has " + std::to_string(header.tensors.size()) + " tensors; " +
-                                 name(statistics.encoding) + " needs " + std::to_string(shapes.size()));
-    }
-    for (const TensorShape &tensor : shapes) {
+    std::set<std::string> own;
+    for (const TensorShape &tensor : tensor_shapes(statistics.encoding, statistics.rank)) {
         header.expect(tensor.name, is_half(tensor.name, dtype) ? "F16" : "F32", tensor.shape);
+        own.insert(tensor.name);
     }
     Sha256 digest;
     for (const auto &[name, entry] : header.tensors) {  // in the order of the names
         digest.update(name.data(), name.size());
-        if (is_half(name, dtype)) {
+        if (own.count(name) == 0) {
+            pass_over(source, entry, digest);
+        } else if (is_half(name, dtype)) {
             statistics.halves.emplace(name, read_values<std::uint16_t>(source, name, entry, digest));
         } else {
             statistics.tensors.emplace(name, read_values<float>(source, name, entry, digest));
@@ -66,12 +81,44 @@ void read_tensors(const Source &source, const SafetensorsHeader &header, Statist
     }
 }
 
+Limits read_limits(const Json &object) {
+    if (!object.is_object()) {
+        throw std::runtime_error("'limits' is not an object");
+    }
+    Limits limits = no_limits();
+    for (const auto &[key, value] : object.items()) {
+        const auto *const found = std::find(std::begin(measure_names), std::end(measure_names), key);
+        if (found == std::end(measure_names)) {
+            throw std::runtime_error("it limits " + key + ", which this version does not measure; update regad");
+        }
+        const Json &taught = member(value, "taught");
+        if (!taught.is_array() || taught.size() != 2 || !taught[0].is_number() || !taught[1].is_number()) {
+            throw std::runtime_error("the limit of '" + key + "' is not taught with two numbers");
+        }
+        Limit &limit = limits[static_cast<std::size_t>(found - measure_names)];
+        limit.low = get_number(value, "low");
+        limit.taught_low = taught[0].get<double>();
+        limit.taught_high = taught[1].get<double>();
+        limit.high = member(value, "high").is_null() ? limit.high : get_number(value, "high");
+        if (!(limit.low <= limit.taught_low && limit.taught_low <= limit.taught_high &&
+              limit.taught_high <= limit.high && std::isfinite(limit.taught_high))) {
+            throw std::runtime_error("the limit of '" + key + "' and what it was taught with are not in order");
+        }
+    }
+    return limits;
+}
+
 }  // namespace
 
 Category Category::read(const Source &source) {
     const SafetensorsHeader header = read_safetensors_header(source);
     check_format(header);
     const Json meta = parse_json(metadata(header, "meta"));
+    check_requires(meta);
+    check_scoring(member(meta, "scoring"));
+    if (!member(meta, "registration").is_null()) {
+        throw std::runtime_error("it registers the part, which this version does not do; update regad");
+    }
     if (get_number(meta, "epsilon") != epsilon) {
         throw std::runtime_error("its epsilon is not 0.01");
     }
@@ -96,6 +143,7 @@ Category Category::read(const Source &source) {
     }
     category.threshold_method = get_text(threshold, "method");
     category.threshold_note = get_text(threshold, "note");
+    category.limits = read_limits(member(meta, "limits"));
     read_tensors(source, header, category.statistics, category.dtype, category.data_sha256);
     return category;
 }

@@ -5,6 +5,7 @@
 
 #include "formats/source.hpp"
 #include "formats/spec.hpp"
+#include "core/presence.hpp"
 #include "core/statistics.hpp"
 
 namespace regad {
@@ -13,6 +14,7 @@ struct Category {
     Statistics statistics;
     Dtype dtype = Dtype::fp32;
     InputSpec spec;
+    Limits limits = no_limits();  // what a frame that shows the part looks like
     double threshold = 0;
     std::string artifact;  // hash of the artifact it was taught on
     std::string data_sha256;
