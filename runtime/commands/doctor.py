@@ -1,4 +1,4 @@
-"""``regad-doctor``: is everything here that is needed, does the artifact compute correctly, and what fixes it if not."""
+"""``regad-doctor``: is all here that is needed, does the artifact compute correctly, and what fixes it if not."""
 
 from __future__ import annotations
 
