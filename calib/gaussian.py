@@ -28,7 +28,7 @@ from regad.runtime.formats.memory import padded_empty
 from regad.runtime.formats.spec import EPSILON, GRID
 from regad.runtime.scoring.reference import upsample
 
-__all__ = ["choose_encoding", "dense_reference", "fit", "held_out_distances", "helmert"]
+__all__ = ["choose_encoding", "dense_reference", "fit_statistics", "held_out_distances", "helmert"]
 
 Array = NDArray[np.float64]
 _STRIPS = 14
@@ -70,7 +70,7 @@ def helmert(count: int) -> Array:
     return scaled
 
 
-def fit(features: Features, encoding: Encoding | None = None, dtype: StatisticsDtype = "fp32") -> Statistics:
+def fit_statistics(features: Features, encoding: Encoding | None = None, dtype: StatisticsDtype = "fp32") -> Statistics:
     """Fit the statistics of N >= 2 support views, in the encoding of `choose_encoding` unless one is named.
 
     ``dtype`` is what they are stored as. Raises InputError for fewer than two views or features that are not finite.

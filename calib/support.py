@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regad.runtime.errors import InputError
-from regad.runtime.formats.category import Support
+from regad.runtime.formats.category import SupportImage
 from regad.runtime.imaging.files import Listing, list_folder
 from regad.runtime.imaging.preprocess import as_rgb8
 from regad.runtime.imaging.reading import IMAGE_SUFFIXES, read_picture
@@ -33,7 +33,7 @@ class GoodImages(NamedTuple):
     """Images read from files: uint8 RGB arrays [H, W, 3] (sizes may differ), with name and sha256 of each file."""
 
     images: list[NDArray[np.uint8]]
-    files: tuple[Support, ...]
+    files: tuple[SupportImage, ...]
 
 
 def list_images(folder: str | Path, say: Say = unsaid) -> list[Path]:
@@ -82,22 +82,22 @@ def read_good_images(paths: Sequence[Path], say: Say = unsaid) -> GoodImages:
     Raises InputError naming the first that cannot be read: no image is left out in silence.
     """
     images: list[NDArray[np.uint8]] = []
-    files: list[Support] = []
+    files: list[SupportImage] = []
     notes: list[tuple[str, str]] = []
     for path in paths:
         picture = read_picture(path)
         images.append(picture.image)
-        files.append(Support(shown(path.name), hashlib.sha256(path.read_bytes()).hexdigest()))
+        files.append(SupportImage(shown(path.name), hashlib.sha256(path.read_bytes()).hexdigest()))
         notes += [(files[-1].name, note) for note in picture.notes]
     for line in noted(notes):
         say(line)
     return GoodImages(images, tuple(files))
 
 
-def array_support(images: Sequence[NDArray[Any]], name: str = "array") -> tuple[Support, ...]:
+def array_support(images: Sequence[NDArray[Any]], name: str = "array") -> tuple[SupportImage, ...]:
     """Name and hash arrays that came from memory instead of files."""
     return tuple(
-        Support(f"{name} {index}", hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest())
+        SupportImage(f"{name} {index}", hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest())
         for index, image in enumerate(images)
     )
 

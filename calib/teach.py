@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from regad.runtime.backends.base import Backend
 from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
-from regad.runtime.formats.category import Category, Support, Threshold, tensors_sha256
+from regad.runtime.formats.category import Category, SupportImage, Threshold, tensors_sha256
 from regad.runtime.formats.encodings import Encoding, StatisticsDtype
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.spec import LEVELS, InputSpec
@@ -24,7 +24,7 @@ from regad.runtime.model import Model
 from regad.runtime.scoring.reference import smoothing_matrix
 from regad.runtime.text import Say, shown, unsaid
 
-from .gaussian import fit, held_out_distances
+from .gaussian import fit_statistics, held_out_distances
 from .limits import learn_limits
 from .support import array_support, draw_support, list_images, read_good_images, refuse_copies
 from .threshold import check_rate, held_out_scale, set_threshold
@@ -32,7 +32,7 @@ from .views import kept_views, support_views
 
 __all__ = ["encode_views", "teach", "teach_folder"]
 
-Progress = Callable[[int, int], None]
+OnImage = Callable[[int, int], None]
 _BATCH = 2
 
 
@@ -40,7 +40,7 @@ def encode_views(
     backend: Backend,
     images: Sequence[NDArray[Any]],
     spec: InputSpec,
-    progress: Progress | None = None,
+    progress: OnImage | None = None,
     without: Collection[str] = (),
 ) -> Features:
     """Return the features of the 22 views of each image, in order: float32, first axis 22 * len(images).
@@ -67,14 +67,14 @@ def teach(
     images: Sequence[NDArray[Any]],
     spec: InputSpec,
     *,
-    files: tuple[Support, ...] | None = None,
+    files: tuple[SupportImage, ...] | None = None,
     target_frr: float = 0.01,
     validation: Sequence[NDArray[Any]] = (),
-    validation_files: tuple[Support, ...] | None = None,
+    validation_files: tuple[SupportImage, ...] | None = None,
     threshold: float | None = None,
     encoding: Encoding | None = None,
     dtype: StatisticsDtype | None = None,
-    progress: Progress | None = None,
+    progress: OnImage | None = None,
     without: Collection[str] = (),
 ) -> Category:
     """Fit the statistics and the threshold of a part from good images (uint8 RGB [H, W, 3] or grey [H, W]).
@@ -100,7 +100,7 @@ def teach(
     others = array_support(validation, "validation array") if validation_files is None else validation_files
     refuse_copies([*images, *validation], [file.name for file in (*support, *others)])
     features = encode_views(backend, images, spec, progress, without)
-    statistics = fit(features, encoding, dtype or model.info.statistics_dtype)
+    statistics = fit_statistics(features, encoding, dtype or model.info.statistics_dtype)
     if manual is not None:
         limit = manual
     elif len(validation) > 0:
@@ -139,7 +139,7 @@ def teach_folder(
     encoding: Encoding | None = None,
     dtype: StatisticsDtype | None = None,
     spec: InputSpec | None = None,
-    progress: Progress | None = None,
+    progress: OnImage | None = None,
     say: Say = unsaid,
 ) -> Category:
     """Teach a part from a folder of good images, or from the files that are given, and put it in force on ``detector``.
@@ -169,6 +169,6 @@ def teach_folder(
     return category
 
 
-def _in(folder: str | Path | None, files: tuple[Support, ...]) -> tuple[Support, ...]:
+def _in(folder: str | Path | None, files: tuple[SupportImage, ...]) -> tuple[SupportImage, ...]:
     """The files under names that tell them from those of another folder."""
-    return tuple(Support(f"{shown(Path(folder or '') / file.name)}", file.sha256) for file in files)
+    return tuple(SupportImage(f"{shown(Path(folder or '') / file.name)}", file.sha256) for file in files)

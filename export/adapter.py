@@ -18,7 +18,7 @@ from regad.train.model.registration import RegistrationEncoder
 from regad.train.model.stn import SpatialTransformer
 
 from .sampler import SAMPLERS
-from .stns import registers
+from .stns import predicts_transforms
 
 __all__ = ["EncoderGraph", "fold_batch_norm"]
 
@@ -59,7 +59,7 @@ class EncoderGraph(nn.Module):
         self.layer1, self.layer2, self.layer3 = folded.layer1, folded.layer2, folded.layer3
         self.stn1, self.stn2, self.stn3 = folded.stn1, folded.stn2, folded.stn3
         self.sampler = SAMPLERS[sampler]()
-        self.registers = registers(encoder)
+        self.registers = predicts_transforms(encoder)
         self.identity: Tensor
         self.register_buffer("identity", torch.eye(2, 3).repeat(1, len(LEVELS), 1, 1), persistent=False)
         self.scale: Tensor

@@ -22,7 +22,7 @@ from regad.runtime.errors import ArtifactError, InputError, RegadError
 from regad.runtime.formats.artifact import Artifact, is_artifact, write_artifact
 from regad.runtime.formats.encodings import Encoding, StatisticsDtype
 from regad.runtime.formats.spec import EPSILON, LEVELS, Dtype, InputSpec
-from regad.runtime.selftest import Check, compare_golden, worst_of
+from regad.runtime.selftest import Deviation, compare_golden, worst_of
 from regad.train.model.checkpoint import Checkpoint, build_encoder, load_checkpoint
 from regad.train.model.registration import RegistrationEncoder
 
@@ -32,7 +32,7 @@ from .golden import golden_bytes
 from .parity import REMEDIES, parity_table, require_parity, verify
 from .proof import count_onnx
 from .samples import verification_images
-from .stns import registers
+from .stns import predicts_transforms
 from .writer import IR_VERSION, check_opset, encoder_model, finish, scorer_model
 
 __all__ = ["SCORERS", "ExportConfig", "export_artifact"]
@@ -129,7 +129,7 @@ def export_artifact(
         progress(f"setting int8 ranges from {len(ranges_from)} images")
         model = finish(quantize_encoder(plain, ranges_from, config.ranges, config.activations), config.opset)
     counts = count_onnx(model)
-    whole = registers(encoder)
+    whole = predicts_transforms(encoder)
     require_counts(counts, encoder_counts(config.dtype, config.sampler, whole), "the encoder graph")
     scorers = {encoding: scorer_model(encoding, config.opset, config.stats_dtype) for encoding in get_args(Encoding)}
     for encoding, scorer in scorers.items():
@@ -213,7 +213,7 @@ def _decisions(
     return as_json(results, config.limits)
 
 
-def _manifest(config: ExportConfig, checkpoint: Checkpoint, spec: InputSpec, checks: Sequence[Check]) -> _Manifest:
+def _manifest(config: ExportConfig, checkpoint: Checkpoint, spec: InputSpec, checks: Sequence[Deviation]) -> _Manifest:
     """Every field but those that `write_artifact` fills in."""
     return {
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regad.calib.gaussian import fit
+from regad.calib.gaussian import fit_statistics
 from regad.calib.views import support_views
 from regad.runtime.formats.artifact import Golden, write_golden
 from regad.train.model.registration import RegistrationEncoder
@@ -26,4 +26,4 @@ def golden_bytes(encoder: RegistrationEncoder) -> bytes:
     features = torch_features(encoder, images[1:])
     support = torch_features(encoder, support_views(images[0])[:_VIEWS])
     anomaly_map, anomaly_score = scores(support, features)
-    return write_golden(Golden(images[1:], features, fit(support, "gram"), anomaly_map, anomaly_score))
+    return write_golden(Golden(images[1:], features, fit_statistics(support, "gram"), anomaly_map, anomaly_score))

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from regad.calib.gaussian import fit
+from regad.calib.gaussian import fit_statistics
 from regad.calib.views import support_views
 from regad.runtime.backends.ort import load_onnxruntime
 from regad.runtime.errors import RegadError
@@ -18,11 +18,11 @@ from regad.runtime.formats.encodings import Encoding, StatisticsDtype
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.spec import Dtype
 from regad.runtime.scoring.reference import Scorer, graph_tensors
-from regad.runtime.selftest import Check, compare, tolerances
+from regad.runtime.selftest import Deviation, compare, tolerances
 from regad.train.model.registration import RegistrationEncoder
 
 from .reference import images_as_torch, scores, torch_features
-from .stns import border_heavy, registers, write_stns
+from .stns import border_heavy, predicts_transforms, write_stns
 
 __all__ = [
     "REMEDIES",
@@ -62,7 +62,7 @@ def verify(
     images: NDArray[np.uint8],
     dtype: Dtype = "fp32",
     statistics: StatisticsDtype = "fp32",
-) -> list[Check]:
+) -> list[Deviation]:
     """Compare every output of the graphs with PyTorch's in float32, on uint8 RGB images [B >= 2, 224, 224, 3].
 
     Features and transforms are compared for the model itself and, rows marked "border", for a copy whose transforms
@@ -78,7 +78,7 @@ def verify(
     taught = Features(*run_graph(model, {"image": views}))
     wanted = scores(torch_features(encoder, views), expected)
     checks += _compare_scorers(scorers, taught, got, wanted, statistics, allowed)
-    if dtype not in _BORDER or not registers(encoder):
+    if dtype not in _BORDER or not predicts_transforms(encoder):
         return checks
     border = border_heavy(encoder, images_as_torch(images[1:]))
     wider = {name: tolerance * _BORDER[dtype] for name, tolerance in allowed.items()}
@@ -91,9 +91,9 @@ def _compare_encoder(
     images: NDArray[np.uint8],
     allowed: Mapping[str, float],
     mark: str,
-) -> tuple[Features, Features, list[Check]]:
+) -> tuple[Features, Features, list[Deviation]]:
     graph = copy.deepcopy(model)
-    if registers(encoder):
+    if predicts_transforms(encoder):
         write_stns(graph, encoder)
     expected = torch_features(encoder, images)
     got = Features(*run_graph(graph, {"image": images}))
@@ -110,17 +110,17 @@ def _compare_scorers(
     expected: tuple[NDArray[np.float32], NDArray[np.float32]],
     dtype: StatisticsDtype,
     allowed: Mapping[str, float],
-) -> list[Check]:
+) -> list[Deviation]:
     names = ("anomaly_map", "anomaly_score")
     features = {name: getattr(query, name) for name in ("f1", "f2", "f3")}
     checks = []
     for encoding in VERIFIED_ENCODINGS:
-        taught = fit(support, encoding, dtype)
+        taught = fit_statistics(support, encoding, dtype)
         outputs = run_graph(scorers[encoding], {**features, **graph_tensors(taught, dtype)})
         mark = "" if encoding == "gram" else f" {encoding}"
         pairs = [(mark, expected)]
         if dtype == "fp16":
-            pairs.append((f"{mark} stored", Scorer(fit(support, encoding)).score(query)))
+            pairs.append((f"{mark} stored", Scorer(fit_statistics(support, encoding)).score(query)))
         checks += [
             compare(name + suffix, output, value, allowed[name])
             for suffix, values in pairs
@@ -129,7 +129,7 @@ def _compare_scorers(
     return checks
 
 
-def parity_table(checks: Sequence[Check]) -> str:
+def parity_table(checks: Sequence[Deviation]) -> str:
     """Lay the comparison out, one row an output; "relative" is to the largest expected magnitude."""
     lines = [f"{'output':<22}{'max abs':>10}{'relative':>11}{'tolerance':>11}  verdict"]
     for check in checks:
@@ -140,7 +140,7 @@ def parity_table(checks: Sequence[Check]) -> str:
     return "\n".join(lines)
 
 
-def require_parity(checks: Sequence[Check], dtype: Dtype = "fp32") -> None:
+def require_parity(checks: Sequence[Deviation], dtype: Dtype = "fp32") -> None:
     """Raise RegadError, naming the outputs, if any is beyond its tolerance."""
     failed = [
         f"{check.output} by {check.max_rel:.1e} (allowed {check.tolerance:.0e})" for check in checks if not check.ok

@@ -1,8 +1,8 @@
 """Changing the last layer of the three STNs, in the model and in its graph: it decides the transforms.
 
 A model whose STNs were not trained predicts the same transform, the identity, whatever it sees: it does not register
-(`registers`), and its graph has neither STNs nor warps. Any other graph is traced with `distinct_stns`, so that no
-exporter merges or folds the three layers, the true values are written back by name with `write_stns`, and the
+(`predicts_transforms`), and its graph has neither STNs nor warps. Any other graph is traced with `distinct_stns`, so
+that no exporter merges or folds the three layers, the true values are written back by name with `write_stns`, and the
 verification also runs a `border_heavy` copy, to exercise reflection and a transform per image.
 """
 
@@ -19,7 +19,7 @@ from regad.runtime.errors import RegadError
 from regad.train.model.registration import RegistrationEncoder
 from regad.train.model.stn import SpatialTransformer
 
-__all__ = ["border_heavy", "distinct_stns", "registers", "write_stns"]
+__all__ = ["border_heavy", "distinct_stns", "predicts_transforms", "write_stns"]
 
 _NAMES = ("stn1", "stn2", "stn3")
 
@@ -37,7 +37,7 @@ def _last(encoder: RegistrationEncoder, name: str) -> nn.Linear:
 
 
 @torch.no_grad()
-def registers(encoder: RegistrationEncoder) -> bool:
+def predicts_transforms(encoder: RegistrationEncoder) -> bool:
     """Return False if every transform is the identity, in every bit, whatever the image."""
     same = torch.eye(2, 3)
     return not all(

@@ -21,7 +21,7 @@ from regad.train.model.registration import RegistrationEncoder
 from .adapter import EncoderGraph
 from .sampler import SAMPLERS
 from .scorer import write_scorer
-from .stns import distinct_stns, registers, write_stns
+from .stns import distinct_stns, predicts_transforms, write_stns
 
 __all__ = ["IR_VERSION", "MIN_OPSET", "audit", "check_opset", "encoder_model", "finish", "scorer_model"]
 
@@ -46,12 +46,12 @@ def encoder_model(
 ) -> onnx.ModelProto:
     """Return ``encoder.onnx`` of an encoder, with dynamic batch: see `EncoderGraph`, also for ``half``.
 
-    STNs and warps are left out where all they do is the identity (see `regad.export.stns.registers`).
+    STNs and warps are left out where all they do is the identity (see `regad.export.stns.predicts_transforms`).
 
     Raises InputError for an opset that the sampler cannot have, RegadError if the graph fails its audit.
     """
     check_opset(sampler, opset)
-    whole = registers(encoder)
+    whole = predicts_transforms(encoder)
     traced = EncoderGraph(distinct_stns(encoder) if whole else encoder, sampler, half).eval()
     example = torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8)
     with _silence(), torch.no_grad():

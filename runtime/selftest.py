@@ -15,7 +15,7 @@ from .formats.encodings import StatisticsDtype, cast_statistics
 from .formats.features import Features
 from .formats.spec import Dtype
 
-__all__ = ["TOLERANCES", "Check", "compare", "compare_golden", "self_test", "tolerances", "worst_of"]
+__all__ = ["TOLERANCES", "Deviation", "compare", "compare_golden", "self_test", "tolerances", "worst_of"]
 
 TOLERANCES: Mapping[Dtype, Mapping[str, float]] = {
     "fp32": {"f1": 1e-3, "f2": 1e-3, "f3": 1e-3, "theta": 2e-4, "anomaly_map": 1e-3, "anomaly_score": 1e-3},
@@ -38,7 +38,7 @@ def tolerances(dtype: Dtype, statistics: StatisticsDtype = "fp32") -> dict[str, 
     return {output: max(value, least.get(output, 0.0)) for output, value in TOLERANCES[dtype].items()}
 
 
-class Check(NamedTuple):
+class Deviation(NamedTuple):
     """One output's largest absolute error, the same relative to the largest expected magnitude, and the verdict."""
 
     output: str
@@ -52,16 +52,16 @@ class Check(NamedTuple):
         return f"{self.output} is off by {self.max_rel:.1e}, allowed {self.tolerance:.0e}"
 
 
-def compare(output: str, got: NDArray[np.float32], expected: NDArray[np.float32], tolerance: float) -> Check:
+def compare(output: str, got: NDArray[np.float32], expected: NDArray[np.float32], tolerance: float) -> Deviation:
     """Compare an output with its expected value; a wrong shape or a value that is not finite never passes."""
     if got.shape != expected.shape or not np.isfinite(got).all():
-        return Check(output, float("inf"), float("inf"), tolerance, False)
+        return Deviation(output, float("inf"), float("inf"), tolerance, False)
     error = float(np.abs(got.astype(np.float64) - expected).max())
     relative = error / max(float(np.abs(expected).max()), 1e-12)
-    return Check(output, error, relative, tolerance, relative <= tolerance)
+    return Deviation(output, error, relative, tolerance, relative <= tolerance)
 
 
-def compare_golden(artifact: Artifact, backend: Backend) -> list[Check]:
+def compare_golden(artifact: Artifact, backend: Backend) -> list[Deviation]:
     """Run the artifact's golden inputs through ``backend`` and compare every output with what is expected."""
     golden = artifact.golden()
     features = backend.features(golden.images)
@@ -77,12 +77,12 @@ def compare_golden(artifact: Artifact, backend: Backend) -> list[Check]:
     return checks
 
 
-def worst_of(checks: Sequence[Check]) -> Check:
+def worst_of(checks: Sequence[Deviation]) -> Deviation:
     """The output that comes nearest to its tolerance, or is farthest beyond it."""
     return max(checks, key=lambda check: check.max_rel / check.tolerance)
 
 
-def self_test(artifact: Artifact, backend: Backend) -> list[Check]:
+def self_test(artifact: Artifact, backend: Backend) -> list[Deviation]:
     """`compare_golden`; raises ArtifactError if an output is beyond its tolerance."""
     checks = compare_golden(artifact, backend)
     worst = worst_of(checks)

@@ -44,7 +44,7 @@ def export_artifact(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
     from regad.export.cli import command
     from regad.runtime.formats.spec import InputSpec
     from regad.train.model.checkpoint import Checkpoint, save_checkpoint
-    from regad.train.model.heads import Encoder, Predictor
+    from regad.train.model.heads import Predictor, SiameseEncoder
     from regad.train.model.registration import RegistrationEncoder
     from regad.train.model.weights import load_weights
 
@@ -57,7 +57,7 @@ def export_artifact(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
             for stn in (encoder.stn1, encoder.stn2, encoder.stn3):
                 stn.fc[2].weight.normal_(0, 0.05)
         folder = tmp_path_factory.mktemp("artifact")
-        states = (encoder.state_dict(), Encoder().state_dict(), Predictor().state_dict())
+        states = (encoder.state_dict(), SiameseEncoder().state_dict(), Predictor().state_dict())
         save_checkpoint(folder / "model.pt", Checkpoint(*states, "rotation_scale", InputSpec()))
         command.main(["--ckpt", str(folder / "model.pt"), "--out", str(folder / "model.regad")], standalone_mode=False)
         return folder / "model.regad"

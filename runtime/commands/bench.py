@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from ..formats.places import MODEL_VARIABLE, find_model
-from .bench_rows import ROWS, Bench, camera_curve, shot_curve
+from .bench_rows import ROWS, BenchSetup, camera_curve, shot_curve
 from .console import run_cli
 from .outputs import check_file, inputs
 from .own_files import json_kind
-from .timing import FORMAT, Row, hardware, report, table
+from .timing import FORMAT, Row, hardware, table, write_rows
 
 __all__ = ["command", "main"]
 
@@ -43,7 +43,7 @@ def command(
     """
     if target is not None:
         check_file("--json", target, json_kind("regad-bench --json", FORMAT), inputs("model", model=find_model(model)))
-    bench = Bench(find_model(model), shots, runs)
+    bench = BenchSetup(find_model(model), shots, runs)
     on = f"{hardware()}; {bench.detector.device}"
     click.echo(on, err=True)
     rows: list[Row] = []
@@ -57,7 +57,7 @@ def command(
     for name, points in (found or {}).items():
         click.echo(f"{name}: " + ", ".join(f"{x:g} {y:.2f} ms" for x, y in points))
     if target is not None:
-        report(rows, target, on, found)
+        write_rows(rows, target, on, found)
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from ..kernels import usable_cores
 from ..scoring.compiled import host_scorer
 from .timing import Row, medians
 
-__all__ = ["ROWS", "Bench", "camera_curve", "shot_curve"]
+__all__ = ["ROWS", "BenchSetup", "camera_curve", "shot_curve"]
 
 _CHANNELS = sum(level.channels for level in LEVELS)
 _MEGABYTES = {2: 75.0, 4: 175.0, 8: 330.0}
@@ -51,7 +51,7 @@ def drawn_image(width: int, height: int, seed: int) -> NDArray[np.uint8]:
 
 
 @dataclass
-class Bench:
+class BenchSetup:
     """The things that rows share: an artifact, how often to run, and one taught part for each number of shots."""
 
     model: Path
@@ -129,7 +129,7 @@ def reference_fit(features: Features) -> Callable[[], object]:
     return run
 
 
-def scoring_rows(bench: Bench) -> Iterator[Row]:
+def scoring_rows(bench: BenchSetup) -> Iterator[Row]:
     """Scoring against one pass over its statistics, against its bytes, and against the released code's loop."""
     loop = reference_loop()
     for shot in bench.shots:
@@ -152,7 +152,7 @@ def scoring_rows(bench: Bench) -> Iterator[Row]:
                 yield Row(f"{name}: reference loop, inverses cached (1/{_PART} run)", ours, part * _PART, target=target)
 
 
-def encoder_rows(bench: Bench) -> Iterator[Row]:
+def encoder_rows(bench: BenchSetup) -> Iterator[Row]:
     """The encoder: one image against one of a batch, one thread against all."""
     backend = bench.detector.backend
     batch = np.stack([bench.view(seed) for seed in range(8)])
@@ -163,7 +163,7 @@ def encoder_rows(bench: Bench) -> Iterator[Row]:
     yield Row(f"encode: {usable_cores()} threads, and 1", ours, alone)
 
 
-def frame_rows(bench: Bench) -> Iterator[Row]:
+def frame_rows(bench: BenchSetup) -> Iterator[Row]:
     """A 1080p frame in memory to its verdict, and its preprocessing."""
     frame = drawn_image(*FULL_HD, 7)
     spec, lanczos = InputSpec(), InputSpec(resample="lanczos")
@@ -178,7 +178,7 @@ def frame_rows(bench: Bench) -> Iterator[Row]:
         yield Row(f"1080p frame to verdict, k = {shot}, and encoding alone", whole, encode)
 
 
-def throughput_rows(bench: Bench) -> Iterator[Row]:
+def throughput_rows(bench: BenchSetup) -> Iterator[Row]:
     """Milliseconds an image at full load: in batches, and from two streams, against one at a time."""
     bench.detector.use(bench.category(bench.shots[0]))
     frames = [drawn_image(*FULL_HD, seed) for seed in range(8)]
@@ -210,9 +210,9 @@ def throughput_rows(bench: Bench) -> Iterator[Row]:
     yield Row(what, two_single / 8, alone / 8)
 
 
-def teach_rows(bench: Bench) -> Iterator[Row]:
+def teach_rows(bench: BenchSetup) -> Iterator[Row]:
     """Teaching from 4 images: the fit against the released code's, all of it, and its memory."""
-    from regad.calib.gaussian import fit
+    from regad.calib.gaussian import fit_statistics
     from regad.calib.teach import encode_views, teach
 
     images = [drawn_image(SIZE, SIZE, seed) for seed in range(4)]
@@ -222,7 +222,7 @@ def teach_rows(bench: Bench) -> Iterator[Row]:
     calls: list[Callable[[], object]] = [
         lambda: teach(model, images, InputSpec()),
         lambda: encode_views(backend, images, InputSpec()),
-        lambda: fit(features),
+        lambda: fit_statistics(features),
         plain,
     ]
     whole, encode, ours, part = medians(calls, 3, warm=1)
@@ -240,7 +240,7 @@ def teach_rows(bench: Bench) -> Iterator[Row]:
     yield Row("teach, k = 4: peak memory of the process, and the limit", float(done.stdout), 1000.0, "MB", 1.0)
 
 
-def cold_rows(bench: Bench) -> Iterator[Row]:
+def cold_rows(bench: BenchSetup) -> Iterator[Row]:
     """Process start to first verdict on a 1080p frame, and the memory while running, k = 4."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "part.safetensors"
@@ -264,7 +264,7 @@ def cold_start(model: Path, category: Path) -> tuple[float, float]:
         return spent, float(process.stdout.readline())
 
 
-ROWS: Mapping[str, Callable[[Bench], Iterator[Row]]] = {
+ROWS: Mapping[str, Callable[[BenchSetup], Iterator[Row]]] = {
     "encoder": encoder_rows,
     "scoring": scoring_rows,
     "frame": frame_rows,
@@ -275,7 +275,7 @@ ROWS: Mapping[str, Callable[[Bench], Iterator[Row]]] = {
 """The groups of rows, by the name that ``--rows`` takes."""
 
 
-def shot_curve(bench: Bench) -> list[tuple[float, float]]:
+def shot_curve(bench: BenchSetup) -> list[tuple[float, float]]:
     """Milliseconds of scoring one image for each number of shots."""
     points = []
     for shot in bench.shots:
@@ -285,7 +285,7 @@ def shot_curve(bench: Bench) -> list[tuple[float, float]]:
     return points
 
 
-def camera_curve(bench: Bench) -> list[tuple[float, float]]:
+def camera_curve(bench: BenchSetup) -> list[tuple[float, float]]:
     """Milliseconds from frame to verdict against the frame's megapixels, k of the first shot."""
     bench.detector.use(bench.category(bench.shots[0]))
     points = []

@@ -21,9 +21,9 @@ from ..formats.places import find_model
 from ..imaging.opencv import ABSENT, INSTALL, build_options, is_installed, load_cv2
 from ..selftest import self_test, worst_of
 
-__all__ = ["CHECKS", "Finding", "Level", "examine"]
+__all__ = ["CHECKS", "Finding", "Severity", "examine"]
 
-Level = Literal["ok", "note", "problem"]
+Severity = Literal["ok", "note", "problem"]
 
 _ORT = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-rocm")
 _OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
@@ -38,7 +38,7 @@ class Finding:
     """One thing looked at: ``problem`` stops the toolkit from working, a ``note`` does not; ``remedy`` is a command."""
 
     topic: str
-    level: Level
+    level: Severity
     text: str
     remedy: str | None = None
 

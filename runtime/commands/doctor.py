@@ -14,13 +14,13 @@ from .console import EXIT_FAILURE, run_cli
 from .outputs import check_file, inputs
 from .own_files import json_kind
 
-__all__ = ["command", "main", "report"]
+__all__ = ["command", "findings_text", "main"]
 
 _FORMAT = "regad-doctor"
 _MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
 
 
-def report(findings: list[Finding]) -> str:
+def findings_text(findings: list[Finding]) -> str:
     """Return the findings as text: one line each, below it the command that fixes it."""
     lines: list[str] = []
     for finding in findings:
@@ -52,7 +52,7 @@ def command(model: Path | None, target: str | None) -> int:
     if target == "-":
         click.echo(data)
     else:
-        click.echo(report(findings))
+        click.echo(findings_text(findings))
     if target not in (None, "-"):
         atomic_write(Path(str(target)), f"{data}\n".encode())
     return EXIT_FAILURE if broken else 0

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..formats.atomic import atomic_write
 
-__all__ = ["FORMAT", "Row", "hardware", "medians", "report", "table"]
+__all__ = ["FORMAT", "Row", "hardware", "medians", "table", "write_rows"]
 
 FORMAT = "regad-bench"
 
@@ -94,7 +94,7 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def report(
+def write_rows(
     rows: Sequence[Row], path: Path, on: str, curves: Mapping[str, Sequence[tuple[float, float]]] | None = None
 ) -> None:
     """Write rows, and ``curves`` if there are any, as JSON, atomically. Raises OutputError."""

@@ -24,7 +24,7 @@ from .requires import check_requires
 from .scoring import Scoring
 from .spec import EPSILON, GRID, InputSpec
 
-__all__ = ["Category", "Method", "Support", "Threshold", "load_category", "save_category", "tensors_sha256"]
+__all__ = ["Category", "Method", "SupportImage", "Threshold", "load_category", "save_category", "tensors_sha256"]
 
 FORMAT = "regad-category"
 VERSION = 3
@@ -54,7 +54,7 @@ class Threshold:
 
 
 @dataclass(frozen=True)
-class Support:
+class SupportImage:
     """One support image: its file name (or position) and the sha256 of what was read."""
 
     name: str
@@ -75,7 +75,7 @@ class Category:
     threshold: Threshold
     spec: InputSpec
     shot: int
-    support: tuple[Support, ...] = ()
+    support: tuple[SupportImage, ...] = ()
     software: Mapping[str, str] = field(default_factory=dict)
     device: str = "cpu"
     created: str = ""
@@ -190,7 +190,7 @@ def _parse(path: Path, metadata: Mapping[str, str], tensors: dict[str, NDArray[n
         threshold=Threshold(**threshold),
         spec=InputSpec.from_json(meta["input"]),
         shot=int(meta["shot"]),
-        support=tuple(Support(**item) for item in meta["support"]),
+        support=tuple(SupportImage(**item) for item in meta["support"]),
         software=meta["software"],
         device=str(meta["device"]),
         created=str(meta["created"]),

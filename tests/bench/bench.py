@@ -22,8 +22,16 @@ from native import native_rows
 from PIL import Image
 
 from regad.runtime.backends.table import open_backend
-from regad.runtime.commands.bench_rows import FULL_HD, ROWS, Bench, camera_curve, cold_start, drawn_image, shot_curve
-from regad.runtime.commands.timing import Row, hardware, report, table
+from regad.runtime.commands.bench_rows import (
+    FULL_HD,
+    ROWS,
+    BenchSetup,
+    camera_curve,
+    cold_start,
+    drawn_image,
+    shot_curve,
+)
+from regad.runtime.commands.timing import Row, hardware, table, write_rows
 from regad.runtime.detector import Detector
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.atomic import atomic_write
@@ -84,7 +92,7 @@ def in_turn(
 
 
 def encoder_rows(
-    what: str, model: Path, graphs: Mapping[str, Path], bench: Bench, rival: Rival, rounds: int
+    what: str, model: Path, graphs: Mapping[str, Path], bench: BenchSetup, rival: Rival, rounds: int
 ) -> list[Row]:
     """An encoder at batch 1 against OpenVINO: in fp32 on the best form of its graph, and at its default precision."""
     names = []
@@ -101,7 +109,7 @@ def encoder_rows(
     return rows + [Row(f"{what}, batch 1: OpenVINO ({name})", ours, by_name[name]) for name in names if name != exact]
 
 
-def both_encoders(bench: Bench, folder: Path, rival: Rival, rounds: int) -> list[Row]:
+def both_encoders(bench: BenchSetup, folder: Path, rival: Rival, rounds: int) -> list[Row]:
     """The encoder of the default recipe, whose graph has no transforms, and one with STNs and warps."""
     rows = []
     if not bench.detector.artifact.registers:
@@ -112,19 +120,19 @@ def both_encoders(bench: Bench, folder: Path, rival: Rival, rounds: int) -> list
     return rows + encoder_rows("encoder with STNs", whole, graphs, bench, rival, rounds)
 
 
-def reduced_forms(bench: Bench, int8: Path) -> dict[str, Detector]:
+def reduced_forms(bench: BenchSetup, int8: Path) -> dict[str, Detector]:
     """What a user gets by asking for fp16 statistics and for an int8 encoder, taught like ``bench`` with k = 4."""
     forms = {
         "fp32 encoder, fp16 statistics": Detector(bench.detector.model),
         "int8 encoder (uint8 activations), fp16 statistics": Detector.load(int8),
     }
-    for taught, detector in zip((bench, Bench(int8)), forms.values(), strict=True):
+    for taught, detector in zip((bench, BenchSetup(int8)), forms.values(), strict=True):
         category = taught.category(4)
         detector.use(replace(category, statistics=cast_statistics(category.statistics, "fp16")))
     return forms
 
 
-def verdict_rows(bench: Bench, int8: Path, exports: Path, rival: Rival, rounds: int) -> list[Row]:
+def verdict_rows(bench: BenchSetup, int8: Path, exports: Path, rival: Rival, rounds: int) -> list[Row]:
     """A 1080p frame in memory to its verdict, k = 4, against anomalib's models on OpenVINO, preprocessing included.
 
     First ours in fp32; then our reduced forms, the last of them our fastest, against the fastest of anomalib's, whose
@@ -157,7 +165,7 @@ def verdict_rows(bench: Bench, int8: Path, exports: Path, rival: Rival, rounds: 
     ]
 
 
-def cold_rows(bench: Bench, exports: Path, python: Path) -> list[Row]:
+def cold_rows(bench: BenchSetup, exports: Path, python: Path) -> list[Row]:
     """Process start to first verdict, and resident memory while running, against anomalib's inferencer."""
     (model,) = exports.glob("patchcore/scaled/**/*.xml")
     with tempfile.TemporaryDirectory() as folder:
@@ -226,7 +234,7 @@ def make_model(folder: Path, sampler: str = "gather", *options: str, registers: 
     from regad.export.cli import command as export
     from regad.runtime.formats.spec import InputSpec
     from regad.train.model.checkpoint import Checkpoint, save_checkpoint
-    from regad.train.model.heads import Encoder, Predictor
+    from regad.train.model.heads import Predictor, SiameseEncoder
     from regad.train.model.registration import RegistrationEncoder
 
     torch.manual_seed(0)
@@ -234,7 +242,7 @@ def make_model(folder: Path, sampler: str = "gather", *options: str, registers: 
     if registers:
         for stn in (encoder.stn1, encoder.stn2, encoder.stn3):
             torch.nn.init.normal_(stn.fc[-1].weight, std=0.01)
-    states = (encoder.state_dict(), Encoder().state_dict(), Predictor().state_dict())
+    states = (encoder.state_dict(), SiameseEncoder().state_dict(), Predictor().state_dict())
     save_checkpoint(folder / "model.pt", Checkpoint(*states, "rotation_scale", InputSpec()))
     out = folder / f"{''.join([sampler, *options[:1]])}{'-registers' if registers else ''}.regad"
     words = ["--ckpt", str(folder / "model.pt"), "--out", str(out), "--sampler", sampler, *options]
@@ -257,7 +265,7 @@ def export_rivals(python: Path, folder: Path) -> Path:
     return out
 
 
-def rival_rows(bench: Bench, given: argparse.Namespace, folder: Path) -> list[Row]:
+def rival_rows(bench: BenchSetup, given: argparse.Namespace, folder: Path) -> list[Row]:
     """Every row that has a rival."""
     python = given.rivals / "bin" / "python"
     exports = given.exports or export_rivals(python, folder)
@@ -295,7 +303,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        bench = Bench(given.model or make_model(folder), runs=given.runs)
+        bench = BenchSetup(given.model or make_model(folder), runs=given.runs)
         rows = [row for name, group in ROWS.items() if name in given.rows for row in group(bench)]
         if "native" in given.rows:
             rows += [
@@ -309,7 +317,7 @@ def main() -> None:
     print(f"\n{on}\n{table(rows)}")
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
-        report(rows, given.json, on, curves)
+        write_rows(rows, given.json, on, curves)
         if curves:
             from curves import picture
 

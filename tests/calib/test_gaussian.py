@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from regad.calib.gaussian import choose_encoding, dense_reference, fit, held_out_distances, helmert
+from regad.calib.gaussian import choose_encoding, dense_reference, fit_statistics, held_out_distances, helmert
 from regad.runtime.errors import InputError
 from regad.runtime.formats.encodings import ENCODINGS, statistics_bytes
 from regad.runtime.formats.features import Features
@@ -42,7 +42,7 @@ def test_every_encoding_equals_the_dense_inverse(encoding: str, views: int) -> N
     features = drawn_features(views + 2)
     support, query = part(features, slice(2, None)), part(features, slice(0, 2))
     want = dense_reference(support, query, POSITIONS)
-    got = Scorer(fit(support, encoding)).mahalanobis(query).reshape(2, -1)[:, POSITIONS]
+    got = Scorer(fit_statistics(support, encoding)).mahalanobis(query).reshape(2, -1)[:, POSITIONS]
     assert np.abs(got / want - 1).max() < 1e-5
 
 
@@ -50,7 +50,7 @@ def test_every_encoding_equals_the_dense_inverse(encoding: str, views: int) -> N
 def test_fp16_storage_changes_distances_by_little(encoding: str) -> None:
     features = drawn_features(11)
     support, query = part(features, slice(2, None)), part(features, slice(0, 2))
-    exact, rounded = (Scorer(fit(support, encoding, dtype)).mahalanobis(query) for dtype in ("fp32", "fp16"))
+    exact, rounded = (Scorer(fit_statistics(support, encoding, dtype)).mahalanobis(query) for dtype in ("fp32", "fp16"))
     change = np.abs(rounded / exact - 1)
     assert 0 < change.max() < 5e-3
     assert change.mean() < 5e-4
@@ -59,7 +59,7 @@ def test_fp16_storage_changes_distances_by_little(encoding: str) -> None:
 def test_encodings_agree_with_each_other_everywhere() -> None:
     features = drawn_features(5)
     support, query = part(features, slice(1, None)), part(features, slice(0, 1))
-    maps = [Scorer(fit(support, encoding)).score(query)[0] for encoding in ENCODINGS]
+    maps = [Scorer(fit_statistics(support, encoding)).score(query)[0] for encoding in ENCODINGS]
     for other in maps[1:]:
         assert np.abs(other - maps[0]).max() < 1e-5 * maps[0].max()
 
@@ -79,7 +79,7 @@ def test_statistics_stay_below_their_limits_and_half_of_them_in_fp16(shot: int, 
 def test_the_views_are_rotated_until_x3_is_upper_trapezoidal(views: int) -> None:
     """What is left of them has every inner product of the centred views' channels, between the levels too."""
     features = drawn_features(views)
-    stored = dense_tensors(fit(features, "gram"))
+    stored = dense_tensors(fit_statistics(features, "gram"))
     assert np.abs(np.tril(stored["x3"], -1)).max() < 1e-13
     for position in POSITIONS:
         row, column = divmod(position, 56)
@@ -110,11 +110,11 @@ def test_helmert_is_orthonormal_and_centres() -> None:
 
 def test_one_view_and_infinite_features_are_refused() -> None:
     with pytest.raises(InputError, match="at least 2"):
-        fit(drawn_features(1))
+        fit_statistics(drawn_features(1))
     features = drawn_features(3)
     features.f2[1, 5, 7] = np.inf
     with pytest.raises(InputError, match="not finite"):
-        fit(features)
+        fit_statistics(features)
 
 
 def test_smoothing_equals_interpolate_then_scipy() -> None:
@@ -133,13 +133,13 @@ def test_peak_memory_at_eight_shots_stays_below_the_dense_form() -> None:
     """8 images, 176 views: the fit, in a process of their own."""
     code = (
         "import numpy as np\n"
-        "from regad.calib.gaussian import fit, held_out_distances\n"
+        "from regad.calib.gaussian import fit_statistics, held_out_distances\n"
         "from regad.runtime.formats.features import Features\n"
         "from regad.runtime.formats.spec import LEVELS\n"
         "rng = np.random.default_rng(0)\n"
         "f = Features(*(rng.random((176, l.positions, l.channels), dtype=np.float32) for l in LEVELS),"
         " np.zeros((176, 3, 2, 3), np.float32))\n"
-        "assert fit(f).encoding == 'hybrid'\n"
+        "assert fit_statistics(f).encoding == 'hybrid'\n"
         # ru_maxrss would count the process that started this one; VmHWM is this program's own.
         "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))\n"
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from regad.calib.gaussian import dense_reference, fit
+from regad.calib.gaussian import dense_reference, fit_statistics
 from regad.calib.support import draw_support, list_images, read_good_images
 from regad.calib.teach import encode_views
 from regad.runtime import Detector
@@ -35,7 +35,7 @@ def test_encodings_equal_the_dense_inverse_on_real_images(
         query = detector.backend.features(np.stack([preprocess(read_image(path), detector.spec) for path in tests]))
     want = dense_reference(support, query, POSITIONS)
     for encoding in ("gram", "hybrid", "cholesky"):
-        got = Scorer(fit(support, encoding)).mahalanobis(query).reshape(len(tests), -1)[:, POSITIONS]
+        got = Scorer(fit_statistics(support, encoding)).mahalanobis(query).reshape(len(tests), -1)[:, POSITIONS]
         assert np.abs(got / want - 1).max() < 1e-5, encoding
 
 

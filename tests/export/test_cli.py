@@ -21,7 +21,7 @@ from regad.runtime.commands.console import run_cli
 from regad.runtime.errors import InputError, RegadError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.spec import InputSpec
-from regad.runtime.selftest import Check, self_test
+from regad.runtime.selftest import Deviation, self_test
 
 from .conftest import Exported
 
@@ -188,7 +188,7 @@ def test_verification_images_are_the_users_first(tmp_path: Path) -> None:
 
 
 def test_the_table_names_the_output_that_failed() -> None:
-    checks = [Check("f1", 1e-6, 1e-6, 2e-4, True), Check("theta", 0.1, 0.2, 1e-4, False)]
+    checks = [Deviation("f1", 1e-6, 1e-6, 2e-4, True), Deviation("theta", 0.1, 0.2, 1e-4, False)]
     assert parity_table(checks).splitlines()[2].split()[-2:] == ["BEYOND", "TOLERANCE"]
     with pytest.raises(RegadError, match=r"theta by 2\.0e-01 \(allowed 1e-04\); nothing was written"):
         require_parity(checks)

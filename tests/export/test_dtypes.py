@@ -12,7 +12,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from regad.calib.gaussian import fit
+from regad.calib.gaussian import fit_statistics
 from regad.calib.int8 import MAX_IMAGES, calibration_images, quantize_encoder
 from regad.export import build
 from regad.export.agreement import Agreement, Limits, agreement_table, compare_decisions, require_agreement
@@ -148,7 +148,7 @@ def test_a_scorer_that_takes_fp16_statistics_widens_them(encoding: str) -> None:
 
 def test_fp16_statistics_score_as_the_numpy_scorer_does(exported: Exported) -> None:
     features = torch_features(exported.encoder, synthetic_images(6, seed=2))
-    statistics = fit(features, "gram", "fp16")
+    statistics = fit_statistics(features, "gram", "fp16")
     query = torch_features(exported.encoder, IMAGES)
     inputs = {"f1": query.f1, "f2": query.f2, "f3": query.f3}
     wanted, _ = Scorer(statistics).score(query)
@@ -157,7 +157,7 @@ def test_fp16_statistics_score_as_the_numpy_scorer_does(exported: Exported) -> N
         got, _ = run_graph(scorer_model("gram", dtype=dtype), {**inputs, **tensors})  # type: ignore[arg-type]
         np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * wanted.max())
     with pytest.raises(CategoryError, match="regad-calib --stats-dtype fp16"):
-        graph_tensors(fit(features, "gram"), "fp16")
+        graph_tensors(fit_statistics(features, "gram"), "fp16")
 
 
 def test_tolerances_grow_with_fp16_statistics_only_where_they_count() -> None:

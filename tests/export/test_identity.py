@@ -13,7 +13,7 @@ from regad.export.parity import run_graph
 from regad.export.proof import count_onnx
 from regad.export.reference import torch_features
 from regad.export.samples import synthetic_images
-from regad.export.stns import registers
+from regad.export.stns import predicts_transforms
 from regad.export.writer import encoder_model
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.features import Features
@@ -26,16 +26,16 @@ IMAGES = synthetic_images(3, seed=5)
 
 @pytest.mark.parametrize("mode", STN_MODES)
 def test_what_registers(mode: str) -> None:
-    assert registers(random_encoder(mode))
+    assert predicts_transforms(random_encoder(mode))
     encoder = identity_encoder(mode)
-    assert not registers(encoder)
+    assert not predicts_transforms(encoder)
     last = encoder.stn2.fc[-1]
     with torch.no_grad():
         last.weight[0, 0] = 1e-30  # the least thing that an image could change
-        assert registers(encoder)
+        assert predicts_transforms(encoder)
         last.weight[0, 0] = 0
         last.bias[0] += 1e-3
-        assert registers(encoder)
+        assert predicts_transforms(encoder)
 
 
 @pytest.mark.parametrize("half", [False, True])

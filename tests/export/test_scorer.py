@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from regad.calib.gaussian import dense_reference, fit
+from regad.calib.gaussian import dense_reference, fit_statistics
 from regad.export.parity import run_graph
 from regad.export.reference import distances, scores
 from regad.export.scorer import scorer_text
@@ -48,7 +48,7 @@ QUERY = random_features(3, seed=2)
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_scorer_graph_gives_the_dense_inverse(encoding: Encoding, batch: int) -> None:
     query = first(QUERY, batch)
-    anomaly_map, anomaly_score = score_with_graph(fit(SUPPORT, encoding), query)
+    anomaly_map, anomaly_score = score_with_graph(fit_statistics(SUPPORT, encoding), query)
     expected_map, expected_score = scores(SUPPORT, query)
     assert anomaly_map.shape == (batch, 224, 224)
     assert anomaly_score.shape == (batch,)
@@ -85,7 +85,7 @@ def test_a_scorer_graph_is_the_numpy_scorer(encoding: Encoding) -> None:
 
 def test_a_distance_below_zero_by_rounding_is_zero() -> None:
     same = Features(*(np.repeat(values[:1], 4, axis=0) for values in SUPPORT))
-    anomaly_map, anomaly_score = score_with_graph(fit(same, "gram"), first(SUPPORT, 1))
+    anomaly_map, anomaly_score = score_with_graph(fit_statistics(same, "gram"), first(SUPPORT, 1))
     assert np.isfinite(anomaly_map).all()
     assert anomaly_score[0] < 1e-2
 
@@ -102,7 +102,7 @@ def test_opsets_and_dynamic_dimensions(opset: int) -> None:
     assert shapes["x3"] == [196, "rank", 256]
     assert shapes["l"] == [3136, "rank", "rank"]
     expected, _ = scores(SUPPORT, QUERY)
-    anomaly_map, _ = score_with_graph(fit(SUPPORT, "gram"), QUERY, opset)
+    anomaly_map, _ = score_with_graph(fit_statistics(SUPPORT, "gram"), QUERY, opset)
     np.testing.assert_allclose(anomaly_map, expected, rtol=0, atol=1e-5 * expected.max())
 
 

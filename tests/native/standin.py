@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from regad.calib.gaussian import fit
+from regad.calib.gaussian import fit_statistics
 from regad.export.scorer import write_scorer
 from regad.runtime.backends.onnxruntime_cpu import OrtCpuBackend
 from regad.runtime.formats.artifact import Artifact, Golden, write_artifact, write_golden
@@ -106,7 +106,7 @@ def write_standin(path: Path, statistics_dtype: StatisticsDtype = "fp32") -> Art
     files |= {"encoder.onnx": graph.SerializeToString(), "golden.safetensors": b""}
     backend = OrtCpuBackend(write_artifact(path, manifest, files), 1)
     views = np.stack([photo(seed, 224, 224) for seed in range(4)])
-    statistics = fit(backend.features(views), "gram")
+    statistics = fit_statistics(backend.features(views), "gram")
     images = np.stack([photo(seed, 224, 224) for seed in (11, 12, 13)])
     features = backend.features(images)
     maps, scores = Scorer(statistics).score(features)
@@ -130,7 +130,9 @@ def write_category(artifact: Artifact, path: Path, encoding: Encoding, first_pho
     views = np.stack([photo(seed, 224, 224) for seed in range(first_photo, first_photo + 18)])
     # Fitting the cholesky form takes a minute; any numbers serve to compare two scorers.
     statistics = (
-        random_cholesky(5) if encoding == "cholesky" else fit(OrtCpuBackend(artifact, 1).features(views), encoding)
+        random_cholesky(5)
+        if encoding == "cholesky"
+        else fit_statistics(OrtCpuBackend(artifact, 1).features(views), encoding)
     )
     for dtype in get_args(StatisticsDtype):
         stored = cast_statistics(statistics, dtype)

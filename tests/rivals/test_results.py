@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from regad.runtime.errors import RegadError
-from regad.runtime.formats.category import Support
+from regad.runtime.formats.category import SupportImage
 from regad.train.evaluation.ablate import Ablation, ablation_json
 from regad.train.evaluation.evaluate import Evaluation
 from regad.train.evaluation.results import MEASURES
@@ -30,7 +30,7 @@ def round_of(category: str, shot: int, seed: int, auroc: float, **others: Any) -
         **{
             **dict.fromkeys(Evaluation.__dataclass_fields__, None),
             **{"category": category, "shot": shot, "seed": seed, "image_auroc": auroc, "scores": ()},
-            **{"support": (Support(f"{category}{seed}.png", "0" * 64),), "good": 2, "defective": 3, **others},
+            **{"support": (SupportImage(f"{category}{seed}.png", "0" * 64),), "good": 2, "defective": 3, **others},
         }
     )
 
@@ -69,7 +69,7 @@ def test_only_common_rounds_are_paired_and_a_missing_one_is_a_dash(tmp_path: Pat
 
 def test_methods_taught_other_images_are_not_compared(tmp_path: Path) -> None:
     ours = write(tmp_path / "a.json", grid(0.0))
-    other = [round_of("a", 4, 0, 0.5, support=(Support("z.png", "1" * 64),))]
+    other = [round_of("a", 4, 0, 0.5, support=(SupportImage("z.png", "1" * 64),))]
     with pytest.raises(SystemExit, match=r"y was taught other images than x at \('a', 4, 0\)"):
         side_by_side.read_methods({"x": [ours], "y": [write(tmp_path / "c.json", other)]})
 

@@ -13,7 +13,7 @@ from PIL import Image
 from regad.runtime.backends.base import Inference
 from regad.runtime.detector import Detector
 from regad.runtime.formats.artifact import Artifact
-from regad.runtime.formats.category import Category, Support, Threshold
+from regad.runtime.formats.category import Category, SupportImage, Threshold
 from regad.runtime.formats.category import tensors_sha256 as sha256_of
 from regad.runtime.formats.encodings import ENCODINGS, Statistics
 from regad.runtime.formats.spec import InputSpec
@@ -27,7 +27,9 @@ KEYS = [
 NOT_JUDGED_KEYS = ["source", "frame", "time", "reject", "error"]
 
 
-def category(support: tuple[Support, ...] = (), spec: InputSpec | None = None, artifact: str = "a" * 64) -> Category:
+def category(
+    support: tuple[SupportImage, ...] = (), spec: InputSpec | None = None, artifact: str = "a" * 64
+) -> Category:
     tensors = {name: np.zeros(shape, np.float32) for name, shape in ENCODINGS["gram"](1).items()}
     return Category(
         artifact=artifact,
@@ -88,7 +90,7 @@ class Bench:
 
     def teach(self, detector: Detector, folder: Any, **options: Any) -> Category:
         self.taught.append({"photos": folder, **options})
-        support = tuple(Support(path.name, "0" * 64) for path in folder)
+        support = tuple(SupportImage(path.name, "0" * 64) for path in folder)
         detector.use(category(support, detector.spec))
         assert detector.category is not None
         return detector.category

@@ -99,7 +99,7 @@ def test_what_needs_it_says_what_to_install(
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
     assert "OpenCV is not installed" in line
-    assert line.endswith("arrays and image files do not; pip install opencv-python")
+    assert line.endswith("pip install opencv-python")
     assert not (station / "pictures").exists()
 
 

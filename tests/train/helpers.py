@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from regad.train.model.heads import Encoder, Predictor
+from regad.train.model.heads import Predictor, SiameseEncoder
 from regad.train.model.registration import RegistrationEncoder
 
 
@@ -36,7 +36,7 @@ def released(mode: str, seed: int = 0) -> dict[str, dict[str, torch.Tensor]]:
         torch.manual_seed(seed)
         encoder = RegistrationEncoder(mode)
         perturb(encoder)
-        return {"STN": encoder.state_dict(), "ENC": Encoder().state_dict(), "PRED": Predictor().state_dict()}
+        return {"STN": encoder.state_dict(), "ENC": SiameseEncoder().state_dict(), "PRED": Predictor().state_dict()}
 
 
 def perturb(encoder: RegistrationEncoder, scale: float = 0.02) -> None:

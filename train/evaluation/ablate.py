@@ -23,7 +23,7 @@ from regad.runtime.detector import Detector
 
 from .evaluate import Draw, Evaluation
 from .results import MEASURES
-from .rounds import Report, run_rounds
+from .rounds import OnTrial, run_rounds
 from .tables import Table
 
 __all__ = [
@@ -126,7 +126,7 @@ def run_ablation(
     opened: Callable[[str], Detector],
     data: Path,
     whole: Sequence[Evaluation],
-    report: Report,
+    report: OnTrial,
 ) -> Ablation:
     """Teach and test the support sets of ``whole``, the rounds of the whole method on ``detector``, without a part.
 

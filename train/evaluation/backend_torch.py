@@ -36,7 +36,7 @@ Forward = Callable[[RegistrationEncoder, torch.Tensor], tuple[Aligned, Thetas]]
 
 def _as_trained(encoder: RegistrationEncoder, images: torch.Tensor) -> tuple[Aligned, Thetas]:
     """Return what the encoder itself returns."""
-    encoded: registration.Encoded = encoder(images)
+    encoded: registration.EncoderOutput = encoder(images)
     return encoded.aligned, encoded.thetas
 
 

@@ -21,7 +21,7 @@ from regad.runtime.text import Say, unsaid
 from ..data.layouts import TestItem, list_categories, test_items
 from .evaluate import Draw, Evaluation, Trial
 from .results import facts_of, read_model, read_results, write_results
-from .rounds import Report, remembering, run_rounds
+from .rounds import OnTrial, remembering, run_rounds
 
 __all__ = ["EachOut", "evaluate_each", "train_without"]
 
@@ -96,7 +96,7 @@ def evaluate_each(
     arguments: Sequence[str],
     opened: Callable[[Path], Detector],
     train: Train,
-    report: Report,
+    report: OnTrial,
     look: Callable[[Trial], None] | None = None,
     say: Say = unsaid,
 ) -> EachOut:

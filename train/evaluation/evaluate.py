@@ -20,7 +20,7 @@ from regad.calib.support import draw_support, read_good_images
 from regad.calib.teach import teach
 from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
-from regad.runtime.formats.category import Category, Support
+from regad.runtime.formats.category import Category, SupportImage
 from regad.runtime.formats.spec import SIZE, InputSpec
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.imaging.reading import read_picture
@@ -43,7 +43,7 @@ class Draw:
     category: str
     shot: int
     seed: int
-    support: tuple[Support, ...]
+    support: tuple[SupportImage, ...]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Evaluation:
     category: str
     shot: int
     seed: int
-    support: tuple[Support, ...]
+    support: tuple[SupportImage, ...]
     good: int
     defective: int
     masked: int
@@ -142,13 +142,13 @@ def _note(notes: list[tuple[str, str]], name: str, note: str) -> None:
 def draw(root: Path, category: str, shot: int, seed: int) -> Draw:
     """Draw ``shot`` good images of a category by ``seed``. Raises InputError if there are too few."""
     paths = draw_support(good_images(root, category), shot, seed)
-    return Draw(category, shot, seed, tuple(Support(path.relative_to(root).as_posix(), "") for path in paths))
+    return Draw(category, shot, seed, tuple(SupportImage(path.relative_to(root).as_posix(), "") for path in paths))
 
 
 def _teach(detector: Detector, root: Path, drawn: Draw, without: Collection[str]) -> tuple[Category, Draw]:
     """Teach the support set; returns it with the hashes of what was read, found to be those recorded if any were."""
     read = read_good_images([root / support.name for support in drawn.support])
-    files = tuple(Support(s.name, f.sha256) for s, f in zip(drawn.support, read.files, strict=True))
+    files = tuple(SupportImage(s.name, f.sha256) for s, f in zip(drawn.support, read.files, strict=True))
     for recorded, found in zip(drawn.support, files, strict=True):
         if recorded.sha256 not in ("", found.sha256):
             raise InputError(

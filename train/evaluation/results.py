@@ -17,7 +17,7 @@ import numpy as np
 
 from regad.runtime.errors import InputError
 from regad.runtime.formats.atomic import atomic_write
-from regad.runtime.formats.category import Support
+from regad.runtime.formats.category import SupportImage
 from regad.runtime.text import shown
 
 from ..data.layouts import TestItem
@@ -232,7 +232,7 @@ def read_results(path: Path) -> list[Evaluation]:
             Evaluation(
                 **{
                     **result,
-                    "support": tuple(Support(**one) for one in result["support"]),
+                    "support": tuple(SupportImage(**one) for one in result["support"]),
                     "scores": tuple(result["scores"]),
                 }
             )

@@ -14,9 +14,9 @@ from ..data.layouts import TestItem, list_categories
 from .evaluate import Draw, Evaluation, TestSet, Trial, draw, evaluate, load_test
 from .memo import MemoBackend
 
-__all__ = ["Report", "plan", "remembering", "run_rounds"]
+__all__ = ["OnTrial", "plan", "remembering", "run_rounds"]
 
-Report = Callable[[Draw, int, int], None]
+OnTrial = Callable[[Draw, int, int], None]
 """Told which support set is at work, and how many of the test images are judged."""
 
 
@@ -45,7 +45,7 @@ def run_rounds(
     detector: Detector,
     data: Path,
     draws: Sequence[Draw],
-    report: Report = lambda drawn, done, total: None,
+    report: OnTrial = lambda drawn, done, total: None,
     look: Callable[[Trial], None] = lambda trial: None,
     without: Collection[str] = (),
     say: Say = unsaid,

@@ -19,7 +19,7 @@ from regad.runtime.errors import InputError
 from regad.runtime.formats.atomic import atomic_write
 from regad.runtime.formats.spec import InputSpec
 
-from .heads import Encoder, Predictor
+from .heads import Predictor, SiameseEncoder
 from .registration import RegistrationEncoder
 from .state import load_state
 from .stn import STN_MODES, stn_mode
@@ -155,9 +155,9 @@ def build_encoder(checkpoint: Checkpoint, source: str = "checkpoint") -> Registr
     return encoder.eval()
 
 
-def build_heads(checkpoint: Checkpoint, source: str = "checkpoint") -> tuple[Encoder, Predictor]:
+def build_heads(checkpoint: Checkpoint, source: str = "checkpoint") -> tuple[SiameseEncoder, Predictor]:
     """Return the siamese heads with the checkpoint's weights, in eval mode. Raises InputError as above."""
-    encoder, predictor = Encoder(), Predictor()
+    encoder, predictor = SiameseEncoder(), Predictor()
     load_state(encoder, checkpoint.enc, f"{source} (ENC)")
     load_state(predictor, checkpoint.pred, f"{source} (PRED)")
     return encoder.eval(), predictor.eval()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Encoder", "Predictor"]
+__all__ = ["Predictor", "SiameseEncoder"]
 
 CHANNELS = 256
 
@@ -17,7 +17,7 @@ def _conv1x1() -> nn.Conv2d:
     return nn.Conv2d(CHANNELS, CHANNELS, kernel_size=1, bias=False)
 
 
-class Encoder(nn.Module):
+class SiameseEncoder(nn.Module):
     """Three 1x1 convolutions with batch norm and ReLU between them."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from .affine import inverse, warp
 from .backbone import residual_layer
 from .stn import DEFAULT_MODE, SpatialTransformer
 
-__all__ = ["Aligned", "Encoded", "Registered", "RegistrationEncoder", "Thetas", "align"]
+__all__ = ["Aligned", "EncoderOutput", "Registered", "RegistrationEncoder", "Thetas", "align"]
 
 
 class Thetas(NamedTuple):
@@ -42,7 +42,7 @@ class Aligned(NamedTuple):
     f3: Tensor
 
 
-class Encoded(NamedTuple):
+class EncoderOutput(NamedTuple):
     """The encoder's result: the registered feature [B, 256, 14, 14], the aligned maps, the transforms."""
 
     feature: Tensor
@@ -101,7 +101,7 @@ class RegistrationEncoder(nn.Module):
         x3, t3 = self.stn3(self.layer3(x2))
         return Registered(x1, x2, x3, Thetas(t1, t2, t3))
 
-    def forward(self, images: Tensor) -> Encoded:
+    def forward(self, images: Tensor) -> EncoderOutput:
         """Encode RGB images [B, 3, 224, 224] in [0, 1]: registered feature, aligned maps, transforms."""
         registered = self.register(images)
-        return Encoded(registered.x3, align(registered), registered.thetas)
+        return EncoderOutput(registered.x3, align(registered), registered.thetas)

@@ -18,7 +18,7 @@ from regad.runtime.formats.spec import Fit, Resample
 
 from ..data.store import Cache
 from ..model.stn import DEFAULT_MODE, STN_MODES
-from .config import DEFAULT_RECIPE, RECIPES, Decay, Device, Freeze, Normalize, TrainConfig, recipe
+from .config import DEFAULT_RECIPE, RECIPES, Decay, Freeze, Normalize, TrainConfig, TrainDevice, recipe
 from .loop import train
 from .steps import Progress
 
@@ -88,7 +88,7 @@ def _by_recipe(*flags: str, **options: Any) -> Callable[[Callable[..., None]], C
 @click.option("--select", type=click.FloatRange(0, 0.5), default=0.0, help="Part of the good images to choose by.")
 @click.option("--fit", type=click.Choice(get_args(Fit)), default="stretch", help="How an image meets the square.")
 @click.option("--resample", type=click.Choice(get_args(Resample)), default="box", help="Resize filter.")
-@click.option("--device", type=click.Choice(get_args(Device)), default="auto")
+@click.option("--device", type=click.Choice(get_args(TrainDevice)), default="auto")
 @click.option("--amp", is_flag=True, help="Compute in bfloat16 where autocast does; weights stay float32.")
 @click.option("--workers", type=click.IntRange(0), default=2, help="Threads that make batches; 0: none ahead.")
 @click.option("--cache", type=click.Choice(get_args(Cache)), default="memory", help="Where decoded images are kept.")

@@ -14,10 +14,20 @@ from regad.runtime.formats.spec import Fit, InputSpec, Resample
 from ..data.store import Cache
 from ..model.stn import DEFAULT_MODE, stn_mode
 
-__all__ = ["DEFAULT_RECIPE", "NORMALIZE", "RECIPES", "Decay", "Device", "Freeze", "Normalize", "TrainConfig", "recipe"]
+__all__ = [
+    "DEFAULT_RECIPE",
+    "NORMALIZE",
+    "RECIPES",
+    "Decay",
+    "Freeze",
+    "Normalize",
+    "TrainConfig",
+    "TrainDevice",
+    "recipe",
+]
 
 Normalize = Literal["none", "imagenet"]
-Device = Literal["auto", "cpu", "cuda"]
+TrainDevice = Literal["auto", "cpu", "cuda"]
 Freeze = Literal["none", "layer1", "layer2"]
 Decay = Literal["epoch", "step"]
 
@@ -94,7 +104,7 @@ class TrainConfig:
     resample: Resample = "box"
     seed: int = 0
     select: float = 0.0
-    device: Device = "auto"
+    device: TrainDevice = "auto"
     amp: bool = False
     workers: int = 2
     cache: Cache = "memory"
@@ -150,7 +160,7 @@ class TrainConfig:
 
 _CHOICES: dict[str, Any] = {
     "normalize": Normalize,
-    "device": Device,
+    "device": TrainDevice,
     "freeze": Freeze,
     "decay": Decay,
     "cache": Cache,

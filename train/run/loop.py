@@ -27,14 +27,14 @@ from .resume import RunState, fingerprint, load_run, restore, save_run
 from .runlog import RunLog, open_tensorboard
 from .selection import Split, hold_back
 from .steps import Progress, Trainer
-from .trainee import Model, build_model, parameter_groups
+from .trainee import SiameseModel, build_model, parameter_groups
 
 __all__ = ["train"]
 
-Report = Callable[[Progress], None]
+OnProgress = Callable[[Progress], None]
 
 
-def train(config: TrainConfig, report: Report = lambda progress: None, say: Say = unsaid) -> Path:
+def train(config: TrainConfig, report: OnProgress = lambda progress: None, say: Say = unsaid) -> Path:
     """Train, and return the checkpoint's path, ``out/model.pt``; ``out/log.jsonl`` gets one line an epoch;
     ``say`` is told what is odd about the data.
 
@@ -61,11 +61,11 @@ def train(config: TrainConfig, report: Report = lambda progress: None, say: Say 
 def _run(
     config: TrainConfig,
     split: Split,
-    model: Model,
+    model: SiameseModel,
     facts: Mapping[str, Any],
     run: Mapping[str, Any],
     group: Group,
-    report: Report,
+    report: OnProgress,
     say: Say,
     stack: ExitStack,
 ) -> None:
@@ -107,7 +107,7 @@ def _advance(state: RunState, epoch: int, line: dict[str, Any]) -> bool:
 
 
 def _stores(
-    config: TrainConfig, split: Split, group: Group, report: Report, say: Say, stack: ExitStack
+    config: TrainConfig, split: Split, group: Group, report: OnProgress, say: Say, stack: ExitStack
 ) -> list[ImageStore]:
     """Decode the images to train on and, with a selection, those to select by; the first process makes the files."""
     parts = {name: paths for name, paths in split._asdict().items() if paths}
@@ -129,7 +129,7 @@ def _stores(
     return stores
 
 
-def _snapshot(model: Model, config: TrainConfig, provenance: Mapping[str, Any]) -> Checkpoint:
+def _snapshot(model: SiameseModel, config: TrainConfig, provenance: Mapping[str, Any]) -> Checkpoint:
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     encoder, head = scale_levels(model.encoder.state_dict(), model.head.state_dict(), config.level_gains)
     return Checkpoint(

@@ -15,7 +15,7 @@ from regad.runtime.errors import InputError
 from ..data.episodes import EpisodeSampler, to_input
 from ..data.store import ImageStore
 from .config import TrainConfig
-from .trainee import Model
+from .trainee import SiameseModel
 
 __all__ = ["Split", "held_out_loss", "hold_back"]
 
@@ -51,7 +51,7 @@ def hold_back(paths: Mapping[str, list[Path]], fraction: float, shot: int, seed:
 
 
 @torch.no_grad()
-def held_out_loss(model: Model, store: ImageStore, config: TrainConfig) -> float:
+def held_out_loss(model: SiameseModel, store: ImageStore, config: TrainConfig) -> float:
     """Return the mean registration loss of the held-out images, each with supports drawn once by the seed.
 
     The model computes in eval mode and comes back in the modes it had.

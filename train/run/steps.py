@@ -21,7 +21,7 @@ from ..data.store import ImageStore, ahead
 from .config import TrainConfig
 from .distributed import Group, synchronise_batch_norm
 from .selection import held_out_loss
-from .trainee import Losses, Model, set_modes
+from .trainee import Losses, SiameseModel, set_modes
 
 __all__ = ["Batch", "Progress", "Trainer", "learning_rate"]
 
@@ -71,7 +71,7 @@ class Trainer:
 
     config: TrainConfig
     group: Group
-    model: Model
+    model: SiameseModel
     optimizer: torch.optim.Optimizer
     store: ImageStore
     held_out: ImageStore | None = None

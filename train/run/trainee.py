@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from ..model.affine import identity
-from ..model.heads import Encoder, Predictor
+from ..model.heads import Predictor, SiameseEncoder
 from ..model.loss import registration_loss
 from ..model.registration import RegistrationEncoder, Thetas
 from ..model.weights import Weights, load_weights
 from .config import TrainConfig
 
-__all__ = ["Losses", "Model", "build_model", "identity_distance", "parameter_groups", "set_modes"]
+__all__ = ["Losses", "SiameseModel", "build_model", "identity_distance", "parameter_groups", "set_modes"]
 
 _FROZEN = {"none": (), "layer1": ("conv1", "bn1", "layer1"), "layer2": ("conv1", "bn1", "layer1", "layer2")}
 
@@ -26,10 +26,10 @@ class Losses(NamedTuple):
     distance: Tensor
 
 
-class Model(nn.Module):
+class SiameseModel(nn.Module):
     """The three parts that are trained together."""
 
-    def __init__(self, encoder: RegistrationEncoder, head: Encoder, predictor: Predictor) -> None:
+    def __init__(self, encoder: RegistrationEncoder, head: SiameseEncoder, predictor: Predictor) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
@@ -56,7 +56,7 @@ def identity_distance(thetas: Thetas) -> Tensor:
     return torch.stack([(theta - here).square().sum((1, 2)).mean() for theta in thetas]).sum()
 
 
-def build_model(config: TrainConfig) -> tuple[Model, Weights]:
+def build_model(config: TrainConfig) -> tuple[SiameseModel, Weights]:
     """Return a fresh model by the config's seed, with its backbone weights, and where these came from.
 
     Raises InputError when the weights cannot be had or do not fit. The caller's random state is kept.
@@ -64,11 +64,11 @@ def build_model(config: TrainConfig) -> tuple[Model, Weights]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         encoder = RegistrationEncoder(config.stn_mode, config.spec.mean, config.spec.std)
-        model = Model(encoder, Encoder(), Predictor())
+        model = SiameseModel(encoder, SiameseEncoder(), Predictor())
     return model, load_weights(encoder, config.weights)
 
 
-def parameter_groups(model: Model, config: TrainConfig) -> list[dict[str, object]]:
+def parameter_groups(model: SiameseModel, config: TrainConfig) -> list[dict[str, object]]:
     """Return SGD's groups, each with its ``base`` rate, and switch off the gradients of everything else."""
     rates = {"backbone": config.lr, "stn": config.stn_lr, "head": config.head_lr}
     groups: dict[str, list[nn.Parameter]] = {name: [] for name in rates}
@@ -93,7 +93,7 @@ def _part(name: str) -> str:
     return "stn" if name.startswith("encoder.stn") else "backbone"
 
 
-def set_modes(model: Model, config: TrainConfig) -> None:
+def set_modes(model: SiameseModel, config: TrainConfig) -> None:
     """Put the model into training mode, but for the backbone's batch norm where its statistics stay as they are.
 
     A part that is not trained keeps its statistics too.

@@ -22,7 +22,7 @@ from ...formats.features import Features
 from ...formats.spec import LEVELS, SIZE
 from ...scoring.reference import graph_tensors
 from ..base import Backend, Encoded, Maps, StatisticsHandle, foreign_error
-from .cuda import Capture, Cuda, DeviceMemory, HostMemory
+from .cuda import Cuda, DeviceMemory, GraphCapture, HostMemory
 from .engines import EngineRecord, find_engine, read_plan
 from .library import Library, load_tensorrt, logger
 
@@ -63,7 +63,7 @@ class _Engine:
         self.record = record
         self._log = log
         self._bound: object = None
-        self._recording: Capture | None = None
+        self._recording: GraphCapture | None = None
 
     def bind(self, name: str, memory: DeviceMemory, shape: tuple[int, ...] | None = None) -> None:
         """Read or write tensor ``name`` in ``memory``; inputs give their shape."""

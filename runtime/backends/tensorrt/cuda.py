@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...errors import DeviceError
 from .engines import Gpu
 
-__all__ = ["Capture", "Cuda", "DeviceMemory", "HostMemory"]
+__all__ = ["Cuda", "DeviceMemory", "GraphCapture", "HostMemory"]
 
 _OUT_OF_MEMORY = 2
 _STATUS = {_OUT_OF_MEMORY: "the GPU has no memory left: close other programs, teach fewer images or lower --max-batch"}
@@ -105,16 +105,16 @@ class Cuda:
         """Wait for everything on the stream."""
         self.call("cudaStreamSynchronize", stream, doing="finish its work")
 
-    def capture(self, stream: int) -> Capture:
+    def capture(self, stream: int) -> GraphCapture:
         """Return a block inside which work on the stream is recorded as a CUDA graph instead of being run."""
-        return Capture(self, stream)
+        return GraphCapture(self, stream)
 
     def launch(self, graph: Any, stream: int) -> None:
         """Run a captured graph."""
         self.call("cudaGraphLaunch", graph, stream, doing="launch a CUDA graph")
 
 
-class Capture:
+class GraphCapture:
     """Records work on a stream; ``graph`` is what `Cuda.launch` takes, once the block has ended without an error."""
 
     def __init__(self, cuda: Cuda, stream: int) -> None:
@@ -122,7 +122,7 @@ class Capture:
         self._stream = stream
         self.graph: Any = None
 
-    def __enter__(self) -> Capture:
+    def __enter__(self) -> GraphCapture:
         """Begin."""
         mode = self._cuda._runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._cuda.call("cudaStreamBeginCapture", self._stream, mode, doing="record a CUDA graph")

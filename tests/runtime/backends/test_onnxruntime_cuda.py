@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from regad.calib.gaussian import fit
+from regad.calib.gaussian import fit_statistics
 from regad.runtime.backends.base import Backend, Inference
 from regad.runtime.backends.onnxruntime_gpu import cuda_available
 from regad.runtime.backends.table import open_backend
@@ -62,7 +62,7 @@ def test_features(cpu: Backend, gpu: Backend, images: np.ndarray) -> None:
 @pytest.mark.parametrize("dtype", ["fp32", "fp16"])
 def test_every_encoding(cpu: Backend, gpu: Backend, images: np.ndarray, encoding: Encoding, dtype: str) -> None:
     """Statistics of 4 views; batches of 1 and 5, twice, so that buffers are used again."""
-    statistics = fit(cpu.features(images[:4]), encoding)
+    statistics = fit_statistics(cpu.features(images[:4]), encoding)
     statistics = cast_statistics(statistics, "fp16") if dtype == "fp16" else statistics
     handle, reference = gpu.prepare(statistics), cpu.prepare(statistics)
     for batch in (images[4:5], images[:5], images[4:5], images[1:6]):
@@ -75,7 +75,9 @@ def test_the_golden_self_test_passes(artifact_dir: Path, gpu: Backend) -> None:
 
 def test_threads_that_judge_two_parts_at_once(cpu: Backend, gpu: Backend, images: np.ndarray) -> None:
     features = cpu.features(images)
-    parts = [fit(Features(*(level[rows] for level in features)), "gram") for rows in (slice(0, 3), slice(2, 5))]
+    parts = [
+        fit_statistics(Features(*(level[rows] for level in features)), "gram") for rows in (slice(0, 3), slice(2, 5))
+    ]
     handles = [gpu.prepare(part) for part in parts]
     alone = [gpu.infer(images[5:], handle).anomaly_score for handle in handles]
     assert alone[0] != alone[1]
@@ -94,7 +96,7 @@ def test_device_memory_does_not_grow(gpu: Backend, cpu: Backend, images: np.ndar
         assert int(status) == 0
         return int(left)
 
-    statistics = fit(cpu.features(images[:4]), "gram")
+    statistics = fit_statistics(cpu.features(images[:4]), "gram")
 
     def work() -> None:
         for _ in range(5):

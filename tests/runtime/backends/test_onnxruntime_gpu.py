@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
-from regad.calib.gaussian import fit
+from regad.calib.gaussian import fit_statistics
 from regad.runtime.backends.base import Backend
 from regad.runtime.backends.ort import reason
 from regad.runtime.backends.table import open_backend
@@ -36,7 +36,7 @@ def images() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def statistics(reference: Backend, images: np.ndarray) -> Statistics:
-    return fit(reference.features(images), "gram")
+    return fit_statistics(reference.features(images), "gram")
 
 
 @pytest.mark.parametrize("device", ["cuda", "ort-tensorrt"])

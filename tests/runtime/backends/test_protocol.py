@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regad.calib.gaussian import fit
+from regad.calib.gaussian import fit_statistics
 from regad.runtime.backends.base import Backend
 from regad.runtime.backends.host import HostEncoded
 from regad.runtime.backends.table import open_backend
@@ -33,7 +33,7 @@ def images() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def statistics(artifact_dir: Path, images: np.ndarray) -> Statistics:
-    return fit(open_backend(Artifact.open(artifact_dir), "cpu", 2).features(images), "gram")
+    return fit_statistics(open_backend(Artifact.open(artifact_dir), "cpu", 2).features(images), "gram")
 
 
 @pytest.fixture(params=["cpu", "cuda", "tensorrt"])

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regad.calib.gaussian import fit
+from regad.calib.gaussian import fit_statistics
 from regad.runtime.backends.base import Backend
 from regad.runtime.backends.table import open_backend
 from regad.runtime.backends.tensorrt.backend import TrtBackend
@@ -39,7 +39,7 @@ def images() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def statistics(reference: Backend, images: np.ndarray) -> Statistics:
-    return fit(reference.features(images), "gram")
+    return fit_statistics(reference.features(images), "gram")
 
 
 def test_it_gives_what_onnxruntime_gives(
@@ -148,7 +148,7 @@ def test_statistics_beyond_the_engine_are_refused(
     cuda: FakeCuda, built: Path, reference: Backend, images: np.ndarray
 ) -> None:
     backend = TrtBackend(Artifact.open(built))
-    many = fit(reference.features(np.concatenate([images, 255 - images])), "gram")
+    many = fit_statistics(reference.features(np.concatenate([images, 255 - images])), "gram")
     with pytest.raises(CategoryError, match=r"10 views; the engine takes 7.*--max-shot"):
         backend.prepare(many)
 

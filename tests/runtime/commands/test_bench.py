@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from regad.runtime.commands import bench_rows as benches
 from regad.runtime.commands.bench import command
 from regad.runtime.commands.bench_rows import ROWS, one_pass, reference_fit, scoring_rows
-from regad.runtime.commands.timing import Row, medians, report, table
+from regad.runtime.commands.timing import Row, medians, table, write_rows
 from regad.runtime.formats.category import Category, InputSpec, Threshold
 from regad.runtime.formats.encodings import ENCODINGS, Statistics, statistics_bytes
 from regad.runtime.formats.features import Features
@@ -47,7 +47,7 @@ def test_the_table_shows_losses_and_the_file_holds_everything(tmp_path: Path) ->
     lines = table(rows).splitlines()
     assert lines[1].endswith("met")
     assert lines[2].endswith("MISSED")
-    report(rows, tmp_path / "b.json", "a machine", {"shot": [(2.0, 1.5)]})
+    write_rows(rows, tmp_path / "b.json", "a machine", {"shot": [(2.0, 1.5)]})
     data = json.loads((tmp_path / "b.json").read_text())
     assert data["hardware"] == "a machine"
     assert [row["met"] for row in data["rows"]] == [True, False, None]
@@ -67,7 +67,7 @@ def test_the_reference_fit_takes_the_right_cells() -> None:
     reference_fit(Features(*levels, np.zeros((5, 3, 2, 3), np.float32)))()
 
 
-class DrawnBench(benches.Bench):
+class DrawnBench(benches.BenchSetup):
     """A bench whose parts and query are drawn: no artifact is opened."""
 
     def category(self, shot: int) -> Category:

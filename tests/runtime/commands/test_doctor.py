@@ -20,7 +20,7 @@ from regad.runtime.commands.console import run_cli
 from regad.runtime.errors import ArtifactError, DeviceError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.spec import InputSpec
-from regad.runtime.selftest import Check
+from regad.runtime.selftest import Deviation
 
 JETSON = "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64"
 
@@ -189,7 +189,7 @@ def test_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
 def artifact(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """An artifact that opens and passes; a test changes what happens."""
     state: dict[str, Any] = {"open": None, "test": None, "cuda": False, "cuda_error": None}
-    good = Check("theta", 1e-6, 1e-6, 1e-4, True)
+    good = Deviation("theta", 1e-6, 1e-6, 1e-4, True)
 
     def open_it(path: Path) -> Artifact:
         if state["open"]:
@@ -205,7 +205,7 @@ def artifact(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
                 raise state["cuda_error"]
             return SimpleNamespace(close=lambda: None)
 
-    def test(artifact: Artifact, backend: Any) -> list[Check]:
+    def test(artifact: Artifact, backend: Any) -> list[Deviation]:
         if state["test"]:
             raise state["test"]
         return [good]

@@ -15,7 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regad.runtime.errors import CategoryError, InputError, OutputError
-from regad.runtime.formats.category import Category, Support, Threshold, load_category, save_category, tensors_sha256
+from regad.runtime.formats.category import (
+    Category,
+    SupportImage,
+    Threshold,
+    load_category,
+    save_category,
+    tensors_sha256,
+)
 from regad.runtime.formats.encodings import (
     ENCODINGS,
     Statistics,
@@ -42,7 +49,7 @@ def category(encoding: str = "gram", rank: int = 2) -> Category:
         spec=InputSpec(fit="letterbox", roi=(1, 2, 300, 400)),
         limits={"brightness": Limit(5.5, 240.0, (88.0, 140.25)), "contrast": Limit(2.0, None, (16.0, 18.0))},
         shot=2,
-        support=(Support("a.png", "00"), Support("b.png", "11")),
+        support=(SupportImage("a.png", "00"), SupportImage("b.png", "11")),
         software={"regad": "0"},
         created="2026-01-01T00:00:00+00:00",
         data_sha256=tensors_sha256(tensors),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from regad.calib.gaussian import fit
+from regad.calib.gaussian import fit_statistics
 from regad.runtime.backends.base import Inference, StatisticsHandle
 from regad.runtime.errors import DeviceError
 from regad.runtime.formats.encodings import Statistics
@@ -133,7 +133,7 @@ def test_scores_come_from_the_kept_features(encoder: RegistrationEncoder) -> Non
     backend = TorchBackend(encoder, torch.device("cpu"))
     memo = MemoBackend(backend)
     images = photos(4)
-    handle = memo.prepare(fit(memo.features(images)))
+    handle = memo.prepare(fit_statistics(memo.features(images)))
     got, want = memo.infer(images[1:3], handle), backend.infer(images[1:3], handle)
     assert got.anomaly_score == pytest.approx(want.anomaly_score, rel=1e-4)
     assert np.array_equal(got.theta, memo.features(images[1:3]).theta)
@@ -144,7 +144,7 @@ def test_scores_come_from_the_kept_features(encoder: RegistrationEncoder) -> Non
 def test_a_backend_that_scores_on_a_device_is_asked() -> None:
     inner = Counting()
     memo = MemoBackend(inner)
-    statistics = fit(inner.features(photos(3)))
+    statistics = fit_statistics(inner.features(photos(3)))
     memo.infer(photos(1), memo.prepare(statistics))
     assert inner.inferred == 1
     assert (memo.name, memo.device) == ("counting", "cpu")

@@ -15,7 +15,7 @@ from PIL import Image
 from regad.runtime.backends.base import Inference
 from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
-from regad.runtime.formats.category import Support
+from regad.runtime.formats.category import SupportImage
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.model import Model
 from regad.train.data.masks import read_mask
@@ -137,7 +137,7 @@ def test_an_unknown_category_names_the_known(root: Path) -> None:
 
 def test_a_support_image_that_changed_is_named(root: Path) -> None:
     tests, drawn = evaluate.load_test(root, "a", InputSpec()), evaluate.draw(root, "a", 2, 7)
-    again = evaluate.Draw("a", 2, 7, (Support(drawn.support[0].name, "0" * 64), drawn.support[1]))
+    again = evaluate.Draw("a", 2, 7, (SupportImage(drawn.support[0].name, "0" * 64), drawn.support[1]))
     with pytest.raises(InputError, match=r"000\.png is not the image of the recorded run"):
         evaluate.evaluate(detector(), tests, again)
 

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from regad.train.model.gains import scale_levels
-from regad.train.model.heads import Encoder
+from regad.train.model.heads import SiameseEncoder
 from regad.train.model.registration import RegistrationEncoder
 
 
-def model() -> tuple[RegistrationEncoder, Encoder]:
+def model() -> tuple[RegistrationEncoder, SiameseEncoder]:
     """An encoder with random weights, batch norm statistics and transforms, and a head."""
     torch.manual_seed(0)
-    encoder, head = RegistrationEncoder(), Encoder()
+    encoder, head = RegistrationEncoder(), SiameseEncoder()
     with torch.no_grad():
         for module in (*encoder.modules(), *head.modules()):
             if isinstance(module, torch.nn.BatchNorm2d):

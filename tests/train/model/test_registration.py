@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regad.train.model import affine
-from regad.train.model.heads import Encoder, Predictor
+from regad.train.model.heads import Predictor, SiameseEncoder
 from regad.train.model.loss import registration_loss
 from regad.train.model.registration import RegistrationEncoder, align
 from regad.train.model.weights import load_weights
@@ -151,7 +151,7 @@ def test_the_backbone_is_torchvisions(tmp_path: Path, images: Tensor) -> None:
 
 def test_heads_keep_the_shape_and_follow_their_formula() -> None:
     torch.manual_seed(0)
-    encoder, predictor = Encoder().eval(), Predictor().eval()
+    encoder, predictor = SiameseEncoder().eval(), Predictor().eval()
     x = torch.randn(2, 256, 5, 4)
     with torch.no_grad():
         rows = x.permute(0, 2, 3, 1)  # at each position the 1x1 convolutions are matrices

@@ -15,7 +15,7 @@ from regad.train.model.checkpoint import build_encoder, build_heads, load_checkp
 from regad.train.run import loop, steps
 from regad.train.run.config import TrainConfig, recipe
 from regad.train.run.selection import hold_back
-from regad.train.run.trainee import Model
+from regad.train.run.trainee import SiameseModel
 
 from ..helpers import draw, make_data
 
@@ -63,7 +63,7 @@ def test_the_held_out_loss_is_the_models_on_images_it_was_not_trained_on(tmp_pat
     held_out = hold_back({"a": good_images(root, "a")}, 0.4, 1, 0).held_out["a"]
     images = np.stack([preprocess(read_image(path), run.spec) for path in held_out])
     checkpoint = load_checkpoint(run.out / "model.pt")
-    model = Model(build_encoder(checkpoint), *build_heads(checkpoint))
+    model = SiameseModel(build_encoder(checkpoint), *build_heads(checkpoint))
     (episode,) = EpisodeSampler({"a": 2}, 4, 1, 0).epoch(0)
     with torch.no_grad():
         got = model(to_input(images[episode.queries]), to_input(images[episode.supports.ravel()])[:, None])
