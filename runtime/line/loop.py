@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..sources.frame import Frame, Source
 from .counters import Counters
 from .sink import Sink
-from .stopping import closed_on
+from .stopping import stopped_on
 from .verdict import Verdict
 
 __all__ = ["EXIT_ANOMALY", "EXIT_LOST", "EXIT_NOT_JUDGED", "Judged", "exit_status", "judge", "run_line"]
@@ -63,7 +63,7 @@ def run_line(
     run came to its own end (a live source has none, so stopping it is one). Raises RegadError when the record cannot be
     written or the source or device fails for good; the frame in hand is recorded before that.
     """
-    with closed_on(stop, source):
+    with stopped_on(stop, source):
         while not stop.is_set():
             frame = next(source, None)
             if frame is None:

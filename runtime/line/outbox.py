@@ -2,7 +2,7 @@
 
 When the queue is full, `Policy` decides: ``block`` waits for room (files: nothing is late, and nothing is lost),
 ``drop`` lets the newest verdict pass this sink (a line: the next part is coming). What was dropped or failed is counted
-and said. There is no spool: the JSON record, which is on disk before any other sink is told, serves as one.
+and said. There is no spool: the JSON record, which is written before any other sink is told, serves as one.
 """
 
 from __future__ import annotations

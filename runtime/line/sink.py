@@ -48,7 +48,7 @@ class Sink(ABC):
 class Together(Sink):
     """Several sinks as one: opened and written in order, closed in reverse. If one cannot be opened, none stays open.
 
-    The order matters: the record comes first, so that a verdict is on disk whatever happens in a later sink.
+    The order matters: the record comes first, so that a verdict is recorded whatever happens in a later sink.
     """
 
     def __init__(self, sinks: Sequence[Sink]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..sources.frame import Source
 
-__all__ = ["StopSignals", "closed_on"]
+__all__ = ["StopSignals", "stopped_on"]
 
 _LOOK = 0.1  # seconds between looks at the event
 
@@ -55,17 +55,14 @@ class StopSignals:
 
 
 @contextmanager
-def closed_on(stop: threading.Event, source: Source) -> Iterator[None]:
-    """Close ``source`` when ``stop`` is set, so that nobody goes on waiting for its next frame.
-
-    A thread does it: a signal handler may not, for it could have interrupted the very code that holds the lock.
-    """
+def stopped_on(stop: threading.Event, source: Source) -> Iterator[None]:
+    """Stop ``source`` soon after ``stop`` is set, whoever sets it: nobody goes on waiting for its next frame."""
     ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(_LOOK):
             if stop.is_set():
-                source.close()
+                source.stop()
                 return
 
     thread = threading.Thread(target=watch, name="regad stop", daemon=True)

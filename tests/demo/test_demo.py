@@ -173,6 +173,15 @@ def test_a_folder_of_other_work_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
+def test_a_folder_that_holds_the_data_is_not_emptied(tmp_path: Path) -> None:
+    """The data that an earlier demo drew may be inspected, but not into the folder that is emptied for it."""
+    parts.write_dataset(tmp_path / "data", ["nut"], parts.Counts(train=4, good=1, defective=1))
+    (tmp_path / ".regad-demo").touch()
+    said = one_line(demo("--data", str(tmp_path / "data"), "--category", "nut", "--out", str(tmp_path)))
+    assert f"holds --data {tmp_path / 'data'}, which would be lost" in said
+    assert (tmp_path / "data" / "nut" / "train" / "good" / "000.png").is_file()
+
+
 def test_whole_flow_on_a_tiny_data_set(tmp_path: Path) -> None:
     """Untrained weights on a few drawings: exported, verified, taught, inspected, reported."""
     parts.write_dataset(tmp_path / "data", ["nut"], parts.Counts(train=4, good=2, defective=1))

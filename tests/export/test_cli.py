@@ -116,7 +116,7 @@ def test_a_folder_that_is_no_artifact_is_not_touched(
 ) -> None:
     (tmp_path / "holiday.jpg").write_bytes(b"precious")
     assert run("--ckpt", exported.checkpoint, "--out", tmp_path) == 1
-    expect_one_line(capsys, str(tmp_path), "not an artifact", "--out")
+    expect_one_line(capsys, str(tmp_path), "holiday.jpg, which is not part of an artifact", "--out")
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
 
 

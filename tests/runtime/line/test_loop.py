@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,7 +42,7 @@ class Scripted(Source):
     def _read(self) -> None:
         pass
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
         pass
 
     def _next(self) -> Frame:
@@ -160,8 +161,8 @@ def test_each_note_of_the_frames_is_said_once(run: Run, monkeypatch: pytest.Monk
     class Noting(Scripted):
         def _next(self) -> Frame:
             frame = super()._next()
-            object.__setattr__(frame, "notes", ("12 bits in a 16-bit file", f"note {frame.image[0, 0, 0] // 100}"))  # type: ignore[index]
-            return frame
+            assert frame.image is not None
+            return replace(frame, notes=("12 bits in a 16-bit file", f"note {frame.image[0, 0, 0] // 100}"))
 
     monkeypatch.setattr(cli, "open_source", lambda uri: Noting(40, 41, 140, live=False))
     notes = [line for line in run("--source", "x").err.splitlines() if line.startswith("note: ")]
@@ -186,7 +187,7 @@ class Endless(Source):
     def _read(self) -> None:
         pass
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
         self.closed.set()
 
     def _next(self) -> Frame:
