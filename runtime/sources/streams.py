@@ -63,8 +63,7 @@ class ReadAhead(Source):
             raise SourceError(f"reading {self.uri} failed: {reason_of(item.error)}") from item.error
         raise StopIteration
 
-    def stop(self) -> None:
-        """Tell the reader to end and wake whoever waits."""
+    def _stop(self) -> None:
         self._slot.close()
 
     def _read(self) -> None:
@@ -158,8 +157,7 @@ class LiveSource(Source):
             self._count += 1
             return self._count - 1
 
-    def stop(self) -> None:
-        """Tell the reader to end and wake whoever waits."""
+    def _stop(self) -> None:
         self._stopped.set()
         self._slot.close()
         if self._thread is None:
