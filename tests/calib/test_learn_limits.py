@@ -13,8 +13,9 @@ from regad.calib.limits import learn_limits
 from regad.runtime.formats.limits import MEASURES, Limit
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.imaging.files import image_files
-from regad.runtime.imaging.preprocess import preprocess, read_image
+from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.imaging.presence import Measures, absence, measure
+from regad.runtime.imaging.reading import read_image
 
 PARTS = ("cookies", "fibre_layup", "magnetic_tile", "solar_mono", "solar_poly")
 
