@@ -21,6 +21,7 @@ SETS["avx512"] = [*SETS["avx2"], "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx
 def sources() -> list[str]:
     """The scorer, its kernels for this machine's instruction sets, and what they need."""
     names = ["kernels", "kernels_base", "pool", "presence", "resample", "scorer", "smoothing", "statistics"]
+    names += ["edges", "plane", "registration", "template", "warp"]
     if platform.machine() in ("x86_64", "AMD64"):
         names += [f"kernels_{instructions}" for instructions in SETS]
     return [str(SOURCE / "embedded.cpp"), *(str(SOURCE / "core" / f"{name}.cpp") for name in names)]
@@ -51,7 +52,7 @@ KERNELS = Extension(
     "regad.runtime._kernels",
     sources(),
     include_dirs=[str(SOURCE)],
-    depends=[str(path) for path in (*sorted(SOURCE.rglob("*.hpp")), SOURCE / "core" / "kernels.inc")],
+    depends=[str(path) for path in (*sorted(SOURCE.rglob("*.hpp")), *sorted(SOURCE.rglob("*.inc")))],
     language="c++",
     optional=True,
     py_limited_api=True,  # it uses nothing of Python's own API: one file serves every version

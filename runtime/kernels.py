@@ -22,7 +22,7 @@ __all__ = ["BUILD", "available", "kernels", "library", "presence", "resample", "
 BUILD = "apt-get install g++, then pip install --force-reinstall --no-deps regad from source"
 """What to do where the library is missing."""
 
-_VERSION = 4
+_VERSION = 5
 _FILTERS = {"box": 0, "lanczos": 1, "bilinear": 2}
 
 
@@ -61,6 +61,19 @@ def _library() -> ctypes.CDLL | None:
     )
     loaded.regad_embedded_presence.restype = None
     loaded.regad_embedded_presence.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+    loaded.regad_embedded_template.restype = ctypes.c_void_p
+    loaded.regad_embedded_template.argtypes = (ctypes.c_void_p,) * 4
+    loaded.regad_embedded_template_free.restype = None
+    loaded.regad_embedded_template_free.argtypes = (ctypes.c_void_p,)
+    loaded.regad_embedded_register.argtypes = (
+        *(ctypes.c_void_p,) * 3,
+        ctypes.c_int32,
+        ctypes.c_int32,
+        ctypes.c_int64,
+        *(ctypes.c_void_p,) * 2,
+        ctypes.c_int32,
+        *(ctypes.c_void_p,) * 3,
+    )
     return loaded
 
 

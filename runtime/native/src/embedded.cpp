@@ -9,6 +9,7 @@
 #include "core/kernels.hpp"
 #include "core/pool.hpp"
 #include "core/presence.hpp"
+#include "core/registration.hpp"
 #include "core/resample.hpp"
 #include "core/scorer.hpp"
 #include "core/smoothing.hpp"
@@ -16,11 +17,37 @@
 namespace regad {
 namespace {
 
-constexpr std::int32_t version = 4;
+constexpr std::int32_t version = 5;
 
 struct Workspace {
     ScorerWorkspace scorer;
     Buffer<float> smoothing{smoothing_workspace};
+};
+
+// Workspaces that wait to be used again.
+template <typename T>
+class Idle {
+public:
+    std::unique_ptr<T> take() {
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            if (!idle_.empty()) {
+                std::unique_ptr<T> one = std::move(idle_.back());
+                idle_.pop_back();
+                return one;
+            }
+        }
+        return std::make_unique<T>();
+    }
+
+    void give(std::unique_ptr<T> one) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        idle_.push_back(std::move(one));
+    }
+
+private:
+    std::mutex mutex_;
+    std::vector<std::unique_ptr<T>> idle_;
 };
 
 // Statistics in memory of the caller, and workspaces that are used again: a steady state allocates nothing.
@@ -29,32 +56,26 @@ public:
     Embedded(Pool &pool, Statistics statistics) : pool_(pool), statistics_(std::move(statistics)) {}
 
     void score(const Features &features, std::size_t batch, float *distances, float *maps, float *scores) {
-        std::unique_ptr<Workspace> workspace = take();
+        std::unique_ptr<Workspace> workspace = idle_.take();
         mahalanobis(statistics_, features, batch, workspace->scorer, pool_, distances);
         for (std::size_t i = 0; maps != nullptr && i < batch; ++i) {
             scores[i] = smooth(distances + i * positions1, workspace->smoothing.data(), maps + i * map_length);
         }
-        const std::lock_guard<std::mutex> lock(mutex_);
-        free_.push_back(std::move(workspace));
+        idle_.give(std::move(workspace));
     }
 
 private:
-    std::unique_ptr<Workspace> take() {
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            if (!free_.empty()) {
-                std::unique_ptr<Workspace> workspace = std::move(free_.back());
-                free_.pop_back();
-                return workspace;
-            }
-        }
-        return std::make_unique<Workspace>();
-    }
-
     Pool &pool_;
     const Statistics statistics_;
-    std::mutex mutex_;  // guards free_
-    std::vector<std::unique_ptr<Workspace>> free_;
+    Idle<Workspace> idle_;
+};
+
+// A part's template, and workspaces for frames.
+struct EmbeddedTemplate {
+    EmbeddedTemplate(const TemplateData &data, Pool &pool) : part(data, pool) {}
+
+    const Template part;
+    Idle<Registration> idle;
 };
 
 // The tensors as statistics that borrow them; throws std::runtime_error unless they are what the encoding has.
@@ -145,4 +166,38 @@ std::int32_t regad_embedded_resample(const unsigned char *pixels, std::int32_t w
 void regad_embedded_presence(const unsigned char *image, double *measures) {
     const regad::Measures measured = regad::measure(image);
     std::copy(measured.begin(), measured.end(), measures);
+}
+
+void *regad_embedded_template(void *pool, const float *grey, const float *weights, const double *geometry) {
+    try {
+        const double *g = geometry;
+        const regad::TemplateData data{grey, {weights[0], weights[1], weights[2]}, {g[0], g[1], g[2], g[3]},
+                                       g[4], g[5], g[6], g[7]};
+        return new regad::EmbeddedTemplate(data, *static_cast<regad::Pool *>(pool));
+    } catch (...) {
+        return nullptr;
+    }
+}
+
+void regad_embedded_template_free(void *part) { delete static_cast<regad::EmbeddedTemplate *>(part); }
+
+std::int32_t regad_embedded_register(void *pool, void *part, const unsigned char *pixels, std::int32_t width,
+                                     std::int32_t height, std::int64_t stride, const std::int32_t *box,
+                                     const std::int32_t *spot, std::int32_t stretched, double *result,
+                                     unsigned char *out, float *seen) {
+    try {
+        auto &known = *static_cast<regad::EmbeddedTemplate *>(part);
+        regad::Pool &threads = *static_cast<regad::Pool *>(pool);
+        std::unique_ptr<regad::Registration> workspace = known.idle.take();
+        const regad::Found found =
+            workspace->find(known.part, {pixels, width, height, stride, {3, {0, 1, 2}}},
+                            {box[0], box[1], box[2], box[3]}, stretched != 0, threads);
+        workspace->warp(known.part, {spot[0], spot[1], spot[2], spot[3]}, found.pose, threads, out, seen);
+        const double values[6] = {found.pose.a, found.pose.b, found.pose.tx, found.pose.ty, found.quality, found.rival};
+        std::memcpy(result, values, sizeof values);
+        known.idle.give(std::move(workspace));
+        return 0;
+    } catch (...) {
+        return 1;
+    }
 }

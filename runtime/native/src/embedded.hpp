@@ -39,3 +39,19 @@ REGAD_EMBEDDED std::int32_t regad_embedded_resample(const unsigned char *pixels,
 
 // The measures of core/presence.hpp of the uint8 RGB [224, 224, 3] at `image`, to `measures`, float64 [4].
 REGAD_EMBEDDED void regad_embedded_presence(const unsigned char *image, double *measures);
+
+// A part's template from its cells [256][256], the weights of red, green and blue in them, and its geometry in cells: the
+// region its frame covered (left, top, right, bottom), width and height of the region of interest, x and y of the
+// part's centre. Nothing is kept of the caller's memory. Null if memory is short.
+REGAD_EMBEDDED void *regad_embedded_template(void *pool, const float *grey, const float *weights,
+                                             const double *geometry);
+REGAD_EMBEDDED void regad_embedded_template_free(void *part);
+
+// Finds the part in a uint8 RGB image whose region of interest is `box` (left, top, right, bottom), and samples the input,
+// uint8 RGB [224, 224, 3], where `spot` (x, y, width, height in the input) says. `result`: a, b, tx, ty, quality, rival;
+// `seen` [56, 56]: how much of each position the image shows.
+REGAD_EMBEDDED std::int32_t regad_embedded_register(void *pool, void *part, const unsigned char *pixels,
+                                                    std::int32_t width, std::int32_t height, std::int64_t stride,
+                                                    const std::int32_t *box, const std::int32_t *spot,
+                                                    std::int32_t stretched, double *result, unsigned char *out,
+                                                    float *seen);

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/pose_kernels.hpp"
+
 namespace regad {
 
 // Products with statistics that are stored as T: float, or IEEE binary16 in std::uint16_t, widened exactly as it is read.
@@ -45,6 +47,7 @@ struct Kernels {
     // One row of Pillow's vertical pass over `count` bytes.
     void (*vertical)(const unsigned char *in, std::size_t stride, std::size_t rows, const std::int32_t *coefficients,
                      std::size_t count, unsigned char *out);
+    PoseKernels pose;
 };
 
 template <typename T>
