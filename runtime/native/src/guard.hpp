@@ -85,8 +85,8 @@ regad_status init_struct(Struct *target, std::size_t struct_size, const Struct &
     });
 }
 
-// Overwrites `count` structs with `value`, but for their struct_size. That is safe whatever their struct_size is: a struct
-// only grows, so the caller's are not smaller than those of the first version, of which all of this is.
+// Overwrites `count` structs with `value`, but for their struct_size. That is safe whatever their struct_size is: a
+// struct only grows, so the caller's are not smaller than those of the first version, of which all of this is.
 template <typename Struct>
 void overwrite(Struct *targets, std::size_t count, const Struct &value) noexcept {
     std::for_each(targets, targets + count, [&value](Struct &target) {

@@ -56,8 +56,8 @@ InUse::InUse(regad_detector *handle) {
     const std::lock_guard<std::mutex> lock(all.mutex);
     const auto found = all.open.find(number(handle));
     if (found == all.open.end()) {
-        fail(REGAD_INVALID_ARGUMENT, handle == nullptr ? "detector is NULL" : "detector was destroyed, or is no detector",
-             "; make one with regad_detector_create");
+        const char *what = handle == nullptr ? "detector is NULL" : "detector was destroyed, or is no detector";
+        fail(REGAD_INVALID_ARGUMENT, what, "; make one with regad_detector_create");
     }
     entry_ = &found->second;
     ++entry_->users;

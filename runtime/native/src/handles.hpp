@@ -1,5 +1,5 @@
-// The detectors that callers hold. A handle is a number, not an address, and no number is given out twice: a handle of a
-// detector that is gone names nothing, whatever has been made since.
+// The detectors that callers hold. A handle is a number, not an address, and no number is given out twice: a handle of
+// a detector that is gone names nothing, whatever has been made since.
 #pragma once
 
 #include <regad/regad.h>

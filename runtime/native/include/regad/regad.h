@@ -106,8 +106,8 @@ enum {
     REGAD_LOG_WARNING = 2,
     REGAD_LOG_ERROR = 3
 };
-/* Receives one line without its newline, valid until it returns. It may be called from any thread, one call at a time; it
- * must not throw, nor wait for a thread that uses the library. Calls of the library that it makes are refused with
+/* Receives one line without its newline, valid until it returns. It may be called from any thread, one call at a time.
+ * It must not throw, nor wait for a thread that uses the library. Calls of the library that it makes are refused with
  * REGAD_INVALID_ARGUMENT. */
 typedef void (*regad_log_function)(void *user, regad_log_level level, const char *message);
 /* Sends this library's and ONNX Runtime's messages of at least `level` to `function`, for the whole process;
@@ -218,10 +218,11 @@ typedef struct regad_result {
 REGAD_API regad_status regad_result_init(regad_result *result, size_t struct_size);
 
 /* Judges one image. `map` receives REGAD_MAP_LENGTH floats, row-major, the anomaly map in the frame of the
- * encoder's input, all infinity where the frame shows no part; `map_length` is the room in floats. NULL and 0 when it is
- * not wanted.
+ * encoder's input, all infinity where the frame shows no part; `map_length` is the room in floats. NULL and 0 when it
+ * is not wanted.
  * On every failure, also for a wrong argument, *result is as regad_result_init makes it (its struct_size stays):
- * anomalous = 1, score = infinity, reason = REGAD_NOT_JUDGED, threshold and all else 0; and the map, as far as there is room, is infinity. */
+ * anomalous = 1, score = infinity, reason = REGAD_NOT_JUDGED, threshold and all else 0; and the map, as far as there is
+ * room, is infinity. */
 REGAD_API regad_status regad_predict(regad_detector *detector, const regad_image *image, regad_result *result,
                                      float *map, size_t map_length);
 

@@ -72,7 +72,8 @@ struct Options {
     int concurrency = 4;
 };
 
-// See regad_result. New, it is one that was not judged: anomalous, score infinity. `map` is row-major, REGAD_MAP_SIZE squared, and empty unless it was asked for.
+// See regad_result. New, it is one that was not judged: anomalous, score infinity. `map` is row-major, REGAD_MAP_SIZE
+// squared, and empty unless it was asked for.
 struct Result : regad_result {
     Result() : regad_result{} { check(regad_result_init(this, sizeof(regad_result))); }
     std::vector<float> map;
@@ -148,8 +149,8 @@ public:
         }
     }
 
-    // Destroys the detector before its object goes: at any time, from any thread, as often as you like. It waits for the
-    // calls under way; later ones throw. The object itself must outlive the threads that use it, as any object.
+    // Destroys the detector before its object goes: at any time, from any thread, more than once. Waits for the calls
+    // under way; later ones throw. The object itself must outlive the threads that use it.
     void close() noexcept { regad_detector_destroy(handle_.get()); }
 
     // The handle, for calls of regad.h; it stays this object's.

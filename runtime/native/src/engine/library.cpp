@@ -20,8 +20,8 @@ constexpr std::uint32_t oldest_api = 16;
 
 constexpr const char *variable = "ORT_DISABLE_TELEMETRY";
 
-// ONNX Runtime 1.29 and newer, unless the variable is set when it starts, writes a device id and a database below HOME and
-// sends events to its vendor. Whether the variable is this library's: one of the user's is left as it is.
+// ONNX Runtime 1.29 and newer, unless the variable is set when it starts, writes a device id and a database below HOME
+// and sends events to its vendor. Whether the variable is this library's: one of the user's is left as it is.
 bool silence_telemetry() {
     static const bool ours = [] {
         if (std::getenv(variable) != nullptr) {
