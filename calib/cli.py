@@ -20,6 +20,7 @@ from regad.runtime.detector import Detector
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.encodings import StatisticsDtype
 from regad.runtime.formats.places import MODEL_VARIABLE, find_model
+from regad.runtime.text import shown
 
 from .teach import teach_folder
 
@@ -70,7 +71,7 @@ def command(
     check_file("--out", out, CATEGORY, inputs("model", model=model, support=support, validation=validation))
     spec = spec_from_options(Artifact.open(model, verify=False).spec, fit, resample, roi)
     with Detector.load(model, device=device, threads=threads, spec=spec) as detector:
-        click.echo(f"artifact  {model} on {detector.device}", err=True)
+        click.echo(f"artifact  {shown(model)} on {detector.device}", err=True)
         category = teach_folder(
             detector,
             support,
@@ -87,9 +88,9 @@ def command(
         detector.save_category(out)
     size = out.stat().st_size / 1e6
     form = f"{category.statistics.encoding} encoding, {category.statistics.dtype}"
-    click.echo(f"category  {out} ({size:.1f} MB, k = {category.shot}, {form})")
+    click.echo(f"category  {shown(out)} ({size:.1f} MB, k = {category.shot}, {form})")
     click.echo(f"threshold {category.threshold.value:.3f}: {category.threshold.note}")
-    click.echo(f"next      regad-run --model {model} --category {out} --source IMAGES")
+    click.echo(f"next      regad-run --model {shown(model)} --category {shown(out)} --source IMAGES")
 
 
 def main() -> None:

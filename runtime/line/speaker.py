@@ -30,7 +30,7 @@ class Speaker(Sink):
         for note in frame.notes:
             if note not in self._noted:
                 self._noted.add(note)
-                self._line.say(f"note: {note}")
+                self._line.say(f"note: {where}: {note}")
         if result is None:
             error = str(verdict.error)
             self._line.say(f"not judged: {error if frame.source in error else f'{where}: {error}'}")

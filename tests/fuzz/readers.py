@@ -144,7 +144,7 @@ def _name(folder: Path, data: bytes) -> None:
         (folder / os.fsdecode(name + b".png")).hardlink_to(picture)
     found = list_folder(folder, recursive=True)
     frames = list(image_frames(found, folder))
-    hidden = sum(name.startswith(b".") for name in names)
+    hidden = sum((name + b".png").startswith(b".") for name in names)
     assert len(frames) == len(names) - hidden
     for frame in frames:
         assert frame.image is not None, frame.error

@@ -166,7 +166,8 @@ def test_each_note_of_the_frames_is_said_once(run: Run, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(cli, "open_source", lambda uri: Noting(40, 41, 140, live=False))
     notes = [line for line in run("--source", "x").err.splitlines() if line.startswith("note: ")]
-    assert notes == ["note: 12 bits in a 16-bit file", "note: note 0", "note: note 1"]
+    assert [note.rpartition(": ")[2] for note in notes] == ["12 bits in a 16-bit file", "note 0", "note 1"]
+    assert all(note.startswith("note: camera:0 frame 0: ") for note in notes)
 
 
 # How it is stopped
