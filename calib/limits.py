@@ -26,7 +26,7 @@ class Margin(NamedTuple):
 MARGINS = {
     "brightness": Margin(1 / 16, None),
     "contrast": Margin(1 / 8, None),
-    "detail": Margin(1 / 8, 5.0),
+    "detail": Margin(1 / 5, 5.0),
     "structure": Margin(1 / 3, None),
 }
 """The same for every part. On 25 categories, k = 2, 4, 8 and ten support sets each, no image, good or defective, comes
