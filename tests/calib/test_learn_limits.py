@@ -25,13 +25,13 @@ def inputs(folder: Path) -> list[np.ndarray]:
 
 
 def test_limits_lie_a_fixed_margin_beyond_what_was_taught(monkeypatch: pytest.MonkeyPatch) -> None:
-    taught = iter([Measures(80.0, 16.0, 8.0, 0.9), Measures(95.0, 24.0, 10.0, 0.75)])
+    taught = iter([Measures(80.0, 16.0, 5.0, 0.9), Measures(95.0, 24.0, 10.0, 0.75)])
     monkeypatch.setattr("regad.calib.limits.measure", lambda image: next(taught))
     limits = learn_limits([np.zeros((224, 224, 3), np.uint8)] * 2)
     assert tuple(limits) == MEASURES
     assert limits["brightness"] == Limit(5.0, 235.0, (80.0, 95.0))  # an eighth of the distance from white remains
     assert limits["contrast"] == Limit(2.0, None, (16.0, 24.0))
-    assert limits["detail"] == Limit(1.0, 50.0, (8.0, 10.0))
+    assert limits["detail"] == Limit(1.0, 50.0, (5.0, 10.0))
     assert limits["structure"] == Limit(0.25, None, (0.75, 0.9))
 
 

@@ -258,7 +258,7 @@ def test_a_damaged_artifact_is_refused(artifact_dir: Path, tmp_path: Path, name:
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"version": 2}, "version 2"),
+        ({"version": 1}, "version 1"),
         ({"format": "x"}, "not the manifest"),
         ({"epsilon": 0.1}, "another encoder"),
         ({"files": {}}, "incomplete"),

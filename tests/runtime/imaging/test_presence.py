@@ -44,7 +44,7 @@ def test_blocks_of_two_values_have_the_contrast_of_their_difference() -> None:
     assert measures.brightness == 125
     assert measures.contrast == 25
     assert measures.structure == 1
-    assert measures.detail == pytest.approx(50 * 27 / 111)  # 27 of 111 neighbours of a row of cells differ
+    assert measures.detail == pytest.approx(50 * 27 / 223)  # 27 of the 223 steps along a row
 
 
 def test_noise_has_the_structure_of_an_eighth_and_its_contrast_is_averaged_away() -> None:
