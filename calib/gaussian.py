@@ -1,14 +1,15 @@
 """Fit the Gaussian of every position, exactly, without ever forming the dense covariances of all positions.
 
-Mean and covariance (N - 1) + 0.01 I per position, RegAD section 3.4. All products are accumulated in float64, one row
-of 14 coarse cells (14 cells of f3, 56 of f2, 224 positions) at a time; the results are stored as float32 or float16.
+Mean and covariance (N - 1) + 0.01 I per position, RegAD section 3.4, over all levels or without the finest ones. All
+products are accumulated in float64, one row of 14 coarse cells (14 cells of f3, 56 of f2, 224 positions of f1) at a
+time; the results are stored as float32 or float16.
 ARCHITECTURE.md derives the three encodings; `dense_reference` is the plain form that tests compare with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +20,14 @@ from regad.runtime.formats.encodings import (
     Encoding,
     Statistics,
     StatisticsDtype,
+    encodings_of,
     staircase,
     statistics_bytes,
     stored_dtype,
 )
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.memory import padded_empty
-from regad.runtime.formats.spec import EPSILON, GRID
+from regad.runtime.formats.spec import ALL_LEVELS, EPSILON, Levels, used_levels
 from regad.runtime.scoring.reference import upsample
 
 __all__ = ["choose_encoding", "dense_reference", "fit_statistics", "held_out_distances", "helmert"]
@@ -36,26 +38,29 @@ _SMALL = 24
 _Tensors = Mapping[str, NDArray[np.floating[Any]]]
 
 
-class _Strip(NamedTuple):
-    """The features of one row of coarse cells, float64 [cells, N, C], and which rows of the whole they are."""
+class _Part(NamedTuple):
+    """A level's features in one row of coarse cells: ``x`` float64 [cells, N, C], which are ``rows`` of the whole."""
 
-    x1: Array
-    x2: Array
-    x3: Array
-    rows: tuple[slice, slice, slice]
+    name: str  # "1" to "3"
+    x: Array
+    rows: slice
 
 
-def choose_encoding(rank: int) -> Encoding:
+_Strip = tuple[_Part, ...]
+"""One row of coarse cells in every level that is used, from f3 on to finer ones."""
+
+
+def choose_encoding(rank: int, levels: Levels = ALL_LEVELS) -> Encoding:
     """Return the encoding for ``rank`` = number of views - 1: the first of gram, hybrid, cholesky that is small enough.
 
     A later one takes more steps a frame, so it has to save at least 15 % of the memory of the one before.
     """
-    chosen, *others = get_args(Encoding)
+    chosen, *others = encodings_of(levels)
     for encoding in others:
-        if statistics_bytes(encoding, rank) < 0.85 * statistics_bytes(chosen, rank):
+        smaller = statistics_bytes(encoding, rank, levels=levels)
+        if smaller < 0.85 * statistics_bytes(chosen, rank, levels=levels):
             chosen = encoding
-    result: Encoding = chosen
-    return result
+    return chosen
 
 
 def helmert(count: int) -> Array:
@@ -70,33 +75,48 @@ def helmert(count: int) -> Array:
     return scaled
 
 
-def fit_statistics(features: Features, encoding: Encoding | None = None, dtype: StatisticsDtype = "fp32") -> Statistics:
+def fit_statistics(
+    features: Features,
+    encoding: Encoding | None = None,
+    dtype: StatisticsDtype = "fp32",
+    levels: Levels = ALL_LEVELS,
+) -> Statistics:
     """Fit the statistics of N >= 2 support views, in the encoding of `choose_encoding` unless one is named.
 
-    ``dtype`` is what they are stored as. Raises InputError for fewer than two views or features that are not finite.
+    ``dtype`` is what they are stored as, ``levels`` those that are scored. Raises InputError for fewer than two views
+    or features that are not finite.
     """
-    views = len(features.f1)
+    used = {level.name[1]: _level(features, level.name) for level in used_levels(levels)}
+    views = len(features.f3)
     if views < 2:
         raise InputError(f"{views} support view(s); at least 2 are needed to fit a covariance")
-    if not all(np.isfinite(f.sum(dtype=np.float64)) for f in features):
+    if not all(np.isfinite(f.sum(dtype=np.float64)) for f in (*used.values(), features.theta)):
         raise InputError("the encoder returned features that are not finite; check the artifact with regad-doctor")
-    encoding = encoding or choose_encoding(views - 1)
+    encoding = encoding or choose_encoding(views - 1, levels)
     centre = helmert(views)
-    shapes = ENCODINGS[encoding](views - 1)
+    shapes = ENCODINGS[encoding](views - 1, levels)
     tensors: _Tensors = {name: padded_empty(shape, stored_dtype(name, dtype)) for name, shape in shapes.items()}
-    for index, level in enumerate((features.f1, features.f2, features.f3), start=1):
-        tensors[f"mean{index}"][:] = level.mean(axis=0, dtype=np.float64)
-    for strip in _strips(features):
+    for name, values in used.items():
+        tensors[f"mean{name}"][:] = values.mean(axis=0, dtype=np.float64)
+    for strip in _strips(features, levels):
         _FORMS[encoding](_rotated(strip, centre), tensors)
-    return Statistics(encoding, views - 1, views, tensors, dtype)
+    return Statistics(encoding, views - 1, views, tensors, dtype, levels)
 
 
-def _strips(features: Features) -> Iterator[_Strip]:
-    levels = (features.f1, features.f2, features.f3)
+def _level(features: Features, name: str) -> NDArray[np.float32]:
+    values: NDArray[np.float32] = getattr(features, name)
+    return values
+
+
+def _strips(features: Features, levels: Levels) -> Iterator[_Strip]:
+    coarse_first = list(reversed(used_levels(levels)))
     for strip in range(_STRIPS):
-        rows = tuple(slice(strip * f.shape[1] // _STRIPS, (strip + 1) * f.shape[1] // _STRIPS) for f in levels)
-        x1, x2, x3 = (f[:, part].transpose(1, 0, 2).astype(np.float64) for f, part in zip(levels, rows, strict=True))
-        yield _Strip(x1, x2, x3, (rows[0], rows[1], rows[2]))
+        parts = []
+        for level in coarse_first:
+            rows = slice(strip * level.positions // _STRIPS, (strip + 1) * level.positions // _STRIPS)
+            x = _level(features, level.name)[:, rows].transpose(1, 0, 2).astype(np.float64)
+            parts.append(_Part(level.name[1], x, rows))
+        yield tuple(parts)
 
 
 def _rotated(strip: _Strip, centre: Array) -> _Strip:
@@ -104,7 +124,7 @@ def _rotated(strip: _Strip, centre: Array) -> _Strip:
 
     A cell of x3 and the cells of x1 and x2 that it covers share a rotation: no product X^T X changes, and no distance.
     """
-    rotation, _ = np.linalg.qr(centre @ strip.x3[:, :, : len(centre)], mode="complete")
+    rotation, _ = np.linalg.qr(centre @ strip[0].x[:, :, : len(centre)], mode="complete")
     matrices = rotation.transpose(0, 2, 1) @ centre
 
     def rotate(level: Array, factor: int) -> Array:
@@ -112,7 +132,7 @@ def _rotated(strip: _Strip, centre: Array) -> _Strip:
         rotated: Array = matrices[:, None] @ cells
         return rotated.reshape(len(level), *rotated.shape[3:])
 
-    return _Strip(rotate(strip.x1, 4), rotate(strip.x2, 2), rotate(strip.x3, 1), strip.rows)
+    return tuple(part._replace(x=rotate(part.x, 2**step)) for step, part in enumerate(strip))
 
 
 def _grow(values: Array, factor: int) -> Array:
@@ -157,41 +177,63 @@ def _pack(triangles: Array) -> Array:
 
 
 def _store_views(strip: _Strip, tensors: _Tensors) -> None:
-    part1, part2, part3 = strip.rows
-    tensors["x1"][part1], tensors["x2"][part2] = strip.x1, strip.x2
-    tensors["x3_packed"][part3] = strip.x3[:, staircase(strip.x3.shape[1])]
+    coarsest, *finer = strip
+    tensors["x3_packed"][coarsest.rows] = coarsest.x[:, staircase(coarsest.x.shape[1])]
+    for part in finer:
+        tensors[f"x{part.name}"][part.rows] = part.x
+
+
+def _kernel(strip: _Strip) -> Array:
+    """Inner products of the views at each of the finest cells, summed over the levels: [P, R, R]."""
+    coarsest, *finer = strip
+    kernel = _outer(coarsest.x)
+    for part in finer:
+        kernel = _grow(kernel, 2) + _outer(part.x)
+    return kernel
+
+
+def _ridge(strip: _Strip) -> Array:
+    rank = strip[0].x.shape[1]
+    ridge: Array = EPSILON * rank * np.eye(rank)
+    return ridge
 
 
 def _fit_gram(strip: _Strip, tensors: _Tensors) -> None:
-    rank = strip.x1.shape[1]
-    coarse = _grow(_outer(strip.x3), 2) + _outer(strip.x2)
-    gram = _grow(coarse, 2) + _outer(strip.x1) + EPSILON * rank * np.eye(rank)
     _store_views(strip, tensors)
-    tensors["l_packed"][strip.rows[0]] = _pack(_inverse_factor(gram))
+    tensors["l_packed"][strip[-1].rows] = _pack(_inverse_factor(_kernel(strip) + _ridge(strip)))
 
 
 def _fit_hybrid(strip: _Strip, tensors: _Tensors) -> None:
-    rank, channels = strip.x1.shape[1:]
-    factor = _inverse_factor(_grow(_outer(strip.x3), 2) + _outer(strip.x2) + EPSILON * rank * np.eye(rank))
-    whitened = _grow(factor, 2) @ strip.x1
+    *coarser, finest = strip
+    channels = finest.x.shape[2]
+    factor = _inverse_factor(_kernel(tuple(coarser)) + _ridge(strip))
+    whitened = _grow(factor, 2) @ finest.x
     residual = EPSILON * (np.eye(channels) + whitened.transpose(0, 2, 1) @ whitened)
     _store_views(strip, tensors)
-    tensors["l_packed"][strip.rows[1]] = _pack(factor)
-    tensors["w1_packed"][strip.rows[0]] = _pack(_inverse_factor(residual))
+    tensors["l_packed"][coarser[-1].rows] = _pack(factor)
+    tensors["w1_packed"][finest.rows] = _pack(_inverse_factor(residual))
 
 
 def _fit_cholesky(strip: _Strip, tensors: _Tensors) -> None:
-    x1, x2, x3 = (rows / np.sqrt(strip.x1.shape[1]) for rows in strip[:3])
-    part1, part2, part3 = strip.rows
-    w3 = _inverse_factor(x3.transpose(0, 2, 1) @ x3 + EPSILON * np.eye(x3.shape[2]))
-    tensors["w3_packed"][part3] = _pack(w3)
-    w2, cross2 = _schur(x2, _grow(x3, 2), _grow(w3, 2))
-    tensors["w2_packed"][part2], tensors["w2_cross"][part2] = _pack(w2), cross2
-    w32 = np.zeros((len(w2), 384, 384))
-    w32[:, :256, :256], w32[:, 256:, :256], w32[:, 256:, 256:] = _grow(w3, 2), cross2, w2
-    context = np.concatenate([_grow(x3, 2), x2], axis=2)
-    w1, cross1 = _schur(x1, _grow(context, 2), _grow(w32, 2))
-    tensors["w1_packed"][part1], tensors["w1_cross"][part1] = _pack(w1), cross1
+    scaled = [part._replace(x=part.x / np.sqrt(part.x.shape[1])) for part in strip]
+    coarsest, *finer = scaled
+    given = coarsest.x
+    whiten = _inverse_factor(given.transpose(0, 2, 1) @ given + EPSILON * np.eye(given.shape[2]))
+    tensors["w3_packed"][coarsest.rows] = _pack(whiten)
+    for part in finer:
+        given, whiten = _grow(given, 2), _grow(whiten, 2)
+        own, cross = _schur(part.x, given, whiten)
+        tensors[f"w{part.name}_packed"][part.rows], tensors[f"w{part.name}_cross"][part.rows] = _pack(own), cross
+        if part is not finer[-1]:
+            given, whiten = np.concatenate([given, part.x], axis=2), _bordered(whiten, cross, own)
+
+
+def _bordered(upper: Array, cross: Array, lower: Array) -> Array:
+    """The lower triangular [[upper, 0], [cross, lower]] of each cell."""
+    first, both = upper.shape[-1], upper.shape[-1] + lower.shape[-1]
+    whole = np.zeros((len(upper), both, both))
+    whole[:, :first, :first], whole[:, first:, :first], whole[:, first:, first:] = upper, cross, lower
+    return whole
 
 
 def _schur(fine: Array, given: Array, whiten: Array) -> tuple[Array, Array]:
@@ -213,35 +255,36 @@ _FORMS: Mapping[Encoding, Callable[[_Strip, _Tensors], None]] = {
 }
 
 
-def held_out_distances(features: Features, views_per_image: int) -> NDArray[np.float32]:
-    """Return each support image's distances, float32 [k, 56, 56], to statistics fitted without it and its views.
+def held_out_distances(features: Features, views_per_image: int, levels: Levels = ALL_LEVELS) -> NDArray[np.float32]:
+    """Return each support image's distances, float32 [k, g, g], to statistics fitted without it and its views.
 
-    ``features`` are those of k images, ``views_per_image`` consecutive views each, the first of them the image itself.
+    ``features`` are those of k images, ``views_per_image`` consecutive views each, the first of them the image itself;
+    g is the grid of the finest of ``levels``.
     Everything needed is in the Gram matrix of all views (kernel form of the Mahalanobis distance). It is inverted once
     per position; leaving an image out of the inverse is a block elimination, the inverse of a 22 x 22 block.
     """
-    views = len(features.f1)
+    views = len(features.f3)
     others = views - views_per_image
     ridge = EPSILON * (others - 1)
-    out = np.empty((views // views_per_image, GRID * GRID), np.float32)
-    for strip in _strips(features):
-        inverse = _centred_inverse(strip, ridge)
+    finest = used_levels(levels)[0]
+    out = np.empty((views // views_per_image, finest.positions), np.float32)
+    for strip in _strips(features, levels):
+        inverse = _centred_inverse(_kernel(strip), ridge)
         for index in range(len(out)):
             left = slice(index * views_per_image, (index + 1) * views_per_image)
             squared = (np.linalg.inv(inverse[:, left, left])[:, 0, 0] - ridge * (1 + 1 / others)) / EPSILON
-            out[index, strip.rows[0]] = np.sqrt(np.maximum(squared, 0))
-    return out.reshape(-1, GRID, GRID)
+            out[index, strip[-1].rows] = np.sqrt(np.maximum(squared, 0))
+    return out.reshape(-1, finest.grid, finest.grid)
 
 
-def _centred_inverse(strip: _Strip, ridge: float) -> Array:
-    """The views' block B of [[K + ridge I, 1], [1^T, 0]]^-1 at each position, [P, N, N]; K holds their inner products.
+def _centred_inverse(kernel: Array, ridge: float) -> Array:
+    """The views' block B of [[K + ridge I, 1], [1^T, 0]]^-1, [P, N, N]; K, which is overwritten: their inner products.
 
     The border stands for the mean, whatever set of views it is the mean of: with J a set of views left out,
     (B_JJ)^-1 is what the other n views leave unexplained of J, and for the first view of J that is
     EPSILON M^2 + ridge (1 + 1 / n). Adding a constant to a row and column of K changes nothing; it is centred first
     for the sake of precision.
     """
-    kernel = _grow(_grow(_outer(strip.x3), 2) + _outer(strip.x2), 2) + _outer(strip.x1)
     mean = kernel.mean(axis=2, keepdims=True)
     kernel += mean.mean(axis=1, keepdims=True) - mean - mean.transpose(0, 2, 1)
     factor = _inverse_factor(kernel + ridge * np.eye(kernel.shape[1]))
@@ -251,13 +294,20 @@ def _centred_inverse(strip: _Strip, ridge: float) -> Array:
     return inverse
 
 
-def dense_reference(features: Features, query: Features, positions: NDArray[np.intp]) -> Array:
-    """The plain form, for tests: distances [B, len(positions)] by inverting each 448 x 448 covariance in float64."""
+def dense_reference(
+    features: Features, query: Features, positions: NDArray[np.intp], levels: Levels = ALL_LEVELS
+) -> Array:
+    """The plain form, for tests: distances [B, len(positions)] by inverting each dense covariance in float64.
+
+    ``positions`` are cells of the finest of ``levels``; the embedding of a position has 448, 384 or 256 channels.
+    """
+    used = used_levels(levels)
 
     def join(f: Features) -> Array:
-        up2 = np.stack([upsample(rows, 2) for rows in f.f2])
-        up3 = np.stack([upsample(rows, 4) for rows in f.f3])
-        return np.concatenate([f.f1, up2, up3], axis=2)[:, positions].astype(np.float64)
+        grown = [
+            np.stack([upsample(rows, used[0].grid // level.grid) for rows in _level(f, level.name)]) for level in used
+        ]
+        return np.concatenate(grown, axis=2)[:, positions].astype(np.float64)
 
     support, seen = join(features), join(query)
     out = np.empty(seen.shape[:2])

@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 from regad.runtime.backends.base import Backend
 from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
-from regad.runtime.formats.category import Category, SupportImage, Threshold, tensors_sha256
+from regad.runtime.formats.category import Category, SupportImage, Threshold, tensors_of, tensors_sha256
 from regad.runtime.formats.encodings import Encoding, StatisticsDtype
 from regad.runtime.formats.features import Features
+from regad.runtime.formats.scoring import Scoring
 from regad.runtime.formats.spec import LEVELS, InputSpec
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.model import Model
-from regad.runtime.scoring.reference import smoothing_matrix
+from regad.runtime.scoring.reference import judge
 from regad.runtime.text import Say, shown, unsaid
 
+from .calibration import calibrate
 from .gaussian import fit_statistics, held_out_distances
 from .limits import learn_limits
 from .support import array_support, draw_support, list_images, read_good_images, refuse_copies
@@ -76,11 +78,13 @@ def teach(
     dtype: StatisticsDtype | None = None,
     progress: OnImage | None = None,
     without: Collection[str] = (),
+    scoring: Scoring | None = None,
 ) -> Category:
     """Fit the statistics and the threshold of a part from good images (uint8 RGB [H, W, 3] or grey [H, W]).
 
     What a frame that shows the part looks like is learnt from all of them, those for validation included.
-    The statistics are stored as ``dtype``, by default what the model's scorer graphs take.
+    The statistics are stored as ``dtype``, by default what the model's scorer graphs take, and scored as ``scoring``
+    says, by default the model's; a single image leaves the scale out, since nothing can be held out.
     The threshold comes from ``threshold`` if given, else from the scores of ``validation`` images, else by leaving one
     support image out at a time. ``without`` names groups of support views to leave out (`VIEW_GROUPS`), for ablations.
     ``files`` and ``validation_files`` name the images. Raises InputError for an unusable image, for two that are the
@@ -100,17 +104,22 @@ def teach(
     others = array_support(validation, "validation array") if validation_files is None else validation_files
     refuse_copies([*images, *validation], [file.name for file in (*support, *others)])
     features = encode_views(backend, images, spec, progress, without)
-    statistics = fit_statistics(features, encoding, dtype or model.info.statistics_dtype)
+    scoring = scoring or model.info.scoring
+    statistics = fit_statistics(features, encoding, dtype or model.info.statistics_dtype, scoring.levels)
+    leaves_one_out = manual is None and len(validation) == 0
+    distances = None
+    if len(images) > 1 and (leaves_one_out or scoring.calibration is not None):
+        distances = held_out_distances(features, len(kept_views(without)), scoring.levels)
+    scale = None if distances is None else calibrate(distances, scoring)
     if manual is not None:
         limit = manual
     elif len(validation) > 0:
-        handle = backend.prepare(statistics)
+        handle = backend.prepare(statistics, scoring, scale)
         scores = [float(backend.infer(preprocess(v, spec)[None], handle).anomaly_score[0]) for v in validation]
         limit = set_threshold(scores, "validation", target_frr)
     else:
-        smooth = smoothing_matrix()
-        maps = smooth @ held_out_distances(features, len(kept_views(without))) @ smooth.T
-        held_out = [float(m.max()) for m in maps]
+        assert distances is not None, "two images are needed to leave one out"
+        held_out = judge(distances, scoring, scale)[1].tolist()
         limit = set_threshold(held_out, "leave-one-out", target_frr, held_out_scale(len(images)))
     return Category(
         artifact=model.info.hash,
@@ -122,8 +131,10 @@ def teach(
         software={"regad": version("regad"), "numpy": np.__version__, "backend": backend.name},
         device=f"{backend.device} {platform.machine()}",
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        data_sha256=tensors_sha256(statistics.tensors),
+        data_sha256=tensors_sha256(tensors_of(statistics, scale)),
         limits=learn_limits(preprocess(image, spec) for image in (*images, *validation)),
+        scoring=scoring,
+        scale=scale,
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import platform
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import onnx
 import torch
@@ -20,14 +20,15 @@ from regad.runtime.backends.table import open_backend
 from regad.runtime.commands.options import spec_from_options
 from regad.runtime.errors import ArtifactError, InputError, RegadError
 from regad.runtime.formats.artifact import Artifact, is_artifact, write_artifact
-from regad.runtime.formats.encodings import Encoding, StatisticsDtype
+from regad.runtime.formats.encodings import Form, StatisticsDtype, forms_of
+from regad.runtime.formats.scoring import Scoring
 from regad.runtime.formats.spec import EPSILON, LEVELS, Dtype, InputSpec
 from regad.runtime.selftest import Deviation, compare_golden, worst_of
 from regad.train.model.checkpoint import Checkpoint, build_encoder, load_checkpoint
 from regad.train.model.registration import RegistrationEncoder
 
 from .agreement import LIMITS, Limits, agreement_table, as_json, compare_decisions, require_agreement
-from .counts import SCORER_COUNTS, describe, encoder_counts, require_counts
+from .counts import describe, encoder_counts, require_counts, scorer_counts
 from .golden import golden_bytes
 from .parity import REMEDIES, parity_table, require_parity, verify
 from .proof import count_onnx
@@ -35,13 +36,7 @@ from .samples import verification_images
 from .stns import predicts_transforms
 from .writer import IR_VERSION, check_opset, encoder_model, finish, scorer_model
 
-__all__ = ["SCORERS", "ExportConfig", "export_artifact"]
-
-SCORERS: dict[Encoding, str] = {
-    "gram": "scorer.onnx",
-    "hybrid": "scorer_hybrid.onnx",
-    "cholesky": "scorer_cholesky.onnx",
-}
+__all__ = ["ExportConfig", "export_artifact", "scorer_file"]
 
 Say = Callable[[str], None]
 _Manifest = dict[str, Any]
@@ -52,8 +47,9 @@ class ExportConfig:
     """One export. ``fit``, ``resample`` and ``roi`` override the checkpoint's preprocessing where given.
 
     ``stn_mode`` is for released checkpoints, which do not name theirs. ``calib_images`` are for int8, ``verify_data``
-    (labelled, MVTec layout) for fp16 and int8; its limits are those of `LIMITS` where none are given. Raises InputError
-    at construction for an opset that the sampler cannot have and for options that do not belong together.
+    (labelled, MVTec layout) for fp16 and int8; its limits are those of `LIMITS` where none are given. ``scoring`` is
+    how parts taught on the artifact are scored; it gets graphs for statistics of these levels besides RegAD's. Raises
+    InputError at construction for an opset that the sampler cannot have and for options that do not belong together.
     """
 
     ckpt: Path
@@ -75,6 +71,7 @@ class ExportConfig:
     fit: str | None = None
     resample: str | None = None
     roi: tuple[int, int, int, int] | None = None
+    scoring: Scoring = field(default_factory=Scoring)
 
     def __post_init__(self) -> None:
         check_opset(self.sampler, self.opset)
@@ -131,11 +128,12 @@ def export_artifact(
     counts = count_onnx(model)
     whole = predicts_transforms(encoder)
     require_counts(counts, encoder_counts(config.dtype, config.sampler, whole), "the encoder graph")
-    scorers = {encoding: scorer_model(encoding, config.opset, config.stats_dtype) for encoding in get_args(Encoding)}
-    for encoding, scorer in scorers.items():
-        require_counts(count_onnx(scorer), SCORER_COUNTS[encoding], f"the {encoding} scorer graph")
+    forms = forms_of(config.scoring.levels)
+    scorers = {form: scorer_model(form, config.opset, config.stats_dtype) for form in forms}
+    for form, scorer in scorers.items():
+        require_counts(count_onnx(scorer), scorer_counts(form), f"the {form.name} scorer graph")
     progress("comparing them with PyTorch")
-    checks = verify(encoder, model, scorers, images, config.dtype, config.stats_dtype)
+    checks = verify(encoder, model, scorers, images, config.dtype, config.stats_dtype, config.scoring)
     report(parity_table(checks))
     require_parity(checks, config.dtype)
     report(f"proof     {describe(counts)}" + ("" if whole else "; the transforms are the identity and are left out"))
@@ -149,17 +147,22 @@ def export_artifact(
     if config.verify_data is not None:
         if config.dtype == "fp16":
             plain = encoder_model(encoder, config.sampler, config.opset)
-        fp32 = _files(encoder, plain, {encoding: scorer_model(encoding, config.opset) for encoding in scorers})
+        fp32 = _files(encoder, plain, {form: scorer_model(form, config.opset) for form in scorers})
         manifest["decisions"] = _decisions(config, manifest, fp32, files, progress, report)
     return write_artifact(config.out, manifest, files)
 
 
+def scorer_file(form: Form) -> str:
+    """Return the name of a form's scorer graph in the artifact's folder."""
+    return "scorer.onnx" if form == Form("gram") else f"scorer_{form.name}.onnx"
+
+
 def _files(
-    encoder: RegistrationEncoder, model: onnx.ModelProto, scorers: Mapping[Encoding, onnx.ModelProto]
+    encoder: RegistrationEncoder, model: onnx.ModelProto, scorers: Mapping[Form, onnx.ModelProto]
 ) -> dict[str, bytes]:
     return {
         "encoder.onnx": model.SerializeToString(),
-        **{SCORERS[encoding]: scorer.SerializeToString() for encoding, scorer in scorers.items()},
+        **{scorer_file(form): scorer.SerializeToString() for form, scorer in scorers.items()},
         "golden.safetensors": golden_bytes(encoder),
     }
 
@@ -239,6 +242,7 @@ def _manifest(config: ExportConfig, checkpoint: Checkpoint, spec: InputSpec, che
         "alignment": "chained",
         "opset": config.opset,
         "ir_version": IR_VERSION,
-        "scorers": dict(SCORERS),
+        "scoring": config.scoring.to_json(),
+        "scorers": {form.name: scorer_file(form) for form in forms_of(config.scoring.levels)},
         "parity": [check._asdict() for check in checks],
     }

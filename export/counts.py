@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 
 from regad.runtime.errors import RegadError
-from regad.runtime.formats.encodings import Encoding
+from regad.runtime.formats.encodings import ENCODINGS, Form
 from regad.runtime.formats.spec import Dtype
 
-__all__ = ["SCORER_COUNTS", "Counts", "describe", "encoder_counts", "require_counts"]
+__all__ = ["Counts", "describe", "encoder_counts", "require_counts", "scorer_counts"]
 
 Counts = Mapping[str, Mapping[str, int]]
 """By kind of operation (``convolutions``, ``products``): how many are computed in each dtype."""
@@ -25,13 +25,6 @@ _BACKBONE = 15
 _MIXING: Mapping[str, int] = {"gather": 9, "gridsample": 0}
 """Products by sampler: each of the nine warps mixes the rows it has gathered with one, in the dtype of the rows."""
 
-SCORER_COUNTS: Mapping[Encoding, Counts] = {
-    "gram": {"products": {"fp32": 6}},
-    "hybrid": {"products": {"fp32": 8}},
-    "cholesky": {"products": {"fp32": 7}},
-}
-"""The distance is computed in float32 whatever the encoder's dtype and however the statistics are stored."""
-
 
 def encoder_counts(dtype: Dtype, sampler: str, registers: bool = True) -> Counts:
     """Return what an encoder of ``dtype`` written with ``sampler`` must show; without STNs if it does not register."""
@@ -40,6 +33,16 @@ def encoder_counts(dtype: Dtype, sampler: str, registers: bool = True) -> Counts
     layers, rows = _LAYERS[dtype], "fp16" if dtype == "fp16" else "fp32"
     products = Counter(layers["products"]) + Counter({rows: _MIXING[sampler]})
     return {**layers, "products": dict(products)}
+
+
+def scorer_counts(form: Form) -> Counts:
+    """Return what a scorer graph must show: float32 whatever the encoder's dtype and however statistics are stored.
+
+    A product a tensor of the statistics, the transposed one of the hybrid form, and two for the map.
+    """
+    tensors = [name for name in ENCODINGS[form.encoding](1, form.levels) if not name.startswith("mean")]
+    again = 1 if form.encoding == "hybrid" else 0
+    return {"products": {"fp32": len(tensors) + again + 2}}
 
 
 def describe(counts: Counts) -> str:

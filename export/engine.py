@@ -23,9 +23,9 @@ from regad.runtime.backends.tensorrt.library import Library, load_tensorrt, logg
 from regad.runtime.errors import DeviceError, InputError, RegadError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.atomic import atomic_write
-from regad.runtime.formats.encodings import Encoding
+from regad.runtime.formats.encodings import Encoding, forms_of
 
-from .counts import SCORER_COUNTS, Counts, describe, encoder_counts, require_counts
+from .counts import Counts, describe, encoder_counts, require_counts, scorer_counts
 from .network import Parsed, count_network, inspect, parse
 
 __all__ = ["EngineConfig", "Hardware", "build_engines"]
@@ -89,7 +89,8 @@ def build_engines(
     whole = artifact.registers
     wanted = encoder_counts(artifact.dtype, str(artifact.manifest["sampler"]), whole)
     graphs: dict[str, Counts] = {artifact.encoder_path.name: wanted}
-    graphs |= {artifact.scorer_path(encoding).name: SCORER_COUNTS[encoding] for encoding in config.encodings}
+    forms = [form for form in forms_of(artifact.scoring.levels) if form.encoding in config.encodings]
+    graphs |= {artifact.scorer_path(form).name: scorer_counts(form) for form in forms}
     records = []
     for graph, counts in graphs.items():
         key = _key(artifact, graph, config, gpu, library)

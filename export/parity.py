@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,12 @@ from regad.calib.gaussian import fit_statistics
 from regad.calib.views import support_views
 from regad.runtime.backends.ort import load_onnxruntime
 from regad.runtime.errors import RegadError
-from regad.runtime.formats.encodings import Encoding, StatisticsDtype
+from regad.runtime.formats.encodings import Encoding, Form, StatisticsDtype
 from regad.runtime.formats.features import Features
+from regad.runtime.formats.scoring import Scoring
 from regad.runtime.formats.spec import Dtype
 from regad.runtime.scoring.reference import Scorer, graph_tensors
-from regad.runtime.selftest import Deviation, compare, tolerances
+from regad.runtime.selftest import TOLERANCES, Deviation, compare, tolerances
 from regad.train.model.registration import RegistrationEncoder
 
 from .reference import images_as_torch, scores, torch_features
@@ -58,10 +59,11 @@ def run_graph(model: onnx.ModelProto, inputs: Mapping[str, NDArray[Any]]) -> lis
 def verify(
     encoder: RegistrationEncoder,
     model: onnx.ModelProto,
-    scorers: Mapping[Encoding, onnx.ModelProto],
+    scorers: Mapping[Form, onnx.ModelProto],
     images: NDArray[np.uint8],
     dtype: Dtype = "fp32",
     statistics: StatisticsDtype = "fp32",
+    scoring: Scoring | None = None,
 ) -> list[Deviation]:
     """Compare every output of the graphs with PyTorch's in float32, on uint8 RGB images [B >= 2, 224, 224, 3].
 
@@ -70,7 +72,8 @@ def verify(
     are those of the model itself, nor for a graph without STNs). Anomaly maps are those of all images but the first
     against the 22 support views of the first: the float64 reference on PyTorch's features against the graphs on the
     graph's features, support and query alike, as a device that teaches computes them. Rows marked "stored" compare
-    fp16 statistics with fp32 ones.
+    fp16 statistics with fp32 ones. The gram graph of ``scoring``, where it is not RegAD's, is compared with the NumPy
+    reference.
     """
     allowed = tolerances(dtype, statistics)
     expected, got, checks = _compare_encoder(encoder, model, images[1:], allowed, "")
@@ -78,6 +81,8 @@ def verify(
     taught = Features(*run_graph(model, {"image": views}))
     wanted = scores(torch_features(encoder, views), expected)
     checks += _compare_scorers(scorers, taught, got, wanted, statistics, allowed)
+    if scoring is not None and scoring != Scoring():
+        checks.extend(_compare_scoring(scorers, taught, got, scoring, statistics))
     if dtype not in _BORDER or not predicts_transforms(encoder):
         return checks
     border = border_heavy(encoder, images_as_torch(images[1:]))
@@ -104,7 +109,7 @@ def _compare_encoder(
 
 
 def _compare_scorers(
-    scorers: Mapping[Encoding, onnx.ModelProto],
+    scorers: Mapping[Form, onnx.ModelProto],
     support: Features,
     query: Features,
     expected: tuple[NDArray[np.float32], NDArray[np.float32]],
@@ -116,7 +121,7 @@ def _compare_scorers(
     checks = []
     for encoding in VERIFIED_ENCODINGS:
         taught = fit_statistics(support, encoding, dtype)
-        outputs = run_graph(scorers[encoding], {**features, **graph_tensors(taught, dtype)})
+        outputs = run_graph(scorers[Form(encoding)], {**features, **graph_tensors(taught, dtype)})
         mark = "" if encoding == "gram" else f" {encoding}"
         pairs = [(mark, expected)]
         if dtype == "fp16":
@@ -127,6 +132,24 @@ def _compare_scorers(
             for name, output, value in zip(names, outputs, values, strict=True)
         ]
     return checks
+
+
+def _compare_scoring(
+    scorers: Mapping[Form, onnx.ModelProto],
+    support: Features,
+    query: Features,
+    scoring: Scoring,
+    dtype: StatisticsDtype,
+) -> Iterator[Deviation]:
+    """Compare what ``scoring`` makes of the same features: the graph of the gram form with the NumPy reference."""
+    taught = fit_statistics(support, "gram", dtype, scoring.levels)
+    scale = None if scoring.calibration is None else np.linspace(0.5, 2, scoring.grid**2, dtype=np.float32)
+    scale = scale if scale is None else scale.reshape(scoring.grid, scoring.grid)
+    features = {name: getattr(query, name) for name in scoring.levels}
+    outputs = run_graph(scorers[taught.form], {**features, **graph_tensors(taught, dtype, scoring, scale)})
+    wanted = Scorer(taught, scoring, scale).score(query)
+    for name, output, value in zip(("anomaly_map", "anomaly_score"), outputs, wanted, strict=True):
+        yield compare(f"{name} {'+'.join(scoring.levels)}", output, value, TOLERANCES["fp32"][name])
 
 
 def parity_table(checks: Sequence[Deviation]) -> str:

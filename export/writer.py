@@ -14,7 +14,7 @@ import torch
 from onnx import helper, numpy_helper, version_converter
 
 from regad.runtime.errors import InputError, RegadError
-from regad.runtime.formats.encodings import Encoding, StatisticsDtype
+from regad.runtime.formats.encodings import Form, StatisticsDtype
 from regad.runtime.formats.spec import SIZE
 from regad.train.model.registration import RegistrationEncoder
 
@@ -72,9 +72,9 @@ def encoder_model(
     return finish(model, opset)
 
 
-def scorer_model(encoding: Encoding, opset: int = 18, dtype: StatisticsDtype = "fp32") -> onnx.ModelProto:
-    """Return the scorer graph of one encoding of the statistics: see `write_scorer` for its inputs and outputs."""
-    return finish(write_scorer(encoding, dtype), opset)
+def scorer_model(form: Form, opset: int = 18, dtype: StatisticsDtype = "fp32") -> onnx.ModelProto:
+    """Return the scorer graph of one form of the statistics: see `write_scorer` for its inputs and outputs."""
+    return finish(write_scorer(form, dtype), opset)
 
 
 @contextlib.contextmanager
@@ -153,7 +153,7 @@ def audit(model: onnx.ModelProto) -> None:
         faults.append(f"GridSample at opset {opset}, which TensorRT samples NEAREST")
     if model.ir_version > IR_VERSION:
         faults.append(f"IR version {model.ir_version}, above {IR_VERSION}")
-    images = [value for value in model.graph.input if value.name in ("image", "f1")]
+    images = [value for value in model.graph.input if value.name in ("image", "f1", "f2", "f3")]
     if any(not value.type.tensor_type.shape.dim[0].dim_param for value in images):
         faults.append("a fixed batch size")
     if faults:

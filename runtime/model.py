@@ -14,6 +14,7 @@ from .formats.artifact import Artifact
 from .formats.category import Category
 from .formats.encodings import StatisticsDtype
 from .formats.memory import trim
+from .formats.scoring import Scoring
 from .formats.spec import Dtype, InputSpec
 
 __all__ = ["Model", "ModelInfo", "Part", "check_spec"]
@@ -41,6 +42,10 @@ class ModelInfo(Protocol):
     @property
     def statistics_dtype(self) -> StatisticsDtype:
         """What its scorers take the statistics as."""
+
+    @property
+    def scoring(self) -> Scoring:
+        """How parts that are taught on it are scored."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +111,7 @@ class Model:
                 remedy="teach the part on this one",
             )
         check_spec(category.spec, self.info.spec)
-        part = Part(self, category, self.backend.prepare(category.statistics))
+        part = Part(self, category, self.backend.prepare(category.statistics, category.scoring, category.scale))
         trim()
         return part
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..errors import DeviceError
 from ..formats.encodings import Statistics
 from ..formats.features import Features
+from ..formats.scoring import Scoring
 from .lifecycle import Lifecycle
 
 __all__ = ["Backend", "Encoded", "Inference", "Maps", "StatisticsHandle", "Stopwatch", "foreign_error"]
@@ -143,13 +144,20 @@ class Backend(ABC):
             encoded.release()
         return _joined(parts)
 
-    def prepare(self, statistics: Statistics) -> StatisticsHandle:
-        """Make a category's statistics ready, once. Raises DeviceError, CategoryError if the device cannot take them.
+    def prepare(
+        self, statistics: Statistics, scoring: Scoring | None = None, scale: NDArray[np.float32] | None = None
+    ) -> StatisticsHandle:
+        """Make a category's statistics ready, once, to be scored as ``scoring`` says (None: as RegAD does).
 
-        A handle may outlive its part: a call that uses it goes on with it.
+        ``scale`` is the category's, float32 [g, g], or None. A handle may outlive its part: a call that uses it goes on
+        with it. Raises DeviceError, CategoryError if the device cannot take them, InputError for a scoring of other
+        levels than the statistics' or a scale that it does not use.
         """
+        scoring = scoring or Scoring(levels=statistics.levels)
+        scoring.require_levels(statistics.levels)
+        scoring.check_scale(scale)
         with self._turn():
-            return self._prepare(statistics)
+            return self._prepare(statistics, scoring, scale)
 
     def score(self, encoded: Encoded, statistics: StatisticsHandle) -> Maps:
         """Score what this backend encoded against statistics that it prepared. Raises DeviceError."""
@@ -205,7 +213,7 @@ class Backend(ABC):
         """`encode` at most ``max_batch`` images, within a turn."""
 
     @abstractmethod
-    def _prepare(self, statistics: Statistics) -> StatisticsHandle:
+    def _prepare(self, statistics: Statistics, scoring: Scoring, scale: NDArray[np.float32] | None) -> StatisticsHandle:
         """`prepare`, within a turn."""
 
     @abstractmethod

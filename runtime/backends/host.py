@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .. import kernels
 from ..formats.encodings import Statistics
 from ..formats.features import Features
+from ..formats.scoring import Scoring
 from ..scoring.compiled import CompiledScorer, HostScorer, host_scorer
 from .base import Backend, Encoded, Maps, StatisticsHandle, foreign_error
 
@@ -59,8 +60,8 @@ class HostScoring(Backend):
         super().__init__()
         self._threads = threads
 
-    def _prepare(self, statistics: Statistics) -> StatisticsHandle:
-        return host_scorer(statistics, self._threads)
+    def _prepare(self, statistics: Statistics, scoring: Scoring, scale: NDArray[np.float32] | None) -> StatisticsHandle:
+        return host_scorer(statistics, self._threads, scoring, scale)
 
     def _score(self, encoded: Encoded, statistics: StatisticsHandle) -> Maps:
         if not isinstance(encoded, HostEncoded):

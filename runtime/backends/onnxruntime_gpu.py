@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from ..errors import DeviceError
 from ..formats.artifact import Artifact
-from ..formats.encodings import Encoding, Statistics
+from ..formats.encodings import Statistics
 from ..formats.features import Features
-from ..formats.spec import SIZE, Dtype
+from ..formats.scoring import Scoring
+from ..formats.spec import SIZE, Dtype, Levels
 from ..scoring.reference import graph_tensors
 from .base import Backend, Encoded, Maps, StatisticsHandle, foreign_error
 from .ort import device_errors, load_onnxruntime, open_session, reason
@@ -67,10 +68,10 @@ def _preload(ort: Any) -> None:
 
 
 class _DeviceStatistics:
-    """A category's statistics as device values, for the scorer graph of its encoding."""
+    """A category's statistics as device values, for the scorer graph of their form."""
 
-    def __init__(self, encoding: Encoding, scorer: Any, values: Mapping[str, Any]) -> None:
-        self.encoding = encoding
+    def __init__(self, levels: Levels, scorer: Any, values: Mapping[str, Any]) -> None:
+        self.levels = levels
         self.scorer = scorer
         self.values = values
 
@@ -124,7 +125,7 @@ class OrtGpuBackend(Backend):
             _preload(self._ort)
         options = _provider_options(device, artifact.dtype, artifact.registers)
         self._encoder: Any = self._session(artifact.encoder_path, options)
-        self._scorers: dict[Encoding, Any] = {}
+        self._scorers: dict[Path, Any] = {}
         self._opening = threading.Lock()
 
     @property
@@ -157,23 +158,23 @@ class OrtGpuBackend(Backend):
         self._encoder.run_with_iobinding(binding)
         return _DeviceEncoded(dict(zip(Features._fields, binding.get_outputs(), strict=True)), self)
 
-    def _prepare(self, statistics: Statistics) -> StatisticsHandle:
-        tensors = graph_tensors(statistics, self._artifact.statistics_dtype)
+    def _prepare(self, statistics: Statistics, scoring: Scoring, scale: NDArray[np.float32] | None) -> StatisticsHandle:
+        tensors = graph_tensors(statistics, self._artifact.statistics_dtype, scoring, scale)
         upload = self._ort.OrtValue.ortvalue_from_numpy
-        scorer = self._scorer(statistics.encoding)
+        scorer = self._scorer(statistics)
         values = {name: upload(value, "cuda", 0) for name, value in tensors.items()}
-        ready = _DeviceStatistics(statistics.encoding, scorer, values)
+        ready = _DeviceStatistics(statistics.levels, scorer, values)
         # The first run of one image chooses kernels, which takes a third of a second: not with the first frame.
         self._infer(np.zeros((1, SIZE, SIZE, 3), np.uint8), ready)
         return ready
 
-    def _scorer(self, encoding: Encoding) -> Any:
-        """The session of an encoding's scorer graph, opened once, whoever asks first."""
+    def _scorer(self, statistics: Statistics) -> Any:
+        """The session of the scorer graph for such statistics, opened once, whoever asks first."""
+        path = self._artifact.scorer_path(statistics.form)
         with self._opening:
-            if encoding not in self._scorers:
-                path = self._artifact.scorer_path(encoding)
-                self._scorers[encoding] = self._session(path, _provider_options(self._device, "fp32"))
-            return self._scorers[encoding]
+            if path not in self._scorers:
+                self._scorers[path] = self._session(path, _provider_options(self._device, "fp32"))
+            return self._scorers[path]
 
     def _score(self, encoded: Encoded, statistics: StatisticsHandle) -> Maps:
         if not isinstance(encoded, _DeviceEncoded):
@@ -181,7 +182,7 @@ class OrtGpuBackend(Backend):
         if not isinstance(statistics, _DeviceStatistics):
             raise foreign_error("the statistics", self)
         binding = statistics.scorer.io_binding()
-        for name in ("f1", "f2", "f3"):
+        for name in statistics.levels:
             binding.bind_ortvalue_input(name, encoded.values[name])
         for name, value in statistics.values.items():
             binding.bind_ortvalue_input(name, value)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import ArtifactError, CategoryError, InputError
 from .atomic import atomic_folder
-from .encodings import Encoding, Statistics, StatisticsDtype
+from .encodings import Form, Statistics, StatisticsDtype
 from .features import Features
 from .requires import check_requires
 from .scoring import Scoring
@@ -96,11 +96,16 @@ class Artifact:
         """Path of ``encoder.onnx``."""
         return self.path / ENCODER
 
-    def scorer_path(self, encoding: Encoding) -> Path:
-        """Path of the scorer graph for one encoding of the statistics. Raises ArtifactError if there is none."""
-        name = self.manifest["scorers"].get(encoding)
+    @property
+    def scoring(self) -> Scoring:
+        """How parts that are taught on it are scored."""
+        return Scoring.from_json(self.manifest["scoring"])
+
+    def scorer_path(self, form: Form) -> Path:
+        """Path of the scorer graph for statistics of that form. Raises ArtifactError if there is none."""
+        name = self.manifest["scorers"].get(form.name)
         if name is None:
-            raise ArtifactError(f"{self.path} has no scorer graph for the {encoding} encoding; {_MAKE}")
+            raise ArtifactError(f"{self.path} has no scorer graph for {form.name} statistics; {_MAKE}")
         return self.path / str(name)
 
     def golden(self) -> Golden:
@@ -156,16 +161,16 @@ def is_artifact(path: str | Path) -> bool:
 def write_artifact(path: str | Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Artifact:
     """Write an artifact folder atomically and open it again.
 
-    ``manifest`` holds every field but ``format``, ``version``, ``requires``, ``scoring`` and ``files``, which are
-    filled in here. Raises ArtifactError if ``path`` exists and is something else than an artifact; OutputError if it
-    cannot be written.
+    ``manifest`` holds every field but ``format``, ``version``, ``requires`` and ``files``, which are filled in here;
+    ``scoring`` is RegAD's where it is left out. Raises ArtifactError if ``path`` exists and is something else than an
+    artifact; OutputError if it cannot be written.
     """
     path = Path(path)
     if path.exists() and not is_artifact(path):
         raise ArtifactError(f"{path} exists and is not an artifact; it is not replaced: choose another --out")
     table = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
-    fixed = {"format": FORMAT, "version": VERSION, "requires": [], "scoring": Scoring().to_json(), "files": table}
-    whole = {**manifest, **fixed}
+    fixed = {"format": FORMAT, "version": VERSION, "requires": [], "files": table}
+    whole = {"scoring": Scoring().to_json(), **manifest, **fixed}
     with atomic_folder(path) as folder:
         for name, data in files.items():
             (folder / name).write_bytes(data)

@@ -22,13 +22,22 @@ from .limits import Limits, limits_from_json, limits_to_json
 from .memory import padded
 from .requires import check_requires
 from .scoring import Scoring
-from .spec import EPSILON, GRID, InputSpec
+from .spec import EPSILON, InputSpec
 
-__all__ = ["Category", "Method", "SupportImage", "Threshold", "load_category", "save_category", "tensors_sha256"]
+__all__ = [
+    "Category",
+    "Method",
+    "SupportImage",
+    "Threshold",
+    "load_category",
+    "save_category",
+    "tensors_of",
+    "tensors_sha256",
+]
 
 FORMAT = "regad-category"
 VERSION = 3
-EXPECTED = "expected"
+SCALE = "scale"
 
 Method = Literal["leave-one-out", "validation", "manual"]
 
@@ -66,8 +75,9 @@ class Category:
     """Everything taught about one part: statistics, threshold, limits, and where they come from.
 
     ``artifact`` is the hash of the artifact whose features they are; ``spec`` the preprocessing they were taught with.
-    ``limits`` says what a frame that shows the part looks like. ``expected``, float32 [56, 56] or None, is the distance
-    that a held-out good part shows at each position. Raises CategoryError for an ``expected`` of another kind.
+    ``limits`` says what a frame that shows the part looks like. ``scoring`` says how distances become a score, and
+    ``scale``, float32 [g, g] or None, what they are multiplied by. Raises CategoryError where the two, or the levels of
+    the statistics, do not belong together.
     """
 
     artifact: str
@@ -82,16 +92,14 @@ class Category:
     data_sha256: str = ""
     limits: Limits = field(default_factory=dict)
     scoring: Scoring = field(default_factory=Scoring)
-    expected: NDArray[np.float32] | None = None
+    scale: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        expected = self.expected
-        if expected is None:
-            return
-        if expected.dtype != np.float32 or expected.shape != (GRID, GRID) or not (np.isfinite(expected).all()):
-            raise CategoryError(
-                f"tensor {EXPECTED} is {expected.dtype} {list(expected.shape)}; expected finite float32 {[GRID, GRID]}"
-            )
+        try:
+            self.scoring.require_levels(self.statistics.levels)
+            self.scoring.check_scale(self.scale)
+        except InputError as error:
+            raise CategoryError(str(error)) from error
 
     @property
     def hash(self) -> str:
@@ -100,10 +108,13 @@ class Category:
 
     @property
     def tensors(self) -> Mapping[str, NDArray[np.floating[Any]]]:
-        """What the file holds: the statistics' tensors, and ``expected`` where there is one."""
-        return (
-            self.statistics.tensors if self.expected is None else {**self.statistics.tensors, EXPECTED: self.expected}
-        )
+        """What the file holds: the statistics' tensors, and the ``scale`` where there is one."""
+        return tensors_of(self.statistics, self.scale)
+
+
+def tensors_of(statistics: Statistics, scale: NDArray[np.float32] | None) -> Mapping[str, NDArray[np.floating[Any]]]:
+    """Return the tensors of a category's file: the statistics', and the ``scale`` where there is one."""
+    return statistics.tensors if scale is None else {**statistics.tensors, SCALE: scale}
 
 
 def tensors_sha256(tensors: Mapping[str, NDArray[Any]]) -> str:
@@ -182,11 +193,13 @@ def _parse(path: Path, metadata: Mapping[str, str], tensors: dict[str, NDArray[n
         raise CategoryError(f"{path} has epsilon {meta['epsilon']}; expected {EPSILON}")
     threshold = dict(meta["threshold"], scores=tuple(float(score) for score in meta["threshold"]["scores"]))
     rank = int(meta["rank"])
-    own = ENCODINGS[meta["encoding"]](rank) if meta["encoding"] in ENCODINGS else tensors
+    scoring = Scoring.from_json(meta["scoring"])
+    own = ENCODINGS[meta["encoding"]](rank, scoring.levels) if meta["encoding"] in ENCODINGS else tensors
     stored = {name: tensor for name, tensor in tensors.items() if name in own}
+    scale = tensors.get(SCALE)
     return Category(
         artifact=str(meta["artifact"]),
-        statistics=Statistics(meta["encoding"], rank, int(meta["views"]), stored, meta["dtype"]),
+        statistics=Statistics(meta["encoding"], rank, int(meta["views"]), stored, meta["dtype"], scoring.levels),
         threshold=Threshold(**threshold),
         spec=InputSpec.from_json(meta["input"]),
         shot=int(meta["shot"]),
@@ -196,8 +209,8 @@ def _parse(path: Path, metadata: Mapping[str, str], tensors: dict[str, NDArray[n
         created=str(meta["created"]),
         data_sha256=str(meta["data_sha256"]),
         limits=limits_from_json(meta["limits"]),
-        scoring=Scoring.from_json(meta["scoring"]),
-        expected=tensors.get(EXPECTED),
+        scoring=scoring,
+        scale=None if scale is None else scale.astype(np.float32, copy=False),
     )
 
 

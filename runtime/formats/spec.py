@@ -8,7 +8,22 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 from ..errors import InputError
 
-__all__ = ["EPSILON", "GRID", "LEVELS", "POSITIONS", "SIZE", "Dtype", "Fit", "InputSpec", "Level", "Resample"]
+__all__ = [
+    "ALL_LEVELS",
+    "EPSILON",
+    "GRID",
+    "LEVELS",
+    "LEVEL_SETS",
+    "POSITIONS",
+    "SIZE",
+    "Dtype",
+    "Fit",
+    "InputSpec",
+    "Level",
+    "Levels",
+    "Resample",
+    "used_levels",
+]
 
 SIZE = 224
 """Side of the encoder's square input, pixels."""
@@ -33,6 +48,21 @@ class Level(NamedTuple):
 
 
 LEVELS = (Level("f1", 64, 56), Level("f2", 128, 28), Level("f3", 256, 14))
+
+Levels = tuple[str, ...]
+"""Names of the levels that are scored, one of `LEVEL_SETS`; the grid of the first is the grid of the distances."""
+LEVEL_SETS: tuple[Levels, ...] = tuple(tuple(level.name for level in LEVELS[first:]) for first in range(len(LEVELS)))
+"""What `Levels` may be: every level, or all but the finest ones."""
+ALL_LEVELS = LEVEL_SETS[0]
+
+
+def used_levels(levels: Levels) -> tuple[Level, ...]:
+    """Return the levels of those names, from fine to coarse. Raises InputError unless they are one of `LEVEL_SETS`."""
+    if levels not in LEVEL_SETS:
+        choices = ", ".join("+".join(names) for names in LEVEL_SETS)
+        raise InputError(f"levels are {levels!r}; expected one of {choices}")
+    return LEVELS[-len(levels) :]
+
 
 Dtype = Literal["fp32", "fp16", "int8"]
 """What the encoder computes in; its inputs and outputs are the same for all."""

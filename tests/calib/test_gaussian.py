@@ -10,9 +10,9 @@ import pytest
 
 from regad.calib.gaussian import choose_encoding, dense_reference, fit_statistics, held_out_distances, helmert
 from regad.runtime.errors import InputError
-from regad.runtime.formats.encodings import ENCODINGS, statistics_bytes
+from regad.runtime.formats.encodings import ENCODINGS, Encoding, statistics_bytes
 from regad.runtime.formats.features import Features
-from regad.runtime.formats.spec import LEVELS
+from regad.runtime.formats.spec import LEVELS, Levels
 from regad.runtime.scoring.reference import Scorer, dense_tensors, smoothing_matrix
 
 POSITIONS = np.array([0, 1, 57, 200, 1500, 2222, 3079, 3135])
@@ -100,6 +100,59 @@ def test_leaving_one_out_equals_fitting_without_it() -> None:
         query = part(features, slice(image * views, image * views + 1))
         want = dense_reference(part(features, others), query, POSITIONS)[0]
         assert np.abs(got[image].reshape(-1)[POSITIONS] / want - 1).max() < 1e-5
+
+
+CELLS = {("f2", "f3"): np.array([0, 29, 415, 783]), ("f3",): np.array([0, 15, 100, 195])}
+
+
+@pytest.mark.parametrize(("levels", "cells"), CELLS.items())
+@pytest.mark.parametrize(("encoding", "views"), [("gram", 2), ("gram", 19), ("cholesky", 9)])
+def test_without_the_finest_levels_the_rest_equals_the_dense_inverse(
+    levels: Levels, cells: np.ndarray, encoding: Encoding, views: int
+) -> None:
+    features = drawn_features(views + 2)
+    support, query = part(features, slice(2, None)), part(features, slice(0, 2))
+    statistics = fit_statistics(support, encoding, levels=levels)
+    assert statistics.levels == levels
+    want = dense_reference(support, query, cells, levels)
+    got = Scorer(statistics).mahalanobis(query)
+    assert got.shape == (2, statistics.grid, statistics.grid)
+    assert np.abs(got.reshape(2, -1)[:, cells] / want - 1).max() < 1e-5
+
+
+@pytest.mark.parametrize(("levels", "cells"), CELLS.items())
+def test_leaving_one_out_without_the_finest_levels(levels: Levels, cells: np.ndarray) -> None:
+    views = 3
+    features = drawn_features(3 * views)
+    got = held_out_distances(features, views, levels)
+    for image in range(3):
+        others = np.r_[0 : image * views, (image + 1) * views : 3 * views]
+        query = part(features, slice(image * views, image * views + 1))
+        want = dense_reference(part(features, others), query, cells, levels)[0]
+        assert np.abs(got[image].reshape(-1)[cells] / want - 1).max() < 1e-5
+
+
+def test_fewer_levels_take_less_memory_and_their_own_encoding() -> None:
+    """Megabytes at k = 2, 4, 8, 16 of what is chosen."""
+    chosen = {
+        levels: [
+            (
+                form := choose_encoding(22 * k - 1, levels),
+                round(statistics_bytes(form, 22 * k - 1, levels=levels) / 1e6),
+            )
+            for k in (2, 4, 8, 16)
+        ]
+        for levels in CELLS
+    }
+    assert chosen == {
+        ("f2", "f3"): [("gram", 29), ("gram", 63), ("gram", 143), ("cholesky", 155)],
+        ("f3",): [("gram", 9), ("gram", 18), ("cholesky", 26), ("cholesky", 26)],
+    }
+
+
+def test_there_is_no_hybrid_form_without_f1() -> None:
+    with pytest.raises(InputError, match="use gram"):
+        fit_statistics(drawn_features(3), "hybrid", levels=("f2", "f3"))
 
 
 def test_helmert_is_orthonormal_and_centres() -> None:

@@ -20,7 +20,8 @@ from regad.runtime.backends.table import open_backend
 from regad.runtime.commands.console import run_cli
 from regad.runtime.errors import InputError, RegadError
 from regad.runtime.formats.artifact import Artifact
-from regad.runtime.formats.spec import InputSpec
+from regad.runtime.formats.encodings import forms_of
+from regad.runtime.formats.spec import ALL_LEVELS, InputSpec
 from regad.runtime.selftest import Deviation, self_test
 
 from .conftest import Exported
@@ -37,7 +38,11 @@ def test_the_manifest(exported: Exported) -> None:
     assert manifest["model"]["stn_mode"] == "rotation_scale"
     assert len(manifest["model"]["checkpoint_sha256"]) == 64
     assert (manifest["opset"], manifest["ir_version"], manifest["sampler"]) == (18, 9, "gather")
-    assert set(manifest["files"]) == {"encoder.onnx", "golden.safetensors", *build.SCORERS.values()}
+    assert set(manifest["files"]) == {
+        "encoder.onnx",
+        "golden.safetensors",
+        *map(build.scorer_file, forms_of(ALL_LEVELS)),
+    }
     assert all(row["ok"] and row["max_rel"] <= row["tolerance"] for row in manifest["parity"])
     assert {path.name for path in exported.artifact.path.iterdir()} == {"manifest.json", *manifest["files"]}
 

@@ -28,6 +28,7 @@ from regad.runtime.backends.table import open_backend
 from regad.runtime.commands.console import run_cli
 from regad.runtime.errors import ArtifactError, CategoryError, InputError, RegadError
 from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.encodings import Form
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.scoring.reference import Scorer, graph_tensors
@@ -136,11 +137,13 @@ def test_int8_is_near_and_leaves_the_stns_alone(exported: Exported, int8: onnx.M
 
 @pytest.mark.parametrize("encoding", ["gram", "hybrid", "cholesky"])
 def test_a_scorer_that_takes_fp16_statistics_widens_them(encoding: str) -> None:
-    text, model = scorer_text(encoding, "fp16"), scorer_model(encoding, dtype="fp16")  # type: ignore[arg-type]
+    form = Form(encoding)  # type: ignore[arg-type]
+    text, model = scorer_text(form, "fp16"), scorer_model(form, dtype="fp16")
     kinds = {v.name: v.type.tensor_type.elem_type for v in model.graph.input}
     wide = {name for name, kind in kinds.items() if kind == onnx.TensorProto.FLOAT}
-    assert wide == {"f1", "f2", "f3", "mean1", "mean2", "mean3"}
-    assert text.count("float16[") == len(kinds) - 6
+    scoring = {"score_factors", "map_factors", "score_weights"}
+    assert wide == {"f1", "f2", "f3", "mean1", "mean2", "mean3", *scoring}
+    assert text.count("float16[") == len(kinds) - 9
     casts = [node for node in model.graph.node if node.op_type == "Cast"]
     assert {node.input[0] for node in casts} == set(kinds) - wide
     assert "float16" not in count_onnx(model)["products"]
@@ -154,7 +157,7 @@ def test_fp16_statistics_score_as_the_numpy_scorer_does(exported: Exported) -> N
     wanted, _ = Scorer(statistics).score(query)
     for dtype in ("fp16", "fp32"):
         tensors = graph_tensors(statistics, dtype)  # type: ignore[arg-type]
-        got, _ = run_graph(scorer_model("gram", dtype=dtype), {**inputs, **tensors})  # type: ignore[arg-type]
+        got, _ = run_graph(scorer_model(Form("gram"), dtype=dtype), {**inputs, **tensors})  # type: ignore[arg-type]
         np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * wanted.max())
     with pytest.raises(CategoryError, match="regad-calib --stats-dtype fp16"):
         graph_tensors(fit_statistics(features, "gram"), "fp16")
@@ -329,7 +332,7 @@ def test_an_unknown_dtype_is_refused(exported: Exported, tmp_path: Path) -> None
 
 
 def test_int8_has_no_border_rows_and_fp16_has_wider_ones(exported: Exported, half: onnx.ModelProto) -> None:
-    scorers = {encoding: scorer_model(encoding) for encoding in ("gram", "hybrid")}
+    scorers = {form: scorer_model(form) for form in (Form("gram"), Form("hybrid"))}
     checks = verify(exported.encoder, half, scorers, IMAGES, "fp16")  # type: ignore[arg-type]
     by_name = {check.output: check for check in checks}
     assert all(check.ok for check in checks)

@@ -16,7 +16,7 @@ import pytest
 
 from regad.export import engine
 from regad.export.cli import command
-from regad.export.counts import SCORER_COUNTS, encoder_counts
+from regad.export.counts import encoder_counts, scorer_counts
 from regad.export.engine import EngineConfig, _require_dtypes, build_engines
 from regad.export.network import count_engine, count_network, parse
 from regad.export.proof import count_onnx
@@ -26,6 +26,7 @@ from regad.runtime.backends.tensorrt.library import FLAVORS, Library, load_tenso
 from regad.runtime.commands.console import run_cli
 from regad.runtime.errors import DeviceError, InputError, RegadError
 from regad.runtime.formats.artifact import Artifact, write_artifact
+from regad.runtime.formats.encodings import Form
 
 from .conftest import Exported, identity_encoder, random_encoder
 
@@ -43,7 +44,7 @@ def half_artifact(exported: Exported, tmp_path_factory: pytest.TempPathFactory) 
     artifact = exported.artifact
     files = {name: (artifact.path / name).read_bytes() for name in artifact.manifest["files"]}
     files["encoder.onnx"] = encoder_model(exported.encoder, half=True).SerializeToString()
-    files["scorer.onnx"] = scorer_model("gram", dtype="fp16").SerializeToString()
+    files["scorer.onnx"] = scorer_model(Form("gram"), dtype="fp16").SerializeToString()
     manifest = {**artifact.manifest, "dtype": "fp16", "statistics_dtype": "fp16"}
     return write_artifact(tmp_path_factory.mktemp("half") / "half.regad", manifest, files)
 
@@ -66,7 +67,7 @@ def test_fp16_engines_are_built_and_are_fp16(half_artifact: Artifact, tmp_path: 
     said: list[str] = []
     encoder, scorer = build_engines(artifact, config, said.append)
     assert encoder.operations == encoder_counts("fp16", "gather")
-    assert scorer.operations == SCORER_COUNTS["gram"]
+    assert scorer.operations == scorer_counts(Form("gram"))
     assert encoder.profile == {"image": ((1, 224, 224, 3), (2, 224, 224, 3), (3, 224, 224, 3))}
     assert scorer.profile["x2"] == ((784, 2, 128), (784, 87, 128), (784, 87, 128))
     assert scorer.profile["l"][2] == (3136, 87, 87)
@@ -84,7 +85,7 @@ def test_fp32_engines_and_when_they_are_built_again(exported: Exported, tmp_path
     usual = EngineConfig(encodings=("hybrid",), compute_capability="8.9", max_shot=4)
     said: list[str] = []
     first = build_engines(artifact, usual, said.append)
-    assert [record.operations for record in first] == [encoder_counts("fp32", "gather"), SCORER_COUNTS["hybrid"]]
+    assert [record.operations for record in first] == [encoder_counts("fp32", "gather"), scorer_counts(Form("hybrid"))]
     said.clear()
     assert build_engines(artifact, usual, said.append) == first
     assert said == ["the engine of encoder.onnx is up to date", "the engine of scorer_hybrid.onnx is up to date"]
@@ -106,9 +107,9 @@ def test_fp32_engines_and_when_they_are_built_again(exported: Exported, tmp_path
 
 def test_the_largest_form_is_built_too(exported: Exported, tmp_path: Path, library: Library) -> None:
     log = logger(library)
-    onnx.save(scorer_model("cholesky"), tmp_path / "cholesky.onnx")
+    onnx.save(scorer_model(Form("cholesky")), tmp_path / "cholesky.onnx")
     network = parse(library, log, tmp_path / "cholesky.onnx").network
-    assert count_network(library, network) == SCORER_COUNTS["cholesky"]
+    assert count_network(library, network) == scorer_counts(Form("cholesky"))
 
 
 def test_a_gpu_that_tensorrt_rtx_leaves_out_is_told_before_building(

@@ -11,10 +11,11 @@ from regad.export.parity import run_graph
 from regad.export.reference import distances, scores
 from regad.export.scorer import scorer_text
 from regad.export.writer import scorer_model
-from regad.runtime.formats.encodings import ENCODINGS, Encoding, Statistics
+from regad.runtime.formats.encodings import ENCODINGS, Encoding, Form, Statistics, forms_of
 from regad.runtime.formats.features import Features
-from regad.runtime.formats.spec import LEVELS, POSITIONS
-from regad.runtime.scoring.reference import Scorer, dense_tensors, smoothing_matrix
+from regad.runtime.formats.scoring import Calibration, Scoring
+from regad.runtime.formats.spec import ALL_LEVELS, LEVEL_SETS, LEVELS, POSITIONS, Levels
+from regad.runtime.scoring.reference import Scorer, graph_tensors, smoothing_matrix
 
 
 def random_features(count: int, seed: int) -> Features:
@@ -31,9 +32,16 @@ def random_features(count: int, seed: int) -> Features:
     return Features(*levels, np.zeros((count, 3, 2, 3), np.float32))
 
 
-def score_with_graph(statistics: Statistics, query: Features, opset: int = 18) -> list[np.ndarray]:
-    inputs = {"f1": query.f1, "f2": query.f2, "f3": query.f3, **dense_tensors(statistics)}
-    return run_graph(scorer_model(statistics.encoding, opset), inputs)
+def score_with_graph(
+    statistics: Statistics,
+    query: Features,
+    opset: int = 18,
+    scoring: Scoring | None = None,
+    scale: np.ndarray | None = None,
+) -> list[np.ndarray]:
+    features = {name: getattr(query, name) for name in statistics.levels}
+    inputs = {**features, **graph_tensors(statistics, "fp32", scoring, scale)}
+    return run_graph(scorer_model(statistics.form, opset), inputs)
 
 
 def first(features: Features, count: int) -> Features:
@@ -63,12 +71,41 @@ def test_the_reference_is_the_dense_inverse() -> None:
     np.testing.assert_allclose(distances(SUPPORT, QUERY).reshape(3, -1)[:, positions], dense, rtol=1e-6)
 
 
-def random_statistics(encoding: Encoding, rank: int) -> Statistics:
+def random_statistics(encoding: Encoding, rank: int, levels: Levels = ALL_LEVELS) -> Statistics:
     """Well-scaled values without a fit, which takes long for the cholesky encoding; one draw, laid out again."""
     draw = np.random.default_rng(5).standard_normal(99_991).astype(np.float32) * np.float32(0.1)
-    return Statistics(
-        encoding, rank, rank + 1, {name: np.resize(draw, shape) for name, shape in ENCODINGS[encoding](rank).items()}
-    )
+    tensors = {name: np.resize(draw, shape) for name, shape in ENCODINGS[encoding](rank, levels).items()}
+    return Statistics(encoding, rank, rank + 1, tensors, levels=levels)
+
+
+SCORINGS = [
+    Scoring("top", cells, levels, calibration, shown, gain)
+    for levels in LEVEL_SETS
+    for cells, calibration, shown, gain in ((1, None, "raw", 1.0), (40, Calibration(), "calibrated", 0.25))
+]
+
+
+@pytest.mark.parametrize("scoring", [*SCORINGS, Scoring(levels=("f2", "f3")), Scoring(levels=("f3",))], ids=str)
+def test_a_scorer_graph_is_the_numpy_scorer_for_every_scoring(scoring: Scoring) -> None:
+    query, shape = first(QUERY, 2), (scoring.grid, scoring.grid)
+    scale = 0.5 + np.random.default_rng(1).random(shape, dtype=np.float32) if scoring.calibration else None
+    for form in forms_of(scoring.levels):
+        # All levels in one encoding: the cholesky form of f1 is large, and the scoring begins where the forms end.
+        if form.levels != scoring.levels or form in (Form("hybrid"), Form("cholesky")):
+            continue
+        statistics = random_statistics(form.encoding, 2, form.levels)
+        expected_map, expected_score = Scorer(statistics, scoring, scale).score(query)
+        assert expected_map.min() > 0
+        anomaly_map, anomaly_score = score_with_graph(statistics, query, scoring=scoring, scale=scale)
+        np.testing.assert_allclose(anomaly_map, expected_map, rtol=0, atol=1e-5 * expected_map.max())
+        np.testing.assert_allclose(anomaly_score, expected_score, rtol=1e-5)
+
+
+def test_the_ranked_distances_are_within_what_tensorrt_sorts() -> None:
+    for levels in LEVEL_SETS:
+        for form in forms_of(levels):
+            (count,) = (item for item in scorer_model(form).graph.initializer if item.name == "every_position")
+            assert onnx.numpy_helper.to_array(count) <= 3840
 
 
 @pytest.mark.parametrize("encoding", ["gram", "hybrid", "cholesky"])
@@ -92,7 +129,7 @@ def test_a_distance_below_zero_by_rounding_is_zero() -> None:
 
 @pytest.mark.parametrize("opset", [16, 18, 20])
 def test_opsets_and_dynamic_dimensions(opset: int) -> None:
-    model = scorer_model("gram", opset)
+    model = scorer_model(Form("gram"), opset)
     assert (model.opset_import[0].version, model.ir_version) == (opset, 9)
     shapes = {
         value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
@@ -108,17 +145,17 @@ def test_opsets_and_dynamic_dimensions(opset: int) -> None:
 
 @pytest.mark.parametrize("encoding", ["gram", "hybrid", "cholesky"])
 def test_the_inputs_are_the_dense_tensors(encoding: Encoding) -> None:
-    names = [value.name for value in scorer_model(encoding).graph.input]
+    names = [value.name for value in scorer_model(Form(encoding)).graph.input]
     statistics = [name.removesuffix("_packed") for name in ENCODINGS[encoding](2)]
-    assert names == ["f1", "f2", "f3", *statistics]
-    assert "0.01" not in scorer_text(encoding)
+    assert names == ["f1", "f2", "f3", *statistics, "score_factors", "map_factors", "score_weights"]
+    assert "0.01" not in scorer_text(Form(encoding))
 
 
 def test_no_weights_but_the_smoothing() -> None:
     floats = [
         item
         for encoding in ("gram", "hybrid", "cholesky")
-        for item in scorer_model(encoding).graph.initializer
+        for item in scorer_model(Form(encoding)).graph.initializer
         if item.data_type == onnx.TensorProto.FLOAT
     ]
     assert {item.name for item in floats} == {"smooth", "smooth_t", "epsilon"}

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from native_tools import build, missing
-from standin import ENCODINGS, write_category, write_standin
+from standin import FORMS, write_category, write_standin
 
 from regad.runtime.cabi import NativeDetector, find_onnxruntime
 from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.encodings import Form
 
 
 @pytest.fixture(scope="session")
@@ -40,12 +41,12 @@ def onnxruntime_library() -> Path:
 
 @pytest.fixture(scope="session")
 def standin(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    """An artifact with a small random encoder, and beside it a category of each encoding, ENCODING.safetensors."""
+    """An artifact with a small random encoder, and beside it a category of each form, FORM.safetensors."""
     folder = tmp_path_factory.mktemp("standin")
     artifact = write_standin(folder / "model.regad")
-    for encoding in ENCODINGS:
-        write_category(artifact, folder / f"{encoding}.safetensors", encoding)
-    write_category(artifact, folder / "other.safetensors", "gram", first_photo=20)
+    for form in FORMS:
+        write_category(artifact, folder / f"{form.name}.safetensors", form)
+    write_category(artifact, folder / "other.safetensors", Form("gram"), first_photo=20)
     return artifact
 
 

@@ -14,15 +14,23 @@ from regad.calib.gaussian import fit_statistics
 from regad.export.scorer import write_scorer
 from regad.runtime.backends.onnxruntime_cpu import OrtCpuBackend
 from regad.runtime.formats.artifact import Artifact, Golden, write_artifact, write_golden
-from regad.runtime.formats.category import Category, Threshold, save_category, tensors_sha256
+from regad.runtime.formats.category import Category, Threshold, save_category, tensors_of, tensors_sha256
 from regad.runtime.formats.encodings import ENCODINGS as ENCODING_SHAPES
-from regad.runtime.formats.encodings import Encoding, Statistics, StatisticsDtype, cast_statistics
-from regad.runtime.formats.spec import EPSILON, LEVELS, InputSpec
+from regad.runtime.formats.encodings import Encoding, Form, Statistics, StatisticsDtype, cast_statistics, forms_of
+from regad.runtime.formats.scoring import Calibration, Scoring
+from regad.runtime.formats.spec import EPSILON, LEVEL_SETS, LEVELS, InputSpec, Levels
 from regad.runtime.scoring.reference import Scorer
 
-__all__ = ["ENCODINGS", "encoder", "photo", "write_category", "write_standin"]
+__all__ = ["ENCODINGS", "FORMS", "encoder", "photo", "write_category", "write_standin"]
 
 ENCODINGS: tuple[Encoding, ...] = ("gram", "hybrid", "cholesky")
+FORMS = tuple(dict.fromkeys(form for levels in LEVEL_SETS for form in forms_of(levels)))
+"""Every form that statistics can have; the artifact has a graph for each."""
+SCORINGS = {
+    ("f2", "f3"): Scoring("top", 16, ("f2", "f3"), Calibration(), "calibrated", 20.0),
+    ("f3",): Scoring("top", 4, ("f3",), Calibration(), "raw", 0.5),
+}
+"""How the categories without f1 are scored."""
 
 
 def encoder() -> onnx.ModelProto:
@@ -94,15 +102,12 @@ def write_standin(path: Path, statistics_dtype: StatisticsDtype = "fp32") -> Art
         "alignment": "chained",
         "opset": 17,
         "ir_version": 8,
-        "scorers": {encoding: f"scorer_{encoding}.onnx" for encoding in ENCODINGS},
+        "scorers": {form.name: f"scorer_{form.name}.onnx" for form in FORMS},
         "parity": [],
     }
     graph = encoder()
     onnx.checker.check_model(graph, full_check=True)
-    files = {
-        f"scorer_{encoding}.onnx": write_scorer(encoding, statistics_dtype).SerializeToString()
-        for encoding in ENCODINGS
-    }
+    files = {f"scorer_{form.name}.onnx": write_scorer(form, statistics_dtype).SerializeToString() for form in FORMS}
     files |= {"encoder.onnx": graph.SerializeToString(), "golden.safetensors": b""}
     backend = OrtCpuBackend(write_artifact(path, manifest, files), 1)
     views = np.stack([photo(seed, 224, 224) for seed in range(4)])
@@ -114,26 +119,32 @@ def write_standin(path: Path, statistics_dtype: StatisticsDtype = "fp32") -> Art
     return write_artifact(path, manifest, files)
 
 
-def random_cholesky(rank: int) -> Statistics:
+def random_cholesky(rank: int, levels: Levels) -> Statistics:
     """Statistics of the cholesky form with random whitening."""
     rng = np.random.default_rng(3)
-    shapes = ENCODING_SHAPES["cholesky"](rank)
+    shapes = ENCODING_SHAPES["cholesky"](rank, levels)
     tensors = {name: 0.1 * rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
-    return Statistics("cholesky", rank, rank + 1, tensors)
+    return Statistics("cholesky", rank, rank + 1, tensors, levels=levels)
 
 
-def write_category(artifact: Artifact, path: Path, encoding: Encoding, first_photo: int = 0) -> None:
-    """Fit 18 photos with one encoding and write the category file, and beside it PATH-fp16 with the same rounded.
+def write_category(artifact: Artifact, path: Path, form: Form, first_photo: int = 0) -> None:
+    """Fit 18 photos in one form and write the category file, and beside it PATH-fp16 with the same rounded.
+
+    All levels are scored as RegAD does, fewer with a scale and the mean of the largest distances.
 
     The threshold lies among the photos' scores. The rank of 17 has a row of x3 that is not stored whole.
     """
     views = np.stack([photo(seed, 224, 224) for seed in range(first_photo, first_photo + 18)])
     # Fitting the cholesky form takes a minute; any numbers serve to compare two scorers.
+    levels = form.levels
     statistics = (
-        random_cholesky(5)
-        if encoding == "cholesky"
-        else fit_statistics(OrtCpuBackend(artifact, 1).features(views), encoding)
+        random_cholesky(5, levels)
+        if form.encoding == "cholesky"
+        else fit_statistics(OrtCpuBackend(artifact, 1).features(views), form.encoding, levels=levels)
     )
+    scoring = SCORINGS.get(levels, Scoring())
+    shape = (scoring.grid, scoring.grid)
+    scale = 0.02 * np.random.default_rng(4).random(shape, np.float32) if scoring.calibration is not None else None
     for dtype in get_args(StatisticsDtype):
         stored = cast_statistics(statistics, dtype)
         category = Category(
@@ -142,6 +153,8 @@ def write_category(artifact: Artifact, path: Path, encoding: Encoding, first_pho
             threshold=Threshold(20.0, "manual"),
             spec=artifact.spec,
             shot=2,
-            data_sha256=tensors_sha256(stored.tensors),
+            data_sha256=tensors_sha256(tensors_of(stored, scale)),
+            scoring=scoring,
+            scale=scale,
         )
         save_category(category, path if dtype == "fp32" else path.with_stem(f"{path.stem}-{dtype}"))

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from standin import ENCODINGS, photo
+from standin import FORMS, photo
 
 from regad.runtime.backends.onnxruntime_gpu import cuda_available
 from regad.runtime.cabi import NativeDetector
@@ -27,7 +27,7 @@ def open_cuda(open_native: Open, standin: Artifact) -> Open:
     return lambda **options: open_native(standin.path, device="cuda", **options)
 
 
-@pytest.mark.parametrize("form", [f"{encoding}{suffix}" for encoding in ENCODINGS for suffix in ("", "-fp16")])
+@pytest.mark.parametrize("form", [f"{form.name}{suffix}" for form in FORMS for suffix in ("", "-fp16")])
 @pytest.mark.parametrize("scorer", ["auto", "native"])
 def test_every_form(open_cuda: Open, standin: Artifact, form: str, scorer: str) -> None:
     """The graph's scorer on the device, or the compiled one on the host behind an encoder on the device."""

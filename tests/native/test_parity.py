@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from standin import ENCODINGS, photo, write_standin
+from standin import ENCODINGS, FORMS, photo, write_standin
 
 from regad.calib.limits import learn_limits
 from regad.runtime.cabi import NativeDetector, NativeResult
@@ -30,11 +30,8 @@ def check_same(native: NativeResult, python: Result) -> None:
     np.testing.assert_allclose(native.thetas, python.thetas, atol=1e-5)
 
 
-FORMS = [f"{encoding}{suffix}" for encoding in ENCODINGS for suffix in ("", "-fp16")]
-
-
 @pytest.mark.parametrize("scorer", ["native", "graph"])
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [f"{form.name}{suffix}" for form in FORMS for suffix in ("", "-fp16")])
 def test_every_form_and_scorer(open_native: Open, standin: Artifact, form: str, scorer: str) -> None:
     """Single images and a batch, with both scorers; an fp32 graph is fed with widened fp16 statistics."""
     category = standin.path.parent / f"{form}.safetensors"

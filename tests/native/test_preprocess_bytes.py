@@ -139,8 +139,9 @@ def test_region_outside_the_image(probe: ctypes.CDLL) -> None:
         assert native(probe, image, spec) is None
 
 
-def test_smoothing_matrix(probe: ctypes.CDLL) -> None:
+@pytest.mark.parametrize("grid", [56, 28, 14])
+def test_smoothing_matrix(probe: ctypes.CDLL, grid: int) -> None:
     """The matrix that upsamples and smooths, to float32's last digits."""
-    matrix = np.empty((224, 56), np.float32)
-    probe.probe_smoothing_matrix(ctypes.c_void_p(matrix.ctypes.data))
-    np.testing.assert_allclose(matrix, smoothing_matrix(), rtol=2e-6, atol=1e-9)
+    matrix = np.empty((224, grid), np.float32)
+    probe.probe_smoothing_matrix(ctypes.c_size_t(grid), ctypes.c_void_p(matrix.ctypes.data))
+    np.testing.assert_allclose(matrix, smoothing_matrix(grid), rtol=2e-6, atol=1e-9)

@@ -6,7 +6,7 @@ The encoder runs in torch, on the CPU or CUDA; scores come from the host's score
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from regad.runtime.backends.host import HostEncoded, HostScoring
 from regad.runtime.detector import Detector
 from regad.runtime.formats.encodings import StatisticsDtype
 from regad.runtime.formats.features import Features
+from regad.runtime.formats.scoring import Scoring
 from regad.runtime.formats.spec import Dtype, InputSpec
 from regad.runtime.model import Model
 
@@ -113,6 +114,7 @@ class CheckpointInfo:
     spec: InputSpec
     dtype: Dtype = "fp32"
     statistics_dtype: StatisticsDtype = "fp32"
+    scoring: Scoring = field(default_factory=Scoring)
 
 
 def checkpoint_detector(

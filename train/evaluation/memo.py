@@ -15,6 +15,7 @@ from regad.runtime.backends.base import Backend, Encoded, Inference, StatisticsH
 from regad.runtime.backends.host import HostEncoded, HostScoring
 from regad.runtime.formats.encodings import Statistics
 from regad.runtime.formats.features import Features
+from regad.runtime.formats.scoring import Scoring
 from regad.runtime.scoring.compiled import HostScorer
 
 __all__ = ["LIMIT_BYTES", "MemoBackend"]
@@ -70,8 +71,8 @@ class MemoBackend(HostScoring):
     def _encode(self, images: NDArray[np.uint8]) -> Encoded:
         return self._remembered(images)
 
-    def _prepare(self, statistics: Statistics) -> StatisticsHandle:
-        return self._backend.prepare(statistics)
+    def _prepare(self, statistics: Statistics, scoring: Scoring, scale: NDArray[np.float32] | None) -> StatisticsHandle:
+        return self._backend.prepare(statistics, scoring, scale)
 
     def _release(self) -> None:
         self._kept.clear()

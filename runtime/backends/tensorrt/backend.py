@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from ...errors import CategoryError, DeviceError
 from ...formats.artifact import ENCODER, Artifact
-from ...formats.encodings import Encoding, Statistics
+from ...formats.encodings import Statistics
 from ...formats.features import Features
-from ...formats.spec import LEVELS, SIZE
+from ...formats.scoring import Scoring
+from ...formats.spec import LEVELS, SIZE, Levels
 from ...scoring.reference import graph_tensors
 from ..base import Backend, Encoded, Maps, StatisticsHandle, foreign_error
 from .cuda import Cuda, DeviceMemory, GraphCapture, HostMemory
@@ -103,8 +104,9 @@ class _Engine:
 class _Statistics:
     """A category's statistics in GPU memory, by the names of the scorer graph."""
 
-    def __init__(self, encoding: Encoding, values: Mapping[str, tuple[DeviceMemory, tuple[int, ...]]]) -> None:
-        self.encoding = encoding
+    def __init__(self, levels: Levels, graph: str, values: Mapping[str, tuple[DeviceMemory, tuple[int, ...]]]) -> None:
+        self.levels = levels
+        self.graph = graph
         self.values = values
 
 
@@ -184,7 +186,7 @@ class TrtBackend(Backend):
         self._encoder: _Engine | None = self._open(ENCODER, {_IMAGE[0]: _IMAGE[2], **features})
         self.max_batch = self._encoder.record.largest("image", 0)
         self._free = [_Buffers(self._cuda, self.max_batch)]
-        self._scorers: dict[Encoding, _Engine] = {}
+        self._scorers: dict[str, _Engine] = {}
         self._replay = cuda_graph
 
     @property
@@ -201,10 +203,12 @@ class TrtBackend(Backend):
         record = find_engine(self._artifact, graph, self._gpu, self._library)
         return _Engine(self._library, self._artifact, record, wanted)
 
-    def _prepare(self, statistics: Statistics) -> StatisticsHandle:
-        tensors = graph_tensors(statistics, self._artifact.statistics_dtype)
-        scorer = self._scorer(statistics.encoding, {name: value.dtype for name, value in tensors.items()})
-        if "x1" in tensors and statistics.rank > (most := scorer.record.largest("x1", 1)):
+    def _prepare(self, statistics: Statistics, scoring: Scoring, scale: NDArray[np.float32] | None) -> StatisticsHandle:
+        tensors = graph_tensors(statistics, self._artifact.statistics_dtype, scoring, scale)
+        graph = self._artifact.scorer_path(statistics.form).name
+        wanted = {name: value.dtype for name, value in tensors.items()}
+        scorer = self._scorer(graph, {**dict.fromkeys((*statistics.levels, *_RESULTS), _FLOAT), **wanted})
+        if "x3" in tensors and statistics.rank > (most := scorer.record.largest("x3", 1)):
             raise CategoryError(
                 f"the category was taught from {statistics.views} views; the engine takes {most + 1}",
                 remedy="teach fewer images, or build it with a higher --max-shot: regad-export --engine --artifact "
@@ -216,13 +220,12 @@ class TrtBackend(Backend):
             self._cuda.upload(memory, np.ascontiguousarray(value), self._stream)
             self._cuda.synchronize(self._stream)
             values[name] = (memory, value.shape)
-        return _Statistics(statistics.encoding, values)
+        return _Statistics(statistics.levels, graph, values)
 
-    def _scorer(self, encoding: Encoding, statistics: Mapping[str, Any]) -> _Engine:
-        if encoding not in self._scorers:
-            wanted = {**dict.fromkeys(("f1", "f2", "f3", *_RESULTS), _FLOAT), **statistics}
-            self._scorers[encoding] = self._open(self._artifact.scorer_path(encoding).name, wanted)
-        return self._scorers[encoding]
+    def _scorer(self, graph: str, wanted: Mapping[str, Any]) -> _Engine:
+        if graph not in self._scorers:
+            self._scorers[graph] = self._open(graph, wanted)
+        return self._scorers[graph]
 
     def _encode(self, images: NDArray[np.uint8]) -> Encoded:
         encoder, count = self._encoder, len(images)
@@ -245,10 +248,10 @@ class TrtBackend(Backend):
             raise foreign_error("the features", self)
         if not isinstance(statistics, _Statistics):
             raise foreign_error("the statistics", self)
-        scorer, buffers, count = self._scorers[statistics.encoding], encoded.buffers, encoded.count
+        scorer, buffers, count = self._scorers[statistics.graph], encoded.buffers, encoded.count
 
         def bind() -> None:
-            for name in ("f1", "f2", "f3"):
+            for name in statistics.levels:
                 scorer.bind(name, buffers.device[name], (count, *_FEATURES[name]))
             for name, (memory, shape) in statistics.values.items():
                 scorer.bind(name, memory, shape)

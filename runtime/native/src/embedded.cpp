@@ -4,24 +4,25 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <vector>
 
+#include "core/judge.hpp"
 #include "core/kernels.hpp"
 #include "core/pool.hpp"
 #include "core/presence.hpp"
 #include "core/registration.hpp"
 #include "core/resample.hpp"
 #include "core/scorer.hpp"
-#include "core/smoothing.hpp"
 
 namespace regad {
 namespace {
 
-constexpr std::int32_t version = 5;
+constexpr std::int32_t version = 6;
 
 struct Workspace {
     ScorerWorkspace scorer;
-    Buffer<float> smoothing{smoothing_workspace};
+    Buffer<float> judging{judging_workspace};
 };
 
 // Workspaces that wait to be used again.
@@ -53,13 +54,15 @@ private:
 // Statistics in memory of the caller, and workspaces that are used again: a steady state allocates nothing.
 class Embedded {
 public:
-    Embedded(Pool &pool, Statistics statistics) : pool_(pool), statistics_(std::move(statistics)) {}
+    Embedded(Pool &pool, Statistics statistics, Scoring scoring)
+        : pool_(pool), statistics_(std::move(statistics)), scoring_(std::move(scoring)) {}
 
     void score(const Features &features, std::size_t batch, float *distances, float *maps, float *scores) {
         std::unique_ptr<Workspace> workspace = idle_.take();
         mahalanobis(statistics_, features, batch, workspace->scorer, pool_, distances);
         for (std::size_t i = 0; maps != nullptr && i < batch; ++i) {
-            scores[i] = smooth(distances + i * positions1, workspace->smoothing.data(), maps + i * map_length);
+            scores[i] = judge(scoring_, distances + i * positions_of(statistics_.finest), workspace->judging.data(),
+                              maps + i * map_length);
         }
         idle_.give(std::move(workspace));
     }
@@ -67,6 +70,7 @@ public:
 private:
     Pool &pool_;
     const Statistics statistics_;
+    const Scoring scoring_;
     Idle<Workspace> idle_;
 };
 
@@ -79,12 +83,14 @@ struct EmbeddedTemplate {
 };
 
 // The tensors as statistics that borrow them; throws std::runtime_error unless they are what the encoding has.
-Statistics borrow(const char *encoding, std::size_t rank, std::size_t count, const char *const *names,
-                  const void *const *tensors, const std::size_t *lengths, const std::int32_t *half) {
+Statistics borrow(const char *encoding, std::size_t rank, std::size_t finest, std::size_t count,
+                  const char *const *names, const void *const *tensors, const std::size_t *lengths,
+                  const std::int32_t *half) {
     Statistics statistics;
     statistics.encoding = encoding_from(encoding);
     statistics.rank = rank;
-    for (const TensorShape &wanted : tensor_shapes(statistics.encoding, rank)) {
+    statistics.finest = finest;
+    for (const TensorShape &wanted : tensor_shapes(statistics.encoding, rank, finest)) {
         std::size_t length = 1;
         for (const std::uint64_t size : wanted.shape) {
             length *= static_cast<std::size_t>(size);
@@ -108,6 +114,19 @@ Statistics borrow(const char *encoding, std::size_t rank, std::size_t count, con
     return statistics;
 }
 
+Scoring scoring(std::size_t finest, std::size_t cells, const float *score_factors, const float *map_factors) {
+    const std::size_t count = positions_of(finest);
+    if (cells > count) {
+        throw std::runtime_error("cells");
+    }
+    const auto copied = [count](const float *factors) {
+        Buffer<float> copy(count);
+        std::copy_n(factors, count, copy.begin());
+        return copy;
+    };
+    return {grid_of(finest), cells, copied(score_factors), copied(map_factors)};
+}
+
 }  // namespace
 }  // namespace regad
 
@@ -125,12 +144,14 @@ void *regad_embedded_pool(std::size_t threads) {
 
 void regad_embedded_pool_free(void *pool) { delete static_cast<regad::Pool *>(pool); }
 
-void *regad_embedded_scorer(void *pool, const char *encoding, std::size_t rank, std::size_t count,
+void *regad_embedded_scorer(void *pool, const char *encoding, std::size_t rank, std::size_t finest, std::size_t count,
                             const char *const *names, const void *const *tensors, const std::size_t *lengths,
-                            const std::int32_t *half) {
+                            const std::int32_t *half, std::size_t cells, const float *score_factors,
+                            const float *map_factors) {
     try {
         return new regad::Embedded(*static_cast<regad::Pool *>(pool),
-                                   regad::borrow(encoding, rank, count, names, tensors, lengths, half));
+                                   regad::borrow(encoding, rank, finest, count, names, tensors, lengths, half),
+                                   regad::scoring(finest, cells, score_factors, map_factors));
     } catch (...) {
         return nullptr;
     }

@@ -17,7 +17,10 @@ Json input_json() {
             {"resample", "box"}, {"roi", nullptr}, {"mean", {0.0, 0.0, 0.0}}, {"std", {1.0, 1.0, 1.0}}};
 }
 
-Json scoring_json() { return {{"score", "max"}, {"levels", {"f1", "f2", "f3"}}, {"calibrated", false}}; }
+Json scoring_json() {
+    return {{"score", "max"},         {"cells", 0},   {"levels", {"f1", "f2", "f3"}},
+            {"calibration", nullptr}, {"map", "raw"}, {"map_gain", 1.0}};
+}
 
 std::string tensors_sha256(const Tensors &tensors) {
     regad::Sha256 digest;
@@ -71,7 +74,7 @@ std::string safetensors(const Tensors &tensors, const std::map<std::string, std:
     return file + text + data;
 }
 
-Tensors statistics(const std::string &encoding, std::uint64_t rank, unsigned seed) {
+Tensors statistics(const std::string &encoding, std::uint64_t rank, unsigned seed, std::size_t finest) {
     const auto packed = [](std::uint64_t size) { return size * (size + 1) / 2; };
     const auto staircase = [](std::uint64_t rows) {
         std::uint64_t length = 0;
@@ -83,23 +86,34 @@ Tensors statistics(const std::string &encoding, std::uint64_t rank, unsigned see
     Tensors tensors = {{"mean1", floats({3136, 64}, seed, 0.5F)},
                        {"mean2", floats({784, 128}, seed + 1, 0.5F)},
                        {"mean3", floats({196, 256}, seed + 2, 0.5F)}};
+    // The levels that are finer than `finest` are dropped from what the whole has.
+    const auto without_finer = [finest](Tensors whole) {
+        for (std::size_t level = 1; level < finest; ++level) {
+            const std::string number = std::to_string(level);
+            for (const std::string &name : {"mean" + number, "x" + number, "w" + number + "_cross",
+                                            "w" + number + "_packed"}) {
+                whole.erase(name);
+            }
+        }
+        return whole;
+    };
     if (encoding == "cholesky") {
         tensors["w3_packed"] = floats({196, packed(256)}, seed + 3, 0.1F);
         tensors["w2_cross"] = floats({784, 128, 256}, seed + 4, 0.1F);
         tensors["w2_packed"] = floats({784, packed(128)}, seed + 5, 0.1F);
         tensors["w1_cross"] = floats({3136, 64, 384}, seed + 6, 0.1F);
         tensors["w1_packed"] = floats({3136, packed(64)}, seed + 7, 0.1F);
-        return tensors;
+        return without_finer(std::move(tensors));
     }
     tensors["x1"] = floats({3136, rank, 64}, seed + 8, 0.1F);
     tensors["x2"] = floats({784, rank, 128}, seed + 9, 0.1F);
     tensors["x3_packed"] = floats({196, staircase(rank)}, seed + 10, 0.1F);
-    const std::uint64_t positions = encoding == "gram" ? 3136 : 784;
+    const std::uint64_t grid = encoding == "gram" ? 56 >> (finest - 1) : 28, positions = grid * grid;
     tensors["l_packed"] = floats({positions, packed(rank)}, seed + 11, 0.1F);
     if (encoding == "hybrid") {
         tensors["w1_packed"] = floats({3136, packed(64)}, seed + 12, 0.5F);
     }
-    return tensors;
+    return without_finer(std::move(tensors));
 }
 
 Tensors halved(Tensors tensors) {

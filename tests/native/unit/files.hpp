@@ -23,7 +23,7 @@ Tensor floats(const std::vector<std::uint64_t> &shape, unsigned seed, float scal
 std::string safetensors(const Tensors &tensors, const std::map<std::string, std::string> &metadata);
 
 // `encoding` gram, hybrid or cholesky with random statistics.
-Tensors statistics(const std::string &encoding, std::uint64_t rank, unsigned seed);
+Tensors statistics(const std::string &encoding, std::uint64_t rank, unsigned seed, std::size_t finest = 1);
 // The same stored as fp16, all but the means: mantissas are cut, what is too small for a normal number becomes 0.
 Tensors halved(Tensors tensors);
 // Its dtype is that of the tensors.

@@ -26,8 +26,8 @@ REGAD_API int probe_preprocess(const regad_image *image, int fit, int resample, 
     }
 }
 
-REGAD_API void probe_smoothing_matrix(float *out) {
-    const std::vector<float> matrix = regad::smoothing_matrix();
+REGAD_API void probe_smoothing_matrix(std::size_t grid, float *out) {
+    const std::vector<float> matrix = regad::smoothing_matrix(grid);
     std::copy(matrix.begin(), matrix.end(), out);
 }
 }

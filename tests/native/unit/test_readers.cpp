@@ -96,9 +96,17 @@ TEST(category_refuses_what_does_not_fit) {
     CHECK_THROWS(read(changed("/requires", {"telepathy"})), "requires telepathy, which this version does not provide");
     CHECK_THROWS(read(changed("/requires", {7})), "not a list of names");
     CHECK_THROWS(read(changed("/requires", "telepathy")), "not a list of names");
-    CHECK_THROWS(read(changed("/scoring/score", "median")), "scoring");
-    CHECK_THROWS(read(changed("/scoring/calibrated", true)), "scoring");
-    CHECK_THROWS(read(changed("/scoring/share", 0.02)), "scoring");
+    CHECK_THROWS(read(changed("/scoring/score", "median")), "scores by 'median'");
+    CHECK_THROWS(read(changed("/scoring/map", "blue")), "update regad");
+    CHECK_THROWS(read(changed("/scoring/share", 0.02)), "its scoring has share, which this version does not know");
+    CHECK_THROWS(read(changed("/scoring/levels", {"f1", "f3"})), "levels of its scoring");
+    CHECK_THROWS(read(changed("/scoring/levels", "f3")), "levels of its scoring");
+    CHECK_THROWS(read(changed("/scoring/cells", 3)), "does not hold together");
+    CHECK_THROWS(read(changed("/scoring/score", "top")), "does not hold together");
+    CHECK_THROWS(read(changed("/scoring/map_gain", 2.0)), "does not hold together");
+    CHECK_THROWS(read(changed("/scoring/map", "calibrated")), "does not hold together");
+    CHECK_THROWS(read(changed("/scoring/calibration", {{"a", -1.0}, {"sigma", 2.0}})), "out of range");
+    CHECK_THROWS(read(changed("/scoring/calibration", {{"a", 1.0}})), "'sigma' is missing");
     CHECK_THROWS(read(changed("/registration", {{"angle", 1}})), "registers the part");
     CHECK_THROWS(read(changed("/limits", 1)), "limits");
     CHECK_THROWS(read(changed("/limits/glare", limit_json(0, 1, 2, 3))), "glare, which this version does not measure");
@@ -139,6 +147,46 @@ TEST(category_passes_over_what_a_later_one_may_add_but_hashes_it) {
     CHECK_THROWS(read(files::category(meta, tensors)), "do not match their sha256");
 }
 
+TEST(category_reads_a_scale_and_how_it_is_scored) {
+    for (const std::size_t finest : {1U, 2U, 3U}) {
+        const std::uint64_t grid = regad::grid_of(finest);
+        files::Tensors tensors = files::statistics("gram", 1, 1, finest);
+        tensors["scale"] = files::floats({grid, grid}, 5, 0.5F);
+        auto *scale = reinterpret_cast<float *>(tensors.at("scale").bytes.data());
+        for (std::size_t i = 0; i < grid * grid; ++i) {
+            scale[i] += 1;
+        }
+        files::Json meta = files::category_meta("gram", 1, tensors, "hash");
+        files::Json levels = {"f1", "f2", "f3"};
+        levels.erase(levels.begin(), levels.begin() + static_cast<std::ptrdiff_t>(finest) - 1);
+        meta["scoring"] = {{"score", "top"}, {"cells", 9}, {"levels", levels}, {"map", "calibrated"},
+                           {"map_gain", 0.5}, {"calibration", {{"a", 1}, {"sigma", 2.0}}}};
+        const regad::Category category = read(files::category(meta, tensors));
+        CHECK_EQUAL(category.statistics.finest, finest);
+        CHECK_EQUAL(category.scoring.grid, grid);
+        CHECK_EQUAL(category.scoring.cells, 9U);
+        CHECK_EQUAL(category.scoring.score_factors[7], scale[7]);
+        CHECK_EQUAL(category.scoring.map_factors[7], scale[7] * 0.5F);
+        meta["scoring"]["map"] = "raw";
+        CHECK_EQUAL(read(files::category(meta, tensors)).scoring.map_factors[7], 0.5F);
+        files::Json plain = meta;
+        plain["scoring"]["calibration"] = nullptr;
+        CHECK_THROWS(read(files::category(plain, tensors)), "not calibrated");
+        meta["encoding"] = "hybrid";
+        if (finest > 1) {
+            CHECK_THROWS(read(files::category(meta, tensors)), "hybrid statistics do not begin");
+        }
+        meta["encoding"] = "gram";
+        for (const float bad : {0.0F, -1.0F, NAN, INFINITY}) {
+            scale[3] = bad;
+            meta["data_sha256"] = files::category_meta("gram", 1, tensors, "hash")["data_sha256"];
+            CHECK_THROWS(read(files::category(meta, tensors)), "tensor 'scale' holds values that are not");
+        }
+        tensors["scale"] = files::floats({grid, grid - 1}, 5, 0.5F);
+        CHECK_THROWS(read(files::category(meta, tensors)), "scale");
+    }
+}
+
 TEST(category_reads_limits) {
     const regad::Category none = read(files::category(files::category_meta("gram", 1, small(), "hash"), small()));
     CHECK_EQUAL(regad::first_broken({0, 0, 0, 0}, none.limits), regad::measure_count);
@@ -159,7 +207,7 @@ TEST(manifest_refuses_what_does_not_fit) {
     CHECK_THROWS(regad::Manifest::parse(manifest_with("/version", 7)), "version 7");
     CHECK_THROWS(regad::Manifest::parse(manifest_with("/version", 1)), "export it again with regad-export");
     CHECK_THROWS(regad::Manifest::parse(manifest_with("/requires", {"prior"})), "requires prior");
-    CHECK_THROWS(regad::Manifest::parse(manifest_with("/scoring/levels", {"f2", "f3"})), "scoring");
+    CHECK_THROWS(regad::Manifest::parse(manifest_with("/scoring/levels", {"f2", "f1"})), "scoring");
     CHECK_THROWS(regad::Manifest::parse(manifest_with("/epsilon", 0.1)), "another encoder");
     CHECK_THROWS(regad::Manifest::parse(manifest_with("/features/0/grid", 64)), "another encoder");
     CHECK_THROWS(regad::Manifest::parse(manifest_with("/scorers/gram", "absent.onnx")), "not in 'files'");

@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <random>
 
 #include "check.hpp"
 #include "files.hpp"
+#include "core/judge.hpp"
 #include "core/kernels.hpp"
 #include "core/smoothing.hpp"
 
@@ -31,12 +33,13 @@ std::vector<float> random_floats(std::size_t count, unsigned seed) {
     return values;
 }
 
-Case make_case(const char *encoding, std::size_t rank, std::size_t batch) {
+Case make_case(const char *encoding, std::size_t rank, std::size_t batch, std::size_t finest = 1) {
     Case made;
     made.batch = batch;
     made.statistics.encoding = regad::encoding_from(encoding);
     made.statistics.rank = rank;
-    for (const auto &[name, tensor] : files::statistics(encoding, rank, 7)) {
+    made.statistics.finest = finest;
+    for (const auto &[name, tensor] : files::statistics(encoding, rank, 7, finest)) {
         regad::Buffer<float> values(tensor.bytes.size() / sizeof(float));
         std::memcpy(values.data(), tensor.bytes.data(), tensor.bytes.size());
         made.statistics.tensors.emplace(name, std::move(values));
@@ -128,6 +131,45 @@ double squared(const Case &c, std::size_t image, std::size_t p) {
     return (coarse - norm2(z)) / 0.01 + norm2(triangle(s.at<float>("w1_packed") + p * regad::packed_length(64), rest));
 }
 
+// The same where the finest levels are not scored, at cell p of the finest one that is.
+double squared_without(const Case &c, std::size_t image, std::size_t p) {
+    const regad::Statistics &s = c.statistics;
+    const bool two = s.finest == 2;
+    const std::size_t p3 = two ? p / 28 / 2 * 14 + p % 28 / 2 : p, rank = s.rank;
+    const Vector d3 = centered(c.f3, s.at<float>("mean3"), image, 196, p3, 256);
+    const Vector d2 = two ? centered(c.f2, s.at<float>("mean2"), image, 784, p, 128) : Vector();
+    if (s.encoding == regad::Encoding::cholesky) {
+        double total = norm2(triangle(s.at<float>("w3_packed") + p3 * regad::packed_length(256), d3));
+        if (two) {
+            Vector z2 = triangle(s.at<float>("w2_packed") + p * regad::packed_length(128), d2);
+            add_product(s.at<float>("w2_cross") + p * 128 * 256, 128, d3, z2);
+            total += norm2(z2);
+        }
+        return total;
+    }
+    Vector y(rank);
+    add_stairs(s.at<float>("x3_packed") + p3 * regad::staircase_length(rank), d3, y);
+    if (two) {
+        add_product(s.at<float>("x2") + p * rank * 128, rank, d2, y);
+    }
+    return (norm2(d2) + norm2(d3) - norm2(triangle(s.at<float>("l_packed") + p * regad::packed_length(rank), y))) / 0.01;
+}
+
+void compare_without(const char *encoding, std::size_t rank, std::size_t batch, std::size_t finest) {
+    const Case c = make_case(encoding, rank, batch, finest);
+    const std::size_t positions = regad::positions_of(finest);
+    regad::Pool pool(2);
+    regad::ScorerWorkspace workspace;
+    std::vector<float> got(batch * positions);
+    // A level that is not scored is not read.
+    const float *f2 = finest == 2 ? c.f2.data() : nullptr;
+    regad::mahalanobis(c.statistics, {nullptr, f2, c.f3.data()}, batch, workspace, pool, got.data());
+    for (std::size_t i = 0; i < got.size(); i += 3) {
+        const double expected = std::sqrt(std::max(squared_without(c, i / positions, i % positions), 0.0));
+        CHECK(std::fabs(static_cast<double>(got[i]) - expected) <= 1e-5 * expected + 1e-5);
+    }
+}
+
 void compare(const char *encoding, std::size_t rank, std::size_t batch, std::size_t threads) {
     const Case c = make_case(encoding, rank, batch);
     regad::Pool pool(threads);
@@ -179,6 +221,56 @@ TEST(scorer_hybrid) {
 
 TEST(scorer_cholesky) { compare("cholesky", 43, 1, 2); }
 
+TEST(scorer_without_the_finest_levels) {
+    for (const std::size_t finest : {2U, 3U}) {
+        compare_without("gram", 1, 1, finest);
+        compare_without("gram", 43, 2, finest);
+        compare_without("cholesky", 43, 2, finest);
+    }
+    CHECK_THROWS(regad::tensor_shapes(regad::Encoding::hybrid, 3, 2), "do not begin with level 2");
+    CHECK_THROWS(regad::tensor_shapes(regad::Encoding::gram, 3, 4), "do not begin with level 4");
+}
+
+// The largest values in plain words: sorted, and the mean of the first ones.
+TEST(judging_scales_ranks_and_smooths) {
+    for (const std::size_t grid : {14U, 28U, 56U}) {
+        const std::size_t count = grid * grid;
+        std::vector<float> distances = random_floats(count, 3), workspace(regad::judging_workspace), map(224 * 224);
+        std::vector<float> plain(map.size()), smoothed(map.size()), scaled(count), shown(count);
+        for (float &value : distances) {
+            value = std::fabs(value);
+        }
+        regad::Scoring scoring;
+        scoring.grid = grid;
+        const float highest = regad::judge(scoring, distances.data(), workspace.data(), plain.data());
+        CHECK_EQUAL(highest, regad::smooth(distances.data(), grid, workspace.data(), smoothed.data()));
+        CHECK(plain == smoothed);
+        scoring.score_factors = regad::Buffer<float>(count);
+        scoring.map_factors = regad::Buffer<float>(count);
+        for (std::size_t i = 0; i < count; ++i) {
+            scoring.score_factors[i] = 0.5F + static_cast<float>(i % 7);
+            scoring.map_factors[i] = 2.0F;
+            scaled[i] = distances[i] * scoring.score_factors[i];
+            shown[i] = distances[i] * 2.0F;
+        }
+        std::sort(scaled.begin(), scaled.end(), std::greater<float>());
+        double sum = 0;
+        for (std::size_t cells = 1; cells <= count; cells = cells * 3 + 1) {
+            sum = 0;
+            for (std::size_t i = 0; i < cells; ++i) {
+                sum += static_cast<double>(scaled[i]);
+            }
+            scoring.cells = cells;
+            CHECK_EQUAL(regad::judge(scoring, distances.data(), workspace.data(), map.data()),
+                        static_cast<float>(sum / static_cast<double>(cells)));
+        }
+        regad::smooth(shown.data(), grid, workspace.data(), smoothed.data());
+        CHECK(map == smoothed);
+        distances[5] = NAN;
+        CHECK(std::isnan(regad::judge(scoring, distances.data(), workspace.data(), map.data())));
+    }
+}
+
 TEST(scorer_fp16) {
     compare_halves("gram", 1, 1, 1);
     compare_halves("gram", 43, 2, 2);
@@ -197,30 +289,32 @@ TEST(scorer_workspace_survives_want_of_memory) {
 }
 
 TEST(smoothing_is_its_matrix) {
-    const std::vector<float> a = regad::smoothing_matrix();
-    const std::vector<float> m = random_floats(56 * 56, 9);
-    std::vector<float> workspace(regad::smoothing_workspace), map(224 * 224);
-    const float largest = regad::smooth(m.data(), workspace.data(), map.data());
-    double most = -1e9;
-    for (std::size_t y = 0; y < 224; ++y) {
-        double sum = 0;
-        for (std::size_t j = 0; j < 56; ++j) {
-            sum += static_cast<double>(a[y * 56 + j]);
-        }
-        CHECK(std::fabs(sum - 1) < 1e-6);
-        for (std::size_t x = 0; x < 224; x += 5) {
-            double total = 0;
-            for (std::size_t i = 0; i < 56; ++i) {
-                for (std::size_t j = 0; j < 56; ++j) {
-                    total += static_cast<double>(a[y * 56 + i]) * static_cast<double>(m[i * 56 + j]) *
-                             static_cast<double>(a[x * 56 + j]);
-                }
+    for (const std::size_t grid : {56U, 28U, 14U}) {
+        const std::vector<float> a = regad::smoothing_matrix(grid);
+        const std::vector<float> m = random_floats(grid * grid, 9);
+        std::vector<float> workspace(regad::smoothing_workspace), map(224 * 224);
+        const float largest = regad::smooth(m.data(), grid, workspace.data(), map.data());
+        double most = -1e9;
+        for (std::size_t y = 0; y < 224; ++y) {
+            double sum = 0;
+            for (std::size_t j = 0; j < grid; ++j) {
+                sum += static_cast<double>(a[y * grid + j]);
             }
-            CHECK(std::fabs(static_cast<double>(map[y * 224 + x]) - total) < 1e-5);
+            CHECK(std::fabs(sum - 1) < 1e-6);
+            for (std::size_t x = 0; x < 224; x += 5) {
+                double total = 0;
+                for (std::size_t i = 0; i < grid; ++i) {
+                    for (std::size_t j = 0; j < grid; ++j) {
+                        total += static_cast<double>(a[y * grid + i]) * static_cast<double>(m[i * grid + j]) *
+                                 static_cast<double>(a[x * grid + j]);
+                    }
+                }
+                CHECK(std::fabs(static_cast<double>(map[y * 224 + x]) - total) < 1e-5);
+            }
+            for (std::size_t x = 0; x < 224; ++x) {
+                most = std::max(most, static_cast<double>(map[y * 224 + x]));
+            }
         }
-        for (std::size_t x = 0; x < 224; ++x) {
-            most = std::max(most, static_cast<double>(map[y * 224 + x]));
-        }
+        CHECK_EQUAL(static_cast<double>(largest), most);
     }
-    CHECK_EQUAL(static_cast<double>(largest), most);
 }

@@ -33,6 +33,7 @@ from regad.runtime.formats.encodings import (
     stored_dtype,
 )
 from regad.runtime.formats.limits import Limit
+from regad.runtime.formats.scoring import Scoring
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.scoring.reference import dense_tensors
 
@@ -133,11 +134,9 @@ def test_another_artifact_is_refused_with_the_remedy(saved: Path) -> None:
         ({"version": "2"}, "version 2; .* teach the part again"),
         ({"requires": ["telepathy"]}, "requires telepathy, which this version does not provide; update regad"),
         ({"requires": "telepathy"}, "not a list of names"),
-        (
-            {"scoring": {"score": "top", "levels": ["f2"], "calibrated": True}},
-            "scores by top of f2, calibrated; .*update",
-        ),
-        ({"scoring": {"score": "max", "levels": ["f1", "f2", "f3"], "calibrated": False, "share": 0.02}}, "share"),
+        ({"scoring": {**Scoring().to_json(), "share": 0.02}}, "scoring has share, which this version does not know"),
+        ({"scoring": {**Scoring().to_json(), "levels": ["f2"]}}, r"levels are .* expected one of f1\+f2\+f3"),
+        ({"scoring": Scoring(levels=("f3",)).to_json()}, "l_packed"),
         ({"scoring": {"score": "max"}}, "scoring is incomplete"),
         ({"registration": {"reference": 0}}, "registers the part, .* update regad"),
         ({"limits": {"glare": {}}}, "limits glare, .* update regad"),

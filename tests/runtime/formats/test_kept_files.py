@@ -65,7 +65,7 @@ def test_an_artifact_of_every_version_is_opened(version: int, tmp_path: Path) ->
     [
         ({"version": 1}, "artifact version 1; .* export it again"),
         ({"requires": ["prior"]}, "requires prior, which this version does not provide; update regad"),
-        ({"scoring": {"score": "top", "levels": ["f2"], "calibrated": True}}, "scores by top of f2, calibrated"),
+        ({"scoring": {**Scoring().to_json(), "share": 0.02}}, "scoring has share, which this version does not know"),
     ],
 )
 def test_an_artifact_that_asks_for_more_is_refused(change: dict[str, object], word: str, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ struct Kernels {
     float (*subtract)(const float *a, const float *b, std::size_t count, float *out);
     // binary16 to float32, exactly. Up to 15 more are read and written.
     void (*widen)(const std::uint16_t *halves, std::size_t count, float *out);
-    // out[row] = sum over taps k of weights[row][k] * in[first[row] + k], rows of `columns` floats, here a multiple of 8
+    // out[row] = sum over taps k of weights[row][k] * in[first[row] + k], rows of `columns` floats (14, 28, 56 or 224),
     // from top to bottom; up to 8 floats behind `in` are read and behind `out` are written.
     void (*band)(const float *weights, const std::int32_t *first, std::size_t taps, std::size_t rows,
                  const float *in, std::size_t columns, float *out);

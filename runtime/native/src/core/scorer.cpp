@@ -17,7 +17,8 @@ static_assert(grid3 % tile3 == 0);
 
 float root(double squared) { return static_cast<float>(std::sqrt(std::max(squared, 0.0))); }
 
-// What one thread keeps of one image: a vector and a number for every position of f3 and f2 in its tile.
+// What one thread keeps of one image: a vector and a number for every position of f3 and f2 in its tile. `distances` are
+// those of the finest level that is scored.
 struct Lane {
     float *d, *y;                  // scratch
     float *v3[tile3], *v2[2 * tile2];
@@ -33,11 +34,18 @@ class Form {
 public:
     Form(const Statistics &statistics, std::size_t batch)
         : k_(kernels()), p_(products<T>(k_)), s_(statistics), rank_(statistics.rank),
-          length3_(staircase_length(rank_)), batch_(batch),
-          mean1_(s_.at<float>("mean1")), mean2_(s_.at<float>("mean2")), mean3_(s_.at<float>("mean3")) {}
+          length3_(staircase_length(rank_)), finest_(statistics.finest), batch_(batch),
+          mean1_(given<float>(1, "mean1")), mean2_(given<float>(2, "mean2")), mean3_(given<float>(3, "mean3")) {}
+
+    std::size_t finest() const { return finest_; }
 
 protected:
-    const T *tensor(const char *name) const { return s_.at<T>(name); }
+    // Null where the level is not scored.
+    template <typename V>
+    const V *given(std::size_t level, const char *name) const {
+        return level < finest_ ? nullptr : s_.at<V>(name);
+    }
+    const T *tensor(std::size_t level, const char *name) const { return given<T>(level, name); }
     float center1(const Lane &lane, std::size_t p, float *d) const {
         return k_.subtract(lane.features.f1 + p * channels1, mean1_ + p * channels1, channels1, d);
     }
@@ -74,24 +82,34 @@ protected:
     const Statistics &s_;
     std::size_t rank_;
     std::size_t length3_;  // of a position's x3
+    std::size_t finest_;
     std::size_t batch_;
     const float *mean1_, *mean2_, *mean3_;
 };
 
-// y = x1 d1 + up(x2 d2) + up(x3 d3); M^2 = (|d1|^2 + up|d2|^2 + up|d3|^2 - |L^-1 y|^2) / eps
+// y = x1 d1 + up(x2 d2) + up(x3 d3); M^2 = (|d1|^2 + up|d2|^2 + up|d3|^2 - |L^-1 y|^2) / eps, without the levels that are
+// not scored.
 template <typename T>
-class Gram : Form<T> {
+class Gram : public Form<T> {
 public:
     Gram(const Statistics &statistics, std::size_t batch)
-        : Form<T>(statistics, batch), x1_(this->tensor("x1")), x2_(this->tensor("x2")), x3_(this->tensor("x3_packed")),
-          l_(this->tensor("l_packed")) {}
+        : Form<T>(statistics, batch), x1_(this->tensor(1, "x1")), x2_(this->tensor(2, "x2")),
+          x3_(this->tensor(3, "x3_packed")), l_(this->tensor(3, "l_packed")) {}
 
-    void coarse(std::size_t c, std::size_t at3, Lane *lanes) const { this->project3(x3_, c, at3, lanes); }
+    void coarse(std::size_t c, std::size_t at3, Lane *lanes) const {
+        this->project3(x3_, c, at3, lanes);
+        for (std::size_t b = 0; this->finest_ == 3 && b < this->batch_; ++b) {
+            finish(c, lanes[b].n3[at3], lanes[b].v3[at3], lanes[b]);
+        }
+    }
 
     void middle(std::size_t m, std::size_t at2, std::size_t at3, Lane *lanes) const {
         for (std::size_t b = 0; b < this->batch_; ++b) {
             Lane &lane = lanes[b];
             lane.n2[at2] = this->project2(x2_, m, at3, lane, lane.v2[at2]);
+            if (this->finest_ == 2) {
+                finish(m, lane.n2[at2], lane.v2[at2], lane);
+            }
         }
     }
 
@@ -102,22 +120,27 @@ public:
             const double length = lane.n2[at2] + static_cast<double>(this->center1(lane, p, lane.d));
             std::copy_n(lane.v2[at2], rank, lane.y);
             this->p_.multiply(x1_ + p * rank * channels1, rank, channels1, lane.d, true, lane.y);
-            const double explained = this->p_.triangle_norm2(l_ + p * packed_length(rank), rank, lane.y, nullptr);
-            lane.distances[p] = root((length - explained) / epsilon);
+            finish(p, length, lane.y, lane);
         }
     }
 
 private:
+    void finish(std::size_t p, double length, const float *y, Lane &lane) const {
+        const std::size_t rank = this->rank_;
+        const double explained = this->p_.triangle_norm2(l_ + p * packed_length(rank), rank, y, nullptr);
+        lane.distances[p] = root((length - explained) / epsilon);
+    }
+
     const T *x1_, *x2_, *x3_, *l_;
 };
 
 // y = x2 d2 + up(x3 d3); z = L^-1 y; a = L^-T z; M^2 = up((|d2|^2 + up|d3|^2 - |z|^2) / eps) + |w1 (d1 - x1^T up(a))|^2
 template <typename T>
-class Hybrid : Form<T> {
+class Hybrid : public Form<T> {
 public:
     Hybrid(const Statistics &statistics, std::size_t batch)
-        : Form<T>(statistics, batch), x1_(this->tensor("x1")), x2_(this->tensor("x2")), x3_(this->tensor("x3_packed")),
-          l_(this->tensor("l_packed")), w1_(this->tensor("w1_packed")) {}
+        : Form<T>(statistics, batch), x1_(this->tensor(1, "x1")), x2_(this->tensor(2, "x2")),
+          x3_(this->tensor(3, "x3_packed")), l_(this->tensor(2, "l_packed")), w1_(this->tensor(1, "w1_packed")) {}
 
     void coarse(std::size_t c, std::size_t at3, Lane *lanes) const { this->project3(x3_, c, at3, lanes); }
 
@@ -148,13 +171,15 @@ private:
     const T *x1_, *x2_, *x3_, *l_, *w1_;
 };
 
-// z3 = w3 d3; z2 = w2_cross d3 + w2 d2; z1 = w1_cross [d3; d2] + w1 d1; M^2 = up|z3|^2 + up|z2|^2 + |z1|^2
+// z3 = w3 d3; z2 = w2_cross d3 + w2 d2; z1 = w1_cross [d3; d2] + w1 d1; M^2 = up|z3|^2 + up|z2|^2 + |z1|^2, without the
+// levels that are not scored.
 template <typename T>
-class Cholesky : Form<T> {
+class Cholesky : public Form<T> {
 public:
     Cholesky(const Statistics &statistics, std::size_t batch)
-        : Form<T>(statistics, batch), w3_(this->tensor("w3_packed")), w2_(this->tensor("w2_packed")),
-          w1_(this->tensor("w1_packed")), cross2_(this->tensor("w2_cross")), cross1_(this->tensor("w1_cross")) {}
+        : Form<T>(statistics, batch), w3_(this->tensor(3, "w3_packed")), w2_(this->tensor(2, "w2_packed")),
+          w1_(this->tensor(1, "w1_packed")), cross2_(this->tensor(2, "w2_cross")),
+          cross1_(this->tensor(1, "w1_cross")) {}
 
     void coarse(std::size_t c, std::size_t at3, Lane *lanes) const {
         for (std::size_t b = 0; b < this->batch_; ++b) {
@@ -162,6 +187,9 @@ public:
             this->center3(lane, c, lane.v3[at3]);
             const T *w3 = w3_ + c * packed_length(channels3);
             lane.n3[at3] = this->p_.triangle_norm2(w3, channels3, lane.v3[at3], nullptr);
+            if (this->finest_ == 3) {
+                lane.distances[c] = root(lane.n3[at3]);
+            }
         }
     }
 
@@ -174,6 +202,9 @@ public:
             this->p_.multiply(cross2_ + m * channels2 * channels3, channels2, channels3, context, false, lane.y);
             const T *w2 = w2_ + m * packed_length(channels2);
             lane.n2[at2] = lane.n3[at3] + this->p_.triangle_norm2(w2, channels2, context + channels3, lane.y);
+            if (this->finest_ == 2) {
+                lane.distances[m] = root(lane.n2[at2]);
+            }
         }
     }
 
@@ -200,16 +231,25 @@ void score_tile(const F &form, std::size_t task, Lane *lanes) {
     for (std::size_t x = 0; x < tile3; ++x) {
         form.coarse(row * grid3 + left + x, x, lanes);
     }
-    for (std::size_t y = 0; y < 2; ++y) {
+    for (std::size_t y = 0; form.finest() <= 2 && y < 2; ++y) {
         for (std::size_t x = 0; x < tile2; ++x) {
             form.middle((2 * row + y) * grid2 + 2 * left + x, y * tile2 + x, x / 2, lanes);
         }
     }
-    for (std::size_t y = 0; y < 4; ++y) {
+    for (std::size_t y = 0; form.finest() == 1 && y < 4; ++y) {
         for (std::size_t x = 0; x < tile1; ++x) {
             form.fine((4 * row + y) * grid1 + 4 * left + x, y / 2 * tile2 + x / 2, lanes);
         }
     }
+}
+
+// The features from an image of the batch on.
+Features image_of(const Features &features, std::size_t image) {
+    const auto from = [image](const float *level, std::size_t length) {
+        return level == nullptr ? nullptr : level + image * length;
+    };
+    return {from(features.f1, positions1 * channels1), from(features.f2, positions2 * channels2),
+            from(features.f3, positions3 * channels3)};
 }
 
 template <typename F>
@@ -229,9 +269,8 @@ void score_all(const F &form, const Features &features, std::size_t batch, Score
             lane.y = next();
             std::generate(std::begin(lane.v3), std::end(lane.v3), next);
             std::generate(std::begin(lane.v2), std::end(lane.v2), next);
-            lane.distances = distances + b * positions1;
-            lane.features = {features.f1 + b * positions1 * channels1, features.f2 + b * positions2 * channels2,
-                             features.f3 + b * positions3 * channels3};
+            lane.distances = distances + b * positions_of(form.finest());
+            lane.features = image_of(features, b);
         }
         score_tile(form, task, lanes);
     });
@@ -275,11 +314,10 @@ void mahalanobis(const Statistics &statistics, const Features &features, std::si
                  Pool &pool, float *distances) {
     for (std::size_t done = 0; done < batch; done += most_batch) {
         const std::size_t now = std::min(most_batch, batch - done);
-        const Features part = {features.f1 + done * positions1 * channels1, features.f2 + done * positions2 * channels2,
-                               features.f3 + done * positions3 * channels3};
         workspace.reserve(statistics.rank, now, pool.threads());
         const auto score = statistics.halves.empty() ? score_stored<float> : score_stored<std::uint16_t>;
-        score(statistics, part, now, workspace, pool, distances + done * positions1);
+        score(statistics, image_of(features, done), now, workspace, pool,
+              distances + done * positions_of(statistics.finest));
     }
 }
 

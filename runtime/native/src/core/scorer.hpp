@@ -29,7 +29,7 @@ private:
     Buffer<float> memory_;
 };
 
-// Writes distances, float32 [batch, 56, 56].
+// Writes distances, float32 [batch, g, g], g the grid of the statistics' finest level.
 void mahalanobis(const Statistics &statistics, const Features &features, std::size_t batch, ScorerWorkspace &workspace,
                  Pool &pool, float *distances);
 

@@ -37,28 +37,43 @@ bool is_half(const std::string &name, Dtype dtype) noexcept {
     return dtype == Dtype::fp16 && name.compare(0, 4, "mean") != 0;
 }
 
-std::vector<TensorShape> tensor_shapes(Encoding encoding, std::uint64_t rank) {
+std::vector<TensorShape> tensor_shapes(Encoding encoding, std::uint64_t rank, std::size_t finest) {
+    if (finest < 1 || finest > coarsest || (encoding == Encoding::hybrid && finest != 1)) {
+        throw std::runtime_error(std::string(name(encoding)) + " statistics do not begin with level " +
+                                 std::to_string(finest));
+    }
     const auto packed = [](std::uint64_t size) { return size * (size + 1) / 2; };
-    std::vector<TensorShape> shapes = {{"mean1", {positions1, channels1}},
-                                       {"mean2", {positions2, channels2}},
-                                       {"mean3", {positions3, channels3}}};
+    std::vector<TensorShape> shapes;
+    const auto add = [&shapes, finest](std::size_t level, TensorShape shape) {
+        if (level >= finest) {
+            shapes.push_back(std::move(shape));
+        }
+    };
+    add(1, {"mean1", {positions1, channels1}});
+    add(2, {"mean2", {positions2, channels2}});
+    add(3, {"mean3", {positions3, channels3}});
     if (encoding == Encoding::cholesky) {
-        shapes.push_back({"w3_packed", {positions3, packed(channels3)}});
-        shapes.push_back({"w2_cross", {positions2, channels2, channels3}});
-        shapes.push_back({"w2_packed", {positions2, packed(channels2)}});
-        shapes.push_back({"w1_cross", {positions1, channels1, channels3 + channels2}});
-        shapes.push_back({"w1_packed", {positions1, packed(channels1)}});
+        add(3, {"w3_packed", {positions3, packed(channels3)}});
+        add(2, {"w2_cross", {positions2, channels2, channels3}});
+        add(2, {"w2_packed", {positions2, packed(channels2)}});
+        add(1, {"w1_cross", {positions1, channels1, channels3 + channels2}});
+        add(1, {"w1_packed", {positions1, packed(channels1)}});
         return shapes;
     }
-    shapes.push_back({"x1", {positions1, rank, channels1}});
-    shapes.push_back({"x2", {positions2, rank, channels2}});
-    shapes.push_back({"x3_packed", {positions3, staircase_length(static_cast<std::size_t>(rank))}});
     const bool gram = encoding == Encoding::gram;
-    shapes.push_back({"l_packed", {gram ? positions1 : positions2, packed(rank)}});
+    add(1, {"x1", {positions1, rank, channels1}});
+    add(2, {"x2", {positions2, rank, channels2}});
+    add(3, {"x3_packed", {positions3, staircase_length(static_cast<std::size_t>(rank))}});
+    shapes.push_back({"l_packed", {gram ? std::uint64_t{positions_of(finest)} : positions2, packed(rank)}});
     if (!gram) {
-        shapes.push_back({"w1_packed", {positions1, packed(channels1)}});
+        add(1, {"w1_packed", {positions1, packed(channels1)}});
     }
     return shapes;
+}
+
+std::string form_name(Encoding encoding, std::size_t finest) {
+    const char *const levels[coarsest] = {"", "_f2_f3", "_f3"};
+    return std::string(name(encoding)) + levels[finest - 1];
 }
 
 bool Statistics::narrow() {

@@ -30,11 +30,15 @@ struct TensorShape {
     std::vector<std::uint64_t> shape;
 };
 
-// Names and shapes of an encoding, means first.
-std::vector<TensorShape> tensor_shapes(Encoding encoding, std::uint64_t rank);
+// Names and shapes of an encoding over the levels from `finest` (1, 2 or 3) on, means first. Throws std::runtime_error
+// for levels that the encoding does not have.
+std::vector<TensorShape> tensor_shapes(Encoding encoding, std::uint64_t rank, std::size_t finest = 1);
 
 // Whether a tensor is binary16 in statistics of that dtype: the means never are, they are small.
 bool is_half(const std::string &name, Dtype dtype) noexcept;
+
+// What a manifest calls an encoding of the levels from `finest` on: "gram", "gram_f2_f3", "gram_f3".
+std::string form_name(Encoding encoding, std::size_t finest);
 
 struct Statistics {
     Encoding encoding = Encoding::gram;
@@ -42,6 +46,8 @@ struct Statistics {
     // A tensor is in one of the two. As IEEE binary16 are stored all but the means, or none.
     std::map<std::string, Buffer<float>> tensors;
     std::map<std::string, Buffer<std::uint16_t>> halves;
+    // Level 1, 2 or 3: this one and those that are coarser are scored, at the positions of this one.
+    std::size_t finest = 1;
 
     // Throws std::out_of_range if no tensor of that name is stored as T.
     template <typename T>

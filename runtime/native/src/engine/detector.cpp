@@ -75,9 +75,9 @@ void Detector::load_category(const std::string &path) {
     loaded->path = path;
     loaded->threshold = category->threshold;
     const Encoding encoding = category->statistics.encoding;
-    const std::size_t rank = category->statistics.rank;
-    loaded->prepared = engine_.prepare(artifact_, std::move(category->statistics));
-    category->statistics = Statistics{encoding, rank, {}, {}};
+    const std::size_t rank = category->statistics.rank, finest = category->statistics.finest;
+    loaded->prepared = engine_.prepare(artifact_, std::move(category->statistics), std::move(category->scoring));
+    category->statistics = Statistics{encoding, rank, {}, {}, finest};
     loaded->category = std::move(category);
     const std::string message = "loaded category " + path;  // from here on nothing can fail
     std::shared_ptr<const Loaded> before = std::move(loaded);
@@ -136,7 +136,7 @@ void Detector::judge(const Loaded &loaded, const regad_image *const *images, std
     for (std::size_t i = 0; i < shown; ++i) {
         const float *map = workspace->maps.data() + i * map_length;
         Verdict &verdict = verdicts[which[i]];
-        verdict.score = *std::max_element(map, map + map_length);
+        verdict.score = workspace->scores[i];
         verdict.anomalous = static_cast<double>(verdict.score) > loaded.threshold;
         verdict.reason = verdict.anomalous ? REGAD_ANOMALOUS : REGAD_GOOD;
         std::copy_n(workspace->theta.data() + i * theta_length, theta_length, verdict.theta);
@@ -162,17 +162,12 @@ SelfTest Detector::self_test() {
         fail(REGAD_ARTIFACT_ERROR, artifact_.path(), " has golden statistics that are too large for fp16; export it "
              "again: regad-export");
     }
-    const std::shared_ptr<const Prepared> prepared = engine_.prepare(artifact_, std::move(statistics));
+    const std::shared_ptr<const Prepared> prepared = engine_.prepare(artifact_, std::move(statistics), Scoring());
     const Engine::Lease workspace(engine_);
     workspace->reserve(golden.count);
     std::copy(golden.images.begin(), golden.images.end(), workspace->images.data());
     engine_.encode(*workspace, golden.count, true);
     engine_.score(*workspace, golden.count, *prepared);
-    std::vector<float> scores;
-    for (std::size_t i = 0; i < golden.count; ++i) {
-        const float *map = workspace->maps.data() + i * map_length;
-        scores.push_back(*std::max_element(map, map + map_length));
-    }
     struct Check {
         const char *name;
         const float *got;
@@ -183,7 +178,7 @@ SelfTest Detector::self_test() {
                             {"f3", workspace->f3.data(), &SelfTest::features},
                             {"theta", workspace->theta.data(), &SelfTest::theta},
                             {"anomaly_map", workspace->maps.data(), &SelfTest::map},
-                            {"anomaly_score", scores.data(), &SelfTest::score}};
+                            {"anomaly_score", workspace->scores.data(), &SelfTest::score}};
     SelfTest result;
     for (const Check &check : checks) {
         const float error = relative_error(check.got, golden.tensors.at(check.name));
@@ -232,6 +227,7 @@ std::string Detector::describe() const {
         json["category"] = {{"path", loaded->path},
                             {"hash", category.data_sha256.substr(0, 16)},
                             {"encoding", name(category.statistics.encoding)},
+                            {"form", form_name(category.statistics.encoding, category.statistics.finest)},
                             {"dtype", name(category.dtype)},
                             {"rank", category.statistics.rank},
                             {"shot", category.shot},

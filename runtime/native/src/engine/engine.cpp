@@ -27,6 +27,36 @@ std::vector<Port> encoder_outputs() {
     return ports;
 }
 
+std::vector<Port> scoring_ports(std::size_t finest) {
+    const auto grid = static_cast<std::int64_t>(grid_of(finest));
+    return {{"score_factors", float32, {grid, grid}},
+            {"map_factors", float32, {grid, grid}},
+            {"score_weights", float32, {1 + grid * grid}}};
+}
+
+// What the map's maximum, and the distances from the largest down, weigh in the score.
+Buffer<float> score_weights(const Scoring &scoring) {
+    Buffer<float> weights(1 + scoring.grid * scoring.grid);
+    std::fill(weights.begin(), weights.end(), 0.0F);
+    if (scoring.cells == 0) {
+        weights[0] = 1.0F;
+    } else {
+        std::fill_n(weights.begin() + 1, scoring.cells, 1.0F / static_cast<float>(scoring.cells));
+    }
+    return weights;
+}
+
+// The factors that a graph takes; a scoring without any has 1 everywhere.
+Buffer<float> graph_factors(const Buffer<float> &factors, std::size_t grid) {
+    Buffer<float> copy(grid * grid);
+    if (factors.size() == 0) {
+        std::fill(copy.begin(), copy.end(), 1.0F);
+    } else {
+        std::copy(factors.begin(), factors.end(), copy.begin());
+    }
+    return copy;
+}
+
 std::vector<Port> map_ports() {
     return {{"anomaly_map", float32, {-1, map_size, map_size}}, {"anomaly_score", float32, {-1}}};
 }
@@ -105,23 +135,25 @@ Owned<OrtValue> wrap_floats(const Ort &ort, T &buffer, std::size_t count, const 
 
 }  // namespace
 
-GraphScorer::GraphScorer(std::shared_ptr<const Session> session, const Statistics &statistics, Dtype dtype,
-                         bool keep_on_host)
-    : session_(std::move(session)), binding_(session_->binding()) {
-    const Ort &ort = session_->ort();
-    for (const TensorShape &tensor : tensor_shapes(statistics.encoding, statistics.rank)) {
+GraphScorer::GraphScorer(std::shared_ptr<const Session> session, const Statistics &statistics, const Scoring &scoring,
+                         Dtype dtype, bool keep_on_host)
+    : session_(std::move(session)), finest_(statistics.finest), binding_(session_->binding()) {
+    for (const TensorShape &tensor : tensor_shapes(statistics.encoding, statistics.rank, finest_)) {
         const Port port = dense_port(tensor, statistics.rank, dtype);
         if (port.type == float32) {
             floats_.push_back(unpack(widened(statistics, tensor.name), tensor.name, port));
-            values_.push_back(wrap_floats(ort, floats_.back(), floats_.back().size(), port.shape));
+            bind(port, floats_.back().data(), floats_.back().size() * sizeof(float));
         } else {
             halves_.push_back(unpack(copy(statistics.halves.at(tensor.name)), tensor.name, port));
-            Buffer<std::uint16_t> &half = halves_.back();
-            values_.push_back(wrap(ort, port.type, half.data(), half.size() * sizeof(std::uint16_t), port.shape));
+            bind(port, halves_.back().data(), halves_.back().size() * sizeof(std::uint16_t));
         }
-        // Copies to the session's device, if that is not the host.
-        ort.check(ort.api().BindInput(binding_.get(), port.name.c_str(), values_.back().get()), REGAD_RUNTIME_ERROR,
-                  "binding statistics");
+    }
+    Buffer<float> inputs[] = {graph_factors(scoring.score_factors, scoring.grid),
+                              graph_factors(scoring.map_factors, scoring.grid), score_weights(scoring)};
+    const std::vector<Port> ports = scoring_ports(finest_);
+    for (std::size_t i = 0; i < ports.size(); ++i) {
+        floats_.push_back(std::move(inputs[i]));
+        bind(ports[i], floats_.back().data(), floats_.back().size() * sizeof(float));
     }
     if (!keep_on_host) {
         values_.clear();
@@ -130,18 +162,27 @@ GraphScorer::GraphScorer(std::shared_ptr<const Session> session, const Statistic
     }
 }
 
-void GraphScorer::run(OrtValue *f1, OrtValue *f2, OrtValue *f3, std::size_t batch, float *maps) const {
+// Copies to the session's device, if that is not the host.
+void GraphScorer::bind(const Port &port, void *data, std::size_t bytes) {
+    const Ort &ort = session_->ort();
+    values_.push_back(wrap(ort, port.type, data, bytes, port.shape));
+    ort.check(ort.api().BindInput(binding_.get(), port.name.c_str(), values_.back().get()), REGAD_RUNTIME_ERROR,
+              "binding statistics");
+}
+
+void GraphScorer::run(OrtValue *f1, OrtValue *f2, OrtValue *f3, std::size_t batch, float *maps, float *scores) const {
     const std::lock_guard<std::mutex> lock(mutex_);
     const Ort &ort = session_->ort();
     const OrtApi &api = ort.api();
     OrtIoBinding *binding = binding_.get();
-    float scores[64];
     const auto count = static_cast<std::int64_t>(batch);
     const Owned<OrtValue> map = wrap(ort, float32, maps, batch * map_length * sizeof(float), {count, map_size, map_size});
     const Owned<OrtValue> score = wrap(ort, float32, scores, batch * sizeof(float), {count});
-    ort.check(api.BindInput(binding, "f1", f1), REGAD_RUNTIME_ERROR, "binding features");
-    ort.check(api.BindInput(binding, "f2", f2), REGAD_RUNTIME_ERROR, "binding features");
-    ort.check(api.BindInput(binding, "f3", f3), REGAD_RUNTIME_ERROR, "binding features");
+    const std::pair<const char *, OrtValue *> features[] = {{"f1", f1}, {"f2", f2}, {"f3", f3}};
+    for (std::size_t level = finest_; level <= coarsest; ++level) {
+        const auto &[name, value] = features[level - 1];
+        ort.check(api.BindInput(binding, name, value), REGAD_RUNTIME_ERROR, "binding features");
+    }
     ort.check(api.BindOutput(binding, "anomaly_map", map.get()), REGAD_RUNTIME_ERROR, "binding the map");
     ort.check(api.BindOutput(binding, "anomaly_score", score.get()), REGAD_RUNTIME_ERROR, "binding the score");
     session_->run(binding);
@@ -161,7 +202,8 @@ void Workspace::reserve(std::size_t batch) {
     theta = Buffer<float>(batch * theta_length);
     distances = Buffer<float>(batch * positions1);
     maps = Buffer<float>(batch * map_length);
-    smoothing = Buffer<float>(smoothing_workspace);
+    scores = Buffer<float>(batch);
+    judging = Buffer<float>(judging_workspace);
     bound_.resize(batch + 1);
     capacity_ = batch;
 }
@@ -185,17 +227,19 @@ Engine::Engine(const Artifact &artifact, const std::string &onnxruntime, const s
     encode(workspace, 1, !graph_);
 }
 
-std::shared_ptr<const Session> Engine::scorer_session(const Artifact &artifact, Encoding encoding) {
+std::shared_ptr<const Session> Engine::scorer_session(const Artifact &artifact, Encoding encoding, std::size_t finest) {
     const std::lock_guard<std::mutex> lock(scorers_mutex_);
-    std::shared_ptr<const Session> &session = scorers_[encoding];
+    const std::string form = form_name(encoding, finest);
+    std::shared_ptr<const Session> &session = scorers_[form];
     if (!session) {
-        const auto file = artifact.manifest().scorers.find(name(encoding));
+        const auto file = artifact.manifest().scorers.find(form);
         if (file == artifact.manifest().scorers.end()) {
-            fail(REGAD_ARTIFACT_ERROR, artifact.path(), " has no scorer graph for the ", name(encoding),
-                 " encoding; export it again: regad-export");
+            fail(REGAD_ARTIFACT_ERROR, artifact.path(), " has no scorer graph for ", form,
+                 " statistics; export it again: regad-export");
         }
         std::vector<Port> inputs = feature_ports();
-        for (const TensorShape &tensor : tensor_shapes(encoding, 1)) {
+        inputs.erase(inputs.begin(), inputs.begin() + static_cast<std::ptrdiff_t>(finest - 1));
+        for (const TensorShape &tensor : tensor_shapes(encoding, 1, finest)) {
             Port port = dense_port(tensor, 1, artifact.manifest().statistics_dtype);
             if (tensor.name[0] == 'x') {
                 port.shape[1] = -1;
@@ -204,13 +248,15 @@ std::shared_ptr<const Session> Engine::scorer_session(const Artifact &artifact, 
             }
             inputs.push_back(std::move(port));
         }
+        const std::vector<Port> scoring = scoring_ports(finest);
+        inputs.insert(inputs.end(), scoring.begin(), scoring.end());
         session = std::make_shared<const Session>(ort_, device_.for_graph("fp32", true, *ort_), artifact.read(file->second),
                                                   artifact.path() + "/" + file->second, inputs, map_ports());
     }
     return session;
 }
 
-std::shared_ptr<const Prepared> Engine::prepare(const Artifact &artifact, Statistics statistics) {
+std::shared_ptr<const Prepared> Engine::prepare(const Artifact &artifact, Statistics statistics, Scoring scoring) {
     auto prepared = std::make_shared<Prepared>();
     if (graph_) {
         const Dtype dtype = artifact.manifest().statistics_dtype;
@@ -218,10 +264,12 @@ std::shared_ptr<const Prepared> Engine::prepare(const Artifact &artifact, Statis
             fail(REGAD_CATEGORY_ERROR, "the category's statistics are fp32, the artifact's scorer graphs take fp16 and "
                  "would round them; teach the part again for them: regad-calib --stats-dtype fp16");
         }
-        prepared->graph = std::make_unique<GraphScorer>(scorer_session(artifact, statistics.encoding), statistics,
-                                                        dtype, device_.on_cpu());
+        prepared->graph = std::make_unique<GraphScorer>(
+            scorer_session(artifact, statistics.encoding, statistics.finest), statistics, scoring, dtype,
+            device_.on_cpu());
     } else {
         prepared->statistics = std::move(statistics);
+        prepared->scoring = std::move(scoring);
     }
     return prepared;
 }
@@ -310,16 +358,18 @@ void Engine::encode(Workspace &workspace, std::size_t batch, bool on_host) {
 void Engine::score(Workspace &workspace, std::size_t batch, const Prepared &prepared) {
     if (prepared.graph) {
         Workspace::Bound &bound = workspace.bound_[batch];
-        prepared.graph->run(bound.f1.get(), bound.f2.get(), bound.f3.get(), batch, workspace.maps.data());
+        prepared.graph->run(bound.f1.get(), bound.f2.get(), bound.f3.get(), batch, workspace.maps.data(),
+                            workspace.scores.data());
     } else {
         const Features features = {workspace.f1.data(), workspace.f2.data(), workspace.f3.data()};
         mahalanobis(prepared.statistics, features, batch, workspace.scorer, pool_, workspace.distances.data());
+        const std::size_t positions = positions_of(prepared.statistics.finest);
         for (std::size_t i = 0; i < batch; ++i) {
-            smooth(workspace.distances.data() + i * positions1, workspace.smoothing.data(),
-                   workspace.maps.data() + i * map_length);
+            workspace.scores[i] = judge(prepared.scoring, workspace.distances.data() + i * positions,
+                                        workspace.judging.data(), workspace.maps.data() + i * map_length);
         }
     }
-    if (!all_finite(workspace.maps.data(), batch * map_length) ||
+    if (!all_finite(workspace.maps.data(), batch * map_length) || !all_finite(workspace.scores.data(), batch) ||
         !all_finite(workspace.theta.data(), batch * theta_length)) {
         fail(REGAD_RUNTIME_ERROR, "the anomaly score is not finite; the image is not judged: run regad_self_test");
     }

@@ -3,14 +3,15 @@
 
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "formats/artifact.hpp"
 #include "engine/ort.hpp"
 #include "core/pool.hpp"
 #include "engine/preprocess.hpp"
+#include "core/judge.hpp"
 #include "core/scorer.hpp"
-#include "core/smoothing.hpp"
 #include "core/statistics.hpp"
 
 namespace regad {
@@ -19,12 +20,16 @@ namespace regad {
 class GraphScorer {
 public:
     // The graph takes the statistics as `dtype`; halves are widened for one that takes float32.
-    GraphScorer(std::shared_ptr<const Session> session, const Statistics &statistics, Dtype dtype, bool keep_on_host);
-    // One caller at a time: the binding is shared. `maps` [batch, 224, 224] on the host.
-    void run(OrtValue *f1, OrtValue *f2, OrtValue *f3, std::size_t batch, float *maps) const;
+    GraphScorer(std::shared_ptr<const Session> session, const Statistics &statistics, const Scoring &scoring, Dtype dtype,
+                bool keep_on_host);
+    // One caller at a time: the binding is shared. `maps` [batch, 224, 224] and `scores` [batch] on the host.
+    void run(OrtValue *f1, OrtValue *f2, OrtValue *f3, std::size_t batch, float *maps, float *scores) const;
 
 private:
+    void bind(const Port &port, void *data, std::size_t bytes);
+
     std::shared_ptr<const Session> session_;
+    std::size_t finest_;
     std::vector<Buffer<float>> floats_;
     std::vector<Buffer<std::uint16_t>> halves_;
     std::vector<Owned<OrtValue>> values_;
@@ -35,6 +40,7 @@ private:
 // A category's statistics, ready for the detector's scorer. Immutable; shared by the predictions that use it.
 struct Prepared {
     Statistics statistics;               // empty where the graph holds them on a device
+    Scoring scoring;
     std::unique_ptr<GraphScorer> graph;  // null: the compiled scorer
 };
 
@@ -48,7 +54,7 @@ public:
     ScorerWorkspace scorer;
     Buffer<unsigned char> images;  // [batch, 224, 224, 3]
     Buffer<float> f1, f2, f3, theta;
-    Buffer<float> distances, smoothing, maps;
+    Buffer<float> distances, judging, maps, scores;
 
 private:
     friend class Engine;
@@ -66,8 +72,8 @@ public:
     Engine(const Artifact &artifact, const std::string &onnxruntime, const std::string &device,
            const std::string &provider_options, int threads, regad_scorer scorer, std::size_t concurrency);
 
-    // Makes statistics ready. Throws Error.
-    std::shared_ptr<const Prepared> prepare(const Artifact &artifact, Statistics statistics);
+    // Makes statistics ready, to be scored so. Throws Error.
+    std::shared_ptr<const Prepared> prepare(const Artifact &artifact, Statistics statistics, Scoring scoring);
 
     // A workspace of one's own until it goes out of scope.
     class Lease {
@@ -86,7 +92,7 @@ public:
 
     // workspace.images -> features and theta. With `on_host` the features land in f1, f2, f3 in any case.
     void encode(Workspace &workspace, std::size_t batch, bool on_host);
-    // The features -> workspace.maps. Throws Error if a value is not finite.
+    // The features -> workspace.maps and scores. Throws Error if a value is not finite.
     void score(Workspace &workspace, std::size_t batch, const Prepared &prepared);
 
     const Ort &ort() const noexcept { return *ort_; }
@@ -97,7 +103,7 @@ public:
 private:
     Workspace::Bound &bind(Workspace &workspace, std::size_t batch, bool on_host);
     void take_outputs(Workspace::Bound &bound);
-    std::shared_ptr<const Session> scorer_session(const Artifact &artifact, Encoding encoding);
+    std::shared_ptr<const Session> scorer_session(const Artifact &artifact, Encoding encoding, std::size_t finest);
 
     std::shared_ptr<const Ort> ort_;
     Device device_;
@@ -106,7 +112,7 @@ private:
     Owned<OrtMemoryInfo> device_memory_;
     Pool pool_;
     std::mutex scorers_mutex_;
-    std::map<Encoding, std::shared_ptr<const Session>> scorers_;
+    std::map<std::string, std::shared_ptr<const Session>> scorers_;  // by the form of the statistics
     std::mutex workspaces_mutex_;
     std::size_t concurrency_;
     std::vector<std::unique_ptr<Workspace>> workspaces_;

@@ -6,6 +6,7 @@
 #include "core/error.hpp"
 #include "formats/requires.hpp"
 #include "formats/safetensors.hpp"
+#include "formats/scoring.hpp"
 #include "formats/sha256.hpp"
 #include "core/statistics.hpp"
 
@@ -82,7 +83,7 @@ Manifest Manifest::parse(std::string_view text) {
                                  ", this library reads version 2: export it again with regad-export");
     }
     check_requires(root);
-    check_scoring(member(root, "scoring"));
+    ScoringSpec::from_json(member(root, "scoring"));
     static const Json features = Json::parse(
         R"([{"name":"f1","grid":56,"channels":64},{"name":"f2","grid":28,"channels":128},)"
         R"({"name":"f3","grid":14,"channels":256}])");

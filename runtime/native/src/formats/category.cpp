@@ -11,6 +11,7 @@
 #include "formats/json.hpp"
 #include "formats/requires.hpp"
 #include "formats/safetensors.hpp"
+#include "formats/scoring.hpp"
 #include "formats/sha256.hpp"
 
 namespace regad {
@@ -58,17 +59,34 @@ void pass_over(const Source &source, const TensorEntry &entry, Sha256 &digest) {
     }
 }
 
-void read_tensors(const Source &source, const SafetensorsHeader &header, Statistics &statistics,
-                  Dtype dtype, const std::string &sha256) {
+void check_scale(const ScoringSpec &scoring, const Buffer<float> &scale) {
+    if (!scoring.calibrated) {
+        throw std::runtime_error("it has a scale, but its scoring is not calibrated");
+    }
+    if (!std::all_of(scale.begin(), scale.end(), [](float value) { return value > 0; })) {
+        throw std::runtime_error("tensor 'scale' holds values that are not above 0");
+    }
+}
+
+// Returns the scale; empty if there is none.
+Buffer<float> read_tensors(const Source &source, const SafetensorsHeader &header, Statistics &statistics,
+                           const ScoringSpec &scoring, Dtype dtype, const std::string &sha256) {
     std::set<std::string> own;
-    for (const TensorShape &tensor : tensor_shapes(statistics.encoding, statistics.rank)) {
+    for (const TensorShape &tensor : tensor_shapes(statistics.encoding, statistics.rank, statistics.finest)) {
         header.expect(tensor.name, is_half(tensor.name, dtype) ? "F16" : "F32", tensor.shape);
         own.insert(tensor.name);
     }
+    if (header.tensors.count("scale") != 0) {
+        header.expect("scale", "F32", {grid_of(scoring.finest), grid_of(scoring.finest)});
+    }
+    Buffer<float> scale;
     Sha256 digest;
     for (const auto &[name, entry] : header.tensors) {  // in the order of the names
         digest.update(name.data(), name.size());
-        if (own.count(name) == 0) {
+        if (name == "scale") {
+            scale = read_values<float>(source, name, entry, digest);
+            check_scale(scoring, scale);
+        } else if (own.count(name) == 0) {
             pass_over(source, entry, digest);
         } else if (is_half(name, dtype)) {
             statistics.halves.emplace(name, read_values<std::uint16_t>(source, name, entry, digest));
@@ -79,6 +97,7 @@ void read_tensors(const Source &source, const SafetensorsHeader &header, Statist
     if (digest.hex() != sha256) {
         throw std::runtime_error("its statistics do not match their sha256");
     }
+    return scale;
 }
 
 Limits read_limits(const Json &object) {
@@ -115,7 +134,7 @@ Category Category::read(const Source &source) {
     check_format(header);
     const Json meta = parse_json(metadata(header, "meta"));
     check_requires(meta);
-    check_scoring(member(meta, "scoring"));
+    const ScoringSpec scoring = ScoringSpec::from_json(member(meta, "scoring"));
     if (!member(meta, "registration").is_null()) {
         throw std::runtime_error("it registers the part, which this version does not do; update regad");
     }
@@ -132,6 +151,7 @@ Category Category::read(const Source &source) {
                                  " views; expected the number of views less one");
     }
     category.statistics.rank = static_cast<std::size_t>(rank);
+    category.statistics.finest = scoring.finest;
     category.spec = InputSpec::from_json(member(meta, "input"));
     category.shot = get_count(meta, "shot");
     category.artifact = get_text(meta, "artifact");
@@ -144,7 +164,8 @@ Category Category::read(const Source &source) {
     category.threshold_method = get_text(threshold, "method");
     category.threshold_note = get_text(threshold, "note");
     category.limits = read_limits(member(meta, "limits"));
-    read_tensors(source, header, category.statistics, category.dtype, category.data_sha256);
+    category.scoring = scoring.with(
+        read_tensors(source, header, category.statistics, scoring, category.dtype, category.data_sha256));
     return category;
 }
 

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "core/judge.hpp"
 #include "formats/source.hpp"
 #include "formats/spec.hpp"
 #include "core/presence.hpp"
@@ -12,6 +13,7 @@ namespace regad {
 
 struct Category {
     Statistics statistics;
+    Scoring scoring;  // with the category's scale
     Dtype dtype = Dtype::fp32;
     InputSpec spec;
     Limits limits = no_limits();  // what a frame that shows the part looks like

@@ -17,12 +17,4 @@ void check_requires(const Json &object) {
     }
 }
 
-void check_scoring(const Json &scoring) {
-    static const Json provided = {{"score", "max"}, {"levels", {"f1", "f2", "f3"}}, {"calibrated", false}};
-    if (scoring != provided) {
-        throw std::runtime_error("its scoring is not the maximum over f1, f2 and f3, all that this version computes; "
-                                 "update regad");
-    }
-}
-
 }  // namespace regad
