@@ -85,9 +85,9 @@ class Source(ABC):
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_JOIN)
 
+    @abstractmethod
     def stop(self) -> None:
         """Tell the reader to end and wake whoever waits; returns at once, also from a signal handler."""
-        self._stop()
 
     def _start(self) -> None:
         with self._starting:
@@ -97,12 +97,8 @@ class Source(ABC):
 
     @abstractmethod
     def _read(self) -> None:
-        """Run the thread's loop until `_stop`."""
+        """Run the thread's loop until `stop`."""
 
     @abstractmethod
     def _next(self) -> Frame:
         """Wait for the next frame; StopIteration at the end or once stopped."""
-
-    @abstractmethod
-    def _stop(self) -> None:
-        """Tell the thread to end, and wake whoever waits."""

@@ -63,7 +63,8 @@ class ReadAhead(Source):
             raise SourceError(f"reading {self.uri} failed: {reason_of(item.error)}") from item.error
         raise StopIteration
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Tell the reader to end and wake whoever waits."""
         self._slot.close()
 
     def _read(self) -> None:
@@ -157,7 +158,8 @@ class LiveSource(Source):
             self._count += 1
             return self._count - 1
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Tell the reader to end and wake whoever waits."""
         self._stopped.set()
         self._slot.close()
         if self._thread is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -15,8 +16,8 @@ from regad.calib.support import draw_support, list_images, read_good_images, ref
 from regad.calib.teach import teach, teach_folder
 from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
-from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.spec import InputSpec
+from regad.runtime.model import Model
 
 
 def part(seed: int) -> NDArray[np.uint8]:
@@ -30,7 +31,7 @@ def save(folder: Path, name: str, seed: int) -> None:
 
 def unused() -> Detector:
     """A detector whose backend is not reached: copies are refused before anything is encoded."""
-    return Detector(cast(Artifact, None), cast(Any, object()), InputSpec())
+    return Detector(Model(cast(Any, SimpleNamespace(spec=InputSpec())), cast(Any, None)), InputSpec())
 
 
 def test_a_picture_saved_twice_in_other_formats_is_refused_with_both_names(tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_the_same_array_twice_is_refused() -> None:
     with pytest.raises(InputError, match=r"^array 0 and array 1 are the same picture"):
         unused().fit([image, image.copy()])
     with pytest.raises(InputError, match=r"^array 1 and validation array 0 are the same picture"):
-        teach(cast(Any, None), cast(Any, None), [part(0), part(1)], InputSpec(), validation=[part(1)])
+        teach(unused().model, [part(0), part(1)], InputSpec(), validation=[part(1)])
 
 
 def test_grey_and_colour_of_one_picture_are_copies_and_a_turned_one_is_none() -> None:
