@@ -48,7 +48,7 @@ class FakeBackend:
     name = "fake 1.0"
     device = "cpu"
 
-    def prepare(self, statistics: Statistics) -> object:
+    def prepare(self, statistics: Statistics, scoring: object = None, scale: object = None) -> object:
         return object()
 
     def infer(self, images: Any, statistics: object) -> Inference:
