@@ -132,7 +132,7 @@ class Detector:
         """Teach a part from k good images (uint8 RGB [H, W, 3] or grey [H, W], k >= 2) and use it from now on.
 
         It is taught with ``spec``, by default `teaching_spec`, whatever the part before it was taught with. Raises
-        InputError for fewer than two images or an unusable one.
+        InputError for fewer than two images, an unusable one, or two that are the same picture.
         """
         from regad.calib.teach import teach  # the one place where the runtime reaches up, and only when asked to
 
