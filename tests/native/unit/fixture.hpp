@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <regad/regad.hpp>
 
+#include <cstdlib>
 #include <cstring>
 
 #include "check.hpp"
@@ -12,6 +13,7 @@
 
 struct Fixture {
     Fixture() {
+        ::unsetenv("ORT_DISABLE_TELEMETRY");  // which Python sets: the library shall have to
         hash = files::write_artifact(folder / "model.regad");
         files::write_category(folder / "a.safetensors", hash, "gram", 3, 1, 50.0);
         files::write_category(folder / "b.safetensors", hash, "hybrid", 3, 2, 60.0);
