@@ -200,8 +200,8 @@ REGAD_API const char *regad_reason_string(regad_reason reason);
 typedef struct regad_result {
     size_t struct_size;
     double threshold;      /* the threshold it was judged by; 0 if it was not judged */
-    float score;           /* largest value of the anomaly map: a raw Mahalanobis distance, >= 0; infinity if not judged
-                            * and for REGAD_NO_PART, which is not scored */
+    float score;           /* >= 0: the largest value of the anomaly map, or what the category's scoring makes of the
+                            * distances; infinity if not judged and for REGAD_NO_PART, which is not scored */
     int32_t anomalous;     /* 1 when score > threshold, else 0; 1 if it was not judged */
     float thetas[3][2][3]; /* the three STN transforms, output -> input, normalised coordinates (affine_grid); 0 where
                             * there is no score */
