@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DeviceError
+from ..errors import DeviceError, InputError
 from ..formats.encodings import Statistics
 from ..formats.features import Features
 from ..formats.scoring import Scoring
@@ -130,7 +130,10 @@ class Backend(ABC):
         """The device that was opened, by its name in the table of devices."""
 
     def encode(self, images: NDArray[np.uint8]) -> Encoded:
-        """Encode uint8 RGB images [B, 224, 224, 3]; the features stay on the device. Raises DeviceError."""
+        """Encode uint8 RGB images [B, 224, 224, 3]; the features stay on the device.
+
+        Raises DeviceError, InputError for no images; so do `features` and `infer`.
+        """
         with self._turn():
             parts = [self._encode(part) for part in self._passes(images)]
         return parts[0] if len(parts) == 1 else _Passes(parts)
@@ -197,6 +200,8 @@ class Backend(ABC):
         self._lifecycle.close()
 
     def _passes(self, images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+        if len(images) == 0:
+            raise InputError("the batch holds no images; expected one or more")
         size = self.max_batch or len(images)
         return [images[start : start + size] for start in range(0, len(images), size)]
 

@@ -1,4 +1,4 @@
-"""``regad-doctor``: is all here that is needed, does the artifact compute correctly, and what fixes it if not."""
+"""``regad-doctor``: what works here, whether the artifact computes correctly, and the fix for what does not."""
 
 from __future__ import annotations
 

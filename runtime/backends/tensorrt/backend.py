@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import CategoryError, DeviceError
+from ...errors import CategoryError
 from ...formats.artifact import ENCODER, Artifact
 from ...formats.encodings import Statistics
 from ...formats.features import Features
@@ -23,9 +23,10 @@ from ...formats.scoring import Scoring
 from ...formats.spec import LEVELS, SIZE, Levels
 from ...scoring.reference import graph_tensors
 from ..base import Backend, Encoded, Maps, StatisticsHandle, foreign_error
-from .cuda import Cuda, DeviceMemory, GraphCapture, HostMemory
-from .engines import EngineRecord, find_engine, read_plan
-from .library import Library, load_tensorrt, logger
+from .cuda import Cuda, DeviceMemory, HostMemory
+from .engine import Engine
+from .engines import find_engine
+from .library import load_tensorrt
 
 __all__ = ["TrtBackend", "open_engines"]
 
@@ -37,68 +38,6 @@ _FEATURES: Mapping[str, tuple[int, ...]] = {
 }
 _RESULTS: Mapping[str, tuple[int, ...]] = {"anomaly_map": (SIZE, SIZE), "anomaly_score": ()}
 _FLOAT: np.dtype[Any] = np.dtype(np.float32)
-
-
-class _Engine:
-    """An opened engine with its execution context, its tensors checked against what the artifact says."""
-
-    def __init__(self, library: Library, artifact: Artifact, record: EngineRecord, wanted: Mapping[str, Any]) -> None:
-        log = logger(library)
-        self._runtime = library.module.Runtime(log)
-        # A plan for later versions carries its own small runtime as code; its bytes are those that were built here.
-        self._runtime.engine_host_code_allowed = record.key.portable
-        self._engine = self._runtime.deserialize_cuda_engine(read_plan(artifact, record))
-        again = f"build it again: regad-export --engine --artifact {artifact.path}"
-        if self._engine is None:
-            why = log.errors[-1] if log.errors else "no reason given"
-            raise DeviceError(f"{library} cannot open the engine {record.stem} ({why}); {again}")
-        names = [self._engine.get_tensor_name(number) for number in range(self._engine.num_io_tensors)]
-        found = {name: np.dtype(library.module.nptype(self._engine.get_tensor_dtype(name))) for name in names}
-        if found != dict(wanted):
-            told = ", ".join(f"{name} {dtype}" for name, dtype in sorted(found.items()))
-            raise DeviceError(f"the engine {record.stem} has other tensors than {record.graph} ({told}); {again}")
-        self._context = self._engine.create_execution_context()
-        if self._context is None:
-            why = log.errors[-1] if log.errors else "no reason given"
-            raise DeviceError(f"{library} cannot run the engine {record.stem}: {why}; free GPU memory or {again}")
-        self.record = record
-        self._log = log
-        self._bound: object = None
-        self._recording: GraphCapture | None = None
-
-    def bind(self, name: str, memory: DeviceMemory, shape: tuple[int, ...] | None = None) -> None:
-        """Read or write tensor ``name`` in ``memory``; inputs give their shape."""
-        fits = shape is None or self._context.set_input_shape(name, shape)
-        if not (fits and self._context.set_tensor_address(name, memory.pointer)):
-            raise DeviceError(f"the engine {self.record.stem} does not take {name} {list(shape or ())}: {self._why()}")
-
-    def run(self, key: object, bind: Callable[[], None], cuda: Cuda, stream: int, replay: bool) -> None:
-        """Queue the work on the stream, with the tensors that ``bind`` binds; equal keys mean that they are bound.
-
-        With ``replay`` the second run under a key is recorded as a CUDA graph, which the later ones replay: the first
-        lets TensorRT settle its shapes. Another key drops the recording, which is tied to what was bound.
-        """
-        if self._bound != key:
-            self._bound, self._recording = None, None
-            bind()
-            self._execute(stream)
-            self._bound = key
-            return
-        if not replay:
-            self._execute(stream)
-            return
-        if self._recording is None:
-            with cuda.capture(stream) as recording:
-                self._execute(stream)
-            self._recording = recording
-        cuda.launch(self._recording.graph, stream)
-
-    def _execute(self, stream: int) -> None:
-        if not self._context.execute_async_v3(stream):
-            raise DeviceError(f"the engine {self.record.stem} failed: {self._why()}")
-
-    def _why(self) -> str:
-        return self._log.errors[-1] if self._log.errors else "no reason given"
 
 
 class _Statistics:
@@ -183,10 +122,10 @@ class TrtBackend(Backend):
         handles = [("cudaStreamDestroy", self._stream), *(("cudaEventDestroy", event) for event in self._events)]
         self._destroy = [weakref.finalize(self, self._cuda.release, name, handle) for name, handle in handles]
         features = dict.fromkeys(_FEATURES, _FLOAT)
-        self._encoder: _Engine | None = self._open(ENCODER, {_IMAGE[0]: _IMAGE[2], **features})
+        self._encoder: Engine | None = self._open(ENCODER, {_IMAGE[0]: _IMAGE[2], **features})
         self.max_batch = self._encoder.record.largest("image", 0)
         self._free = [_Buffers(self._cuda, self.max_batch)]
-        self._scorers: dict[str, _Engine] = {}
+        self._scorers: dict[str, Engine] = {}
         self._replay = cuda_graph
 
     @property
@@ -199,9 +138,9 @@ class TrtBackend(Backend):
         """Always ``tensorrt``."""
         return "tensorrt"
 
-    def _open(self, graph: str, wanted: Mapping[str, Any]) -> _Engine:
+    def _open(self, graph: str, wanted: Mapping[str, Any]) -> Engine:
         record = find_engine(self._artifact, graph, self._gpu, self._library)
-        return _Engine(self._library, self._artifact, record, wanted)
+        return Engine(self._library, self._artifact, record, wanted)
 
     def _prepare(self, statistics: Statistics, scoring: Scoring, scale: NDArray[np.float32] | None) -> StatisticsHandle:
         tensors = graph_tensors(statistics, self._artifact.statistics_dtype, scoring, scale)
@@ -222,7 +161,7 @@ class TrtBackend(Backend):
             values[name] = (memory, value.shape)
         return _Statistics(statistics.levels, graph, values)
 
-    def _scorer(self, graph: str, wanted: Mapping[str, Any]) -> _Engine:
+    def _scorer(self, graph: str, wanted: Mapping[str, Any]) -> Engine:
         if graph not in self._scorers:
             self._scorers[graph] = self._open(graph, wanted)
         return self._scorers[graph]

@@ -15,7 +15,7 @@ from regad.calib.gaussian import fit_statistics
 from regad.runtime.backends.base import Backend
 from regad.runtime.backends.host import HostEncoded
 from regad.runtime.backends.table import open_backend
-from regad.runtime.errors import DeviceError
+from regad.runtime.errors import DeviceError, InputError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.encodings import Statistics
 from regad.runtime.formats.features import Features
@@ -88,6 +88,14 @@ def test_results_are_the_callers_own(opened: Open, images: np.ndarray, statistic
     backend.infer(images[1:2], handle)
     for values, copy in zip(done[:3], before, strict=True):
         np.testing.assert_array_equal(values, copy)
+
+
+def test_a_batch_of_no_images_is_refused(opened: Open, images: np.ndarray, statistics: Statistics) -> None:
+    backend = opened()
+    handle = backend.prepare(statistics)
+    for call in (backend.encode, backend.features, lambda none: backend.infer(none, handle)):
+        with pytest.raises(InputError, match="holds no images"):
+            call(images[:0])
 
 
 def test_what_another_backend_made_is_refused(
