@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import safetensors
@@ -210,7 +210,7 @@ def _parse(path: Path, metadata: Mapping[str, str], tensors: dict[str, NDArray[n
         data_sha256=str(meta["data_sha256"]),
         limits=limits_from_json(meta["limits"]),
         scoring=scoring,
-        scale=None if scale is None else scale.astype(np.float32, copy=False),
+        scale=cast("NDArray[np.float32] | None", scale),  # its dtype is checked as the category is made
     )
 
 

@@ -33,8 +33,8 @@ from regad.runtime.formats.encodings import (
     stored_dtype,
 )
 from regad.runtime.formats.limits import Limit
-from regad.runtime.formats.scoring import Scoring
-from regad.runtime.formats.spec import InputSpec
+from regad.runtime.formats.scoring import Calibration, Scoring
+from regad.runtime.formats.spec import InputSpec, Levels
 from regad.runtime.scoring.reference import dense_tensors
 
 ARTIFACT = "ab" * 32
@@ -94,18 +94,48 @@ def test_a_category_comes_back_as_saved(tmp_path: Path, encoding: str, dtype: St
     assert list(tmp_path.iterdir()) == [tmp_path / "part.safetensors"]
 
 
-def test_what_a_held_out_part_shows_comes_back_and_is_part_of_the_hash(tmp_path: Path) -> None:
-    expected = np.random.default_rng(0).random((56, 56), dtype=np.float32)
-    before = replace(category(), expected=expected)
+def test_a_scale_comes_back_and_is_part_of_the_hash(tmp_path: Path) -> None:
+    scale = 1 + np.random.default_rng(0).random((56, 56), dtype=np.float32)
+    before = replace(category(), scoring=Scoring("top", 63, calibration=Calibration(1.0, 2.0)), scale=scale)
     before = replace(before, data_sha256=tensors_sha256(before.tensors))
     save_category(before, tmp_path / "part.safetensors")
     after = load_category(tmp_path / "part.safetensors")
-    assert after.expected is not None
-    assert (after.expected == expected).all()
+    assert after.scale is not None
+    assert (after.scale == scale).all()
+    assert after.scoring == before.scoring
     assert after.hash == before.hash != replace(before, data_sha256=tensors_sha256(before.statistics.tensors)).hash
-    for wrong in (expected[:-1], expected.astype(np.float64), np.full((56, 56), np.inf, np.float32)):
-        with pytest.raises(CategoryError, match="expected"):
-            replace(before, expected=wrong)
+    for wrong in (scale[:-1], scale.astype(np.float64), np.full((56, 56), np.inf, np.float32)):
+        with pytest.raises(CategoryError, match="scale"):
+            replace(before, scale=wrong)
+    with pytest.raises(CategoryError, match="not calibrated"):
+        replace(before, scoring=Scoring())
+    with safetensors.safe_open(tmp_path / "part.safetensors", framework="numpy") as file:
+        metadata = file.metadata()
+    tensors = {**before.tensors, "scale": scale.astype(np.float64)}
+    (tmp_path / "wide.safetensors").write_bytes(safetensors.numpy.save(tensors, metadata))
+    hashed = rewritten(
+        tmp_path / "wide.safetensors", tmp_path / "wide.safetensors", data_sha256=tensors_sha256(tensors)
+    )
+    with pytest.raises(CategoryError, match="scale is float64"):
+        load_category(hashed)
+
+
+@pytest.mark.parametrize("levels", [("f2", "f3"), ("f3",)])
+def test_statistics_of_fewer_levels_come_back(tmp_path: Path, levels: Levels) -> None:
+    shapes = ENCODINGS["gram"](2, levels)
+    statistics = Statistics("gram", 2, 3, {n: np.ones(s, np.float32) for n, s in shapes.items()}, levels=levels)
+    with pytest.raises(CategoryError, match=r"the scoring is of f1\+f2\+f3"):
+        replace(category(), statistics=statistics)
+    before = replace(
+        category(),
+        statistics=statistics,
+        scoring=Scoring("top", 4, levels),
+        data_sha256=tensors_sha256(statistics.tensors),
+    )
+    save_category(before, tmp_path / "part.safetensors")
+    after = load_category(tmp_path / "part.safetensors")
+    assert (after.statistics.levels, after.scoring) == (levels, before.scoring)
+    assert set(after.tensors) == set(shapes)
 
 
 def test_tensors_and_keys_of_a_later_version_are_passed_over(tmp_path: Path) -> None:
