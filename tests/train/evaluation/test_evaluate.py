@@ -34,7 +34,7 @@ class FakeBackend:
 
     name, device = "fake", "cpu"
 
-    def prepare(self, statistics: Any) -> Any:
+    def prepare(self, statistics: Any, scoring: object = None, scale: object = None) -> Any:
         return statistics
 
     def infer(self, images: NDArray[np.uint8], statistics: Any) -> Inference:
@@ -52,7 +52,9 @@ def detector() -> Detector:
 
 
 def fake_teach(model: Any, images: Any, spec: Any, *, files: Any, without: Any) -> Any:
-    return SimpleNamespace(threshold=SimpleNamespace(value=LIMIT), support=files, statistics=None)
+    return SimpleNamespace(
+        threshold=SimpleNamespace(value=LIMIT), support=files, statistics=None, scoring=None, scale=None
+    )
 
 
 def paint(path: Path, value: int, bright: int = 0) -> None:
