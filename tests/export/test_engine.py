@@ -32,6 +32,8 @@ from regad.runtime.formats.spec import LEVEL_SETS
 
 from .conftest import Exported, identity_encoder, random_encoder
 
+FORMS = dict.fromkeys(form for levels in LEVEL_SETS for form in forms_of(levels))
+
 pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed")
 
 
