@@ -134,9 +134,10 @@ def scoring_rows(bench: BenchSetup) -> Iterator[Row]:
     loop = reference_loop()
     for shot in bench.shots:
         for dtype in ("fp32", "fp16"):
-            statistics = cast_statistics(bench.category(shot).statistics, dtype)
-            scorer = host_scorer(statistics)
-            name = f"score k = {shot}, {statistics.encoding} {dtype}"
+            category = bench.category(shot)
+            statistics = cast_statistics(category.statistics, dtype)
+            scorer = host_scorer(statistics, None, category.scoring, category.scale)
+            name = f"score k = {shot}, {statistics.form.name} {dtype}"
             read = one_pass(list(statistics.tensors.values()))
             ours, floor = medians([lambda scorer=scorer: scorer.score(bench.features), read], bench.runs)  # type: ignore[misc]
             yield Row(f"{name}: one pass over its memory, 2 threads", ours, floor, target=1.5)
@@ -279,7 +280,8 @@ def shot_curve(bench: BenchSetup) -> list[tuple[float, float]]:
     """Milliseconds of scoring one image for each number of shots."""
     points = []
     for shot in bench.shots:
-        scorer = host_scorer(bench.category(shot).statistics)
+        category = bench.category(shot)
+        scorer = host_scorer(category.statistics, None, category.scoring, category.scale)
         (spent,) = medians([lambda scorer=scorer: scorer.score(bench.features)], bench.runs)  # type: ignore[misc]
         points.append((float(shot), spent))
     return points

@@ -227,10 +227,10 @@ class FakeTensorRT(types.ModuleType):
 def write_engines(artifact: Artifact, **changes: object) -> None:
     """Engines whose plans are the graphs themselves, for the doubles; ``changes`` are to the key."""
     batch = (1, 1, MAX_BATCH)
-    for graph, profile in {
-        "encoder.onnx": {"image": tuple((count, 224, 224, 3) for count in batch)},
-        "scorer.onnx": {"x1": tuple((3136, rank, 64) for rank in (2, 4, 6))},
-    }.items():
+    ranks = {"x3": tuple((196, rank, 256) for rank in (2, 4, 6))}
+    profiles: dict[str, Any] = {"encoder.onnx": {"image": tuple((count, 224, 224, 3) for count in batch)}}
+    profiles |= {name: ranks for form, name in artifact.manifest["scorers"].items() if form.startswith("gram")}
+    for graph, profile in profiles.items():
         plan = (artifact.path / graph).read_bytes()
         digest = artifact.manifest["files"][graph]["sha256"]
         key = dataclasses.replace(EngineKey(digest, "Double", "8.7", "tensorrt", "10.3.0"), **changes)  # type: ignore[arg-type]

@@ -22,6 +22,7 @@ from regad.runtime.errors import CategoryError, DeviceError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.encodings import Statistics, cast_statistics
 from regad.runtime.formats.features import Features
+from regad.runtime.scoring.reference import graph_tensors
 from regad.runtime.selftest import self_test
 
 from ..doubles import FakeCuda, FakeTensorRT
@@ -74,7 +75,7 @@ def test_features_and_statistics_stay_on_the_device(
         backend.infer(images[:1], handle)
     one_pass = ["upload", "execute", "execute", "download", "download", "download"]
     assert cuda.calls == one_pass * 2, "the image goes up; map, score and theta come down"
-    assert allocated == 7 + len(statistics.tensors)
+    assert allocated == 7 + len(graph_tensors(statistics, "fp32"))
 
 
 def test_a_cuda_graph_is_recorded_once_and_replayed(
@@ -105,7 +106,7 @@ def test_memory_is_given_back(cuda: FakeCuda, built: Path, images: np.ndarray, s
         backend.infer(images[:1], handle)
     del handle
     gc.collect()
-    assert len(cuda.blocks) == before + len(statistics.tensors), "those of the category that ran last"
+    assert len(cuda.blocks) == before + len(graph_tensors(statistics, "fp32")), "those of the category that ran last"
     backend.close()
     gc.collect()
     assert cuda.blocks == {}
