@@ -24,10 +24,11 @@ from regad.export.writer import encoder_model, finish
 from regad.runtime.backends.table import open_backend
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.features import Features
-from regad.runtime.formats.normalization import PLAIN, FeatureNormalization
+from regad.runtime.formats.normalization import FeatureNormalization
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.selftest import TOLERANCES, self_test
 from regad.train.evaluation.backend_torch import TorchBackend
+from regad.train.model.cells import normalize_cells
 from regad.train.model.checkpoint import Checkpoint, build_encoder, load_checkpoint, save_checkpoint
 from regad.train.model.heads import Predictor, SiameseEncoder
 from regad.train.model.registration import RegistrationEncoder
@@ -58,7 +59,7 @@ def assert_close(got: Features, wanted: list[NDArray[np.float64]], tolerance: fl
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max(), err_msg=name)
 
 
-@pytest.mark.parametrize("opset", [16, 18, 20])
+@pytest.mark.parametrize("opset", [16, 18])
 def test_the_graph_is_the_formula(opset: int) -> None:
     encoder = identity_encoder()
     wanted = by_formula(torch_features(encoder, IMAGES), MIXED)
@@ -71,12 +72,10 @@ def test_the_graph_is_the_formula(opset: int) -> None:
 @pytest.mark.parametrize("sampler", ["gather", "gridsample"])
 def test_what_is_normalized_is_the_aligned_map(sampler: str) -> None:
     encoder = random_encoder()
-    wanted = by_formula(torch_features(encoder, IMAGES), MIXED)
+    plain = torch_features(encoder, IMAGES)
     got = Features(*run_graph(encoder_model(normalized(encoder, MIXED), sampler), {"image": IMAGES}))
-    assert_close(got, wanted, 1e-4)
-    assert np.array_equal(
-        got.theta, run_graph(encoder_model(normalized(encoder, PLAIN), sampler), {"image": IMAGES})[3]
-    )
+    assert_close(got, by_formula(plain, MIXED), 1e-4)
+    np.testing.assert_allclose(got.theta, plain.theta, rtol=0, atol=1e-5)
 
 
 def test_the_checkpoints_backend_is_the_formula_too() -> None:
@@ -85,13 +84,9 @@ def test_the_checkpoints_backend_is_the_formula_too() -> None:
     assert_close(TorchBackend(normalized(encoder, MIXED), torch.device("cpu")).features(IMAGES), wanted, 1e-4)
 
 
-def test_a_black_cell_stays_finite() -> None:
-    encoder = normalized(identity_encoder(), MIXED)
-    with torch.no_grad():
-        for parameter in encoder.parameters():
-            parameter.zero_()
-    f1, f2, f3, _ = run_graph(encoder_model(encoder), {"image": IMAGES[:1]})
-    assert not any(f.any() for f in (f1, f2, f3))
+def test_a_cell_without_features_stays_without() -> None:
+    for f in normalize_cells([torch.zeros(1, 4, 8)] * 3, MIXED, channels=2):
+        assert torch.equal(f, torch.zeros(1, 4, 8))
 
 
 def operators(model: onnx.ModelProto) -> Counter[str]:
@@ -146,9 +141,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_export_passes_its_gate_and_its_golden_test(dtype: str, checkpoint: Path, tmp_path: Path) -> None:
     words = ["--ckpt", str(checkpoint), "--out", str(tmp_path / "model.regad")]
     if dtype == "int8":
+        (tmp_path / "good").mkdir()
         for number, image in enumerate(synthetic_images(4, seed=2)):
-            Image.fromarray(image).save(tmp_path / f"{number}.png")
-        words += ["--calib-images", str(tmp_path)]
+            Image.fromarray(image).save(tmp_path / "good" / f"{number}.png")
+        words += ["--calib-images", str(tmp_path / "good")]
     command.main(words + ([] if dtype == "fp32" else [f"--{dtype}"]), standalone_mode=False)
     artifact = Artifact.open(tmp_path / "model.regad")
     assert (artifact.dtype, artifact.normalization) == (dtype, ROOT)
