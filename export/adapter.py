@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from regad.runtime.formats.spec import LEVELS, SIZE
 from regad.train.model.affine import inverse
+from regad.train.model.cells import normalize_cells
 from regad.train.model.registration import RegistrationEncoder
 from regad.train.model.stn import SpatialTransformer
 
@@ -43,7 +44,8 @@ class EncoderGraph(nn.Module):
     They are f1 [B, 3136, 64], f2 [B, 784, 128], f3 [B, 196, 256] (positions row-major) and theta [B, 3, 2, 3].
     ``sampler`` is a key of `regad.export.sampler.SAMPLERS`. The encoder is copied, with its batch norms folded; with
     ``half`` its convolutions, hidden STN layers and warped rows are float16. What decides where a warp reads stays
-    float32: the last STN layers, theta, its inverse, coordinates, indices and weights; so does the normalisation.
+    float32: the last STN layers, theta, its inverse, coordinates, indices and weights; so do the normalisation of the
+    pixels and that of the features.
     For an encoder that does not register there are no STNs and no warps, and theta is the identity.
     """
 
@@ -60,6 +62,7 @@ class EncoderGraph(nn.Module):
         self.stn1, self.stn2, self.stn3 = folded.stn1, folded.stn2, folded.stn3
         self.sampler = SAMPLERS[sampler]()
         self.registers = predicts_transforms(encoder)
+        self.normalization = encoder.normalization
         self.identity: Tensor
         self.register_buffer("identity", torch.eye(2, 3).repeat(1, len(LEVELS), 1, 1), persistent=False)
         self.scale: Tensor
@@ -118,12 +121,16 @@ class EncoderGraph(nn.Module):
         x3 = sampler.warp(sampler.enter(x3), register)
         f3 = sampler.warp(sampler.warp(sampler.warp(x3, undo3), undo2), undo1)
 
-        f1, f2, f3 = (sampler.rows(f).float() for f in (f1, f2, f3))
+        f1, f2, f3 = self._scored([sampler.rows(f) for f in (f1, f2, f3)])
         return f1, f2, f3, torch.stack([t1, t2, t3], 1)
 
     def _bare(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The same for transforms that are the identity: a warp by it changes nothing."""
         x1 = self.layer1(self.stem(image))
         x2 = self.layer2(x1)
-        f1, f2, f3 = (x.flatten(2).transpose(1, 2).float() for x in (x1, x2, self.layer3(x2)))
+        f1, f2, f3 = self._scored([x.flatten(2).transpose(1, 2) for x in (x1, x2, self.layer3(x2))])
         return f1, f2, f3, self.identity.expand(image.shape[0], -1, -1, -1)
+
+    def _scored(self, rows: list[Tensor]) -> list[Tensor]:
+        """Aligned rows [B, cells, channels] of each level to what is scored, float32: widened, then normalised."""
+        return normalize_cells([level.float() for level in rows], self.normalization, channels=2)

@@ -22,7 +22,7 @@ from regad.runtime.errors import ArtifactError, InputError, RegadError
 from regad.runtime.formats.artifact import Artifact, is_artifact, write_artifact
 from regad.runtime.formats.encodings import Form, StatisticsDtype, forms_of
 from regad.runtime.formats.scoring import Scoring
-from regad.runtime.formats.spec import EPSILON, LEVELS, Dtype, InputSpec
+from regad.runtime.formats.spec import EPSILON, Dtype, InputSpec
 from regad.runtime.selftest import Deviation, compare_golden, worst_of
 from regad.train.model.checkpoint import Checkpoint, build_encoder, load_checkpoint
 from regad.train.model.registration import RegistrationEncoder
@@ -233,7 +233,7 @@ def _manifest(config: ExportConfig, checkpoint: Checkpoint, spec: InputSpec, che
             "provenance": dict(checkpoint.provenance),
         },
         "input": spec.to_json(),
-        "features": [{"name": level.name, "grid": level.grid, "channels": level.channels} for level in LEVELS],
+        "features": checkpoint.normalization.table(),
         "epsilon": EPSILON,
         "dtype": config.dtype,
         "int8": {"ranges": config.ranges, "activations": config.activations} if config.dtype == "int8" else None,

@@ -17,6 +17,7 @@ from ..backends.ort import load_onnxruntime
 from ..backends.table import DEVICES, Device
 from ..errors import DeviceError, RegadError
 from ..formats.artifact import Artifact
+from ..formats.normalization import PLAIN
 from ..formats.places import find_model
 from ..imaging.opencv import ABSENT, INSTALL, build_options, is_installed, load_cv2
 from ..selftest import self_test, worst_of
@@ -224,7 +225,10 @@ def check_artifact(model: Path | None) -> list[Finding]:
         artifact = Artifact.open(path)
     except RegadError as error:
         return [Finding("artifact", "problem", str(error), again)]
-    found = [Finding("artifact", "ok", f"{path} ({artifact.dtype}, {artifact.hash[:16]}): all files are sound")]
+    kind = f"{artifact.dtype}, {artifact.hash[:16]}"
+    if artifact.normalization != PLAIN:
+        kind += f", features normalised: {artifact.normalization}"
+    found = [Finding("artifact", "ok", f"{path} ({kind}): all files are sound")]
     try:
         devices = [device for device in sorted(DEVICES, key=lambda row: not row.required) if device.is_present()]
     except RegadError as error:

@@ -18,9 +18,10 @@ from ..errors import ArtifactError, CategoryError, InputError
 from .atomic import atomic_folder
 from .encodings import Form, Statistics, StatisticsDtype
 from .features import Features
+from .normalization import PLAIN, FeatureNormalization
 from .requires import check_requires
 from .scoring import Scoring
-from .spec import EPSILON, LEVELS, Dtype, InputSpec
+from .spec import EPSILON, Dtype, InputSpec
 
 __all__ = ["ENCODER", "Artifact", "Golden", "artifact_hash", "is_artifact", "write_artifact", "write_golden"]
 
@@ -92,6 +93,11 @@ class Artifact:
         return bool(self.manifest.get("transforms") != "identity")
 
     @property
+    def normalization(self) -> FeatureNormalization:
+        """What the encoder does to the length of its features."""
+        return FeatureNormalization.from_table(self.manifest["features"])
+
+    @property
     def encoder_path(self) -> Path:
         """Path of ``encoder.onnx``."""
         return self.path / ENCODER
@@ -137,12 +143,14 @@ class Artifact:
 def artifact_hash(manifest: Mapping[str, Any]) -> str:
     """Return the identity that ties a category to an artifact: sha256 over what its features depend on.
 
-    That is the encoder's own sha256, the feature table, epsilon, and the input's size and colour order, as canonical
-    JSON. A category's own fit, roi and resample filter are kept with the category.
+    That is the encoder's own sha256, the sizes of its features, epsilon, and the input's size and colour order, as
+    canonical JSON. The features' normalisation is computed by the encoder, so it is in the encoder's bytes; no number
+    is hashed whose text could differ between JSON writers. A category's own fit, roi and resample filter are kept with
+    the category.
     """
     identity = {
         "encoder": manifest["files"][ENCODER]["sha256"],
-        "features": manifest["features"],
+        "features": PLAIN.table(),
         "epsilon": manifest["epsilon"],
         "size": manifest["input"]["size"],
         "color": manifest["input"]["color"],
@@ -214,8 +222,8 @@ def _read_manifest(path: Path, any_version: bool = False) -> dict[str, Any]:
 def _check_fixed(path: Path, manifest: Mapping[str, Any]) -> None:
     """What this version's runtime takes for granted about the encoder and the score."""
     Scoring.from_json(manifest["scoring"])
-    wanted = [{"name": level.name, "grid": level.grid, "channels": level.channels} for level in LEVELS]
-    if manifest["features"] != wanted or manifest["epsilon"] != EPSILON:
+    FeatureNormalization.from_table(manifest["features"])
+    if manifest["epsilon"] != EPSILON:
         raise ArtifactError(f"{path} describes another encoder than this version reads; export it again: regad-export")
     if manifest["dtype"] not in get_args(Dtype):
         raise ArtifactError(

@@ -46,13 +46,13 @@ def _without_stn(encoder: RegistrationEncoder, images: torch.Tensor) -> tuple[Al
     f1 = encoder.layer1(encoder.stem(images))
     f2 = encoder.layer2(f1)
     same = identity(len(images)).to(images.device)
-    return Aligned(f1, f2, encoder.layer3(f2)), Thetas(same, same, same)
+    return encoder.normalize(Aligned(f1, f2, encoder.layer3(f2))), Thetas(same, same, same)
 
 
 def _unaligned(encoder: RegistrationEncoder, images: torch.Tensor) -> tuple[Aligned, Thetas]:
     """Leave the registered maps in their own frames."""
     x1, x2, x3, thetas = encoder.register(images)
-    return Aligned(x1, x2, x3), thetas
+    return encoder.normalize(Aligned(x1, x2, x3)), thetas
 
 
 def _composed(encoder: RegistrationEncoder, images: torch.Tensor) -> tuple[Aligned, Thetas]:
@@ -60,7 +60,7 @@ def _composed(encoder: RegistrationEncoder, images: torch.Tensor) -> tuple[Align
     x1, x2, x3, thetas = encoder.register(images)
     i1, i2, i3 = (inverse(theta) for theta in thetas)
     i21 = compose(i2, i1)
-    return Aligned(warp(x1, i1), warp(x2, i21), warp(x3, compose(i3, i21))), thetas
+    return encoder.normalize(Aligned(warp(x1, i1), warp(x2, i21), warp(x3, compose(i3, i21)))), thetas
 
 
 FORWARDS: dict[str, Forward] = {

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from regad.runtime.errors import InputError
 from regad.runtime.formats.atomic import atomic_write
+from regad.runtime.formats.normalization import PLAIN, FeatureNormalization
 from regad.runtime.formats.spec import InputSpec
 
 from .heads import Predictor, SiameseEncoder
@@ -27,7 +28,9 @@ from .stn import STN_MODES, stn_mode
 __all__ = ["FORMAT", "VERSION", "Checkpoint", "build_encoder", "build_heads", "load_checkpoint", "save_checkpoint"]
 
 FORMAT = "regad-checkpoint"
-VERSION = 1
+VERSION = 2
+_READ = (1, VERSION)
+"""Version 1 has no feature normalisation: its features are scored as they come."""
 
 RELEASED_INPUT = InputSpec(fit="stretch", resample="lanczos")
 """How the released code resized its square images: Pillow's ANTIALIAS, no mean/std."""
@@ -57,6 +60,7 @@ class Checkpoint:
     spec: InputSpec
     provenance: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
+    normalization: FeatureNormalization = PLAIN
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -70,6 +74,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             "version": VERSION,
             "stn_mode": checkpoint.stn_mode,
             "input": checkpoint.spec.to_json(),
+            "normalization": checkpoint.normalization.to_json(),
             "provenance": dict(checkpoint.provenance),
         },
     }
@@ -90,8 +95,9 @@ def load_checkpoint(path: Path, stn_mode: str | None = None) -> Checkpoint:
     missing = [key for key in ("STN", "ENC", "PRED") if not isinstance(content.get(key), dict)]
     if missing:
         raise InputError(f"{path} lacks {', '.join(missing)}; {_EXPECTED}")
-    mode, spec, provenance = _metadata(path, content, stn_mode)
-    checkpoint = Checkpoint(content["STN"], content["ENC"], content["PRED"], mode, spec, provenance, digest)
+    mode, spec, normalization, provenance = _metadata(path, content, stn_mode)
+    states = (content["STN"], content["ENC"], content["PRED"])
+    checkpoint = Checkpoint(*states, mode, spec, provenance, digest, normalization)
     # Building once checks every tensor, so that whoever holds a Checkpoint holds a good one.
     build_encoder(checkpoint, str(path))
     build_heads(checkpoint, str(path))
@@ -112,24 +118,30 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
     return content, hashlib.sha256(data).hexdigest()
 
 
-def _metadata(path: Path, content: dict[str, Any], asked: str | None) -> tuple[str, InputSpec, dict[str, Any]]:
-    """Return STN mode, input and provenance, from the file or, for a released one, inferred."""
+def _metadata(
+    path: Path, content: dict[str, Any], asked: str | None
+) -> tuple[str, InputSpec, FeatureNormalization, dict[str, Any]]:
+    """Return STN mode, input, feature normalisation and provenance, from the file or, for a released one, inferred."""
     if "regad" not in content:
-        return _released_mode(path, content["STN"], asked), RELEASED_INPUT, {"released": True}
+        return _released_mode(path, content["STN"], asked), RELEASED_INPUT, PLAIN, {"released": True}
     meta = content["regad"]
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise InputError(f"{path}: its metadata is not {FORMAT}; {_EXPECTED}")
-    if meta.get("version") != VERSION:
+    if meta.get("version") not in _READ:
         raise InputError(
-            f"{path} has checkpoint version {meta.get('version')}; this regad reads {VERSION}: "
+            f"{path} has checkpoint version {meta.get('version')}; this regad reads up to {VERSION}: "
             "train it again with regad-train, or install the regad that wrote it"
         )
-    mode, spec, provenance = meta.get("stn_mode"), meta.get("input"), meta.get("provenance")
-    if mode not in STN_MODES or not isinstance(spec, dict) or not isinstance(provenance, dict):
-        raise InputError(f"{path}: its metadata is damaged (stn_mode, input or provenance); {_EXPECTED}")
+    mode: Any = meta.get("stn_mode")
+    spec: Any = meta.get("input")
+    provenance: Any = meta.get("provenance")
+    cells: Any = PLAIN.to_json() if meta["version"] == 1 else meta.get("normalization")
+    sound = isinstance(spec, dict) and isinstance(cells, dict) and isinstance(provenance, dict)
+    if mode not in STN_MODES or not sound:
+        raise InputError(f"{path}: its metadata is damaged (stn_mode, input, normalization or provenance); {_EXPECTED}")
     if asked is not None and asked != mode:
         raise InputError(f"{path} was trained with stn mode {mode}, not {asked}; leave --stn-mode away")
-    return mode, InputSpec.from_json(spec), provenance
+    return mode, InputSpec.from_json(spec), FeatureNormalization.from_json(cells), provenance
 
 
 def _released_mode(path: Path, state: Mapping[str, Tensor], asked: str | None) -> str:
@@ -150,7 +162,8 @@ def _released_mode(path: Path, state: Mapping[str, Tensor], asked: str | None) -
 
 def build_encoder(checkpoint: Checkpoint, source: str = "checkpoint") -> RegistrationEncoder:
     """Return the encoder with the checkpoint's weights, in eval mode. Raises InputError when they do not fit."""
-    encoder = RegistrationEncoder(checkpoint.stn_mode, checkpoint.spec.mean, checkpoint.spec.std)
+    spec = checkpoint.spec
+    encoder = RegistrationEncoder(checkpoint.stn_mode, spec.mean, spec.std, checkpoint.normalization)
     load_state(encoder, checkpoint.stn, f"{source} (STN)")
     return encoder.eval()
 

@@ -8,10 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regad.runtime.formats.normalization import PLAIN, FeatureNormalization
 from regad.runtime.formats.spec import LEVELS
 
 from .affine import inverse, warp
 from .backbone import residual_layer
+from .cells import normalize_cells
 from .stn import DEFAULT_MODE, SpatialTransformer
 
 __all__ = ["Aligned", "EncoderOutput", "Registered", "RegistrationEncoder", "Thetas", "align"]
@@ -43,7 +45,7 @@ class Aligned(NamedTuple):
 
 
 class EncoderOutput(NamedTuple):
-    """The encoder's result: the registered feature [B, 256, 14, 14], the aligned maps, the transforms."""
+    """The encoder's result: the registered feature [B, 256, 14, 14], the normalised aligned maps, the transforms."""
 
     feature: Tensor
     aligned: Aligned
@@ -67,7 +69,8 @@ class RegistrationEncoder(nn.Module):
     """The encoder, with the module names of the released checkpoints.
 
     ``mean`` and ``std`` normalise RGB in [0, 1] before the first convolution; the reference uses none. They
-    are configuration, not weights, and stay out of the state dict.
+    are configuration, not weights, and stay out of the state dict; so is ``normalization``, which changes the aligned
+    maps alone: training does not see it.
     """
 
     def __init__(
@@ -75,8 +78,10 @@ class RegistrationEncoder(nn.Module):
         stn_mode: str = DEFAULT_MODE,
         mean: tuple[float, float, float] = (0.0, 0.0, 0.0),
         std: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        normalization: FeatureNormalization = PLAIN,
     ) -> None:
         super().__init__()
+        self.normalization = normalization
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1), persistent=False)
@@ -101,7 +106,11 @@ class RegistrationEncoder(nn.Module):
         x3, t3 = self.stn3(self.layer3(x2))
         return Registered(x1, x2, x3, Thetas(t1, t2, t3))
 
+    def normalize(self, aligned: Aligned) -> Aligned:
+        """Normalise aligned maps cell by cell, as the encoder's own ``normalization`` says."""
+        return Aligned(*normalize_cells(aligned, self.normalization, channels=1))
+
     def forward(self, images: Tensor) -> EncoderOutput:
-        """Encode RGB images [B, 3, 224, 224] in [0, 1]: registered feature, aligned maps, transforms."""
+        """Encode RGB images [B, 3, 224, 224] in [0, 1]: registered feature, normalised aligned maps, transforms."""
         registered = self.register(images)
-        return EncoderOutput(registered.x3, align(registered), registered.thetas)
+        return EncoderOutput(registered.x3, self.normalize(align(registered)), registered.thetas)

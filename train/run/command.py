@@ -14,6 +14,7 @@ import click
 from regad.runtime.commands.console import run_cli
 from regad.runtime.commands.outputs import check_folder, inputs
 from regad.runtime.commands.own_files import TRAINING_RUN
+from regad.runtime.formats.normalization import PLAIN
 from regad.runtime.formats.spec import Fit, Resample
 
 from ..data.store import Cache
@@ -23,6 +24,8 @@ from .loop import train
 from .steps import Progress
 
 __all__ = ["command", "main"]
+
+_LEVELS = (float, float, float)
 
 
 class _Line:
@@ -80,7 +83,9 @@ def _by_recipe(*flags: str, **options: Any) -> Callable[[Callable[..., None]], C
 @_by_recipe("--freeze", type=click.Choice(get_args(Freeze)), help="Keep the backbone up to this layer as it is.")
 @_by_recipe("--freeze-bn/--no-freeze-bn", help="Keep the statistics of the backbone's batch norm.")
 @_by_recipe("--augment/--no-augment", help="Pose and light every image of a pair on its own.")
-@_by_recipe("--level-gains", type=(float, float, float), metavar="F1 F2 F3", help="What the maps are multiplied by.")
+@_by_recipe("--level-gains", type=_LEVELS, metavar="F1 F2 F3", help="What the maps are multiplied by.")
+@_by_recipe("--feature-exponents", type=_LEVELS, metavar="F1 F2 F3", help="0 keeps the lengths of features, 1 none.")
+@_by_recipe("--feature-gains", type=_LEVELS, metavar="F1 F2 F3", help="What features are multiplied by after that.")
 @click.option("--stn-mode", type=click.Choice(list(STN_MODES)), default=DEFAULT_MODE)
 @click.option("--weights", default="imagenet", metavar="imagenet|none|FILE", help="Backbone weights to start from.")
 @_by_recipe("--normalize", type=click.Choice(get_args(Normalize)), help="Mean/std of the input.")
@@ -109,7 +114,8 @@ def command(name: str, **options: Any) -> None:
         doing = f"training on {config.data}, {config.epochs} epochs" if config.epochs else "no training"
         kept = "" if config.stn_lr and config.epochs else ", transforms left at the identity"
         gains = " ".join(f"{gain:g}" for gain in config.level_gains)
-        click.echo(f"{doing}, weights {config.weights}{kept}, level gains {gains}", err=True)
+        scored = "" if config.normalization == PLAIN else f", features normalised ({config.normalization})"
+        click.echo(f"{doing}, weights {config.weights}{kept}, level gains {gains}{scored}", err=True)
     path = train(config, _Line(config.epochs), _say) if first else train(config)
     if first:
         click.echo(f"wrote {path}\nnext: regad-export --ckpt {path} --out model.regad", err=True)

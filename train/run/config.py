@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from regad.runtime.errors import InputError
+from regad.runtime.formats.normalization import PLAIN, FeatureNormalization
 from regad.runtime.formats.spec import Fit, InputSpec, Resample
 
 from ..data.store import Cache
@@ -37,10 +38,17 @@ NORMALIZE: dict[str, tuple[tuple[float, float, float], tuple[float, float, float
 }
 """Mean and standard deviation by name, for RGB in [0, 1]. The reference uses none."""
 
+_ROOT_LENGTHS: Mapping[str, Any] = {
+    "feature_exponents": (0.0, 0.5, 0.5),
+    # The usual lengths of f2 and f3, 9 and 16, are kept. sqrt(10) more for f3: as if the ridge on it were 0.001.
+    "feature_gains": (1.0, math.sqrt(9), math.sqrt(16 * 10)),
+}
+
 DEFAULT_RECIPE = "deep"
 RECIPES: dict[str, Mapping[str, Any]] = {
     "deep": {},
     "backbone": {"freeze": "layer1", "level_gains": (1.0, 1.0, 1.0)},
+    "edge": {"epochs": 0, "level_gains": (1.0, 1.0, 1.0), **_ROOT_LENGTHS},
     "register": {"stn_lr": 1e-3, "freeze": "layer1", "level_gains": (1.0, 1.0, 1.0)},
     "released": {
         "epochs": 50,
@@ -58,8 +66,8 @@ RECIPES: dict[str, Mapping[str, Any]] = {
 }
 """Named settings, by what differs from the defaults of `TrainConfig`: ``deep``, the defaults, leaves the transforms
 at the identity, trains the deepest level and lets it weigh more; ``backbone`` trains two levels, and weighs all as they
-come; ``register`` trains the transforms too; ``released`` is the published code's. docs/training.md says what each was
-measured to do."""
+come; ``edge`` trains nothing and normalises f2 and f3 by the root of a cell's length; ``register`` trains the
+transforms too; ``released`` is the published code's. docs/training.md says what each was measured to do."""
 
 
 def recipe(name: str) -> Mapping[str, Any]:
@@ -75,10 +83,11 @@ class TrainConfig:
 
     ``lr``, ``stn_lr`` and ``head_lr`` are the rates of the backbone, the three STNs and the siamese heads; a part whose
     rate is 0 is not trained. ``freeze`` leaves the backbone up to that layer as it is, ``freeze_bn`` the statistics of
-    its batch norm. ``level_gains`` multiply the maps f1, f2, f3 of the checkpoint that is written.
-    ``prior`` weighs how far the transforms are from the identity. ``decay`` lowers the rates by a
-    cosine, once an ``epoch`` (as released) or every ``step``. ``select`` is the fraction of good images held out to
-    choose the epoch by, 0 for the last epoch. Raises InputError at construction for a value out of range.
+    its batch norm. ``level_gains`` multiply the maps f1, f2, f3 of the checkpoint that is written. By
+    ``feature_exponents`` and ``feature_gains`` it normalises what is scored (`FeatureNormalization`), after the level
+    gains; training does not see it. ``prior`` weighs how far the transforms are from the identity. ``decay`` lowers
+    the rates by a cosine, once an ``epoch`` (as released) or every ``step``. ``select`` is the fraction of good images
+    held out to choose the epoch by, 0 for the last epoch. Raises InputError at construction for a value out of range.
     """
 
     data: Path
@@ -97,6 +106,8 @@ class TrainConfig:
     freeze_bn: bool = True
     augment: bool = True
     level_gains: tuple[float, float, float] = (1.0, 1.0, 8.0)
+    feature_exponents: tuple[float, float, float] = PLAIN.exponents
+    feature_gains: tuple[float, float, float] = PLAIN.gains
     stn_mode: str = DEFAULT_MODE
     weights: str = "imagenet"
     normalize: Normalize = "imagenet"
@@ -132,7 +143,7 @@ class TrainConfig:
             raise InputError(f"select is {self.select}; expected a fraction of the good images from 0 to 0.5")
         self._check_fresh_weights()
         self._check_transforms()
-        _ = self.spec
+        _ = self.spec, self.normalization
 
     def _check_fresh_weights(self) -> None:
         """Refuse to keep as they are what is still random: the result would be no better than noise."""
@@ -156,6 +167,11 @@ class TrainConfig:
         """The preprocessing that is recorded in the checkpoint and carried into the artifact."""
         mean, std = NORMALIZE[self.normalize]
         return InputSpec(fit=self.fit, resample=self.resample, mean=mean, std=std)
+
+    @property
+    def normalization(self) -> FeatureNormalization:
+        """What is done to the length of the features that are scored; recorded in the checkpoint."""
+        return FeatureNormalization(self.feature_exponents, self.feature_gains)
 
 
 _CHOICES: dict[str, Any] = {

@@ -138,6 +138,7 @@ def _snapshot(model: SiameseModel, config: TrainConfig, provenance: Mapping[str,
         pred=model.predictor.state_dict(),
         stn_mode=config.stn_mode,
         spec=config.spec,
+        normalization=config.normalization,
         provenance={**provenance, "created": now},
     )
 
@@ -157,6 +158,7 @@ def _provenance(config: TrainConfig, categories: list[str], weights: Weights, gr
         "weights": weights._asdict(),
         **{name: settings[name] for name in _RECORDED},
         "level_gains": list(config.level_gains),
+        "normalization": config.normalization.to_json(),
         "processes": group.world,
         "software": {
             "regad": version("regad"),

@@ -210,10 +210,29 @@ TEST(manifest_refuses_what_does_not_fit) {
     CHECK_THROWS(regad::Manifest::parse(manifest_with("/scoring/levels", {"f2", "f1"})), "scoring");
     CHECK_THROWS(regad::Manifest::parse(manifest_with("/epsilon", 0.1)), "another encoder");
     CHECK_THROWS(regad::Manifest::parse(manifest_with("/features/0/grid", 64)), "another encoder");
+    CHECK_THROWS(regad::Manifest::parse(manifest_with("/features/0/mean", 0)), "another encoder");
+    CHECK_THROWS(regad::Manifest::parse(manifest_with("/features", 3)), "'features' is not a list");
+    CHECK_THROWS(regad::Manifest::parse(manifest_with("/features", {"f1"})), "another encoder");
+    CHECK_THROWS(regad::Manifest::parse(manifest_with("/features/2/gain", 3)), "'exponent' is missing");
     CHECK_THROWS(regad::Manifest::parse(manifest_with("/scorers/gram", "absent.onnx")), "not in 'files'");
     CHECK_THROWS(regad::Manifest::parse(manifest_with("/files/encoder.onnx/sha256", "zz")), "malformed");
     CHECK_THROWS(regad::Manifest::parse(manifest_with("/files/..", {{"sha256", std::string(64, '0')}, {"bytes", 1}})),
                  "malformed");
+}
+
+TEST(manifest_reads_a_feature_normalization) {
+    files::Json json = files::manifest({{"encoder.onnx", "x"}, {"golden.safetensors", "y"}});
+    const std::string hash = regad::Manifest::parse(json.dump()).hash;
+    json["features"][2]["exponent"] = 0.5;
+    json["features"][2]["gain"] = 12.649110640673518;
+    CHECK_EQUAL(regad::Manifest::parse(json.dump()).hash, hash);  // what it does is in the encoder's own sha256
+    for (const auto &[key, value] : {std::pair{"exponent", -0.5}, std::pair{"exponent", 1.5}, std::pair{"gain", 0.0}}) {
+        files::Json other = json;
+        other["features"][2][key] = value;
+        CHECK_THROWS(regad::Manifest::parse(other.dump()), "exponent is outside 0 to 1, or its gain not above 0");
+    }
+    json["features"][2]["gain"] = nullptr;
+    CHECK_THROWS(regad::Manifest::parse(json.dump()), "'gain' is not a finite number");
 }
 
 TEST(manifest_allows_what_its_dtypes_allow) {

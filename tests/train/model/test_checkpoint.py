@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from regad.runtime.errors import InputError, OutputError
+from regad.runtime.formats.normalization import PLAIN, FeatureNormalization
 from regad.runtime.formats.spec import InputSpec
 from regad.train.model.checkpoint import Checkpoint, build_encoder, build_heads, load_checkpoint, save_checkpoint
 from regad.train.model.stn import STN_MODES
@@ -49,6 +51,34 @@ def test_the_built_encoder_gives_the_same_numbers(tmp_path: Path, content: Conte
     head, predictor = build_heads(load_checkpoint(tmp_path / "model.pt"))
     assert torch.equal(head.conv3.weight, content["ENC"]["conv3.weight"])
     assert torch.equal(predictor.conv2.weight, content["PRED"]["conv2.weight"])
+
+
+def test_a_feature_normalization_is_kept_and_computed(tmp_path: Path, content: Content) -> None:
+    path, images = tmp_path / "model.pt", torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    root = FeatureNormalization((0.0, 0.5, 1.0), (1.0, 3.0, 2.0))
+    save_checkpoint(path, dataclasses.replace(checkpoint(content), normalization=root))
+    got = load_checkpoint(path)
+    assert got.normalization == root
+    with torch.no_grad():
+        plain, scored = build_encoder(checkpoint(content))(images), build_encoder(got)(images)
+        assert torch.equal(scored.feature, plain.feature)
+        assert torch.equal(scored.aligned.f1, plain.aligned.f1)
+        for level, exponent, gain in (("f2", 0.5, 3.0), ("f3", 1.0, 2.0)):
+            f = getattr(plain.aligned, level)
+            want = gain * f / (torch.linalg.vector_norm(f, dim=1, keepdim=True) + 1e-6) ** exponent
+            torch.testing.assert_close(getattr(scored.aligned, level), want, rtol=1e-5, atol=1e-5)
+
+
+def test_a_checkpoint_of_version_1_has_its_features_as_they_come(tmp_path: Path, content: Content) -> None:
+    path = tmp_path / "model.pt"
+    save_checkpoint(path, checkpoint(content))
+    saved = torch.load(path, weights_only=True)
+    assert saved["regad"].pop("normalization") == PLAIN.to_json()
+    torch.save({**saved, "regad": {**saved["regad"], "version": 1}}, path)
+    assert load_checkpoint(path).normalization == PLAIN
+    torch.save(saved, path)
+    with pytest.raises(InputError, match=r"metadata is damaged .*normalization"):
+        load_checkpoint(path)
 
 
 AMBIGUOUS = {"translation", "scale", "shear"}
@@ -103,11 +133,13 @@ def resave(path: Path, content: Content, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"version": 99}, "has checkpoint version 99; this regad reads 1"),
+        ({"version": 99}, "has checkpoint version 99; this regad reads up to 2"),
         ({"format": "other"}, "its metadata is not regad-checkpoint"),
         ({"stn_mode": "perspective"}, "its metadata is damaged"),
         ({"provenance": 3}, "its metadata is damaged"),
         ({"input": {"size": 224}}, "input specification is incomplete"),
+        ({"normalization": None}, "its metadata is damaged"),
+        ({"normalization": {"gains": [1, 1, 1]}}, "feature normalisation is incomplete"),
         ({"ENC": None}, "lacks ENC; expected the model.pt of regad-train"),
         ({"PRED": {}}, r"\(PRED\) lacks 6 of 6 tensors: conv1.weight"),
         ({"stn_mode": "affine"}, r"stn1\.fc\.2\.weight is \[3, 1024\]; expected \[6, 1024\]"),

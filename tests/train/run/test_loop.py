@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regad.runtime.errors import DeviceError, InputError, OutputError, RegadError
+from regad.runtime.formats.normalization import PLAIN, FeatureNormalization
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.imaging.reading import read_image
 from regad.train.data import augment
@@ -56,6 +57,8 @@ def folder(tmp_path: Path) -> Path:
         ({"lr": 0.0, "stn_lr": 0.0}, "lr and stn_lr are both 0: nothing would be trained"),
         ({"prior": -1.0}, "prior is -1.0"),
         ({"level_gains": (1.0, 0.0, 8.0)}, r"level gains are \(1.0, 0.0, 8.0\); expected three numbers above 0"),
+        ({"feature_exponents": (0.0, 2.0, 0.0)}, r"feature exponents are \(0.0, 2.0, 0.0\); expected three numbers in"),
+        ({"feature_gains": (0.0, 1.0, 1.0)}, "feature gains are"),
         ({"freeze": "layer3"}, "freeze is 'layer3'; expected one of none, layer1, layer2"),
         ({"decay": "never"}, "decay is 'never'; expected one of epoch, step"),
         ({"select": 0.6}, "select is 0.6; expected a fraction"),
@@ -249,6 +252,23 @@ def test_no_epochs_writes_the_initial_model(folder: Path) -> None:
     assert got.provenance["epoch"] == 0
     assert torch.equal(got.stn["stn2.fc.2.bias"], torch.tensor([1.0, 0, 0, 0, 1, 0]))
     assert (folder / "out" / "log.jsonl").read_text() == ""
+
+
+def test_edge_is_the_backbone_with_its_features_normalised(folder: Path) -> None:
+    options = {**recipe("edge"), "weights": "none", "normalize": "imagenet"}
+    got = load_checkpoint(loop.train(config(folder, **options)))
+    model, _ = trainee.build_model(config(folder))
+    assert all(torch.equal(got.stn[name], value) for name, value in model.encoder.state_dict().items())
+    assert got.normalization == FeatureNormalization((0.0, 0.5, 0.5), (1.0, 3.0, math.sqrt(10) * 4))
+    assert got.provenance["normalization"] == got.normalization.to_json()
+
+
+def test_a_normalization_changes_nothing_in_training(folder: Path) -> None:
+    root = {"feature_exponents": (0.0, 0.5, 0.5), "feature_gains": (1.0, 3.0, 4.0)}
+    plain = load_checkpoint(loop.train(config(folder, epochs=1)))
+    scored = load_checkpoint(loop.train(config(folder, epochs=1, out=folder / "root", **root)))
+    assert all(torch.equal(plain.stn[name], scored.stn[name]) for name in plain.stn)
+    assert (plain.normalization, scored.normalization.exponents) == (PLAIN, (0.0, 0.5, 0.5))
 
 
 def test_building_keeps_the_callers_random_state(tmp_path: Path) -> None:

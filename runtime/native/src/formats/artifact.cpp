@@ -39,10 +39,35 @@ FileEntry read_file_entry(const std::string &name, const Json &value) {
     return entry;
 }
 
-std::string identity(const Json &root, const std::string &encoder_sha256) {
+const Json &feature_sizes() {
+    static const Json sizes = Json::parse(
+        R"([{"name":"f1","grid":56,"channels":64},{"name":"f2","grid":28,"channels":128},)"
+        R"({"name":"f3","grid":14,"channels":256}])");
+    return sizes;
+}
+
+// The feature table without what the encoder does to the length of its features: that is in its graph.
+Json without_normalization(Json rows) {
+    if (!rows.is_array()) {
+        throw std::runtime_error("'features' is not a list");
+    }
+    for (Json &row : rows) {
+        if (row.contains("exponent") || row.contains("gain")) {
+            const double exponent = get_number(row, "exponent");
+            if (exponent < 0 || exponent > 1 || get_number(row, "gain") <= 0) {
+                throw std::runtime_error("a feature's exponent is outside 0 to 1, or its gain not above 0");
+            }
+            row.erase("exponent");
+            row.erase("gain");
+        }
+    }
+    return rows;
+}
+
+std::string identity(const std::string &encoder_sha256) {
     Json object;
     object["encoder"] = encoder_sha256;
-    object["features"] = member(root, "features");
+    object["features"] = feature_sizes();
     object["epsilon"] = epsilon;
     object["size"] = input_size;
     object["color"] = "RGB";
@@ -84,10 +109,7 @@ Manifest Manifest::parse(std::string_view text) {
     }
     check_requires(root);
     ScoringSpec::from_json(member(root, "scoring"));
-    static const Json features = Json::parse(
-        R"([{"name":"f1","grid":56,"channels":64},{"name":"f2","grid":28,"channels":128},)"
-        R"({"name":"f3","grid":14,"channels":256}])");
-    if (member(root, "features") != features || get_number(root, "epsilon") != epsilon) {
+    if (without_normalization(member(root, "features")) != feature_sizes() || get_number(root, "epsilon") != epsilon) {
         throw std::runtime_error("it describes another encoder than this library reads");
     }
     Manifest manifest;
@@ -119,7 +141,7 @@ Manifest Manifest::parse(std::string_view text) {
     if (root.contains("statistics_dtype")) {
         manifest.statistics_dtype = dtype_from(get_text(root, "statistics_dtype"));
     }
-    manifest.hash = identity(root, manifest.files.at(encoder_name).sha256);
+    manifest.hash = identity(manifest.files.at(encoder_name).sha256);
     return manifest;
 }
 
