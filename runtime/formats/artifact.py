@@ -18,6 +18,7 @@ from ..errors import ArtifactError, CategoryError, InputError
 from .atomic import atomic_folder
 from .encodings import Form, Statistics, StatisticsDtype
 from .features import Features
+from .prior import Priors
 from .requires import check_requires
 from .scoring import Scoring
 from .spec import EPSILON, LEVELS, Dtype, InputSpec
@@ -85,6 +86,12 @@ class Artifact:
         """What the scorer graphs take the statistics as."""
         dtype: StatisticsDtype = self.manifest.get("statistics_dtype", "fp32")
         return dtype
+
+    @property
+    def prior(self) -> Priors | None:
+        """What other kinds of parts teach about good scores; None where nothing is known."""
+        data = self.manifest.get("prior")
+        return None if data is None else Priors.from_json(data)
 
     @property
     def registers(self) -> bool:
@@ -214,6 +221,8 @@ def _read_manifest(path: Path, any_version: bool = False) -> dict[str, Any]:
 def _check_fixed(path: Path, manifest: Mapping[str, Any]) -> None:
     """What this version's runtime takes for granted about the encoder and the score."""
     Scoring.from_json(manifest["scoring"])
+    if manifest.get("prior") is not None:
+        Priors.from_json(manifest["prior"])
     wanted = [{"name": level.name, "grid": level.grid, "channels": level.channels} for level in LEVELS]
     if manifest["features"] != wanted or manifest["epsilon"] != EPSILON:
         raise ArtifactError(f"{path} describes another encoder than this version reads; export it again: regad-export")
