@@ -46,6 +46,7 @@ __all__ = ["command", "main"]
     type=click.Choice(get_args(StatisticsDtype)),
     help="What the statistics are stored as; fp16 halves the memory.  [default: the artifact's, fp32 if it names none]",
 )
+@click.option("--strict", is_flag=True, help="Refuse photos that are odd: copies, blurred, unlike the others.")
 @device_option
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
 @preprocessing_options
@@ -56,10 +57,13 @@ def command(
     shot: int | None,
     seed: int,
     validation: Path | None,
-    target_frr: float,
+    target_frr: float | None,
     threshold: float | None,
+    warn_frr: float | None,
+    warn_threshold: float | None,
     encoding: str,
     stats_dtype: StatisticsDtype | None,
+    strict: bool,
     device: str,
     threads: int | None,
     fit: str | None,
@@ -80,16 +84,23 @@ def command(
             target_frr=target_frr,
             validation=validation,
             threshold=threshold,
+            warn_frr=warn_frr,
+            warn_threshold=warn_threshold,
+            strict=strict,
             dtype=stats_dtype,
             encoding=None if encoding == "auto" else encoding,  # type: ignore[arg-type]
             progress=lambda done, count: click.echo(f"\rencoding image {done}/{count}", nl=done == count, err=True),
             say=lambda note: click.echo(f"note: {note}", err=True),
         )
         detector.save_category(out)
+    for text in category.notes:
+        click.echo(f"note: {text}", err=True)
     size = out.stat().st_size / 1e6
     form = f"{category.statistics.encoding} encoding, {category.statistics.dtype}"
     click.echo(f"category  {shown(out)} ({size:.1f} MB, k = {category.shot}, {form})")
     click.echo(f"threshold {category.threshold.value:.3f}: {category.threshold.note}")
+    if category.threshold.warn is not None:
+        click.echo(f"warn      {category.threshold.warn:.3f}: {category.threshold.warned}")
     click.echo(f"next      regad-run --model {shown(model)} --category {shown(out)} --source IMAGES")
 
 

@@ -26,10 +26,11 @@ from regad.runtime.scoring.reference import judge
 from regad.runtime.text import Say, shown, unsaid
 
 from .calibration import calibrate
+from .check import check_pictures, check_scores, refuse
 from .gaussian import fit_statistics, held_out_distances
 from .limits import learn_limits
 from .support import array_support, draw_support, list_images, read_good_images, refuse_copies
-from .threshold import check_rate, held_out_scale, set_threshold
+from .threshold import check_rate, check_rates, default_rate, held_out_scale, set_threshold
 from .views import kept_views, support_views
 
 __all__ = ["encode_views", "teach", "teach_folder"]
@@ -70,15 +71,18 @@ def teach(
     spec: InputSpec,
     *,
     files: tuple[SupportImage, ...] | None = None,
-    target_frr: float = 0.01,
+    target_frr: float | None = None,
+    warn_frr: float | None = None,
     validation: Sequence[NDArray[Any]] = (),
     validation_files: tuple[SupportImage, ...] | None = None,
     threshold: float | None = None,
+    warn_threshold: float | None = None,
     encoding: Encoding | None = None,
     dtype: StatisticsDtype | None = None,
     progress: OnImage | None = None,
     without: Collection[str] = (),
     scoring: Scoring | None = None,
+    strict: bool = False,
 ) -> Category:
     """Fit the statistics and the threshold of a part from good images (uint8 RGB [H, W, 3] or grey [H, W]).
 
@@ -86,14 +90,18 @@ def teach(
     The statistics are stored as ``dtype``, by default what the model's scorer graphs take, and scored as ``scoring``
     says, by default the model's; a single image leaves the scale out, since nothing can be held out.
     The threshold comes from ``threshold`` if given, else from the scores of ``validation`` images, else by leaving one
-    support image out at a time. ``without`` names groups of support views to leave out (`VIEW_GROUPS`), for ablations.
-    ``files`` and ``validation_files`` name the images. Raises InputError for an unusable image, for two that are the
-    same picture, or for too few of them (two, or one if the threshold does not have to come from them), and, before
-    anything is encoded, for a ``threshold`` or ``target_frr`` that cannot be.
+    support image out at a time, so that about ``target_frr`` of good parts are rejected (None: `default_rate`).
+    ``warn_threshold``, or ``warn_frr`` by the same rule, sets a second, lower limit that only warns.
+    ``without`` names groups of support views to leave out (`VIEW_GROUPS`), for ablations.
+    ``files`` and ``validation_files`` name the images. What is odd about the support images (`regad.calib.check`) is
+    in the category's notes; ``strict`` refuses them instead. Raises InputError for that, for an unusable image, for two
+    that are the same picture, or for too few of them (two, or one if the threshold does not have to come from them),
+    and, before anything is encoded, for limits or rates that cannot be.
     """
     needed = 1 if len(validation) > 0 or threshold is not None else 2
-    check_rate(target_frr)
-    manual = None if threshold is None else Threshold(float(threshold), "manual", note="set by hand")
+    if target_frr is not None:
+        check_rate(target_frr)
+    manual = _by_hand(threshold, warn_threshold, warn_frr)
     if len(images) < needed:
         raise InputError(
             f"{len(images)} support image(s); at least {needed} are needed to fit the part and set its threshold: "
@@ -103,24 +111,34 @@ def teach(
     support = array_support(images) if files is None else files
     others = array_support(validation, "validation array") if validation_files is None else validation_files
     refuse_copies([*images, *validation], [file.name for file in (*support, *others)])
-    features = encode_views(backend, images, spec, progress, without)
     scoring = scoring or model.info.scoring
+    priors = model.info.prior if scoring == model.info.scoring else None  # it was learnt with that one
+    prior = None if priors is None else priors.at(len(images))
+    rate = default_rate(prior) if target_frr is None else target_frr
+    check_rates(rate, warn_frr)
+    inputs = [preprocess(image, spec) for image in images]
+    notes = check_pictures(images, inputs, [file.name for file in support])
+    refuse(notes, strict)
+    features = encode_views(backend, images, spec, progress, without)
     statistics = fit_statistics(features, encoding, dtype or model.info.statistics_dtype, scoring.levels)
-    leaves_one_out = manual is None and len(validation) == 0
-    distances = None
-    if len(images) > 1 and (leaves_one_out or scoring.calibration is not None):
+    scale, held_out = None, []
+    if len(images) > 1:
         distances = held_out_distances(features, len(kept_views(without)), scoring.levels)
-    scale = None if distances is None else calibrate(distances, scoring)
+        scale = calibrate(distances, scoring)
+        held_out = judge(distances, scoring, scale)[1].tolist()
+    odd = check_scores(held_out, [file.name for file in support], scoring.score)
+    refuse(odd, strict)
     if manual is not None:
         limit = manual
     elif len(validation) > 0:
         handle = backend.prepare(statistics, scoring, scale)
         scores = [float(backend.infer(preprocess(v, spec)[None], handle).anomaly_score[0]) for v in validation]
-        limit = set_threshold(scores, "validation", target_frr)
+        limit = set_threshold(scores, "validation", rate, prior=prior, held_out=held_out, warn_frr=warn_frr)
     else:
-        assert distances is not None, "two images are needed to leave one out"
-        held_out = judge(distances, scoring, scale)[1].tolist()
-        limit = set_threshold(held_out, "leave-one-out", target_frr, held_out_scale(len(images)))
+        factor = held_out_scale(len(images)) if prior is None else 1.0  # a prior knows by how much they differ
+        limit = set_threshold(held_out, "leave-one-out", rate, factor, prior=prior, warn_frr=warn_frr)
+    if warn_threshold is not None:
+        limit = limit.with_warn(warn_threshold)
     return Category(
         artifact=model.info.hash,
         statistics=statistics,
@@ -132,10 +150,20 @@ def teach(
         device=f"{backend.device} {platform.machine()}",
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         data_sha256=tensors_sha256(tensors_of(statistics, scale)),
-        limits=learn_limits(preprocess(image, spec) for image in (*images, *validation)),
+        limits=learn_limits((*inputs, *(preprocess(image, spec) for image in validation))),
         scoring=scoring,
+        notes=(*notes, *odd),
         scale=scale,
     )
+
+
+def _by_hand(threshold: float | None, warn_threshold: float | None, warn_frr: float | None) -> Threshold | None:
+    """The threshold that is set by hand, if one is. Raises InputError for limits that do not go together."""
+    if warn_frr is not None and (threshold is not None or warn_threshold is not None):
+        raise InputError("a rate for the warn limit is given with a limit set by hand; give one of the two")
+    if threshold is None:
+        return None
+    return Threshold(float(threshold), "manual", note="set by hand").with_warn(warn_threshold)
 
 
 def teach_folder(
@@ -144,21 +172,24 @@ def teach_folder(
     *,
     shot: int | None = None,
     seed: int = 0,
-    target_frr: float = 0.01,
+    target_frr: float | None = None,
+    warn_frr: float | None = None,
     validation: str | Path | None = None,
     threshold: float | None = None,
+    warn_threshold: float | None = None,
     encoding: Encoding | None = None,
     dtype: StatisticsDtype | None = None,
     spec: InputSpec | None = None,
     progress: OnImage | None = None,
+    strict: bool = False,
     say: Say = unsaid,
 ) -> Category:
     """Teach a part from a folder of good images, or from the files that are given, and put it in force on ``detector``.
 
     ``shot`` images are drawn by ``seed``, or all are used. The part is taught with ``spec``, by default the detector's
     `teaching_spec`, whatever the part before it was taught with. ``validation`` is a folder of further good images for
-    the threshold; it must not hold copies of the support images. ``say`` is told what is odd about the photos, and
-    what else is in the folders. Raises InputError.
+    the threshold; it must not hold copies of the support images. ``say`` is told what is odd about the files, and
+    what else is in the folders; see `teach` for the rest. Raises InputError.
     """
     photos = list_images(folder, say) if isinstance(folder, str | Path) else folder
     support = read_good_images(draw_support(photos, shot, seed), say)
@@ -169,12 +200,15 @@ def teach_folder(
         spec or detector.teaching_spec,
         files=support.files,
         target_frr=target_frr,
+        warn_frr=warn_frr,
         validation=extra.images if extra is not None else (),
         validation_files=None if extra is None else _in(validation, extra.files),
         threshold=threshold,
+        warn_threshold=warn_threshold,
         encoding=encoding,
         dtype=dtype,
         progress=progress,
+        strict=strict,
     )
     detector.use(category)
     return category

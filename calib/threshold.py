@@ -1,65 +1,123 @@
 """Set the decision threshold from normal scores alone, for a target false-reject rate.
 
-Anomaly scores of good parts are positive and skewed, so their logarithm is taken as normal. Few scores say little about
-their spread; a prior on it, worth `PRIOR_WEIGHT` scores, stands in for the missing ones and fades as evidence grows.
-The threshold is the upper prediction limit for the next good part: Student's t with the pooled degrees of freedom. From
-1 / target_frr scores on, no shape is assumed any more: the conformal order statistic is used.
+Anomaly scores of good parts are positive and skewed, so their logarithm is taken as normal. The threshold is the upper
+prediction limit for the next good part, by one of three rules:
+
+- with what other kinds of parts teach (a `Prior`): the part's good scores lie ``delta`` above the mean of its support
+  images' held-out ones, give or take ``tau``; further good scores (validation) replace that step by step;
+- without: few scores say little about their spread, and an assumption worth `PRIOR_WEIGHT` scores stands in;
+- from about 1 / target_frr validation scores on no shape is assumed any more: the conformal order statistic.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from regad.runtime.errors import InputError
-from regad.runtime.formats.category import Method, Threshold
+from regad.runtime.formats.prior import Prior
+from regad.runtime.formats.threshold import Method, Threshold
+
+from .distributions import order_statistic_quantile, student_t_cdf, student_t_quantile
 
 __all__ = [
     "HELD_OUT_EXPONENT",
     "PRIOR_SPREAD",
     "PRIOR_WEIGHT",
     "check_rate",
+    "check_rates",
+    "default_rate",
     "held_out_scale",
+    "near_copies",
     "set_threshold",
-    "student_t_quantile",
 ]
 
 PRIOR_SPREAD = 0.12
-"""Standard deviation of the logarithm of good parts' scores that is assumed before any evidence."""
+"""Without a prior: standard deviation of the logarithm of good parts' scores that is assumed before any evidence."""
 PRIOR_WEIGHT = 16
 """How many scores' worth of evidence that assumption counts for."""
 HELD_OUT_EXPONENT = 0.3
 """A good part scores lower the more images were taught: about as k to minus this power (measured: 0.2 to 0.4)."""
+NEAR_COPY = 0.3
+"""A held-out score below this share of the median is a near copy's (measured: 0.03 to 0.15)."""
+
+_LIKELY = 0.8  # how often the false-reject rate lies in the range that the note gives
 
 
-def student_t_cdf(t: float, dof: int) -> float:
-    """P(T <= t) for an integer number of degrees of freedom (Abramowitz & Stegun 26.7.3 and 26.7.4)."""
-    angle = math.atan(t / math.sqrt(dof))
-    cosine2 = math.cos(angle) ** 2
-    term = total = math.cos(angle) if dof % 2 else 1.0
-    for step in range(2 + dof % 2, dof - 1, 2):
-        term *= cosine2 * (step - 1) / step
-        total += term
-    if dof % 2 == 0:
-        return 0.5 + 0.5 * math.sin(angle) * total
-    within = angle + (math.sin(angle) * total if dof > 1 else 0.0)
-    return 0.5 + within / math.pi
+class _Rule(Protocol):
+    """A limit for any false-reject rate, and between which rates the true one then lies, 8 times in 10."""
+
+    def limit(self, rate: float) -> float: ...
+
+    def range(self, rate: float) -> tuple[float, float]: ...
 
 
-def student_t_quantile(probability: float, dof: int) -> float:
-    """Return t with P(T <= t) = ``probability`` (0.5 to 1, exclusive) by bisection."""
-    low, high = 0.0, 1.0
-    while student_t_cdf(high, dof) < probability:
-        high *= 2
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if student_t_cdf(middle, dof) < probability else (low, middle)
-    return high
+class _Prediction(NamedTuple):
+    """Logarithms of the next good scores: around a centre known to ``drift``, with ``variance`` (both squared).
+
+    ``freedom`` are the degrees of freedom of the limit, ``own`` those of the variance alone.
+    """
+
+    centre: float
+    drift: float
+    variance: float
+    freedom: int
+    own: int
+
+    def limit(self, rate: float) -> float:
+        return math.exp(self.centre + self._reach(rate))
+
+    def range(self, rate: float) -> tuple[float, float]:
+        aside = student_t_quantile((1 + _LIKELY) / 2, self.freedom) * math.sqrt(self.drift)
+        spread = math.sqrt(self.variance)
+        low, high = ((self._reach(rate) + shift) / spread for shift in (aside, -aside))
+        return 1 - student_t_cdf(low, self.own), 1 - student_t_cdf(high, self.own)
+
+    def _reach(self, rate: float) -> float:
+        return student_t_quantile(1 - rate, self.freedom) * math.sqrt(self.drift + self.variance)
+
+
+class _OrderStatistic(NamedTuple):
+    """The conformal limit: one of the ``scores`` (rising)."""
+
+    scores: Sequence[float]
+
+    def limit(self, rate: float) -> float:
+        return self.scores[self._rank(rate) - 1]
+
+    def range(self, rate: float) -> tuple[float, float]:
+        count = len(self.scores)
+        above = count + 1 - self._rank(rate)
+        low, high = ((1 + side * _LIKELY) / 2 for side in (-1, 1))
+        return order_statistic_quantile(low, above, count), order_statistic_quantile(high, above, count)
+
+    def covers(self, rate: float) -> bool:
+        return self._rank(rate) <= len(self.scores)
+
+    def _rank(self, rate: float) -> int:
+        return math.ceil((len(self.scores) + 1) * (1 - rate))
 
 
 def held_out_scale(shot: int) -> float:
     """What turns a score given by the statistics of ``shot`` - 1 images into one by those of ``shot`` images."""
     return float(((shot - 1) / shot) ** HELD_OUT_EXPONENT)
+
+
+def near_copies(scores: Sequence[float]) -> list[int]:
+    """Which of the support images' held-out scores are so low that another photo must be nearly the same."""
+    ordered, half = sorted(scores), len(scores) // 2
+    median = (ordered[half] + ordered[~half]) / 2 if scores else 0.0
+    return [index for index, score in enumerate(scores) if score < NEAR_COPY * median]
+
+
+def default_rate(prior: object | None) -> float:
+    """The false-reject rate that is aimed at when none is asked for: 0.05 with a prior, 0.01 without.
+
+    With a prior the threshold is where it is meant to be, and at 0.01 a third of the defects would pass (measured on
+    17 kinds of parts; a fifth at 0.05).
+    """
+    return 0.01 if prior is None else 0.05
 
 
 def check_rate(target_frr: float) -> None:
@@ -68,41 +126,114 @@ def check_rate(target_frr: float) -> None:
         raise InputError(f"target false-reject rate is {target_frr}; expected a fraction between 0 and 0.5, like 0.01")
 
 
-def set_threshold(scores: Sequence[float], method: Method, target_frr: float = 0.01, scale: float = 1.0) -> Threshold:
+def check_rates(target_frr: float, warn_frr: float | None) -> None:
+    """Raise InputError unless the rate, and that of the warn limit if there is one, can be, the latter the larger."""
+    check_rate(target_frr)
+    if warn_frr is not None and not target_frr < warn_frr < 0.5:
+        raise InputError(
+            f"the warn limit's rate is {warn_frr} and the target false-reject rate {target_frr}; "
+            "expected the warn limit's to be larger, and below 0.5"
+        )
+
+
+def set_threshold(
+    scores: Sequence[float],
+    method: Method,
+    target_frr: float = 0.01,
+    scale: float = 1.0,
+    *,
+    prior: Prior | None = None,
+    held_out: Sequence[float] = (),
+    warn_frr: float | None = None,
+) -> Threshold:
     """Set the threshold from held-out normal ``scores`` so that about ``target_frr`` of good parts are rejected.
 
-    ``scale`` multiplies the scores first (see `held_out_scale`); they are recorded as they came. Raises InputError
-    for no scores, scores that are not positive, or a rate outside (0, 0.5).
+    ``scale`` multiplies the scores first (see `held_out_scale`); they are recorded as they came. With a ``prior``,
+    ``scores`` are those of the support images, each left out once, or of validation images, and then ``held_out`` are
+    the former; near copies among them are no evidence. ``warn_frr`` sets a second, lower limit. Raises InputError for
+    no scores, scores that are not positive, or rates that cannot be.
     """
-    check_rate(target_frr)
-    count = len(scores)
-    if count == 0 or not all(math.isfinite(score) and score > 0 for score in scores):
-        raise InputError(f"{count} held-out scores {list(scores)[:3]}; expected at least one, all finite and above 0")
-    rank = math.ceil((count + 1) * (1 - target_frr))
-    if rank <= count:
-        value = sorted(scores)[rank - 1] * scale
+    check_rates(target_frr, warn_frr)
+    for evidence in (scores, *((held_out,) if held_out else ())):
+        if len(evidence) == 0 or not all(math.isfinite(score) and score > 0 for score in evidence):
+            raise InputError(
+                f"{len(evidence)} held-out scores {list(evidence)[:3]}; expected at least one, all finite and above 0"
+            )
+    own, further = (scores, ()) if method == "leave-one-out" else (held_out, scores)
+    order = _OrderStatistic(sorted(score * scale for score in scores))
+    measured = order.covers(target_frr) and (prior is None or len(further) > 0)
+    used = prior if len(own) > 0 and not measured else None
+    rule: _Rule
+    if measured:
+        rule = order
+    elif used is None:
+        rule = _by_assumption([math.log(score * scale) for score in scores])
     else:
-        value = _prediction_limit([math.log(score * scale) for score in scores], target_frr)
+        rule = _by_prior(used, own, further)
     return Threshold(
-        value, method, target_frr, tuple(float(score) for score in scores), _note(count, method, target_frr)
+        rule.limit(target_frr),
+        method,
+        target_frr,
+        tuple(float(score) for score in scores),
+        _note(rule, scores, own if used else (), method, target_frr),
+        used,
+        tuple(float(score) for score in held_out) if used else (),
+        None if warn_frr is None else rule.limit(warn_frr),
+        warn_frr,
     )
 
 
-def _prediction_limit(logs: Sequence[float], target_frr: float) -> float:
+def _by_assumption(logs: Sequence[float]) -> _Prediction:
     count = len(logs)
-    mean = sum(logs) / count
-    scatter = sum((value - mean) ** 2 for value in logs)
     dof = PRIOR_WEIGHT + count - 1
-    variance = (PRIOR_WEIGHT * PRIOR_SPREAD**2 + scatter) / dof
-    return math.exp(mean + student_t_quantile(1 - target_frr, dof) * math.sqrt(variance * (1 + 1 / count)))
+    variance = (PRIOR_WEIGHT * PRIOR_SPREAD**2 + _scatter(logs)) / dof
+    return _Prediction(_mean(logs), variance / count, variance, dof, dof)
 
 
-def _note(count: int, method: Method, target_frr: float) -> str:
+def _by_prior(prior: Prior, held_out: Sequence[float], validation: Sequence[float]) -> _Prediction:
+    copies = set(near_copies(held_out))
+    logs = [math.log(score) for index, score in enumerate(held_out) if index not in copies]
+    further = [math.log(score) for score in validation]
+    own = prior.weight + len(further or logs) - 1
+    variance = (prior.weight * prior.sigma**2 + _scatter(further or logs)) / own
+    precision = 1 / prior.tau**2 + len(further) / variance
+    centre = ((_mean(logs) + prior.delta) / prior.tau**2 + sum(further) / variance) / precision
+    return _Prediction(centre, 1 / precision, variance, prior.freedom + len(further), own)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _scatter(values: Sequence[float]) -> float:
+    mean = _mean(values)
+    return sum((value - mean) ** 2 for value in values)
+
+
+def _note(rule: _Rule, scores: Sequence[float], own: Sequence[float], method: Method, target_frr: float) -> str:
+    """How far to trust a threshold; ``own`` are the held-out scores that went with a prior."""
+    count, enough = len(scores), math.ceil(1 / target_frr)
     source = "support images left out one at a time" if method == "leave-one-out" else "validation images"
-    said = f"set from {count} good score{'s' * (count != 1)} ({source}) for a false-reject rate of {target_frr:g}"
-    if count >= 1 / target_frr:
-        return said
-    return (
-        f"{said}; {count} score{'s' * (count != 1)} cannot prove that rate, a prior fills the gap: "
-        f"give {math.ceil(1 / target_frr)} or more extra good images with --validation for a measured one"
+    said = f"set from {_counted(count, 'good score')} ({source}) for a false-reject rate of {target_frr:g}"
+    if isinstance(rule, _Prediction) and not own:
+        return (
+            f"{said}; {_counted(count, 'score')} cannot prove that rate, a prior fills the gap: "
+            f"give {enough} or more extra good images with --validation for a measured one"
+        )
+    low, high = rule.range(target_frr)
+    expected = (
+        f"expect about {_counted(100 * target_frr, 'false reject')} in 100 good parts, "
+        f"likely (8 times in 10) between {math.floor(100 * low)} and {math.ceil(100 * high)}"
     )
+    if isinstance(rule, _OrderStatistic):
+        return f"{said}; {expected}"
+    copies = len(near_copies(own))
+    left = f"; {_counted(copies, 'near copy', 'near copies')} left out" if copies else ""
+    return (
+        f"{said}, with what other kinds of parts teach{left}; {expected}: "
+        f"{enough} or more extra good images with --validation make it a measured one"
+    )
+
+
+def _counted(number: float, one: str, many: str = "") -> str:
+    return f"{number:g} {one if number == 1 else many or one + 's'}"

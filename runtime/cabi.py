@@ -91,6 +91,7 @@ class _Result(ctypes.Structure):
         ("ms_total", ctypes.c_float),
         ("reason", ctypes.c_int32),
         ("detail", ctypes.c_char * 100),
+        ("warn", ctypes.c_int32),
     )
 
 
@@ -124,6 +125,7 @@ class NativeResult(NamedTuple):
     timings: Timings
     reason: Reason
     detail: str
+    warn: bool
 
 
 def load_library(path: str | Path | None = None) -> ctypes.CDLL:
@@ -332,4 +334,5 @@ def _to_result(raw: _Result, anomaly_map: NDArray[np.float32]) -> NativeResult:
     timings = Timings(raw.ms_preprocess, raw.ms_encode, raw.ms_score, raw.ms_total)
     thetas = np.array(raw.thetas, np.float32).reshape(3, 2, 3)
     reason, detail = get_args(Reason)[raw.reason], raw.detail.decode()
-    return NativeResult(raw.score, raw.threshold, bool(raw.anomalous), anomaly_map, thetas, timings, reason, detail)
+    anomalous, warn = bool(raw.anomalous), bool(raw.warn)
+    return NativeResult(raw.score, raw.threshold, anomalous, anomaly_map, thetas, timings, reason, detail, warn)

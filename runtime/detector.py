@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -127,12 +127,14 @@ class Detector:
         return part.category if part else None
 
     def fit(
-        self, images: Sequence[NDArray[Any]], target_frr: float = 0.01, *, spec: InputSpec | None = None
+        self, images: Sequence[NDArray[Any]], target_frr: float | None = None, *, spec: InputSpec | None = None
     ) -> Category:
         """Teach a part from k good images (uint8 RGB [H, W, 3] or grey [H, W], k >= 2) and use it from now on.
 
-        It is taught with ``spec``, by default `teaching_spec`, whatever the part before it was taught with. Raises
-        InputError for fewer than two images, an unusable one, or two that are the same picture.
+        About ``target_frr`` of good parts will be rejected, by default 0.05, or 0.01 if the model has no prior. It is
+        taught with ``spec``, by default `teaching_spec`, whatever the part before it was taught with. What is odd
+        about the images is in the category's ``notes``. Raises InputError for fewer than two images, an unusable one,
+        or two that are the same picture.
         """
         from regad.calib.teach import teach  # the one place where the runtime reaches up, and only when asked to
 
@@ -162,11 +164,22 @@ class Detector:
     def set_threshold(self, value: float) -> None:
         """Replace the threshold of the part in force by one of your own.
 
-        Raises InputError unless it is finite and above 0. A part that another thread puts in force is never undone.
+        A warn limit stays if it is below. Raises InputError unless the value is finite and above 0. A part that another
+        thread puts in force is never undone.
         """
-        threshold = Threshold(float(value), "manual", note="set by hand")
+        self._change(lambda threshold: threshold.by_hand(value))
+
+    def set_warn_threshold(self, value: float | None) -> None:
+        """Replace the warn limit of the part in force, or take it away (None).
+
+        Raises InputError unless it is above 0 and below the threshold.
+        """
+        self._change(lambda threshold: threshold.with_warn(value))
+
+    def _change(self, change: Callable[[Threshold], Threshold]) -> None:
         with self._lock:
             part = self._current()
+            threshold = change(part.category.threshold)
             self._part = replace(part, category=replace(part.category, threshold=threshold))
 
     def predict(self, image: NDArray[Any]) -> Result:
@@ -220,6 +233,7 @@ class Detector:
                 "shot": category.shot,
                 "encoding": category.statistics.encoding,
                 "threshold": category.threshold.value,
+                "warn_threshold": category.threshold.warn,
                 "note": category.threshold.note,
             },
         }
@@ -246,9 +260,16 @@ class Detector:
 
 def _judged(category: Category, done: Inference, index: int, timings: Timings) -> Result:
     """The verdict on one image of a batch."""
-    score, threshold = float(done.anomaly_score[index]), category.threshold.value
+    score, threshold, warn = float(done.anomaly_score[index]), category.threshold.value, category.threshold.warn
     return Result(
-        score, threshold, score > threshold, done.anomaly_map[index], done.theta[index], timings, category.spec
+        score,
+        threshold,
+        score > threshold,
+        done.anomaly_map[index],
+        done.theta[index],
+        timings,
+        category.spec,
+        warn=warn is not None and warn < score <= threshold,
     )
 
 

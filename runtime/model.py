@@ -14,6 +14,7 @@ from .formats.artifact import Artifact
 from .formats.category import Category
 from .formats.encodings import StatisticsDtype
 from .formats.memory import trim
+from .formats.prior import Priors
 from .formats.scoring import Scoring
 from .formats.spec import Dtype, InputSpec
 
@@ -46,6 +47,10 @@ class ModelInfo(Protocol):
     @property
     def scoring(self) -> Scoring:
         """How parts that are taught on it are scored."""
+
+    @property
+    def prior(self) -> Priors | None:
+        """What other kinds of parts teach about good scores; None where nothing is known."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,13 +31,17 @@ _SUFFIX = ".safetensors"
 _ABANDONED = 3600.0  # seconds after which a temporary file belongs to nobody any more
 
 
-def cache_key(detector: Detector, photos: Iterable[Path], *, target_frr: float, by_hand: bool) -> str:
+def cache_key(
+    detector: Detector, photos: Iterable[Path], *, target_frr: float | None, warn_frr: float | None, by_hand: bool
+) -> str:
     """Return the name of an entry: a hash of all that decides what the photos teach.
 
-    That is the model, the device with its library, the preprocessing, the photos, the rate aimed at, and the software:
+    That is the model, the device with its library, the preprocessing, the photos, the rates aimed at, the
+    prior, and the software:
     the versions of the packages that read, resize and compute, and every line of `SOURCES`, since a version may stay
     where a line has changed. ``by_hand``: the threshold is set apart from the photos.
     """
+    prior = detector.model.info.prior
     facts = {
         "model": detector.model.info.hash,
         "device": detector.device,
@@ -45,6 +49,8 @@ def cache_key(detector: Detector, photos: Iterable[Path], *, target_frr: float, 
         "input": detector.teaching_spec.to_json(),
         "photos": [(path.name, _sha256(path)) for path in photos],
         "target_frr": target_frr,
+        "warn_frr": warn_frr,
+        "prior": prior and prior.to_json(),
         "by_hand": by_hand,
         "packages": {name: version(name) for name in _PACKAGES},
         "sources": sources_sha256(),

@@ -38,16 +38,20 @@ def device_option(command: _Command) -> _Command:
 
 
 def threshold_options(command: _Command) -> _Command:
-    """Add ``--target-frr`` and ``--threshold`` to a command that teaches; both are checked before it does."""
+    """Add ``--target-frr``, ``--threshold`` and those of the warn limit to a command that teaches; all are checked
+    before it does.
+    """
+    rate = click.FloatRange(0, 0.5, min_open=True, max_open=True)
+    value = click.FloatRange(0, min_open=True)
     options = (
         click.option(
             "--target-frr",
-            type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
-            default=0.01,
-            show_default=True,
-            help="False-reject rate the threshold aims at.",
+            type=rate,
+            help="False-reject rate the threshold aims at.  [default: 0.05; 0.01 if the artifact has no prior]",
         ),
-        click.option("--threshold", type=click.FloatRange(0, min_open=True), help="Set the threshold by hand."),
+        click.option("--threshold", type=value, help="Set the threshold by hand."),
+        click.option("--warn-frr", type=rate, help="Warn of this share of good parts too: a second, lower limit."),
+        click.option("--warn-threshold", type=value, help="Set the limit that only warns by hand."),
     )
     for option in reversed(options):
         command = option(command)

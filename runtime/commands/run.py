@@ -33,7 +33,7 @@ from .teaching import put_in_force
 
 __all__ = ["command", "main", "run"]
 
-_TEACHING = ("shot", "seed", "target_frr", "fit", "resample", "roi", "cache")
+_TEACHING = ("shot", "seed", "target_frr", "warn_frr", "fit", "resample", "roi", "cache")
 _PICTURES = ("overlay_anomalies", "overlay_keep", "overlay_max_mb")
 
 _EPILOG = f"""\b
@@ -50,9 +50,10 @@ Exit status:
      stopped, a run over files that was interrupted, or no frame at all
   4  an anomaly was found, under --fail-on-anomaly; it outranks 3
 
-JSON lines have the keys source, frame, time, score, threshold, anomalous, reject, reason, thetas, ms {{preprocess,
-encode, score, total}}, artifact, category; or source, frame, time, reject, error. reason is good, anomalous or no_part;
-of a frame that shows no part the score is null and detail says why. An existing file is continued.
+JSON lines have the keys source, frame, time, score, threshold, anomalous, warn, reject, reason, thetas, ms
+{{preprocess, encode, score, total}}, artifact, category; or source, frame, time, reject, error. reason is good,
+anomalous or no_part; of a frame that shows no part the score is null and detail says why. An existing file is
+continued.
 
 Pictures never overwrite each other: those of videos and cameras, and those whose name is taken, carry the time at
 which the run started. A thread writes them; at a camera, what it has no time for is left out and counted.
@@ -109,7 +110,7 @@ def run(config: RunConfig) -> int:
         # What cannot be written is told here, before the slow start.
         sink = stack.enter_context(Together([one for one in sinks if one is not None]))
         detector = stack.enter_context(_load(config))
-        category = put_in_force(detector, config.part, config.threshold)
+        category = put_in_force(detector, config.part, config.threshold, config.warn_threshold)
         if record is not None:
             record.name(detector.artifact.hash[:16], category.hash)
         tell(f"source     {source.uri}{f' ({source.total} frames)' if source.total else ''}")
@@ -148,7 +149,16 @@ def _config(ctx: click.Context, **given: Any) -> RunConfig:
             else PictureConfig(given["overlay"], *(given[name] for name in _PICTURES)),
             **{
                 name: given[name]
-                for name in ("device", "threads", "threshold", "json", "display", "limit", "fail_on_anomaly")
+                for name in (
+                    "device",
+                    "threads",
+                    "threshold",
+                    "warn_threshold",
+                    "json",
+                    "display",
+                    "limit",
+                    "fail_on_anomaly",
+                )
             },
         )
     except InputError as error:

@@ -18,8 +18,10 @@ from .console import note, tell
 __all__ = ["put_in_force"]
 
 
-def put_in_force(detector: Detector, part: Teaching | Path, threshold: float | None) -> Category:
-    """Put the part in force and say how; ``threshold`` replaces its own. Raises RegadError."""
+def put_in_force(
+    detector: Detector, part: Teaching | Path, threshold: float | None, warn: float | None = None
+) -> Category:
+    """Put the part in force and say how; ``threshold`` and ``warn`` replace its own limits. Raises RegadError."""
     if isinstance(part, Path):
         detector.load_category(part)
         how = f"from {part}"
@@ -27,10 +29,17 @@ def put_in_force(detector: Detector, part: Teaching | Path, threshold: float | N
         how = _teach(detector, part, threshold)
     if threshold is not None:
         detector.set_threshold(threshold)
+    if warn is not None:
+        detector.set_warn_threshold(warn)
     category = detector.category
     assert category is not None
     tell(f"category   k = {category.shot} good images, {category.hash}, {how}")
-    tell(f"threshold  {category.threshold.value:.4g} ({category.threshold.note})")
+    for text in category.notes:
+        note(text)
+    limit = category.threshold
+    tell(f"threshold  {limit.value:.4g} ({limit.note})")
+    if limit.warn is not None:
+        tell(f"warn       {limit.warn:.4g} ({limit.warned})")
     return category
 
 
@@ -46,7 +55,8 @@ def _teach(detector: Detector, part: Teaching, threshold: float | None) -> str:
     photos = draw_support(list_images(part.support, note), part.shot, part.seed)
 
     def key() -> str:
-        return cache.cache_key(detector, photos, target_frr=part.target_frr, by_hand=threshold is not None)
+        rates = {"target_frr": part.target_frr, "warn_frr": part.warn_frr}
+        return cache.cache_key(detector, photos, **rates, by_hand=threshold is not None)
 
     known = key() if part.cache else ""
     if part.cache and cache.recall(detector, known, note):
@@ -56,6 +66,7 @@ def _teach(detector: Detector, part: Teaching, threshold: float | None) -> str:
         detector,
         photos,
         target_frr=part.target_frr,
+        warn_frr=part.warn_frr,
         threshold=threshold,
         say=note,
         progress=_progress if sys.stderr.isatty() else None,

@@ -19,6 +19,7 @@ from .atomic import atomic_folder
 from .encodings import Form, Statistics, StatisticsDtype
 from .features import Features
 from .normalization import PLAIN, FeatureNormalization
+from .prior import Priors
 from .requires import check_requires
 from .scoring import Scoring
 from .spec import EPSILON, Dtype, InputSpec
@@ -86,6 +87,12 @@ class Artifact:
         """What the scorer graphs take the statistics as."""
         dtype: StatisticsDtype = self.manifest.get("statistics_dtype", "fp32")
         return dtype
+
+    @property
+    def prior(self) -> Priors | None:
+        """What other kinds of parts teach about good scores; None where nothing is known."""
+        data = self.manifest.get("prior")
+        return None if data is None else Priors.from_json(data)
 
     @property
     def registers(self) -> bool:
@@ -223,6 +230,8 @@ def _check_fixed(path: Path, manifest: Mapping[str, Any]) -> None:
     """What this version's runtime takes for granted about the encoder and the score."""
     Scoring.from_json(manifest["scoring"])
     FeatureNormalization.from_table(manifest["features"])
+    if manifest.get("prior") is not None:
+        Priors.from_json(manifest["prior"])
     if manifest["epsilon"] != EPSILON:
         raise ArtifactError(f"{path} describes another encoder than this version reads; export it again: regad-export")
     if manifest["dtype"] not in get_args(Dtype):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 import safetensors
@@ -23,6 +22,7 @@ from .memory import padded
 from .requires import check_requires
 from .scoring import Scoring
 from .spec import EPSILON, InputSpec
+from .threshold import Method, Threshold
 
 __all__ = [
     "Category",
@@ -39,28 +39,6 @@ FORMAT = "regad-category"
 VERSION = 3
 SCALE = "scale"
 
-Method = Literal["leave-one-out", "validation", "manual"]
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """The decision limit on the anomaly score, and the evidence behind it.
-
-    ``scores`` are the held-out normal scores it was set from; ``note`` says in a sentence how far to trust it.
-    """
-
-    value: float
-    method: Method
-    target_frr: float | None = None
-    scores: tuple[float, ...] = ()
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        if not math.isfinite(self.value) or self.value <= 0:
-            raise InputError(f"threshold is {self.value}; expected a finite value above 0")
-        if self.method not in get_args(Method):
-            raise InputError(f"threshold method is {self.method!r}; expected one of {', '.join(get_args(Method))}")
-
 
 @dataclass(frozen=True)
 class SupportImage:
@@ -75,9 +53,9 @@ class Category:
     """Everything taught about one part: statistics, threshold, limits, and where they come from.
 
     ``artifact`` is the hash of the artifact whose features they are; ``spec`` the preprocessing they were taught with.
-    ``limits`` says what a frame that shows the part looks like. ``scoring`` says how distances become a score, and
-    ``scale``, float32 [g, g] or None, what they are multiplied by. Raises CategoryError where the two, or the levels of
-    the statistics, do not belong together.
+    ``limits`` says what a frame that shows the part looks like, ``notes`` what is odd about the support images, one
+    line each. ``scoring`` says how distances become a score, and ``scale``, float32 [g, g] or None, what they are
+    multiplied by. Raises CategoryError where the two, or the levels of the statistics, do not belong together.
     """
 
     artifact: str
@@ -93,6 +71,7 @@ class Category:
     limits: Limits = field(default_factory=dict)
     scoring: Scoring = field(default_factory=Scoring)
     scale: NDArray[np.float32] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         try:
@@ -142,7 +121,8 @@ def _meta(category: Category) -> dict[str, Any]:
         "limits": limits_to_json(category.limits),
         "scoring": category.scoring.to_json(),
         "registration": None,
-        "threshold": asdict(category.threshold),
+        "threshold": category.threshold.to_json(),
+        "notes": list(category.notes),
         "support": [asdict(item) for item in category.support],
         "software": dict(category.software),
         "device": category.device,
@@ -191,7 +171,6 @@ def _parse(path: Path, metadata: Mapping[str, str], tensors: dict[str, NDArray[n
         raise CategoryError(f"{path} is damaged: its statistics do not match their sha256; copy or teach it again")
     if meta["epsilon"] != EPSILON:
         raise CategoryError(f"{path} has epsilon {meta['epsilon']}; expected {EPSILON}")
-    threshold = dict(meta["threshold"], scores=tuple(float(score) for score in meta["threshold"]["scores"]))
     rank = int(meta["rank"])
     scoring = Scoring.from_json(meta["scoring"])
     own = ENCODINGS[meta["encoding"]](rank, scoring.levels) if meta["encoding"] in ENCODINGS else tensors
@@ -200,7 +179,7 @@ def _parse(path: Path, metadata: Mapping[str, str], tensors: dict[str, NDArray[n
     return Category(
         artifact=str(meta["artifact"]),
         statistics=Statistics(meta["encoding"], rank, int(meta["views"]), stored, meta["dtype"], scoring.levels),
-        threshold=Threshold(**threshold),
+        threshold=Threshold.from_json(meta["threshold"]),
         spec=InputSpec.from_json(meta["input"]),
         shot=int(meta["shot"]),
         support=tuple(SupportImage(**item) for item in meta["support"]),
@@ -211,6 +190,7 @@ def _parse(path: Path, metadata: Mapping[str, str], tensors: dict[str, NDArray[n
         limits=limits_from_json(meta["limits"]),
         scoring=scoring,
         scale=cast("NDArray[np.float32] | None", scale),  # its dtype is checked as the category is made
+        notes=tuple(str(note) for note in meta.get("notes", ())),
     )
 
 

@@ -26,13 +26,15 @@ class Teaching:
     """The part is taught at the start from the photos in ``support``, or recalled if the same ones were taught before.
 
     ``shot`` of them are drawn by ``seed``, or all are used. ``fit``, ``resample`` and ``roi`` replace the artifact's
-    preprocessing; ``target_frr`` is the false-reject rate that the threshold aims at. Raises InputError.
+    preprocessing; ``target_frr`` is the false-reject rate that the threshold aims at (None: as the artifact's prior
+    allows), ``warn_frr`` that of the limit that only warns. Raises InputError.
     """
 
     support: Path
     shot: int | None = None
     seed: int = 0
-    target_frr: float = 0.01
+    target_frr: float | None = None
+    warn_frr: float | None = None
     fit: Fit | None = None
     resample: Resample | None = None
     roi: tuple[int, int, int, int] | None = None
@@ -40,7 +42,9 @@ class Teaching:
 
     def __post_init__(self) -> None:
         _positive("shot", self.shot)
-        _require(0 < self.target_frr < 0.5, "target_frr", self.target_frr, "a rate between 0 and 0.5")
+        for name in ("target_frr", "warn_frr"):
+            rate = getattr(self, name)
+            _require(rate is None or 0 < rate < 0.5, name, rate, "a rate between 0 and 0.5")
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,9 @@ class RunConfig:
     """One run of a line. Raises InputError.
 
     ``source`` is a URI (`regad.runtime.sources.open.KINDS`; ``camera:0`` for a camera). ``part`` says how the part is
-    taught, or names its category file; ``threshold`` replaces its own. ``json`` is the record, ``-`` for stdout.
-    ``display`` None shows a window where there is a display. ``limit`` ends the run after so many frames.
+    taught, or names its category file; ``threshold`` and ``warn_threshold`` replace its own. ``json`` is the record,
+    ``-`` for stdout. ``display`` None shows a window where there is a display. ``limit`` ends the run after so many
+    frames.
     """
 
     source: str
@@ -80,6 +85,7 @@ class RunConfig:
     device: str = "auto"
     threads: int | None = None
     threshold: float | None = None
+    warn_threshold: float | None = None
     json: str | None = None
     pictures: PictureConfig | None = None
     display: bool | None = None
@@ -90,5 +96,6 @@ class RunConfig:
         _require(bool(self.source), "source", self.source, "an image, folder, glob, video, camera or stream")
         _positive("threads", self.threads)
         _positive("threshold", self.threshold)
+        _positive("warn_threshold", self.warn_threshold)
         _positive("limit", self.limit)
         _require(self.json != "", "json", self.json, "a file, or - for stdout")

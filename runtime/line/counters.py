@@ -41,7 +41,7 @@ class Counters:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._recent: deque[float] = deque(maxlen=60)
-        self.good = self.anomalous = self.errors = 0
+        self.good = self.anomalous = self.errors = self.warned = 0
         self.latencies = Latencies()
         self.start()
 
@@ -68,6 +68,7 @@ class Counters:
         else:
             self.anomalous += verdict.result.anomalous
             self.good += not verdict.result.anomalous
+            self.warned += verdict.result.warn
             self.latencies.add(verdict.result.timings.total)
         self._recent.append(self._clock())
 
@@ -90,7 +91,8 @@ class Counters:
 
     def counts(self) -> str:
         """The counts in words."""
-        return f"good {self.good}  anomalous {self.anomalous}  not judged {self.errors}"
+        warned = f" ({self.warned} with a warning)" if self.warned else ""
+        return f"good {self.good}{warned}  anomalous {self.anomalous}  not judged {self.errors}"
 
     def times(self) -> str:
         """Median and 99th percentile of the time per frame, in words."""

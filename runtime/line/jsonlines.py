@@ -20,9 +20,9 @@ _BEGINNING = b'{"source": '
 
 
 def record(verdict: Verdict, artifact: str, category: str) -> dict[str, Any]:
-    """Return one line's data. Judged: ``source frame time score threshold anomalous reject reason thetas ms artifact
-    category``, and ``detail`` where a reason has one; not judged: ``source frame time reject error``. ``time`` is in
-    unix seconds, ``ms`` in milliseconds. A frame that shows no part has no score: it is None.
+    """Return one line's data. Judged: ``source frame time score threshold anomalous warn reject reason thetas ms
+    artifact category``, and ``detail`` where a reason has one; not judged: ``source frame time reject error``. ``time``
+    is in unix seconds, ``ms`` in milliseconds. A frame that shows no part has no score: it is None.
     """
     frame, result = verdict.frame, verdict.result
     head = {"source": frame.source, "frame": frame.index, "time": round(frame.time, 6)}
@@ -34,6 +34,7 @@ def record(verdict: Verdict, artifact: str, category: str) -> dict[str, Any]:
         "score": result.score if math.isfinite(result.score) else None,
         "threshold": result.threshold,
         "anomalous": result.anomalous,
+        "warn": result.warn,
         "reject": verdict.reject,
         "reason": result.reason,
         **({"detail": result.detail} if result.detail else {}),

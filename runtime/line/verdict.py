@@ -27,5 +27,7 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """The verdict in a word: ``good``, ``ANOMALY``, ``MISPLACED``, ``NO PART`` or ``NOT JUDGED``."""
-        return "NOT JUDGED" if self.result is None else _WORDS[self.result.reason]
+        """The verdict in a word: ``good``, ``WARN``, ``ANOMALY``, ``MISPLACED``, ``NO PART`` or ``NOT JUDGED``."""
+        if self.result is None:
+            return "NOT JUDGED"
+        return "WARN" if self.result.warn else _WORDS[self.result.reason]

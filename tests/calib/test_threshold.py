@@ -9,8 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regad.calib.threshold import PRIOR_SPREAD, held_out_scale, set_threshold, student_t_quantile
+from regad.calib.distributions import order_statistic_quantile, student_t_quantile
+from regad.calib.threshold import PRIOR_SPREAD, default_rate, held_out_scale, near_copies, set_threshold
 from regad.runtime.errors import InputError
+from regad.runtime.formats.prior import Prior
+
+PRIOR = Prior(-0.086, 0.092, 0.122)  # k = 4 of an example
+OWN = [0.9, 1.0, 1.1, 1.02]
 
 
 @given(st.floats(0.51, 0.9999), st.integers(1, 200))
@@ -63,3 +68,84 @@ def test_little_evidence_is_said() -> None:
 def test_bad_evidence_is_refused(scores: list[float], rate: float) -> None:
     with pytest.raises(InputError):
         set_threshold(scores, "validation", rate)
+
+
+def test_the_prior_rule_by_hand() -> None:
+    logs = np.log(OWN)
+    variance = (8 * 0.122**2 + ((logs - logs.mean()) ** 2).sum()) / 11
+    wanted = math.exp(logs.mean() - 0.086 + 1.6972609 * math.sqrt(0.092**2 + variance))  # t_30(0.95)
+    limit = set_threshold(OWN, "leave-one-out", 0.05, prior=PRIOR)
+    assert limit.value == pytest.approx(wanted, rel=1e-7)
+    assert (limit.prior, limit.scores, limit.held_out) == (PRIOR, tuple(OWN), ())
+
+
+def test_validation_scores_replace_the_prior_step_by_step() -> None:
+    further = [1.3, 1.4, 1.25, 1.5, 1.35]
+    y, m = np.log(further), np.log(OWN).mean()
+    variance = (8 * 0.122**2 + ((y - y.mean()) ** 2).sum()) / 12
+    precision = 1 / 0.092**2 + 5 / variance
+    centre = ((m - 0.086) / 0.092**2 + y.sum() / variance) / precision
+    wanted = math.exp(centre + 1.6895725 * math.sqrt(1 / precision + variance))  # t_35(0.95)
+    limit = set_threshold(further, "validation", 0.05, prior=PRIOR, held_out=OWN)
+    assert limit.value == pytest.approx(wanted, rel=1e-7)
+    assert (limit.scores, limit.held_out) == (tuple(further), tuple(OWN))
+
+
+def test_enough_validation_scores_leave_the_prior_out() -> None:
+    further = [1 + i / 100 for i in range(40)]
+    limit = set_threshold(further, "validation", 0.05, prior=PRIOR, held_out=OWN)
+    assert limit == set_threshold(further, "validation", 0.05)
+    assert limit.value == pytest.approx(1.38)  # the 39th of 40: ceil(41 * 0.95)
+    assert limit.prior is None
+    assert "expect about 5 false rejects in 100 good parts, likely (8 times in 10) between 1 and 10" in limit.note
+
+
+def test_one_support_image_leaves_the_prior_out() -> None:
+    assert set_threshold([1.0, 1.1], "validation", prior=PRIOR) == set_threshold([1.0, 1.1], "validation")
+
+
+def test_near_copies_are_no_evidence_and_are_said() -> None:
+    assert near_copies([1.78, 0.06, 2.06, 0.06]) == [1, 3]
+    assert near_copies([1.78, 1.2, 5.0, 0.9]) == near_copies([]) == []
+    few = set_threshold([1.78, 2.06], "leave-one-out", 0.05, prior=PRIOR)
+    limit = set_threshold([1.78, 0.06, 2.06, 0.06], "leave-one-out", 0.05, prior=PRIOR)
+    assert limit.value == few.value
+    assert "; 2 near copies left out" in limit.note
+    assert "near cop" not in few.note
+
+
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_the_promise_in_the_note_holds_when_the_prior_does(count: int) -> None:
+    rng = np.random.default_rng(count)
+    rates, within = [], []
+    for _ in range(400):
+        own = np.exp(PRIOR.sigma * rng.standard_normal(count))
+        centre = np.log(own).mean() + PRIOR.delta + PRIOR.tau * rng.standard_normal()
+        fresh = np.exp(centre + PRIOR.sigma * rng.standard_normal(2000))
+        limit = set_threshold(own.tolist(), "leave-one-out", 0.05, prior=PRIOR)
+        low, high = (int(word) for word in limit.note.split("between ")[1].split(":")[0].split(" and "))
+        rates.append((fresh > limit.value).mean())
+        within.append(low <= 100 * rates[-1] <= high)
+    assert 0.03 < np.mean(rates) < 0.07
+    assert 0.75 < np.mean(within) < 0.97
+
+
+def test_the_share_above_an_order_statistic_equals_scipy() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    for probability in (0.1, 0.5, 0.9):
+        found = order_statistic_quantile(probability, 2, 40)
+        assert found == pytest.approx(stats.beta.ppf(probability, 2, 39), rel=1e-6)
+
+
+def test_the_warn_limit_is_set_by_the_same_rule() -> None:
+    for options in ({}, {"prior": PRIOR}):
+        limit = set_threshold(OWN, "leave-one-out", 0.01, warn_frr=0.1, **options)  # type: ignore[arg-type]
+        assert limit.warn == set_threshold(OWN, "leave-one-out", 0.1, **options).value  # type: ignore[arg-type]
+        assert limit.warn < limit.value
+    for rate in (0.01, 0.001, 0.5):
+        with pytest.raises(InputError, match="expected the warn limit's to be larger"):
+            set_threshold(OWN, "leave-one-out", 0.01, warn_frr=rate)
+
+
+def test_the_rate_aimed_at_follows_what_is_known() -> None:
+    assert (default_rate(None), default_rate(PRIOR)) == (0.01, 0.05)

@@ -16,12 +16,13 @@ from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.category import Category, SupportImage, Threshold
 from regad.runtime.formats.category import tensors_sha256 as sha256_of
 from regad.runtime.formats.encodings import ENCODINGS, Statistics
+from regad.runtime.formats.scoring import Scoring
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.model import Model
 
-ARTIFACT = Artifact(Path("model.regad"), {}, "a" * 64, InputSpec(), "fp32")
+ARTIFACT = Artifact(Path("model.regad"), {"scoring": Scoring().to_json()}, "a" * 64, InputSpec(), "fp32")
 KEYS = [
-    *("source", "frame", "time", "score", "threshold", "anomalous", "reject", "reason"),
+    *("source", "frame", "time", "score", "threshold", "anomalous", "warn", "reject", "reason"),
     *("thetas", "ms", "artifact", "category"),
 ]
 NOT_JUDGED_KEYS = ["source", "frame", "time", "reject", "error"]

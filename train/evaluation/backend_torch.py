@@ -18,6 +18,7 @@ from regad.runtime.backends.host import HostEncoded, HostScoring
 from regad.runtime.detector import Detector
 from regad.runtime.formats.encodings import StatisticsDtype
 from regad.runtime.formats.features import Features
+from regad.runtime.formats.prior import Priors
 from regad.runtime.formats.scoring import Scoring
 from regad.runtime.formats.spec import Dtype, InputSpec
 from regad.runtime.model import Model
@@ -115,6 +116,7 @@ class CheckpointInfo:
     dtype: Dtype = "fp32"
     statistics_dtype: StatisticsDtype = "fp32"
     scoring: Scoring = field(default_factory=Scoring)
+    prior: Priors | None = None
 
 
 def checkpoint_detector(

@@ -70,6 +70,7 @@ Json verdict(const regad::Result &result) {
     Json json = {{"score", result.score},  // infinity, of a frame that shows no part, is written as null
                  {"threshold", result.threshold},
                  {"anomalous", result.anomalous != 0},
+                 {"warn", result.warn != 0},
                  {"reason", regad_reason_string(result.reason)},
                  {"thetas", thetas},
                  {"ms",

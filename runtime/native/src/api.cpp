@@ -66,6 +66,7 @@ regad_result to_result(const regad::Verdict &verdict) noexcept {
     result.anomalous = verdict.anomalous ? 1 : 0;
     std::memcpy(result.thetas, verdict.theta, sizeof result.thetas);
     result.reason = verdict.reason;
+    result.warn = verdict.warn ? 1 : 0;
     static_assert(sizeof result.detail == sizeof verdict.detail);
     std::memcpy(result.detail, verdict.detail, sizeof result.detail);
     return result;
@@ -124,7 +125,7 @@ void predict(regad::Detector &detector, const regad_image *images, std::size_t c
 constexpr regad_self_test_report untested = {sizeof(regad_self_test_report), INFINITY, INFINITY, INFINITY, INFINITY};
 
 // These are written whatever their struct_size says: one that has grown since its first version needs more care there.
-static_assert(sizeof(void *) != 8 || (sizeof(regad_result) == 216 && sizeof(regad_self_test_report) == 24));
+static_assert(sizeof(void *) != 8 || (sizeof(regad_result) == 224 && sizeof(regad_self_test_report) == 24));
 
 constexpr const char *reason_texts[] = {"good", "anomalous", "misplaced", "no_part", "not_judged"};
 

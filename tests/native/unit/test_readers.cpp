@@ -88,6 +88,10 @@ TEST(category_refuses_what_does_not_fit) {
     CHECK_THROWS(read(changed("/data_sha256", "00")), "do not match their sha256");
     CHECK_THROWS(read(changed("/threshold/value", 0)), "threshold");
     CHECK_THROWS(read(changed("/threshold/value", "high")), "finite number");
+    CHECK_EQUAL(read(changed("/threshold/warn", 12.5)).warn_threshold, 12.5);
+    CHECK_THROWS(read(changed("/threshold/warn", 20.0)), "warn limit is not above 0 and below");
+    CHECK_THROWS(read(changed("/threshold/warn", -1)), "warn limit");
+    CHECK_THROWS(read(changed("/threshold/prior", {{"delta", 0}, {"tau", 1}})), "'sigma' is missing");
     CHECK_THROWS(read(changed("/input/fit", "squeeze")), "squeeze");
     CHECK_THROWS(read(changed("/input/resample", "cubic")), "cubic");
     CHECK_THROWS(read(changed("/input/size", 256)), "224");

@@ -47,6 +47,23 @@ def test_a_folder_is_judged_recorded_and_drawn(bench: Bench, run: Run) -> None:
     assert "good 1  anomalous 1  not judged 0" in outcome.err
 
 
+def test_a_good_part_above_the_warn_limit_is_a_warning_and_no_more(bench: Bench, run: Run) -> None:
+    for name, grey in (("1", 40), ("2", 90), ("3", 180)):
+        bench.image(f"in/{name}.png", grey)
+    log = bench.root / "log.jsonl"
+    outcome = run("--source", bench.root / "in", "--json", log, "--warn-threshold", 8.5)
+    assert outcome.code == 0
+    assert [(line["anomalous"], line["warn"], line["reject"]) for line in records(log)] == [
+        (False, False, False),
+        (False, True, False),
+        (True, False, True),
+    ]
+    assert [line.split()[0] for line in outcome.out.splitlines()] == ["good", "WARN", "ANOMALY"]
+    assert "good 2 (1 with a warning)  anomalous 1" in outcome.err
+    assert "warn       8.5 (set by hand)" in outcome.err
+    assert run("--source", bench.root / "in", "--warn-threshold", 10).code == 1  # not below the threshold
+
+
 def test_the_start_says_what_is_used(bench: Bench, run: Run) -> None:
     outcome = run("--source", bench.image("x.png", 40), "--device", "cpu", "--threads", "2")
     for words in (

@@ -42,6 +42,7 @@ def test_record_of_a_judged_frame() -> None:
         "score": 3.0,
         "threshold": 5.0,
         "anomalous": False,
+        "warn": False,
         "reject": False,
         "reason": "good",
         "thetas": [[[1, 0, 0], [0, 1, 0.25]]] * 3,

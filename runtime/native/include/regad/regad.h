@@ -159,7 +159,8 @@ REGAD_API void regad_detector_destroy(regad_detector *detector);
 /* Reads a category file (regad-calib writes it) and makes it the one that the next predictions use, with the
  * threshold in it. On failure the category in use stays. */
 REGAD_API regad_status regad_load_category(regad_detector *detector, const char *path);
-/* Replaces the threshold of the category in use, until the next regad_load_category. Finite and above 0. */
+/* Replaces the threshold of the category in use, until the next regad_load_category. Finite and above 0. The category's
+ * warn limit stays if it is below. */
 REGAD_API regad_status regad_set_threshold(regad_detector *detector, double threshold);
 
 /* ---- predict ----------------------------------------------------------------------------------------- */
@@ -212,6 +213,7 @@ typedef struct regad_result {
     regad_reason reason;   /* anomalous is 1 for every reason but REGAD_GOOD */
     char detail[100];      /* what REGAD_NO_PART or REGAD_MISPLACED rests on, "brightness 3, taught with 88 to 140";
                             * else "" */
+    int32_t warn;          /* 1 for a REGAD_GOOD score above the category's warn limit, where it has one */
 } regad_result;
 
 /* Makes it a result that was not judged. */

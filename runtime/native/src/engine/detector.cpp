@@ -59,6 +59,7 @@ struct Detector::Loaded {
     std::shared_ptr<const Prepared> prepared;
     std::string path;
     double threshold = 0;
+    double warn_threshold = no_warning;
 };
 
 Detector::Detector(const std::string &artifact, const Settings &settings)
@@ -74,6 +75,7 @@ void Detector::load_category(const std::string &path) {
     auto loaded = std::make_shared<Loaded>();
     loaded->path = path;
     loaded->threshold = category->threshold;
+    loaded->warn_threshold = category->warn_threshold;
     const Encoding encoding = category->statistics.encoding;
     const std::size_t rank = category->statistics.rank, finest = category->statistics.finest;
     loaded->prepared = engine_.prepare(artifact_, std::move(category->statistics), std::move(category->scoring));
@@ -98,6 +100,9 @@ void Detector::set_threshold(double threshold) {
     }
     auto loaded = std::make_shared<Loaded>(*loaded_);
     loaded->threshold = threshold;
+    if (loaded->warn_threshold >= threshold) {
+        loaded->warn_threshold = no_warning;
+    }
     loaded_ = std::move(loaded);
 }
 
@@ -138,6 +143,7 @@ void Detector::judge(const Loaded &loaded, const regad_image *const *images, std
         Verdict &verdict = verdicts[which[i]];
         verdict.score = workspace->scores[i];
         verdict.anomalous = static_cast<double>(verdict.score) > loaded.threshold;
+        verdict.warn = !verdict.anomalous && static_cast<double>(verdict.score) > loaded.warn_threshold;
         verdict.reason = verdict.anomalous ? REGAD_ANOMALOUS : REGAD_GOOD;
         std::copy_n(workspace->theta.data() + i * theta_length, theta_length, verdict.theta);
         if (maps != nullptr) {
@@ -234,8 +240,13 @@ std::string Detector::describe() const {
                             {"views", category.views},
                             {"threshold", loaded->threshold},
                             {"threshold_method", category.threshold_method},
+                            {"warn_threshold", nullptr},
+                            {"prior", category.threshold_prior},
                             {"note", category.threshold_note},
                             {"input", spec_json(category.spec)}};
+        if (loaded->warn_threshold < no_warning) {
+            json["category"]["warn_threshold"] = loaded->warn_threshold;
+        }
     }
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -29,6 +29,7 @@ struct Verdict {
     double threshold = 0;
     float score = INFINITY;
     bool anomalous = true;
+    bool warn = false;
     float theta[theta_length] = {};
     regad_reason reason = REGAD_NOT_JUDGED;
     char detail[sizeof regad_result::detail] = "";

@@ -127,6 +127,27 @@ Limits read_limits(const Json &object) {
     return limits;
 }
 
+void read_threshold(const Json &threshold, Category &category) {
+    category.threshold = get_number(threshold, "value");
+    if (category.threshold <= 0) {
+        throw std::runtime_error("its threshold is not a finite value above 0");
+    }
+    category.threshold_method = get_text(threshold, "method");
+    category.threshold_note = get_text(threshold, "note");
+    if (!optional(threshold, "warn").is_null()) {
+        category.warn_threshold = get_number(threshold, "warn");
+        if (!(0 < category.warn_threshold && category.warn_threshold < category.threshold)) {
+            throw std::runtime_error("its warn limit is not above 0 and below the threshold");
+        }
+    }
+    category.threshold_prior = optional(threshold, "prior");
+    if (!category.threshold_prior.is_null()) {
+        for (const char *const key : {"delta", "tau", "sigma"}) {
+            get_number(category.threshold_prior, key);
+        }
+    }
+}
+
 }  // namespace
 
 Category Category::read(const Source &source) {
@@ -156,13 +177,7 @@ Category Category::read(const Source &source) {
     category.shot = get_count(meta, "shot");
     category.artifact = get_text(meta, "artifact");
     category.data_sha256 = get_text(meta, "data_sha256");
-    const Json &threshold = member(meta, "threshold");
-    category.threshold = get_number(threshold, "value");
-    if (category.threshold <= 0) {
-        throw std::runtime_error("its threshold is not a finite value above 0");
-    }
-    category.threshold_method = get_text(threshold, "method");
-    category.threshold_note = get_text(threshold, "note");
+    read_threshold(member(meta, "threshold"), category);
     category.limits = read_limits(member(meta, "limits"));
     category.scoring = scoring.with(
         read_tensors(source, header, category.statistics, scoring, category.dtype, category.data_sha256));

@@ -34,6 +34,11 @@ inline const Json &member(const Json &object, const char *key) {
     return *found;
 }
 
+// The same, or null where it is missing.
+inline Json optional(const Json &object, const char *key) {
+    return object.contains(key) ? object[key] : Json();
+}
+
 inline std::string get_text(const Json &object, const char *key) {
     const Json &value = member(object, key);
     if (!value.is_string()) {

@@ -1,0 +1,112 @@
+"""Look at support images before a part is taught with them: what is odd about one, and what to do about it.
+
+Each finding is one line that names the image. The limits are wide, so that a line is worth reading: see `FACTORS` and
+`UNLIKE` for how often they name an ordinary image.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regad.runtime.errors import InputError
+from regad.runtime.formats.scoring import Score
+from regad.runtime.imaging.presence import measure
+
+from .threshold import near_copies
+
+__all__ = ["FACTORS", "UNLIKE", "check_pictures", "check_scores", "refuse"]
+
+FACTORS = {"sharpness": 2.5, "brightness": 2.5, "contrast": 3.0}
+"""How many times below the median of the others an image may be, and above it where there are three or more. Of 1000
+drawn sets each at k = 3, 4, 8 these name an image in at most 0.4, 0.1 and 0.7 %. Sharpness is detail / contrast."""
+UNLIKE = 2.0
+"""How many times the median of the others an image's held-out score may be, where the score is a mean over
+positions: it names an image in 1 to 2 % of 101 ordinary sets each at k = 4 and 8. RegAD's own score, the largest value
+of a map, varies more from one good image to the next (up to 3.8 times), and is not asked."""
+
+_REMEDIES = {
+    "sharpness": ("less sharp", "sharper", "set the focus, hold the camera and the part still, and take it again"),
+    "brightness": ("darker", "brighter", "take all photos under the light of the line"),
+    "contrast": ("flatter", "richer in contrast", "take all photos under the light of the line, on its ground"),
+}
+
+
+def check_pictures(
+    images: Sequence[NDArray[Any]], inputs: Sequence[NDArray[np.uint8]], names: Sequence[str]
+) -> list[str]:
+    """Say which images differ from the others in size, sharpness or light, a line each.
+
+    ``images`` are [H, W, 3] or [H, W] as they were taken, ``inputs`` the same as the encoder sees them: uint8 RGB
+    [224, 224, 3].
+    """
+    found = list(_odd_sizes(images, names))
+    measures = [measure(image) for image in inputs]
+    qualities = {
+        "sharpness": [one.detail / one.contrast if one.contrast > 0 else 0.0 for one in measures],
+        "brightness": [one.brightness for one in measures],
+        "contrast": [one.contrast for one in measures],
+    }
+    for index, name in enumerate(names):
+        for quality, values in qualities.items():
+            ratio = _ratio(values, index)
+            if ratio < 1 / FACTORS[quality] or (ratio > FACTORS[quality] and len(names) > 2):
+                less, more, remedy = _REMEDIES[quality]
+                how = less if ratio < 1 else more
+                found.append(f"{name} is {how} than the other photos ({quality} {ratio:.2g} of theirs): {remedy}")
+                break  # one cause shows in several of them
+    return found
+
+
+def check_scores(scores: Sequence[float], names: Sequence[str], score: Score = "top") -> list[str]:
+    """Say which images are nearly copies of another one, or unlike all others, by their held-out scores (any number).
+
+    ``score`` is the statistic that they are; see `UNLIKE`. Of two images neither is odd.
+    """
+    if len(scores) < 3:
+        return []
+    copies = set(near_copies(scores))
+    found = [
+        f"{names[index]} is nearly a copy of another photo (left out, it scores {_ratio(scores, index):.2g} of the "
+        "others), which is no further evidence: take a photo of another good part instead"
+        for index in sorted(copies)
+    ]
+    own = [index for index in range(len(scores)) if index not in copies]
+    for place, index in enumerate(own):
+        ratio = _ratio([scores[other] for other in own], place)
+        if score == "top" and len(own) > 2 and ratio > UNLIKE:
+            found.append(
+                f"{names[index]} is unlike the other photos (left out, it scores {ratio:.2g} times the others): "
+                "take it out if the part is not good or lies otherwise; else add photos of more such parts"
+            )
+    return found
+
+
+def refuse(notes: Sequence[str], strict: bool) -> None:
+    """Raise InputError with the notes if there are any and ``strict`` is asked for."""
+    if strict and notes:
+        raise InputError(f"the support images are refused, as --strict asks: {'; '.join(notes)}")
+
+
+def _odd_sizes(images: Sequence[NDArray[Any]], names: Sequence[str]) -> Iterator[str]:
+    """The images of another size than most have; parts that are cut out, each in its own size, have no such size."""
+    sizes = [(image.shape[1], image.shape[0]) for image in images]
+    usual, count = Counter(sizes).most_common(1)[0]
+    for name, size in zip(names, sizes, strict=True) if count > len(sizes) / 2 else ():
+        if size != usual:
+            yield (
+                f"{name} is {size[0]}x{size[1]} pixels, most photos are {usual[0]}x{usual[1]}: "
+                "take all with the same camera, resolution and crop"
+            )
+
+
+def _ratio(values: Sequence[float], index: int) -> float:
+    """One value divided by the median of the others; 1 where there is nothing to compare with."""
+    others = [value for place, value in enumerate(values) if place != index]
+    usual = median(others) if others else 0.0
+    return values[index] / usual if usual > 0 else 1.0
