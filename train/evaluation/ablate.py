@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from regad.calib.threshold import student_t_quantile
+from regad.calib.distributions import student_t_quantile
 from regad.calib.views import VIEW_GROUPS
 from regad.runtime.detector import Detector
 
