@@ -84,7 +84,9 @@ def test_it_replaces_an_artifact_and_says_what_it_did(
 ) -> None:
     out = tmp_path / "model.regad"
     shutil.copytree(exported.artifact.path, out)
-    (out / "stale.txt").write_text("of the old one")
+    stale = out / "engines" / "scorer-old.plan"
+    stale.parent.mkdir()
+    stale.write_text("of the old one")
     monkeypatch.setattr(build, "encoder_model", lambda *args: exported.model())
     images = data_dir / "parts" / "cookies" / "train" / "good"
     options = ["--verify-images", images, "--verify-seed", 3, "--resample", "lanczos", "--roi", "8,0,300,310"]
@@ -93,7 +95,7 @@ def test_it_replaces_an_artifact_and_says_what_it_did(
     artifact = Artifact.open(out)
     assert artifact.hash == exported.artifact.hash
     assert artifact.spec == InputSpec(resample="lanczos", roi=(8, 0, 300, 310))
-    assert not (out / "stale.txt").exists()
+    assert not stale.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["model.regad"]
 
     stdout, stderr = capfd.readouterr()
