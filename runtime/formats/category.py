@@ -162,15 +162,15 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[np.floating[Any
         raise CategoryError(f"{path} is damaged or not a category file ({error}); {teach}") from error
 
 
-def _parse(path: Path, metadata: Mapping[str, str], tensors: dict[str, NDArray[np.floating[Any]]]) -> Category:
+def _parse(metadata: Mapping[str, str], tensors: dict[str, NDArray[np.floating[Any]]]) -> Category:
     meta = json.loads(metadata["meta"])
     check_requires(meta)
     if meta["registration"] is not None:
         raise InputError("it registers the part, which this version does not do; update regad")
     if meta["data_sha256"] != tensors_sha256(tensors):
-        raise CategoryError(f"{path} is damaged: its statistics do not match their sha256; copy or teach it again")
+        raise CategoryError("it is damaged: its statistics do not match their sha256")
     if meta["epsilon"] != EPSILON:
-        raise CategoryError(f"{path} has epsilon {meta['epsilon']}; expected {EPSILON}")
+        raise CategoryError(f"its epsilon is {meta['epsilon']}; expected {EPSILON}")
     rank = int(meta["rank"])
     scoring = Scoring.from_json(meta["scoring"])
     own = ENCODINGS[meta["encoding"]](rank, scoring.levels) if meta["encoding"] in ENCODINGS else tensors
@@ -203,13 +203,13 @@ def load_category(path: str | Path, artifact: str | None = None) -> Category:
     path = Path(path)
     metadata, tensors = _read(path)
     try:
-        category = _parse(path, metadata, tensors)
+        category = _parse(metadata, tensors)
     except InputError as error:
         raise CategoryError(f"{path} cannot be used ({error}); or teach the part again: regad-calib") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CategoryError(f"{path} has malformed metadata ({error!r}); teach the part again: regad-calib") from error
     except CategoryError as error:
-        raise (error if str(path) in str(error) else CategoryError(f"{path}: {error}; teach it again")) from error
+        raise CategoryError(f"{path} cannot be used: {error}; copy it, or teach the part, again") from error
     if artifact is not None and category.artifact != artifact:
         raise CategoryError(
             f"{path} was taught on artifact {category.artifact[:12]}, but this one is {artifact[:12]}; "
