@@ -97,6 +97,7 @@ def test_stream_example(native_build: Path, standin: Artifact, pictures: Path, o
             "threshold",
             "anomalous",
             "reason",
+            "warn",
             "thetas",
             "ms",
             "artifact",

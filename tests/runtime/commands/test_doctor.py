@@ -19,6 +19,7 @@ from regad.runtime.commands.checks import Finding
 from regad.runtime.commands.console import run_cli
 from regad.runtime.errors import ArtifactError, DeviceError
 from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.normalization import PLAIN
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.selftest import Deviation
 
@@ -194,7 +195,7 @@ def artifact(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def open_it(path: Path) -> Artifact:
         if state["open"]:
             raise state["open"]
-        return Artifact(path, {}, "a" * 64, InputSpec(), "fp32")
+        return Artifact(path, {"features": PLAIN.table()}, "a" * 64, InputSpec(), "fp32")
 
     class Fake(Device):
         def is_present(self) -> bool:
