@@ -87,10 +87,11 @@ def check_scores(scores: Sequence[float], names: Sequence[str], score: Score = "
     return found
 
 
-def refuse(notes: Sequence[str], strict: bool) -> None:
-    """Raise InputError with the notes if there are any and ``strict`` is asked for."""
+def refuse(notes: Sequence[str], strict: bool) -> tuple[str, ...]:
+    """Return the notes. Raises InputError with them if there are any and ``strict`` is asked for."""
     if strict and notes:
         raise InputError(f"the support images are refused, as --strict asks: {'; '.join(notes)}")
+    return tuple(notes)
 
 
 def _odd_sizes(images: Sequence[NDArray[Any]], names: Sequence[str]) -> Iterator[str]:

@@ -7,17 +7,18 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regad.runtime.backends.base import Backend
+from regad.runtime.backends.base import Backend, StatisticsHandle
 from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
 from regad.runtime.formats.category import Category, SupportImage, Threshold, tensors_of, tensors_sha256
 from regad.runtime.formats.encodings import Encoding, StatisticsDtype
 from regad.runtime.formats.features import Features
+from regad.runtime.formats.prior import Prior
 from regad.runtime.formats.scoring import Scoring
 from regad.runtime.formats.spec import LEVELS, InputSpec
 from regad.runtime.imaging.preprocess import preprocess
@@ -30,7 +31,7 @@ from .check import check_pictures, check_scores, refuse
 from .gaussian import fit_statistics, held_out_distances
 from .limits import learn_limits
 from .support import array_support, draw_support, list_images, read_good_images, refuse_copies
-from .threshold import check_rate, check_rates, default_rate, held_out_scale, set_threshold
+from .threshold import check_rates, default_rate, held_out_scale, set_threshold
 from .views import kept_views, support_views
 
 __all__ = ["encode_views", "teach", "teach_folder"]
@@ -86,84 +87,112 @@ def teach(
 ) -> Category:
     """Fit the statistics and the threshold of a part from good images (uint8 RGB [H, W, 3] or grey [H, W]).
 
-    What a frame that shows the part looks like is learnt from all of them, those for validation included.
-    The statistics are stored as ``dtype``, by default what the model's scorer graphs take, and scored as ``scoring``
-    says, by default the model's; a single image leaves the scale out, since nothing can be held out.
-    The threshold comes from ``threshold`` if given, else from the scores of ``validation`` images, else by leaving one
-    support image out at a time, so that about ``target_frr`` of good parts are rejected (None: `default_rate`).
-    ``warn_threshold``, or ``warn_frr`` by the same rule, sets a second, lower limit that only warns.
-    ``without`` names groups of support views to leave out (`VIEW_GROUPS`), for ablations.
-    ``files`` and ``validation_files`` name the images. What is odd about the support images (`regad.calib.check`) is
-    in the category's notes; ``strict`` refuses them instead. Raises InputError for that, for an unusable image, for two
-    that are the same picture, or for too few of them (two, or one if the threshold does not have to come from them),
-    and, before anything is encoded, for limits or rates that cannot be.
+    Statistics are stored as ``dtype`` and scored as ``scoring`` says, by default as the model wants them; a single
+    image leaves the scale out, since nothing can be held out. The threshold is ``threshold``, else set from the scores
+    of ``validation`` images, else by leaving one support image out at a time, so that about ``target_frr`` of good
+    parts are rejected (None: `default_rate`). ``warn_threshold``, or ``warn_frr`` by the same rule, is a lower limit
+    that only warns. ``without`` names groups of views to leave out (`VIEW_GROUPS`), for ablations. ``files`` and
+    ``validation_files`` name the images. What is odd about the support images (`regad.calib.check`) is in the notes;
+    ``strict`` refuses them. Raises InputError for that, for an unusable image, two that are the same picture, or too
+    few of them (two, or one if the threshold does not come from them), and, before encoding, for limits that cannot be.
     """
-    needed = 1 if len(validation) > 0 or threshold is not None else 2
-    if target_frr is not None:
-        check_rate(target_frr)
-    manual = _by_hand(threshold, warn_threshold, warn_frr)
-    if len(images) < needed:
-        raise InputError(
-            f"{len(images)} support image(s); at least {needed} are needed to fit the part and set its threshold: "
-            "add photos of good parts (4 to 8 is a good number)"
-        )
-    backend = model.backend
     support = array_support(images) if files is None else files
     others = array_support(validation, "validation array") if validation_files is None else validation_files
-    refuse_copies([*images, *validation], [file.name for file in (*support, *others)])
-    scoring = scoring or model.info.scoring
-    priors = model.info.prior if scoring == model.info.scoring else None  # it was learnt with that one
-    prior = None if priors is None else priors.at(len(images))
-    rate = default_rate(prior) if target_frr is None else target_frr
-    check_rates(rate, warn_frr)
+    _check_number(len(images), 1 if len(validation) > 0 or threshold is not None else 2)
+    names = [file.name for file in support]
+    refuse_copies([*images, *validation], [*names, *(file.name for file in others)])
+    aim = _aim(model, scoring, len(images), threshold, warn_threshold, target_frr, warn_frr)
     inputs = [preprocess(image, spec) for image in images]
-    notes = check_pictures(images, inputs, [file.name for file in support])
-    refuse(notes, strict)
-    features = encode_views(backend, images, spec, progress, without)
-    statistics = fit_statistics(features, encoding, dtype or model.info.statistics_dtype, scoring.levels)
-    scale, held_out = None, []
-    if len(images) > 1:
-        distances = held_out_distances(features, len(kept_views(without)), scoring.levels)
-        scale = calibrate(distances, scoring)
-        held_out = judge(distances, scoring, scale)[1].tolist()
-    odd = check_scores(held_out, [file.name for file in support], scoring.score)
-    refuse(odd, strict)
-    if manual is not None:
-        limit = manual
-    elif len(validation) > 0:
-        handle = backend.prepare(statistics, scoring, scale)
-        scores = [float(backend.infer(preprocess(v, spec)[None], handle).anomaly_score[0]) for v in validation]
-        limit = set_threshold(scores, "validation", rate, prior=prior, held_out=held_out, warn_frr=warn_frr)
-    else:
-        factor = held_out_scale(len(images)) if prior is None else 1.0  # a prior knows by how much they differ
-        limit = set_threshold(held_out, "leave-one-out", rate, factor, prior=prior, warn_frr=warn_frr)
-    if warn_threshold is not None:
-        limit = limit.with_warn(warn_threshold)
+    extra = [preprocess(image, spec) for image in validation]
+    notes = refuse(check_pictures(images, inputs, names), strict)
+    features = encode_views(model.backend, images, spec, progress, without)
+    statistics = fit_statistics(features, encoding, dtype or model.info.statistics_dtype, aim.scoring.levels)
+    scale, held_out = _hold_out(features, len(kept_views(without)), aim.scoring)
+    notes += refuse(check_scores(held_out, names, aim.scoring.score), strict)
+    ready = model.backend.prepare(statistics, aim.scoring, scale) if extra and aim.manual is None else None
     return Category(
         artifact=model.info.hash,
         statistics=statistics,
-        threshold=limit,
+        threshold=_limit(aim, held_out, [] if ready is None else _scores(model.backend, ready, extra)),
         spec=spec,
         shot=len(images),
         support=support,
-        software={"regad": version("regad"), "numpy": np.__version__, "backend": backend.name},
-        device=f"{backend.device} {platform.machine()}",
+        software={"regad": version("regad"), "numpy": np.__version__, "backend": model.backend.name},
+        device=f"{model.backend.device} {platform.machine()}",
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         data_sha256=tensors_sha256(tensors_of(statistics, scale)),
-        limits=learn_limits((*inputs, *(preprocess(image, spec) for image in validation))),
-        scoring=scoring,
-        notes=(*notes, *odd),
+        limits=learn_limits((*inputs, *extra)),
+        scoring=aim.scoring,
+        notes=notes,
         scale=scale,
     )
 
 
-def _by_hand(threshold: float | None, warn_threshold: float | None, warn_frr: float | None) -> Threshold | None:
-    """The threshold that is set by hand, if one is. Raises InputError for limits that do not go together."""
+class _Aim(NamedTuple):
+    """How the threshold is to be set, checked; ``manual`` is the one that is set by hand."""
+
+    scoring: Scoring
+    prior: Prior | None
+    rate: float
+    warn_frr: float | None
+    warn_threshold: float | None
+    manual: Threshold | None
+
+
+def _aim(
+    model: Model,
+    scoring: Scoring | None,
+    shot: int,
+    threshold: float | None,
+    warn_threshold: float | None,
+    target_frr: float | None,
+    warn_frr: float | None,
+) -> _Aim:
+    """Check the limits and rates that are asked for, and fill in the model's. Raises InputError."""
     if warn_frr is not None and (threshold is not None or warn_threshold is not None):
         raise InputError("a rate for the warn limit is given with a limit set by hand; give one of the two")
-    if threshold is None:
-        return None
-    return Threshold(float(threshold), "manual", note="set by hand").with_warn(warn_threshold)
+    manual = None
+    if threshold is not None:
+        manual = Threshold(float(threshold), "manual", note="set by hand").with_warn(warn_threshold)
+    scoring = scoring or model.info.scoring
+    priors = model.info.prior if scoring == model.info.scoring else None  # it was learnt with that one
+    prior = None if priors is None else priors.at(shot)
+    rate = default_rate(prior) if target_frr is None else target_frr
+    check_rates(rate, warn_frr)
+    return _Aim(scoring, prior, rate, warn_frr, warn_threshold, manual)
+
+
+def _check_number(count: int, needed: int) -> None:
+    if count < needed:
+        raise InputError(
+            f"{count} support image(s); at least {needed} are needed to fit the part and set its threshold: "
+            "add photos of good parts (4 to 8 is a good number)"
+        )
+
+
+def _hold_out(features: Features, views: int, scoring: Scoring) -> tuple[NDArray[np.float32] | None, list[float]]:
+    """The scale, and the score of each support image by the statistics of the others; nothing of a single image."""
+    if len(features.f1) == views:
+        return None, []
+    distances = held_out_distances(features, views, scoring.levels)
+    scale = calibrate(distances, scoring)
+    return scale, judge(distances, scoring, scale)[1].tolist()
+
+
+def _scores(backend: Backend, handle: StatisticsHandle, inputs: Sequence[NDArray[np.uint8]]) -> list[float]:
+    return [float(backend.infer(one[None], handle).anomaly_score[0]) for one in inputs]
+
+
+def _limit(aim: _Aim, held_out: Sequence[float], scores: Sequence[float]) -> Threshold:
+    """The threshold by hand, from the validation images' ``scores``, or from the support images' held-out ones."""
+    if aim.manual is not None:
+        return aim.manual
+    if scores:
+        limit = set_threshold(scores, "validation", aim.rate, prior=aim.prior, held_out=held_out, warn_frr=aim.warn_frr)
+    else:
+        factor = held_out_scale(len(held_out)) if aim.prior is None else 1.0  # a prior knows by how much they differ
+        limit = set_threshold(held_out, "leave-one-out", aim.rate, factor, prior=aim.prior, warn_frr=aim.warn_frr)
+    return limit if aim.warn_threshold is None else limit.with_warn(aim.warn_threshold)
 
 
 def teach_folder(

@@ -6,6 +6,7 @@ import json
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +124,7 @@ def _torch_file_says(path: Path, word: bytes) -> bool:
         with zipfile.ZipFile(path) as file:
             names = [name for name in file.namelist() if name.endswith("data.pkl")]
             return bool(names) and word in file.read(names[0])
-    except (zipfile.BadZipFile, NotImplementedError, EOFError):
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):  # the last: encrypted, or packed in another way
         return False
 
 
