@@ -14,13 +14,12 @@ import weakref
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends.lifecycle import Lifecycle
+from .backends.lifecycle import Closing, Lifecycle
 from .errors import ArtifactError, CategoryError, DeviceError, InputError, RegadError
 from .result import Reason, Timings
 
@@ -171,7 +170,7 @@ def find_onnxruntime() -> Path | None:
     return None
 
 
-class NativeDetector:
+class NativeDetector(Closing):
     """The C++ detector. `predict` may be called from several threads, also while a category is loaded.
 
     ``threads`` None: all cores. ``onnxruntime``: path of libonnxruntime.so; None takes ``$REGAD_ONNXRUNTIME``, then the
@@ -205,16 +204,6 @@ class NativeDetector:
         self._check(create(_text("artifact", artifact), ctypes.byref(options), ctypes.byref(self._handle)))
         self._lifecycle = Lifecycle(partial(library_.regad_detector_destroy, self._handle))
         weakref.finalize(self, self._lifecycle.close)
-
-    def __enter__(self) -> NativeDetector:
-        """Return the detector; `close` is called at the end of the block."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the detector."""
-        self.close()
 
     def close(self) -> None:
         """Wait for the calls under way, then destroy the detector. Closing twice does nothing."""

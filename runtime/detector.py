@@ -8,14 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .backends.base import Backend, Inference
-from .backends.lifecycle import closed_error
+from .backends.lifecycle import Closing, closed_error
 from .errors import CategoryError, InputError
 from .formats.artifact import Artifact
 from .formats.category import Category, Threshold, load_category, save_category
@@ -33,7 +32,7 @@ _NOTHING = Inference(_NO_MAP, np.zeros(0, np.float32), _NO_THETAS, 0.0, 0.0)
 """What a batch without images gives."""
 
 
-class Detector:
+class Detector(Closing):
     """Judges images of one part. `predict` may be called from several threads, also while a category is loaded.
 
     `Detector.load` opens a model of its own and closes it; ``Detector(model)`` shares a model that others use too, and
@@ -83,16 +82,6 @@ class Detector:
         except CategoryError:
             model.close()
             raise
-
-    def __enter__(self) -> Detector:
-        """Return the detector; `close` is called at the end of the block."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the detector."""
-        self.close()
 
     @property
     def backend(self) -> Backend:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol
 
 from .backends.base import Backend, StatisticsHandle
+from .backends.lifecycle import Closing
 from .backends.table import open_backend
 from .errors import ArtifactError, CategoryError
 from .formats.artifact import Artifact
@@ -65,7 +65,7 @@ class Part:
     statistics: StatisticsHandle
 
 
-class Model:
+class Model(Closing):
     """A model opened on a device. It owns the backend: `close` releases the device, whoever still holds the model.
 
     Any number of detectors, threads and parts may share it. Closing waits for calls under way in other threads; what is
@@ -85,16 +85,6 @@ class Model:
         """
         artifact = Artifact.open(path)
         return cls(artifact, open_backend(artifact, device, threads))
-
-    def __enter__(self) -> Model:
-        """Return the model; `close` is called at the end of the block."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the model."""
-        self.close()
 
     @property
     def artifact(self) -> Artifact:

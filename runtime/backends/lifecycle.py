@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import TracebackType
+from typing import TypeVar
 
 from ..errors import DeviceError
 
-__all__ = ["Lifecycle", "closed_error"]
+__all__ = ["Closing", "Lifecycle", "closed_error"]
+
+_Self = TypeVar("_Self", bound="Closing")
 
 
 def closed_error() -> DeviceError:
     """The one error of everything that is used after it was closed."""
     return DeviceError("it was closed and cannot be used any more", remedy="load the artifact again", code="closed")
+
+
+class Closing(ABC):
+    """A context manager that is closed at the end of its block."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what is held; closing twice does nothing."""
+
+    def __enter__(self: _Self) -> _Self:
+        """Return the object itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
 
 
 class Lifecycle:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -28,6 +31,15 @@ def make_data(root: Path, good: dict[str, int]) -> Path:
         for index in range(count):
             draw(root / name / "train" / "good" / f"{index:03}.png", 100 * number + index)
     return root
+
+
+def run_program(main: Callable[[], None], monkeypatch: pytest.MonkeyPatch, *args: str) -> int:
+    """Run a command's entry point with arguments; its exit status."""
+    monkeypatch.setattr(sys, "argv", ["program", *args])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
 
 
 def released(mode: str, seed: int = 0) -> dict[str, dict[str, torch.Tensor]]:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
-from regad.calib.gaussian import fit_statistics
 from regad.runtime.backends.base import Backend
 from regad.runtime.backends.ort import reason
 from regad.runtime.backends.table import open_backend
@@ -23,21 +22,6 @@ from regad.runtime.scoring.reference import graph_tensors
 from regad.runtime.selftest import self_test
 
 from ..ort_double import FakeOrt
-
-
-@pytest.fixture(scope="module")
-def reference(artifact_dir: Path) -> Backend:
-    return open_backend(Artifact.open(artifact_dir), "cpu", 2)
-
-
-@pytest.fixture(scope="module")
-def images() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), np.uint8)
-
-
-@pytest.fixture(scope="module")
-def statistics(reference: Backend, images: np.ndarray) -> Statistics:
-    return fit_statistics(reference.features(images), "gram")
 
 
 @pytest.mark.parametrize("device", ["cuda", "ort-tensorrt"])

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regad.calib.gaussian import fit_statistics
 from regad.runtime.backends.base import Backend
 from regad.runtime.backends.host import HostEncoded
 from regad.runtime.backends.table import open_backend
@@ -24,16 +23,6 @@ from ..doubles import FakeCuda
 from ..ort_double import FakeOrt
 
 Open = Callable[[], Backend]
-
-
-@pytest.fixture(scope="module")
-def images() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (5, 224, 224, 3), np.uint8)
-
-
-@pytest.fixture(scope="module")
-def statistics(artifact_dir: Path, images: np.ndarray) -> Statistics:
-    return fit_statistics(open_backend(Artifact.open(artifact_dir), "cpu", 2).features(images), "gram")
 
 
 @pytest.fixture(params=["cpu", "cuda", "tensorrt"])

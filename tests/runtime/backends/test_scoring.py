@@ -28,11 +28,6 @@ SCORINGS = [
 
 
 @pytest.fixture(scope="module")
-def images() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), np.uint8)
-
-
-@pytest.fixture(scope="module")
 def features(artifact_dir: Path, images: np.ndarray) -> Features:
     return open_backend(Artifact.open(artifact_dir), "cpu", 2).features(images)
 

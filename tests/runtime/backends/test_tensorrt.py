@@ -28,21 +28,6 @@ from regad.runtime.selftest import self_test
 from ..doubles import FakeCuda, FakeTensorRT
 
 
-@pytest.fixture(scope="module")
-def reference(artifact_dir: Path) -> Backend:
-    return open_backend(Artifact.open(artifact_dir), "cpu", 2)
-
-
-@pytest.fixture(scope="module")
-def images() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (5, 224, 224, 3), np.uint8)
-
-
-@pytest.fixture(scope="module")
-def statistics(reference: Backend, images: np.ndarray) -> Statistics:
-    return fit_statistics(reference.features(images), "gram")
-
-
 def test_it_gives_what_onnxruntime_gives(
     cuda: FakeCuda, built: Path, reference: Backend, images: np.ndarray, statistics: Statistics
 ) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +24,7 @@ from regad.train.evaluation import evaluate
 from regad.train.evaluation.results import read_draws, result_table, summarise
 from regad.train.evaluation.rounds import plan, run_rounds
 
-from ..helpers import draw, make_data, released
+from ..helpers import draw, make_data, released, run_program
 
 LIMIT = 0.5
 
@@ -155,12 +155,7 @@ def test_rounds_come_by_shot_and_seed(root: Path) -> None:
     assert [item.defect for item in items["a"]] == ["dent", "dent", "good", "good", "stain"]
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["regad-eval", *args])
-    with pytest.raises(SystemExit) as stop:
-        eval_cli.main()
-    assert isinstance(stop.value.code, int)
-    return stop.value.code
+run = partial(run_program, eval_cli.main)
 
 
 def test_the_command_and_its_repetition(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,15 +8,9 @@ import pytest
 from regad.train.model.checkpoint import load_checkpoint
 from regad.train.run import command as cli
 
-from ..helpers import make_data
+from ..helpers import make_data, run_program
 
-
-def run(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["regad-train", *args])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    assert isinstance(stop.value.code, int)
-    return stop.value.code
+run = partial(run_program, cli.main)
 
 
 def test_train_and_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
