@@ -150,13 +150,16 @@ class ModbusConfig(_Table, frozen=True):
     heartbeat_ms: MillisOrNone = 2000
 
     def __post_init__(self) -> None:
-        for peer in self.allow:
-            try:
-                ipaddress.ip_network(peer)
-            except ValueError:
-                raise InputError(
-                    f"allow holds {peer!r}; expected addresses like '192.168.0.10' or networks like '192.168.0.0/24'"
-                ) from None
+        self.networks()
+
+    def networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """Return the peers that may connect. Raises InputError."""
+        try:
+            return [ipaddress.ip_network(peer) for peer in self.allow]
+        except ValueError as error:
+            raise InputError(
+                f"allow is wrong ({error}); expected addresses like '192.168.0.10' or networks like '192.168.0.0/24'"
+            ) from None
 
 
 class CommandsConfig(_Table, frozen=True):
@@ -177,8 +180,8 @@ class TraceConfig(_Table, frozen=True):
     """The record of every part.
 
     With ``before_result`` a verdict is put out once its record is on the disk. Below ``min_free_gb`` of free disk,
-    above ``max_gb`` of its own files, or after ``keep_days``, the oldest pictures go; what was labelled or taught stays.
-    ``full`` says which full pictures are kept, ``full_goods_percent`` how many of good parts in any case. With
+    above ``max_gb`` of its own files, or after ``keep_days``, the oldest pictures go; what was labelled or taught
+    stays. ``full`` says which full pictures are kept, ``full_goods_percent`` how many of good parts in any case. With
     ``on_disk_full`` ``ring`` the station goes on with its newest records in memory; with ``stop`` it is not ready.
     """
 
