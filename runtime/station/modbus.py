@@ -26,10 +26,11 @@ from .modbus_requests import (
     with_header,
 )
 
-__all__ = ["ModbusServer", "ModbusState", "bind"]
+__all__ = ["ModbusServer", "ModbusState", "Peer", "bind"]
 
 _BUFFER = 520  # bytes read at once: the requests of one peer that are served before another peer's turn
 _UNSENT = 4096  # bytes of answers that wait for a slow peer, before its requests do
+_KERNEL = 16_384  # bytes of answers that the kernel holds for a peer
 _SILENCE = 60.0  # seconds after which a silent connection is given up
 _SWEEP = 1.0
 _BACKLOG = 64
@@ -93,8 +94,8 @@ class ModbusServer(LoopThread):
         self.clock = clock
         self._networks = config.networks()
         self._socket: socket.socket | None = None
-        self._peers: set[_Peer] = set()
-        self._writer: _Peer | None = None
+        self._peers: set[Peer] = set()
+        self._writer: Peer | None = None
         self._wrote = 0.0
         self._requests = self._refused = 0
         self.port = config.port
@@ -105,7 +106,7 @@ class ModbusServer(LoopThread):
         writer = self._writer
         return ModbusState(len(self._peers), writer.name if writer else None, self._requests, self._refused)
 
-    def respond(self, peer: _Peer, header: Header, pdu: bytes) -> bytes:
+    def respond(self, peer: Peer, header: Header, pdu: bytes) -> bytes:
         """Return the whole answer to a request of ``peer``."""
         self._requests += 1
         function = pdu[0]
@@ -119,7 +120,7 @@ class ModbusServer(LoopThread):
             reply = answer(pdu, self.words)
         return with_header(header, reply)
 
-    def admit(self, peer: _Peer, address: str) -> bool:
+    def admit(self, peer: Peer, address: str) -> bool:
         """Whether a new connection is taken. Where all are in use, the longest silent reader gives way."""
         if not self._allowed(address):
             self._refused += 1
@@ -133,13 +134,13 @@ class ModbusServer(LoopThread):
         self._peers.add(peer)
         return True
 
-    def leave(self, peer: _Peer) -> None:
+    def leave(self, peer: Peer) -> None:
         """Forget a connection; a writer's place is free at once."""
         self._peers.discard(peer)
         if self._writer is peer:
             self._writer = None
 
-    def _may_write(self, peer: _Peer) -> bool:
+    def _may_write(self, peer: Peer) -> bool:
         silent = self.clock() - self._wrote > self.config.writer_silence_ms / 1000
         if self._writer is None or silent:
             self._writer = peer
@@ -163,7 +164,7 @@ class ModbusServer(LoopThread):
 
     async def _serve(self, ready: threading.Event) -> None:
         assert self._socket is not None
-        server = await asyncio.get_running_loop().create_server(lambda: _Peer(self), sock=self._socket)
+        server = await asyncio.get_running_loop().create_server(lambda: Peer(self), sock=self._socket)
         try:
             ready.set()
             while True:
@@ -181,7 +182,7 @@ class ModbusServer(LoopThread):
             peer.drop()
 
 
-class _Peer(asyncio.BufferedProtocol):
+class Peer(asyncio.BufferedProtocol):
     """One connection. What is read at once is little, so that peers take turns however much one of them asks."""
 
     def __init__(self, server: ModbusServer) -> None:
@@ -193,6 +194,7 @@ class _Peer(asyncio.BufferedProtocol):
         self.heard = server.clock()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Admit the peer, or end the connection."""
         assert isinstance(transport, asyncio.Transport)
         address = transport.get_extra_info("peername")
         self.name = str(address[0]) if address else ""
@@ -203,24 +205,30 @@ class _Peer(asyncio.BufferedProtocol):
         transport.set_write_buffer_limits(high=_UNSENT)
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the peer."""
         self._transport = None
         self._server.leave(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where the next bytes go: behind the part of a request that is already there."""
         return memoryview(self._buffer)[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
+        """Answer what is complete."""
         self._filled += nbytes
         self.heard = self._server.clock()
         self._answer_all()
 
     def pause_writing(self) -> None:
+        """Take no more requests of a peer that does not read its answers."""
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
+        """It reads again."""
         if self._transport is not None:
             self._transport.resume_reading()
 
