@@ -26,12 +26,12 @@ OnDiskFull = Literal["ring", "stop"]
 class TraceAlarm(IntEnum):
     """The first argument of an `Alarm`; each is raised once when it begins."""
 
-    SET_ASIDE = 40  # the database was damaged, or missing where there are pictures; a new one was begun
-    DISK_SHORT = 41  # no more room can be made: pictures are not stored
-    RING = 42  # rows cannot be written: they are kept in memory
-    LOST = 43  # the memory for rows is full, or the trace was closed with rows in it: rows are lost
-    SLOW = 44  # the disk is slower than the line: pictures are left out
-    ENDED = 45  # the trace met what it cannot handle: nothing is recorded until it is opened again
+    SET_ASIDE = 60  # the database was damaged, or missing where there are pictures; a new one was begun
+    DISK_SHORT = 61  # no more room can be made: pictures are not stored
+    RING = 62  # rows cannot be written: they are kept in memory
+    LOST = 63  # the memory for rows is full, or the trace was closed with rows in it: rows are lost
+    SLOW = 64  # the disk is slower than the line: pictures are left out
+    UNFIT = 65  # a row cannot be stored as it is and was left out
 
 
 Alarm = Callable[[int, str], None]
@@ -79,7 +79,7 @@ class Inspection:
     ``clock_ok``. ``category`` is `Category.hash`. ``verdict`` is what was judged, ``output`` what was put out, both
     `VerdictCode`. ``spot_x``, ``spot_y``: the worst pixel of the map, 0 to 223. ``input``: what the encoder saw, uint8
     RGB [224, 224, 3]; ``map``: float32 [224, 224]; ``frame``: the full picture, uint8 RGB [H, W, 3]. The arrays belong
-    to the trace once they are given to it: nobody may write to them.
+    to the trace once they are given to it: nobody may write to them. A score that is not finite is stored as None.
     """
 
     boot: int
