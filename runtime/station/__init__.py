@@ -1,1 +1,1 @@
-"""The station: a line process that proves every pass, and a trace of every part."""
+"""A station at a line: a trigger in, a proven verdict out in time, and a record of every part."""
