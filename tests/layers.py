@@ -23,7 +23,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runtime.model", "runtime.result", "runtime.selftest"),
     ("runtime.detector",),
     ("runtime", "runtime.line", "runtime.cabi"),  # "runtime" itself is the public face, runtime/__init__.py
-    ("runtime.commands", "runtime.native", "runtime.station"),
+    ("runtime.commands", "runtime.native"),
+    ("runtime.station",),
     ("calib",),
     ("train.model",),
     ("train.data",),

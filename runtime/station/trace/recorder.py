@@ -1,0 +1,294 @@
+"""What the trace's thread does: commits rows, stores pictures, makes room, and carries on when any of it fails."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from ...errors import OutputError
+from .alarms import Alarms, Host
+from .boots import begin_boot, end_boot
+from .database import DATABASE, is_damage, is_full, open_writer, transaction
+from .files import FileStore, Kind, Stored
+from .inbox import Entry, Event, Inbox, picture_bytes
+from .inspection import Boot, Inspection, TraceAlarm, TracePolicy
+from .retention import Retention
+from .rows import insert_category, insert_event, insert_inspection, record_file
+
+__all__ = ["Recorder"]
+
+_LOOK_NS = 1_000_000_000
+_SHUT_NS = 10_000_000_000
+"""For how long no pictures are stored after one could not be, though the disk seems to have room (a quota)."""
+_AT_ONCE = 500
+"""Rows in one transaction: others that write, and a line that waits, get their turn in between."""
+_UNFIT = (
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.DataError,
+    sqlite3.ProgrammingError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    AttributeError,
+)
+"""What an entry that cannot be stored at all raises; the disk raises others."""
+
+
+class _Pending(NamedTuple):
+    """A part whose row, ``row``, is committed and whose pictures are not yet stored; ``since``: when it was given."""
+
+    row: int
+    part: Inspection
+    since: int
+
+
+class Recorder:
+    """Works in the trace's thread alone, but for `waiting`, ``done`` and ``error``, which may be read from others.
+
+    ``done``: every part up to that seq is finished with; ``error``: why rows cannot be written now, or "".
+    """
+
+    def __init__(
+        self, folder: Path, policy: TracePolicy, inbox: Inbox, host: Host, alarms: Alarms, facts: tuple[str, str]
+    ) -> None:
+        """``facts``: what the boot's row says of the software and the artifact."""
+        self._folder, self._policy, self._inbox, self._host, self._alarms = folder, policy, inbox, host, alarms
+        self._facts = facts
+        self._store = FileStore(folder)
+        self._connection: sqlite3.Connection | None = None
+        self._retention: Retention | None = None
+        self._boot = Boot(0, True, False)
+        self._pictures: deque[_Pending] = deque()
+        self._stored: list[tuple[_Pending, list[Stored]]] = []
+        self._committed = self._looked = self._shut_until = 0
+        self._seen = (0, 0)  # rows lost and pictures left out at the last look
+        self._inode = 0
+        self.done = 0
+        self.error = ""
+
+    def open(self) -> Boot:
+        """Open the database and begin a boot. Raises OutputError."""
+        opened = open_writer(self._folder)
+        self._use(opened.connection)
+        try:
+            self._boot = self._begin()
+        except sqlite3.Error as error:
+            opened.connection.close()
+            raise OutputError(f"the trace in {self._folder} cannot be begun: {error}; free some space") from error
+        if opened.trouble:
+            self._alarms.begin(TraceAlarm.SET_ASIDE, opened.trouble)
+        return self._boot
+
+    def _use(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._retention = Retention(connection, self._folder, self._policy, free=self._host.free)
+        self._inode = (self._folder / DATABASE).stat().st_ino
+
+    def _begin(self, number: int | None = None) -> Boot:
+        assert self._connection is not None and self._retention is not None
+        facts = (self._host.wall(), self._host.monotonic_ns(), *self._facts)
+        try:
+            return begin_boot(self._connection, self._folder, *facts, number=number)
+        except sqlite3.OperationalError as error:
+            if not self._make_way(error):
+                raise
+            return begin_boot(self._connection, self._folder, *facts, number=number)
+
+    def _make_way(self, error: BaseException | None) -> bool:
+        """Remove pictures if the disk was full and the policy lets them go; whether trying again may help."""
+        if self._retention is None or self._policy.on_disk_full == "stop" or not is_full(error):
+            return False
+        return self._retention.remove_pictures() > 0
+
+    def waiting(self) -> tuple[int, int | None]:
+        """Return how many parts wait for their pictures to be stored, and since when the first does, nanoseconds."""
+        with suppress(IndexError):
+            return len(self._pictures) + len(self._stored), self._pictures[0].since
+        return len(self._stored), None
+
+    def commit(self) -> bool:
+        """Commit what is queued and name the pictures that are stored; False: it stays queued, and ``error`` is set."""
+        entries = self._inbox.take(_AT_ONCE)
+        if not entries and not self._stored and not self.error:
+            return True
+        try:
+            if self._connection is None:
+                self._start_over("")
+            rows = self._write([entry for _, entry in entries])
+        except Exception as error:  # whatever it is, the rows are not lost, and the trace goes on
+            self._inbox.give_back(entries)
+            self._fail(error)
+            return False
+        self._stored.clear()
+        for (given, entry), row in zip(entries, rows, strict=True):
+            self._take(entry, row, given)
+        self._recovered()
+        self._advance()
+        return True
+
+    def _write(self, entries: list[Entry]) -> list[int | Exception]:
+        """One transaction; the ids of the entries' rows, or why one cannot be stored at all."""
+        assert self._connection is not None
+        with transaction(self._connection):
+            for pending, stored in self._stored:
+                record_file(self._connection, pending.row, stored)
+            rows = [self._insert(self._connection, entry) for entry in entries]
+            self._connection.execute(
+                "UPDATE boot SET mono_last = ? WHERE id = ?", (self._host.monotonic_ns(), self._boot.id)
+            )
+        return rows
+
+    def _insert(self, connection: sqlite3.Connection, entry: Entry) -> int | Exception:
+        try:
+            if isinstance(entry, Inspection):
+                return insert_inspection(connection, entry)
+            if isinstance(entry, Event):
+                return insert_event(connection, self._boot.id, entry)
+            return insert_category(connection, entry)
+        except _UNFIT as error:
+            return error
+
+    def _take(self, entry: Entry, row: int | Exception, given: int) -> None:
+        """Queue a part's pictures, now that it has a row; let go of what it does not need any more."""
+        if isinstance(entry, Inspection):
+            self._committed = max(self._committed, entry.seq)
+        if isinstance(row, Exception):
+            what = f"part {entry.seq}" if isinstance(entry, Inspection) else f"a {type(entry).__name__}"
+            self._inbox.lose(entry)
+            self._alarms.tell(TraceAlarm.UNFIT, f"{what} cannot be recorded as it is: {row!r}")
+        elif isinstance(entry, Inspection):
+            if entry.input is not None or entry.frame is not None:
+                self._pictures.append(_Pending(row, entry, given))
+            else:
+                self._inbox.release(picture_bytes(entry))
+
+    def _advance(self) -> None:
+        """Every part before the first whose pictures wait is finished with."""
+        self.done = self._pictures[0].part.seq - 1 if self._pictures else self._committed
+
+    def store_next(self) -> bool:
+        """Store the pictures of the next part; False if none waits."""
+        if not self._pictures:
+            return False
+        pending = self._pictures[0]
+        kinds: list[Kind] = ["input"] if pending.part.input is not None else []
+        kinds += ["full"] if pending.part.frame is not None else []
+        wanted = [] if self._inbox.closed_to_pictures else kinds
+        stored = [item for kind in wanted if (item := self._write_picture(pending, kind)) is not None]
+        if len(stored) < len(kinds):
+            self._inbox.leave_out(pending.part.seq, len(kinds) - len(stored))
+        self._stored.append((pending, stored))
+        self._pictures.popleft()
+        self._inbox.release(picture_bytes(pending.part))
+        if self._retention is not None:
+            self._retention.stored(sum(item.bytes for item in stored))
+        return True
+
+    def _write_picture(self, pending: _Pending, kind: Kind) -> Stored | None:
+        """Write one picture, after making room if the disk is full; None if it cannot be."""
+        try:
+            return self._store.write(pending.part, kind)
+        except Exception as error:  # a picture that no encoder takes must not end the trace
+            cause, text = error.__cause__, str(error)
+            if not isinstance(cause, OSError):
+                self._alarms.tell(TraceAlarm.UNFIT, f"a picture of part {pending.part.seq} cannot be stored: {text}")
+                return None
+        with suppress(sqlite3.Error, OutputError):
+            if self._make_way(cause):
+                return self._store.write(pending.part, kind)
+        self._shut_until = self._host.monotonic_ns() + _SHUT_NS
+        self._alarms.begin(TraceAlarm.DISK_SHORT, f"pictures are not stored: {text}")
+        return None
+
+    def look_after(self) -> None:
+        """Make room, let go of what is too old, see that the database is still there, and tell of losses."""
+        now = self._host.monotonic_ns()
+        try:
+            self._make_room(now)
+            if now - self._looked >= _LOOK_NS and not self.error:
+                self._look(now)
+        except Exception as error:
+            self._fail(error)
+        lost, left_out = self._inbox.lost, self._inbox.left_out
+        if lost > self._seen[0]:
+            text = f"{lost} row(s) are lost so far: {self.error or 'the disk is slower than the line'}"
+            self._alarms.begin(TraceAlarm.LOST, text)
+        if left_out > self._seen[1] and not self._inbox.closed_to_pictures:
+            text = f"{left_out} picture(s) are left out so far: the disk is slower than the line"
+            self._alarms.begin(TraceAlarm.SLOW, text)
+        elif not self._pictures:
+            self._alarms.end(TraceAlarm.SLOW, "pictures are stored in time again")
+        self._seen = (lost, left_out)
+
+    def _make_room(self, now: int) -> None:
+        if self._retention is None:
+            return
+        room = self._retention.make_room()
+        self._inbox.closed_to_pictures = not room or now < self._shut_until
+        if not room:
+            text = f"the disk of {self._folder} is short, and nothing more may be removed: pictures are not stored"
+            self._alarms.begin(TraceAlarm.DISK_SHORT, text)
+        elif not self._inbox.closed_to_pictures:
+            self._alarms.end(TraceAlarm.DISK_SHORT, "pictures are stored again")
+
+    def _look(self, now: int) -> None:
+        assert self._connection is not None and self._retention is not None
+        path = self._folder / DATABASE
+        if not path.exists() or path.stat().st_ino != self._inode:
+            self._start_over(f"{path} was removed or replaced while it was in use")
+            return
+        if self._retention.expire(now, self._boot.id):
+            self._connection.execute("PRAGMA incremental_vacuum(64)")
+        else:
+            self._looked = now
+        with transaction(self._connection):
+            self._connection.execute("UPDATE boot SET mono_last = ? WHERE id = ?", (now, self._boot.id))
+
+    def _start_over(self, trouble: str, *, damaged: bool = False) -> None:
+        """Open the database anew, or a new one; the boot goes on under its number. Raises OutputError."""
+        self._let_go()
+        opened = open_writer(self._folder, damaged=trouble if damaged else "")
+        self._use(opened.connection)
+        exists = opened.connection.execute("SELECT 1 FROM boot WHERE id = ?", (self._boot.id,)).fetchone()
+        if exists:
+            return
+        self._begin(self._boot.id)
+        self._inbox.release(sum(picture_bytes(pending.part) for pending in self._pictures))
+        self._pictures.clear()  # their rows are in the other database
+        self._stored.clear()
+        self._alarms.tell(TraceAlarm.SET_ASIDE, opened.trouble or f"{trouble}; a new one was begun")
+
+    def _fail(self, error: Exception) -> None:
+        """Rows cannot be written: keep them in memory, and do what may help."""
+        self.error = " ".join(str(error).split()) or type(error).__name__
+        self._alarms.begin(TraceAlarm.RING, f"rows are kept in memory, since they cannot be written: {self.error}")
+        with suppress(sqlite3.Error, OutputError, OSError):
+            if is_damage(error):
+                self._start_over(self.error, damaged=True)
+            else:
+                self._make_way(error)
+            if isinstance(error, sqlite3.ProgrammingError):
+                self._let_go()
+
+    def _recovered(self) -> None:
+        if self.error:
+            self.error = ""
+            self._alarms.end(TraceAlarm.RING, "rows are written again")
+            self._alarms.end(TraceAlarm.LOST, "no more rows are lost")
+
+    def _let_go(self) -> None:
+        connection, self._connection, self._retention = self._connection, None, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+    def close(self, *, clean: bool) -> None:
+        """End the boot, cleanly or not, and close the database."""
+        if self._connection is not None and clean:
+            with suppress(sqlite3.Error):
+                end_boot(self._connection, self._boot.id, self._host.monotonic_ns())
+        self._let_go()
