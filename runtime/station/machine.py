@@ -60,11 +60,10 @@ __all__ = ["Machine", "Settings"]
 class Settings:
     """How a station decides. Times in nanoseconds.
 
-    ``hold_ns`` is how long a result stands (None: until it is acknowledged or the next trigger); after ``give_up_ns``
-    no answer about a part is waited for any more; ``strikes`` parts in a row that cannot be judged are a fault, and so are
+    ``hold_ns`` is how long a result stands (None: until it is acknowledged or the next trigger). After ``give_up_ns`` no
+    answer about a part is waited for any more. ``strikes`` parts in a row that cannot be judged are a fault, and so are
     ``frozen`` frames in a row that are equal to the one before. A PLC whose heartbeat stands still for
-    ``plc_timeout_ns`` is gone (None: not watched).
-    ``record_first`` puts a result out only once it is on the disk.
+    ``plc_timeout_ns`` is gone (None: not watched). ``record_first`` puts a result out only once it is on the disk.
     """
 
     mode: Mode = Mode.LIVE
