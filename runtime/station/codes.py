@@ -95,6 +95,7 @@ class Fault(IntEnum):
 class Control(IntFlag):
     """Bits of word 0, written by the PLC. ``edge``: what counts is the change from 0 to 1."""
 
+    NONE = 0
     ENABLE = 1 << 0
     TRIGGER = 1 << 1
     """Edge, or a changed trigger_seq while it is set."""
