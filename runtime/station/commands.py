@@ -133,7 +133,7 @@ class CommandServer(LoopThread):
                 return
             self._clients.add(task)
             await self._converse(reader, writer)
-        except (OSError, asyncio.TimeoutError, asyncio.CancelledError):
+        except (OSError, asyncio.CancelledError):
             writer.transport.abort()
         finally:
             self._clients.discard(task)
@@ -149,7 +149,12 @@ class CommandServer(LoopThread):
                 writer.write(_refused(f"the line is longer than {_LINE} bytes; send a shorter one", "too_long"))
                 return
             writer.write(await self._answer(line))
-            await asyncio.wait_for(writer.drain(), _PATIENCE)
+            # Not wait_for: before Python 3.12 it may swallow a cancellation.
+            timer = asyncio.get_running_loop().call_later(_PATIENCE, writer.transport.abort)
+            try:
+                await writer.drain()
+            finally:
+                timer.cancel()
             await asyncio.sleep(0)  # the next client's turn, however many lines this one sent at once
 
     async def _answer(self, line: bytes) -> bytes:

@@ -251,7 +251,7 @@ class Config(_Table, frozen=True):
 
 _FILLED = (
     re.compile(r"(?<=//)[^/@\s:]*:" + re.escape(PLACEHOLDER) + "@"),
-    re.compile(r"[\w-]+=" + re.escape(PLACEHOLDER)),
+    re.compile(r"[\w-]+=[\"']?" + re.escape(PLACEHOLDER) + "[\"']?"),
     re.compile(r"\buser(?:name|-id)?=[\w.-]+"),
 )
 

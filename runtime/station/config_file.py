@@ -10,7 +10,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import msgspec
-from msgspec.structs import fields
+from msgspec.structs import fields, replace
 
 from ..errors import InputError
 from ..text import redact, shown
@@ -76,7 +76,18 @@ def parse_config(document: Mapping[str, Any], folder: Path) -> tuple[Config | No
     """Return the configuration, or None and everything that is wrong. ``folder`` is where relative paths begin."""
     reader = _Reader(folder)
     config = reader.table(Config, document, "")
-    return (None if reader.faults else config), reader.faults
+    if reader.faults:
+        return None, reader.faults
+    camera = replace(config.camera, source=_located(config.camera.source, folder))
+    return replace(config, camera=camera), []
+
+
+def _located(source: str, folder: Path) -> str:
+    """A camera's source; a file or folder that lies in ``folder`` by its whole name."""
+    try:
+        return str(folder / source) if (folder / source).exists() else source
+    except (OSError, ValueError):  # an address or a pipeline, too long for a name
+        return source
 
 
 class _Reader:
@@ -94,7 +105,7 @@ class _Reader:
         known = {row.encode_name: row for row in fields(kind)}
         for name in value:
             if name not in known:
-                self._unknown(kind, key, str(name), value[name])
+                self._unknown(kind, key, shown(name), value[name])
         given = {}
         for name, row in known.items():
             place = f"{key}.{name}" if key else name

@@ -42,6 +42,10 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     r: Annotated[int, msgspec.Meta(ge=1, le=32)] = _R
     p: Annotated[int, msgspec.Meta(ge=1, le=16)] = _P
 
+    def __post_init__(self) -> None:
+        if self.n & (self.n - 1):
+            raise ValueError("n is no power of two")
+
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Literal["regad-users"]
@@ -80,7 +84,7 @@ def set_password(path: Path, name: str, password: str, role: Role) -> None:
     if not _SHORTEST <= len(password) <= _LONGEST:
         raise InputError(f"the password has {len(password)} characters; expected {_SHORTEST} to {_LONGEST}")
     salt = secrets.token_hex(16)
-    user = User(role, salt, "00" * 32)
+    user = User(role, salt, "00" * 32, _N)
     _write(path, {**read_users(path), name: msgspec.structs.replace(user, hash=_hash(user, password))})
 
 

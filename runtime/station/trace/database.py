@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from ...errors import OutputError
-from .schema import migrate
+from .schema import migrate, version_of
 
 __all__ = ["DATABASE", "Opened", "is_damage", "is_full", "lock_folder", "open_writer", "transaction", "write_access"]
 
@@ -101,7 +101,8 @@ class _Damaged(sqlite3.DatabaseError):
 def _prepared(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table; later it does nothing
+        if version_of(connection) == 0:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only before the first table
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")

@@ -22,7 +22,7 @@ from ...imaging.reading import read_picture
 from ...line.picture_file import encode
 from .inspection import Inspection, TracePolicy
 
-__all__ = ["RANKS", "FileStore", "Kind", "Stored", "array_sha256", "pack_map", "unpack_map", "wants_full"]
+__all__ = ["RANKS", "FileStore", "Kind", "Stored", "array_sha256", "map_of", "pack_map", "unpack_map", "wants_full"]
 
 Kind = Literal["input", "full"]
 _SUFFIX: dict[Kind, str] = {"input": ".png", "full": ".jpg"}
@@ -72,16 +72,20 @@ def pack_map(anomaly_map: NDArray[np.float32]) -> tuple[float, bytes] | None:
     return top, zlib.compress(steps.astype(np.uint8).tobytes(), 1)
 
 
-def unpack_map(top: float, data: bytes) -> NDArray[np.float32]:
-    """Return the map that `pack_map` packed, float32 [56, 56]. Raises InputError for other bytes."""
+def unpack_map(data: bytes) -> NDArray[np.uint8]:
+    """Return the steps that `pack_map` packed, uint8 [56, 56]. Raises InputError for other bytes."""
     try:
-        inflate = zlib.decompressobj()
-        steps = inflate.decompress(data, GRID * GRID + 1)
+        steps = zlib.decompressobj().decompress(data, GRID * GRID + 1)
     except zlib.error as error:
         raise InputError(f"a stored map is damaged: {error}") from error
-    if len(steps) != GRID * GRID or not math.isfinite(top):
-        raise InputError(f"a stored map has {len(steps)} values up to {top}; expected {GRID * GRID} finite ones")
-    return np.frombuffer(steps, np.uint8).reshape(GRID, GRID).astype(np.float32) * np.float32(top / 255.0)
+    if len(steps) != GRID * GRID:
+        raise InputError(f"a stored map has {len(steps)} values; expected {GRID * GRID}")
+    return np.frombuffer(steps, np.uint8).reshape(GRID, GRID)
+
+
+def map_of(top: float, steps: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return a map, float32 [56, 56], from its largest value and its steps in 255ths of that."""
+    return steps.astype(np.float32) * np.float32(top / 255.0)
 
 
 class FileStore:

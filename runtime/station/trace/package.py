@@ -27,6 +27,7 @@ from ...formats.category import Category, load_category
 from ...formats.spec import GRID, SIZE
 from ...imaging.reading import read_image
 from ...text import Say, unsaid
+from .files import map_of
 from .reader import Row, TraceReader
 
 __all__ = ["StoredPart", "export_part", "import_part", "read_part"]
@@ -67,10 +68,9 @@ def export_part(folder: Path, inspection: int, out: Path, *, say: Say = unsaid) 
         if picture is None:
             raise InputError(f"the input of part {inspection} is not stored any more; it cannot be judged elsewhere")
         members = {"input.png": picture}
-        heat = reader.map(inspection)
-        top = None if heat is None else float(heat.max())
+        heat = reader.heat(inspection)
         if heat is not None:
-            members["map.png"] = _map_png(heat)
+            members["map.png"] = _png(heat[1])
         if (full := reader.full(inspection)) is not None:
             members["full.jpg"] = full
         if (category := _category(reader, inspection, say)) is not None:
@@ -79,7 +79,7 @@ def export_part(folder: Path, inspection: int, out: Path, *, say: Say = unsaid) 
         "format": FORMAT,
         "version": VERSION,
         "row": row,
-        "map_top": top,
+        "map_top": None if heat is None else heat[0],
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in members.items()},
     }
     text = json.dumps(record, indent=1, allow_nan=False).encode()
@@ -92,11 +92,9 @@ def _write(file: BinaryIO, members: Mapping[str, bytes]) -> None:
             archive.writestr(zipfile.ZipInfo(name), data)  # without a date: the same part gives the same file
 
 
-def _map_png(heat: NDArray[np.float32]) -> bytes:
-    top = heat.max()
-    steps = np.rint(heat * (255.0 / top)) if top > 0 else np.zeros_like(heat)
+def _png(grey: NDArray[np.uint8]) -> bytes:
     data = io.BytesIO()
-    Image.fromarray(steps.astype(np.uint8)).save(data, "PNG")
+    Image.fromarray(grey).save(data, "PNG")
     return data.getvalue()
 
 
@@ -171,16 +169,13 @@ def _parse(path: Path, members: dict[str, bytes]) -> StoredPart:
         if record["files"] != {name: hashlib.sha256(data).hexdigest() for name, data in others.items()}:
             raise InputError(f"{path} is damaged: its members are not those of its record; make it again: {_MAKE}")
         row = {str(name): value for name, value in record["row"].items()}
-        heat = _map(others["map.png"], float(record["map_top"])) if "map.png" in others else None
+        heat = None
+        if "map.png" in others:
+            heat = map_of(float(record["map_top"]), _pixels(others["map.png"], (GRID, GRID)))
         picture = others["input.png"]
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} has a malformed record ({error!r}); make it again: {_MAKE}") from error
     return StoredPart(row, _input(picture, path), heat, others.get("full.jpg"), _loaded(others))
-
-
-def _map(data: bytes, top: float) -> NDArray[np.float32]:
-    steps = _pixels(data, (GRID, GRID))
-    return steps.astype(np.float32) * np.float32(top / 255.0)
 
 
 def _input(data: bytes, path: Path) -> NDArray[np.uint8]:

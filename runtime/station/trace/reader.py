@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from .database import DATABASE
-from .files import FileStore, unpack_map
+from .files import FileStore, map_of, unpack_map
 from .retention import HOUR_NS
 from .rows import COLUMNS
 from .schema import VERSION, version_of
@@ -75,7 +75,7 @@ class Gap(NamedTuple):
 
 
 class TraceReader:
-    """Reads the trace in ``folder``; may be used beside the writer, by one thread at a time. Use it in a ``with`` block.
+    """Reads the trace in ``folder``; beside the writer, by one thread at a time. Use it in a ``with`` block.
 
     Every method raises InputError for a database that cannot be read.
     """
@@ -149,10 +149,18 @@ class TraceReader:
         rows = self._query("SELECT path, sha256 FROM file WHERE inspection = ? AND kind = ?", inspection, kind)
         return tuple(rows[0]) if rows else None
 
-    def map(self, inspection: int) -> NDArray[np.float32] | None:
-        """Return the map as it is stored, float32 [56, 56]; None if there is none. Raises InputError."""
+    def heat(self, inspection: int) -> tuple[float, NDArray[np.uint8]] | None:
+        """Return a map as it is stored: its largest value, and uint8 [56, 56] in 255ths of that; None if there is none.
+
+        Raises InputError if it was damaged.
+        """
         rows = self._query("SELECT top, map FROM heat WHERE inspection = ?", inspection)
-        return unpack_map(*rows[0]) if rows else None
+        return (float(rows[0][0]), unpack_map(rows[0][1])) if rows else None
+
+    def map(self, inspection: int) -> NDArray[np.float32] | None:
+        """Return the map, float32 [56, 56]; None if there is none. Raises InputError if it was damaged."""
+        found = self.heat(inspection)
+        return None if found is None else map_of(*found)
 
     def category_file(self, inspection: int) -> tuple[Path, str] | None:
         """Return where the category's file lay and its sha256; None if it was never recorded."""

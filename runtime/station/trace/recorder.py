@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ...errors import OutputError
 from .alarms import Alarms, Host
 from .boots import begin_boot, end_boot
-from .database import DATABASE, is_damage, is_full, open_writer, transaction
+from .database import DATABASE, Opened, is_damage, is_full, open_writer, transaction
 from .files import FileStore, Kind, Stored
 from .inbox import Entry, Event, Inbox, picture_bytes
 from .inspection import Boot, Inspection, TraceAlarm, TracePolicy
@@ -73,15 +73,24 @@ class Recorder:
     def open(self) -> Boot:
         """Open the database and begin a boot. Raises OutputError."""
         opened = open_writer(self._folder)
-        self._use(opened.connection)
         try:
-            self._boot = self._begin()
+            self._boot = self._begun(opened)
         except sqlite3.Error as error:
-            opened.connection.close()
-            raise OutputError(f"the trace in {self._folder} cannot be begun: {error}; free some space") from error
+            if not is_damage(error):
+                raise OutputError(f"the trace in {self._folder} cannot be begun: {error}; free some space") from error
+            opened = open_writer(self._folder, damaged=str(error))
+            self._boot = self._begun(opened)
         if opened.trouble:
             self._alarms.begin(TraceAlarm.SET_ASIDE, opened.trouble)
         return self._boot
+
+    def _begun(self, opened: Opened) -> Boot:
+        try:
+            self._use(opened.connection)
+            return self._begin()
+        except BaseException:
+            self._let_go()
+            raise
 
     def _use(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -159,6 +168,7 @@ class Recorder:
         if isinstance(row, Exception):
             what = f"part {entry.seq}" if isinstance(entry, Inspection) else f"a {type(entry).__name__}"
             self._inbox.lose(entry)
+            self._seen = (self._seen[0] + 1, self._seen[1])  # told here
             self._alarms.tell(TraceAlarm.UNFIT, f"{what} cannot be recorded as it is: {row!r}")
         elif isinstance(entry, Inspection):
             if entry.input is not None or entry.frame is not None:
@@ -213,10 +223,14 @@ class Recorder:
                 self._look(now)
         except Exception as error:
             self._fail(error)
-        lost, left_out = self._inbox.lost, self._inbox.left_out
+        self._tell_losses(self._inbox.lost, self._inbox.left_out)
+
+    def _tell_losses(self, lost: int, left_out: int) -> None:
         if lost > self._seen[0]:
             text = f"{lost} row(s) are lost so far: {self.error or 'the disk is slower than the line'}"
             self._alarms.begin(TraceAlarm.LOST, text)
+        elif not self.error and len(self._inbox) < _AT_ONCE:
+            self._alarms.end(TraceAlarm.LOST, "no more rows are lost")
         if left_out > self._seen[1] and not self._inbox.closed_to_pictures:
             text = f"{left_out} picture(s) are left out so far: the disk is slower than the line"
             self._alarms.begin(TraceAlarm.SLOW, text)
@@ -278,7 +292,6 @@ class Recorder:
         if self.error:
             self.error = ""
             self._alarms.end(TraceAlarm.RING, "rows are written again")
-            self._alarms.end(TraceAlarm.LOST, "no more rows are lost")
 
     def _let_go(self) -> None:
         connection, self._connection, self._retention = self._connection, None, None

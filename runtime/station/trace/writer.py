@@ -138,11 +138,10 @@ class Trace:
 
     def _run(self, recorder: Recorder) -> None:
         try:
-            while not self._inbox.ending or recorder.waiting()[0]:
+            while not self._inbox.ending or len(self._inbox) or recorder.waiting()[0]:
                 self._round(recorder)
                 if self._inbox.ending and recorder.error:
                     break
-            self._round(recorder)
             if left := len(self._inbox):
                 self._inbox.lost += left
                 self._alarms.begin(TraceAlarm.LOST, f"{left} row(s) were lost: {recorder.error}")
