@@ -218,11 +218,11 @@ def teach_rows(bench: BenchSetup) -> Iterator[Row]:
 
     images = [drawn_image(SIZE, SIZE, seed) for seed in range(4)]
     model, backend = bench.detector.model, bench.detector.backend
-    features = encode_views(backend, images, InputSpec())
+    features = encode_views(backend, images)
     plain = reference_fit(features)
     calls: list[Callable[[], object]] = [
         lambda: teach(model, images, InputSpec()),
-        lambda: encode_views(backend, images, InputSpec()),
+        lambda: encode_views(backend, images),
         lambda: fit_statistics(features),
         plain,
     ]

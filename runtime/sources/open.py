@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import glob
 import re
+import stat
 from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from ..errors import RegadError, SourceError
-from ..imaging.files import Listing, list_folder, list_glob
+from ..imaging.files import Listing, list_folder, list_glob, mode_of
 from ..imaging.reading import IMAGE_SUFFIXES
 from ..text import redact, shown
 from .capture import camera_capture, gstreamer_capture, network_capture
@@ -143,16 +144,21 @@ def _suffixes(suffixes: frozenset[str]) -> str:
     return " ".join(sorted(suffixes))
 
 
-def _exists(uri: str) -> bool:
+def _mode(uri: str) -> int | None:
+    """See `mode_of`. Raises SourceError if it cannot be known."""
     try:
-        return Path(uri).exists()
-    except (OSError, ValueError):  # too long for a name, or a folder on the way that cannot be entered
-        return False
+        return mode_of(Path(uri))
+    except OSError as error:
+        raise SourceError(f"{redact(shown(uri))} cannot be read: {error.strerror}; check its permissions") from error
+
+
+def _exists(uri: str) -> bool:
+    return _mode(uri) is not None
 
 
 def _is_folder(uri: str) -> bool:
-    return _exists(uri) and Path(uri).is_dir()
+    return stat.S_ISDIR(_mode(uri) or 0)
 
 
 def _is_file(uri: str, suffixes: frozenset[str]) -> bool:
-    return Path(uri).suffix.lower() in suffixes and _exists(uri) and Path(uri).is_file()
+    return Path(uri).suffix.lower() in suffixes and stat.S_ISREG(_mode(uri) or 0)

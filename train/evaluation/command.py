@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from regad.runtime.backends.table import AUTO, DEVICE_CHOICES
-from regad.runtime.commands.console import run_cli
+from regad.runtime.commands.console import note, run_cli
 from regad.runtime.commands.outputs import check_distinct, check_file, check_folder, inputs
 from regad.runtime.commands.own_files import html_kind, json_kind, markdown_kind
 from regad.runtime.detector import Detector
@@ -114,15 +114,15 @@ def _evaluate(options: _Options) -> None:
     else:
         with closing(remembering(_open(options))) as detector:
             look_at = look or (lambda trial: None)
-            results, items = run_rounds(detector, options.data, draws, _Progress(), look_at, say=_say)
+            results, items = run_rounds(detector, options.data, draws, _Progress(), look_at, say=note)
             ablations = _ablations(options, detector, results)
             model = _describe(options, detector)
     facts = facts_of(model, options.data)
     tables = {"Results": (result_table(results, published_beside(items)), published_note(items))}
     if ablations:
         tables["Ablations"] = (ablation_table(ablations), NOTE)
-    for table, note in tables.values():
-        click.echo(table.text(_style) + (f"\n{note}" if note else "") + "\n")
+    for table, remark in tables.values():
+        click.echo(table.text(_style) + (f"\n{remark}" if remark else "") + "\n")
     command = shown(shlex.join(["regad-eval", *sys.argv[1:]]))
     if options.json_path is not None:
         extra = {"ablations": ablation_json(ablations)} if ablations else {}
@@ -185,7 +185,7 @@ def _each_out(
         train,
         _Progress(),
         look,
-        _say,
+        note,
     )
     model = {"kind": "leave-one-out", "name": shown(folder.name), "hash": done.hash, "device": done.device}
     return done.results, done.items, model
@@ -222,7 +222,7 @@ def _open(options: _Options, forward: str = "as trained") -> Detector:
 def _draws(options: _Options) -> list[Draw]:
     """The support sets: drawn, or those of an earlier run (of the categories named, if any are)."""
     if options.support_from is None:
-        return plan(options.data, options.categories, options.shots, options.rounds, options.seed, _say)
+        return plan(options.data, options.categories, options.shots, options.rounds, options.seed, note)
     given = {source for name in ("shots", "rounds", "seed") if (source := _given(name))}
     if given:
         raise click.UsageError(f"--support-from brings its own {', '.join(sorted(given))}: leave the option away")
@@ -249,10 +249,6 @@ def _describe(options: _Options, detector: Detector) -> dict[str, str]:
         "hash": detector.model.info.hash,
         "device": detector.device,
     }
-
-
-def _say(note: str) -> None:
-    click.echo(f"note: {note}", err=True)
 
 
 def _style(line: str, kind: str) -> str:

@@ -30,7 +30,7 @@ from ..data.layouts import TestItem, good_images, test_items
 from ..data.masks import read_mask
 from .metrics import PixelTruth, image_measures, rate
 
-__all__ = ["Draw", "Evaluation", "TestSet", "Trial", "draw", "evaluate", "load_test", "measured"]
+__all__ = ["Draw", "Evaluation", "TestSet", "Trial", "draw", "evaluate", "list_test", "load_test", "measured"]
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,18 @@ class Trial:
     thetas: NDArray[np.float32]
 
 
+def list_test(root: Path, category: str, say: Say = unsaid) -> list[TestItem]:
+    """Return the test images of a category; ``say`` is told what is odd about its folders. Raises InputError."""
+    good_images(root, category, say)
+    return test_items(root / category, say)
+
+
 def load_test(root: Path, category: str, spec: InputSpec, say: Say = unsaid) -> TestSet:
     """Read and preprocess the test images and masks of a category, once for all rounds.
 
     ``say`` is told what is odd about them. Raises InputError for missing folders and unreadable images or masks.
     """
-    good_images(root, category, say)
-    items = test_items(root / category, say)
+    items = list_test(root, category, say)
     notes: list[tuple[str, str]] = []
     images = np.empty((len(items), SIZE, SIZE, 3), np.uint8)
     known: list[int] = []

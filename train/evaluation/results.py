@@ -251,5 +251,17 @@ def read_model(path: Path) -> dict[str, Any]:
 
 
 def read_draws(path: Path) -> list[Draw]:
-    """Read which support sets a run taught, to repeat it. Raises InputError."""
-    return [Draw(result.category, result.shot, result.seed, result.support) for result in read_results(path)]
+    """Read which support sets a run taught, to repeat it.
+
+    Raises InputError, also for a file of no rounds, or of names that were not UTF-8 and so lead to no file.
+    """
+    draws = [Draw(result.category, result.shot, result.seed, result.support) for result in read_results(path)]
+    if not draws:
+        raise InputError(f"{shown(path)} holds no support set; evaluate again with --json")
+    lost = next((one.name for drawn in draws for one in drawn.support if "\ufffd" in one.name), None)
+    if lost is not None:
+        raise InputError(
+            f"{shown(path)} has the support image {lost}, whose name is not UTF-8 and cannot be stored; "
+            "rename the file in the data set and evaluate again"
+        )
+    return draws

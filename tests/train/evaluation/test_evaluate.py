@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -280,6 +281,7 @@ def test_wrong_usage(
         ("[]", "is another kind of file"),
         ('{"format": "regad-evaluation", "version": 1}', "has version 1; this regad reads 2: evaluate again"),
         ('{"format": "regad-evaluation", "version": 2, "results": [{}]}', "incomplete or malformed"),
+        ('{"format": "regad-evaluation", "version": 2, "results": []}', "holds no support set; evaluate again"),
     ],
 )
 def test_a_bad_result_file(content: str | None, said: str, tmp_path: Path) -> None:
@@ -287,6 +289,24 @@ def test_a_bad_result_file(content: str | None, said: str, tmp_path: Path) -> No
         (tmp_path / "r.json").write_text(content)
     with pytest.raises(InputError, match=said):
         read_draws(tmp_path / "r.json")
+
+
+def test_a_support_image_whose_name_could_not_be_stored_is_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What is stored of it leads to no file."""
+    monkeypatch.setattr(eval_cli, "remembering", lambda opened: opened)
+    monkeypatch.setattr(Detector, "load", lambda model, device: detector())
+    for path in (root / "a" / "train" / "good").iterdir():
+        path.rename(path.with_name(os.fsdecode(b"pr\xfcf") + path.name))
+    out = root.parent / "result.json"
+    args = ["--model", "m", "--data", str(root), "--category", "a"]
+    assert run(monkeypatch, *args, "--shot", "2", "--json", str(out)) == 0
+    capfd.readouterr()
+    assert run(monkeypatch, *args, "--support-from", str(out)) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"error: {out} has the support image a/train/good/pr\ufffdf00")
+    assert line.endswith("rename the file in the data set and evaluate again")
 
 
 def test_a_model_that_is_not_there(
