@@ -234,6 +234,7 @@ def read_results(path: Path) -> list[Evaluation]:
                     **result,
                     "support": tuple(SupportImage(**one) for one in result["support"]),
                     "scores": tuple(result["scores"]),
+                    "held_out": tuple(result.get("held_out", ())),
                 }
             )
             for result in content["results"]
