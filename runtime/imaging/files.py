@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from ..text import shown
+from ..text import shown, system_reason
 from .reading import IMAGE_SUFFIXES
 
-__all__ = ["Listing", "list_folder", "list_glob", "mode_of", "natural_key"]
+__all__ = ["Listing", "list_folder", "list_glob", "mode_of", "natural_key", "split_glob"]
 
 
 class Listing(NamedTuple):
@@ -65,11 +65,19 @@ def list_folder(folder: Path, recursive: bool = False) -> Listing:
 
 def list_glob(pattern: str) -> Listing:
     """List the image files that a shell pattern matches: ``*``, ``?``, ``[...]``, and ``**`` for any depth."""
+    walk = _Walk()
+    walk.match(*split_glob(pattern))
+    return walk.listing()
+
+
+def split_glob(pattern: str) -> tuple[Path, tuple[str, ...]]:
+    """Split a shell pattern before its first part with magic: the folder that it starts from, and the parts to match.
+
+    Where none has any, the last part is the one to match.
+    """
     parts = PurePath(pattern).parts
     fixed = next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
-    walk = _Walk()
-    walk.match(Path(*parts[:fixed]), parts[fixed:])
-    return walk.listing()
+    return Path(*parts[:fixed]), parts[fixed:]
 
 
 class _Walk:
@@ -166,7 +174,7 @@ class _Walk:
 
     def _deny(self, folder: Path, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
-            self._denied[folder] = error.strerror or str(error)
+            self._denied[folder] = system_reason(error)
 
 
 def _kind(path: Path) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import InputError
-from ..text import shown
+from ..text import shown, system_reason
 from .preprocess import as_rgb8
 
 __all__ = [
@@ -241,5 +241,4 @@ def _reason(error: Exception) -> str:
     """What went wrong, in one line without the path, which stands before it."""
     if isinstance(error, MemoryError):
         return "there is not enough memory for it"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return shown(" ".join(text.split())) or type(error).__name__
+    return system_reason(error)

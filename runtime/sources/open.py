@@ -11,17 +11,17 @@ import glob
 import re
 import stat
 from collections.abc import Callable
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import RegadError, SourceError
-from ..imaging.files import Listing, list_folder, list_glob, mode_of
+from ..imaging.files import Listing, list_folder, list_glob, mode_of, split_glob
 from ..imaging.reading import IMAGE_SUFFIXES
-from ..text import redact, shown
+from ..text import reason_of, redact, shown
 from .capture import camera_capture, gstreamer_capture, network_capture
 from .frame import Frame, Source
 from .stills import image_frames
-from .streams import LiveSource, ReadAhead, reason_of
+from .streams import LiveSource, ReadAhead
 from .video import VIDEO_SUFFIXES, video_frames
 
 __all__ = ["KINDS", "VIDEO_SUFFIXES", "Frame", "Source", "open_camera", "open_source"]
@@ -53,9 +53,7 @@ def _open_glob(uri: str) -> Source:
             f"no image file ({_suffixes(IMAGE_SUFFIXES)}) matches {shown(uri)}{_why(found)}; quote the pattern, "
             "check the folder"
         )
-    parts = PurePath(uri).parts
-    fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
-    return _stills(uri, found, Path(*parts[:fixed]))
+    return _stills(uri, found, split_glob(uri)[0])
 
 
 def _stills(uri: str, found: Listing, root: Path) -> Source:

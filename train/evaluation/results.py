@@ -18,7 +18,8 @@ import numpy as np
 from regad.runtime.errors import InputError
 from regad.runtime.formats.atomic import atomic_write
 from regad.runtime.formats.category import SupportImage
-from regad.runtime.text import shown
+from regad.runtime.formats.json_text import parse
+from regad.runtime.text import shown, system_reason
 
 from ..data.layouts import TestItem
 from .evaluate import Draw, Evaluation
@@ -212,9 +213,9 @@ def _named(result: Evaluation) -> Evaluation:
 def _load(path: Path) -> dict[str, Any]:
     expected = "expected a result file of regad-eval --json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse(path.read_bytes())
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; {expected}") from error
+        raise InputError(f"cannot read {path}: {system_reason(error)}; {expected}") from error
     except ValueError as error:
         raise InputError(f"{path} is not JSON ({error}); {expected}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:

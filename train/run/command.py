@@ -13,13 +13,13 @@ import click
 
 from regad.runtime.commands.console import note, run_cli
 from regad.runtime.commands.outputs import check_folder, inputs
-from regad.runtime.commands.own_files import TRAINING_RUN
 from regad.runtime.formats.normalization import PLAIN
 from regad.runtime.formats.spec import Fit, Resample
 
 from ..data.store import Cache
 from ..model.stn import DEFAULT_MODE, STN_MODES
 from .config import DEFAULT_RECIPE, RECIPES, Decay, Freeze, Normalize, TrainConfig, TrainDevice, recipe
+from .folder import TRAINING_RUN
 from .loop import train
 from .steps import Progress
 
