@@ -21,6 +21,7 @@ from .worker import Clock, Failed, Worker
 __all__ = ["CameraSettings", "CameraThread"]
 
 _PROBE = 0.5  # seconds between frames that nobody asked for: they show that the camera lives
+_UNASKED_NS = 2_000_000_000  # so long a camera may stay silent while no part is waited for
 _INTERVALS = 8  # as many are remembered to tell the frame time
 _LEFT_BEHIND = 4  # threads that hang in a driver; more are not risked
 
@@ -31,14 +32,13 @@ class CameraSettings:
 
     No frame within ``max_age_ns`` is a dead camera; it is opened again after ``reopen_ns``. A frame belongs to a
     trigger if it was taken ``settle_ns`` or more after it, and, with ``streams``, one frame time or more: the picture
-    that was being exposed as the trigger came is not taken for its own. ``recorded`` sources give files in their order.
+    that was being exposed as the trigger came is not taken for its own.
     """
 
     max_age_ns: int = 2_000_000_000
     reopen_ns: int = 2_000_000_000
     settle_ns: int = 0
     streams: bool = True
-    recorded: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,11 @@ class _Request:
 
 
 class CameraThread(Worker):
-    """Answers each `Expose` with one `Taken` or `NoFrame`. ``open_source`` is called in a thread of its own."""
+    """Answers each `Expose` with one `Taken` or `NoFrame`. ``open_source`` is called in a thread of its own.
+
+    A source that is not live, files or a video, gives its frames in order, one for each part, and begins anew at its
+    end: a recording to try a station with.
+    """
 
     def __init__(
         self,
@@ -76,6 +80,7 @@ class CameraThread(Worker):
 
     def start(self) -> None:
         """Open the camera and watch it."""
+        self._seen_ns = self.clock()
         self.reopen()
         super().start()
 
@@ -109,7 +114,7 @@ class CameraThread(Worker):
                 old.stop()
                 self._abandoned.append(old)
             if len(self._abandoned) < _LEFT_BEHIND:
-                self._pump = _Pump(self._open_source, self._deliver, self._ended, self._settings.recorded)
+                self._pump = _Pump(self._open_source, self._deliver, self._ended)
             self._opened_ns = self.clock()
             self._last = None
             self._intervals.clear()
@@ -127,18 +132,20 @@ class CameraThread(Worker):
         with self._lock:
             request = self._request
             overdue = request is not None and now - request.after_ns > limit
-            silent = now - max(self._seen_ns, self._opened_ns) > limit
-            unseen = now - self._seen_ns > limit
+            patience = max(limit, _UNASKED_NS)
+            silent = now - max(self._seen_ns, self._opened_ns) > patience
+            unseen = now - self._seen_ns > patience
+            pump = self._pump
+            watched = request is not None or pump is None or pump.live
             if overdue:
                 self._request = None
         if overdue and request is not None:
             text = f"no frame within {limit / 1e6:g} ms of the trigger ({self._why})"
             self._post(NoFrame(request.token, Fault.CAMERA, text))
-        watched = request is not None or not self._settings.recorded
         if watched and unseen and not self._down:
             self._down = True
-            self._post(Raised(Fault.CAMERA, f"the camera has given no frame for {limit / 1e6:g} ms: {self._why}"))
-        if watched and (silent or self._pump is None) and now - self._opened_ns > self._settings.reopen_ns:
+            self._post(Raised(Fault.CAMERA, f"the camera has given no frame for {patience / 1e6:g} ms: {self._why}"))
+        if watched and (silent or pump is None) and now - self._opened_ns > self._settings.reopen_ns:
             self.reopen()
 
     def _wake(self) -> None:
@@ -146,7 +153,7 @@ class CameraThread(Worker):
 
     def _deliver(self, pump: _Pump, frame: Frame) -> None:
         """A frame has come; called in the pump's thread."""
-        taken = self.clock() if self._settings.recorded else round(frame.taken * 1e9)
+        taken = round(frame.taken * 1e9) if pump.live else self.clock()
         events: list[Event] = []
         with self._lock:
             if pump is not self._pump:
@@ -186,7 +193,7 @@ class CameraThread(Worker):
                 return
             self._why = why
             self._pump = None
-        if self._settings.recorded and not self.stopping and not why:
+        if not pump.live and not self.stopping and not why:
             self.reopen()
         self._wakeup.set()
 
@@ -199,12 +206,11 @@ class _Pump:
         open_source: Callable[[], Source],
         deliver: Callable[[_Pump, Frame], None],
         ended: Callable[[_Pump, str], None],
-        recorded: bool,
     ) -> None:
         self._open_source = open_source
         self._deliver = deliver
         self._ended = ended
-        self._recorded = recorded
+        self.live = True
         self._wanted = threading.Event()
         self._stopped = False
         self._source: Source | None = None
@@ -231,15 +237,15 @@ class _Pump:
         why = ""
         try:
             with self._open_source() as source:
-                self._source = source
+                self._source, self.live = source, source.live
                 while not self._stopped:
                     asked = self._wanted.wait(_PROBE)
-                    if self._stopped or not (asked or not self._recorded):
+                    if self._stopped or not (asked or self.live):
                         continue
                     self._wanted.clear()
                     frame = next(source, None)
                     if frame is None:
-                        why = "" if self._recorded else "the source has ended"
+                        why = "the source has ended" if self.live else ""
                         break
                     self._deliver(self, frame)
         except Exception as error:  # drivers and libraries raise what they like

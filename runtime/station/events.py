@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from .codes import Fault, Flag, TriggerKind, VerdictCode
 from .image import PlcWords
@@ -44,6 +44,9 @@ __all__ = [
     "Token",
     "Trigger",
 ]
+
+
+Severity = Literal["info", "warning", "alarm"]
 
 
 class Token(NamedTuple):
@@ -339,9 +342,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class Say:
-    """A line for the log and the trace: ``severity`` is info, warning or error."""
+    """A line for the log and the trace: ``severity`` is info, warning or alarm."""
 
-    severity: str
+    severity: Severity
     fault: Fault
     text: str
 

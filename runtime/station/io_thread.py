@@ -43,11 +43,24 @@ class IoThread(Worker):
         self._trouble = trouble
         self._inbox: SimpleQueue[Event] = SimpleQueue()
         self._next_beat = clock() + HEARTBEAT_NS
+        self._image = machine.image
         self.broken = ""
 
     def post(self, event: Event) -> None:
         """Hand an event over; any thread may, and none waits."""
         self._inbox.put(event)
+
+    @property
+    def image(self) -> ProcessImage:
+        """What was put out last."""
+        return self._image
+
+    def finish(self, last: Event) -> None:
+        """End the thread, and handle what came until then and one ``last`` event."""
+        self.stop()
+        self.post(last)
+        while not self._inbox.empty():
+            self.step(0.0)
 
     def step(self, timeout: float) -> None:
         """Handle what has come, or the time that has passed."""
@@ -77,17 +90,23 @@ class IoThread(Worker):
         except Exception as error:
             self._break(f"the state machine failed on {type(event).__name__}: {type(error).__name__}: {error}")
             return
-        self._publish(self._machine.image)
+        self._put_out(self._machine.image)
         for effect in effects:
-            try:
-                self._perform(effect)
-            except Exception as error:
-                what = f"{type(effect).__name__} failed: {type(error).__name__}: {error}"
-                self._failed(what)
-                self.post(Raised(Fault.INTERNAL, what))
+            self._do(effect)
+
+    def _put_out(self, image: ProcessImage) -> None:
+        self._image = image
+        self._publish(image)
+
+    def _do(self, effect: Effect) -> None:
+        try:
+            self._perform(effect)
+        except Exception as error:
+            what = f"{type(effect).__name__} failed: {type(error).__name__}: {error}"
+            self._failed(what)
+            self.post(Raised(Fault.INTERNAL, what))
 
     def _break(self, text: str) -> None:
         self.broken = text
-        status = Status.ERROR
-        self._publish(ProcessImage(self.clock(), State.FAULT, status, Fault.INTERNAL))
+        self._put_out(ProcessImage(self.clock(), State.FAULT, Status.ERROR, Fault.INTERNAL))
         self._failed(text)

@@ -23,7 +23,7 @@ from .codes import Fault, VerdictCode
 from .events import Event, Job, Judge, Judged, Outcome
 from .worker import Clock, Failed, Worker
 
-__all__ = ["Details", "Judging", "JudgingThread", "Pinned", "judge", "outcome_of"]
+__all__ = ["Details", "Judging", "JudgingThread", "Pinned", "judge", "outcome_of", "verdict_of"]
 
 _BLACK, _WHITE = 3.0, 252.0
 """Mean grey values beyond which a frame is black or white, unless the part was taught so."""
@@ -136,20 +136,32 @@ def unusable(measures: Measures, limits: Limits) -> str:
     return f"the picture is {colour} (mean {bright:.0f}): look at {cause}"
 
 
+def verdict_of(result: Result) -> VerdictCode:
+    """Return the verdict that a detector's result comes to."""
+    if result.refusal is not None:
+        return VerdictCode.NO_PART
+    if result.anomalous:
+        return VerdictCode.REJECT
+    return VerdictCode.REVIEW if result.warn else VerdictCode.PASS
+
+
 def outcome_of(result: Result, pin: str, details: Details) -> Outcome:
     """Turn a detector's result into an outcome."""
-    verdict = VerdictCode.REJECT
-    if result.refusal is not None:
-        verdict = VerdictCode.NO_PART
-    elif not result.anomalous:
-        verdict = VerdictCode.REVIEW if result.warn else VerdictCode.PASS
-    if not math.isfinite(result.score):
-        return Outcome(verdict, pin, None, result.threshold, False, result.reason, result.message, details=details)
-    y, x = divmod(int(np.argmax(result.anomaly_map)), SIZE)
-    full = Details(details.input, details.category, details.mean, details.sharp, result.anomaly_map)
-    score, threshold = result.score, result.threshold
+    scored = math.isfinite(result.score)
+    spot = None
+    if scored:
+        y, x = divmod(int(np.argmax(result.anomaly_map)), SIZE)
+        spot, details = (x, y), replace(details, map=result.anomaly_map)
     return Outcome(
-        verdict, pin, score, threshold, result.warn, result.reason, result.message, spot=(x, y), details=full
+        verdict_of(result),
+        pin,
+        result.score if scored else None,
+        result.threshold,
+        result.warn,
+        result.reason,
+        result.message,
+        spot=spot,
+        details=details,
     )
 
 

@@ -41,6 +41,7 @@ from .events import (
     Recorded,
     Reset,
     Say,
+    Severity,
     Start,
     Stop,
     Taken,
@@ -60,9 +61,9 @@ __all__ = ["Machine", "Settings"]
 class Settings:
     """How a station decides. Times in nanoseconds.
 
-    ``hold_ns`` is how long a result stands (None: until it is acknowledged or the next trigger). After ``give_up_ns`` no
-    answer about a part is waited for any more. ``strikes`` parts in a row that cannot be judged are a fault, and so are
-    ``frozen`` frames in a row that are equal to the one before. A PLC whose heartbeat stands still for
+    ``hold_ns`` is how long a result stands (None: until it is acknowledged or the next trigger). After ``give_up_ns``
+    no answer about a part is waited for any more. ``strikes`` parts in a row that cannot be judged are a fault, and so
+    are ``frozen`` frames in a row that are equal to the one before. A PLC whose heartbeat stands still for
     ``plc_timeout_ns`` is gone (None: not watched). ``record_first`` puts a result out only once it is on the disk.
     """
 
@@ -187,7 +188,7 @@ class Machine:
         lost = self._plc.lost(now)
         if lost and not self._link_lost:
             self._silence("the PLC's heartbeat stands still", now)
-            self._say("error", Fault.NONE, "the PLC is gone: its heartbeat stands still")
+            self._say("alarm", Fault.NONE, "the PLC is gone: its heartbeat stands still")
         elif self._link_lost and not lost:
             self._say("info", Fault.NONE, "the PLC is back")
         self._link_lost = lost
@@ -234,7 +235,7 @@ class Machine:
 
     def _raise(self, fault: Fault, text: str, now: int) -> None:
         if self._faults.add(fault):
-            self._say("error", fault, text)
+            self._say("alarm", fault, text)
         self._silence(text, now)
 
     def _end_fault(self, fault: Fault) -> None:
@@ -414,7 +415,7 @@ class Machine:
             ms = (now - part.at_ns) / 1e6
             self._effects.append(Answer(part.token, VerdictCode.NOT_JUDGED, ms, None, part.reply))
 
-    def _say(self, severity: str, fault: Fault, text: str) -> None:
+    def _say(self, severity: Severity, fault: Fault, text: str) -> None:
         self._effects.append(Say(severity, fault, text))
 
     def _status(self) -> Status:

@@ -55,7 +55,7 @@ class Worker(ABC):
     def step(self, timeout: float) -> None:
         """Wait up to ``timeout`` seconds for work, and do it."""
 
-    def _wake(self) -> None:
+    def _wake(self) -> None:  # noqa: B027  (some wait for nothing)
         """Let a step that waits for work return."""
 
     def _run(self) -> None:

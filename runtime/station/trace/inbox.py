@@ -67,13 +67,16 @@ class Inbox:
         self._partial: deque[int] = deque(maxlen=1000)
         self._held = 0
         self._urgent = 0
-        self._ending = False
+        self._ending = self._ended = False
         self.closed_to_pictures = False
         self.left_out = self.lost = self.lost_to = 0
 
     def put(self, entry: Entry, now_ns: int) -> None:
         """Take an entry, without its full picture, or without pictures, where there is no room for them."""
         with self._changed:
+            if self._ended:
+                self.lost += 1
+                return
             if isinstance(entry, Inspection):
                 entry = self._fitted(entry)
                 self._held += picture_bytes(entry)
@@ -145,6 +148,14 @@ class Inbox:
         with self._changed:
             self._ending = True
             self._changed.notify_all()
+
+    def abandon(self) -> int:
+        """Drop what is left and whatever comes; return how many entries were left."""
+        with self._changed:
+            self._ended, left = True, len(self._entries)
+            while self._entries:
+                self._drop(self._entries.popleft()[1])
+            return left
 
     @property
     def ending(self) -> bool:

@@ -108,10 +108,12 @@ class Recorder:
             return begin_boot(self._connection, self._folder, *facts, number=number)
 
     def _make_way(self, error: BaseException | None) -> bool:
-        """Remove pictures if the disk was full and the policy lets them go; whether trying again may help."""
-        if self._retention is None or self._policy.on_disk_full == "stop" or not is_full(error):
+        """If the disk was full, shorten the log and remove what the policy lets go; whether to try again."""
+        if self._connection is None or self._retention is None or not is_full(error):
             return False
-        return self._retention.remove_pictures() > 0
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return self._policy.on_disk_full == "ring" and self._retention.remove_pictures() > 0
 
     def waiting(self) -> tuple[int, int | None]:
         """Return how many parts wait for their pictures to be stored, and since when the first does, nanoseconds."""

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from ...detector import Detector
 from ...errors import InputError
-from ...result import Result
 from ..codes import VerdictCode
+from ..judge import verdict_of
 from .database import transaction, write_access
 from .reader import Row, Selection, TraceReader
 
@@ -50,15 +50,6 @@ class _Again(NamedTuple):
     row: Row
     score: float | None
     verdict: VerdictCode
-
-
-def verdict_of(result: Result) -> VerdictCode:
-    """Return the code of a verdict."""
-    if result.refusal is not None:
-        return VerdictCode.NO_PART
-    if result.anomalous:
-        return VerdictCode.REJECT
-    return VerdictCode.REVIEW if result.warn else VerdictCode.PASS
 
 
 def rejudge(

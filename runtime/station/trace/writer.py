@@ -142,8 +142,7 @@ class Trace:
                 self._round(recorder)
                 if self._inbox.ending and recorder.error:
                     break
-            if left := len(self._inbox):
-                self._inbox.lost += left
+            if left := self._inbox.abandon():
                 self._alarms.begin(TraceAlarm.LOST, f"{left} row(s) were lost: {recorder.error}")
         finally:
             recorder.close(clean=not recorder.error)
