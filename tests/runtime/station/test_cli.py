@@ -21,7 +21,7 @@ from regad.runtime.detector import Detector
 from regad.runtime.station import checks, setup_file
 from regad.runtime.station.cli import command
 from regad.runtime.station.config_file import read_config
-from regad.runtime.station.setup_file import file_sha256
+from regad.runtime.station.jobs import sha256_of
 from regad.runtime.station.trace.reader import TraceReader
 
 from .trace.parts import filled, heat, part, picture
@@ -81,6 +81,7 @@ def ready(station: Station, taught: Path, artifact_dir: Path, tmp_path: Path) ->
     station("init", "s", "--model", artifact_dir, "--category", taught / "plate.safetensors")
     path = tmp_path / "s" / "station.toml"
     text = path.read_text().replace('source = "camera:0"', f'source = "{taught / "shots"}"')
+    text = text.replace('mode = "shadow"', 'mode = "simulate"')
     path.write_text(text.replace("# device =", "device =").replace('"auto"\n# CPU', '"cpu"\n# CPU'))
     return path
 
@@ -94,7 +95,7 @@ def test_init_writes_what_it_finds(station: Station, taught: Path, artifact_dir:
     assert config.station.job == 1
     (job,) = config.jobs
     category = taught / "plate.safetensors"
-    assert (job.number, job.name, job.category, job.sha256) == (1, "plate", category, file_sha256(category))
+    assert (job.number, job.name, job.category, job.sha256) == (1, "plate", category, sha256_of(category))
 
 
 def test_init_finds_files_beside_the_configuration_and_names_them_relatively(
@@ -204,7 +205,7 @@ def test_check_names_a_missing_category(station: Station, ready: Path, taught: P
 
 
 def test_check_names_a_category_that_was_changed(station: Station, ready: Path, taught: Path) -> None:
-    digest = file_sha256(taught / "plate.safetensors")
+    digest = sha256_of(taught / "plate.safetensors")
     change(ready, digest, "ab" * 32)
     (found,) = problems(station("check", ready))
     assert f"is not the pinned file: its sha256 is {digest}, not {'ab' * 32}" in found
@@ -215,7 +216,7 @@ def test_check_names_a_category_that_is_damaged(station: Station, ready: Path, t
     whole = (taught / "plate.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(whole[:-100])
     change(ready, str(taught / "plate.safetensors"), str(tmp_path / "cut.safetensors"))
-    change(ready, file_sha256(taught / "plate.safetensors"), file_sha256(tmp_path / "cut.safetensors"))
+    change(ready, sha256_of(taught / "plate.safetensors"), sha256_of(tmp_path / "cut.safetensors"))
     (found,) = problems(station("check", ready))
     assert "cut.safetensors is damaged or not a category file" in found
 
@@ -235,6 +236,12 @@ def test_check_names_a_camera_that_gives_no_picture(
     (found,) = problems(station("check", ready))
     assert found.startswith("camera ")
     assert "fix: check cable, power and light; try regad-run --source" in found
+
+
+def test_check_names_a_recording_where_a_line_needs_a_camera(station: Station, ready: Path) -> None:
+    change(ready, 'mode = "simulate"', 'mode = "live"')
+    (found,) = problems(station("check", ready))
+    assert 'is a recording: a line needs a camera | fix: name a camera, or set station.mode = "simulate"' in found
 
 
 def test_check_names_a_secret_that_is_missing(station: Station, ready: Path, taught: Path) -> None:
@@ -398,7 +405,7 @@ def test_rejudge_lists_the_parts_whose_verdict_changes(station: Station, recorde
     done = station("rejudge", recorded, "--threshold", 1.5)
     assert done.status == 0
     assert done.out == "part 3: PASS -> REJECT, score 1.9000 -> 1.9000\n"
-    assert done.err.startswith("2 parts judged again: 1 with another verdict, 2 with the same score in every bit")
+    assert done.err.startswith("3 parts judged again: 1 with another verdict, 3 with the same score in every bit")
 
 
 def test_rejudge_with_a_category_judges_the_stored_inputs(station: Station, recorded: Path, taught: Path) -> None:
