@@ -17,7 +17,7 @@ import onnx.parser
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from regad.runtime.formats.encodings import ENCODINGS, Form, StatisticsDtype, stored_dtype
+from regad.runtime.formats.encodings import ENCODINGS, Form, StatisticsDtype, packed_side, stored_dtype
 from regad.runtime.formats.spec import EPSILON, Levels, used_levels
 from regad.runtime.scoring.reference import smoothing_matrix, upsample
 
@@ -143,7 +143,7 @@ def _inputs(form: Form, dtype: StatisticsDtype) -> list[str]:
         if name == "x3_packed":
             dims = [dims[0], "rank", str(used[-1].channels)]
         elif name.endswith("_packed"):
-            side = "rank" if dims[1] == "rank" else str(round((2 * shape[1] + 0.25) ** 0.5 - 0.5))
+            side = "rank" if dims[1] == "rank" else str(packed_side(shape[1]))
             dims = [dims[0], side, side]
         kind = "float16" if stored_dtype(name, dtype) == np.float16 else "float"
         statistics.append(f"{kind}[{','.join(dims)}] {name.removesuffix('_packed')}")

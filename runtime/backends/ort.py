@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DeviceError
+from ..text import reason_of
+from .base import Backend
 
-__all__ = ["device_errors", "load_onnxruntime", "load_quantization", "open_session", "reason"]
+__all__ = ["OrtTurns", "load_onnxruntime", "load_quantization", "open_session", "reason"]
 
 _MEMORY_FAILURE = re.compile(r"memory|alloc", re.IGNORECASE)
 
@@ -44,9 +46,8 @@ def load_quantization() -> Any:
 
 def reason(error: Exception) -> str:
     """ONNX Runtime's words in one line; of CUDA's errors only what failed, without its functions, files and lines."""
-    words = str(error).strip() or type(error).__name__
-    found = re.search(r"\bCU\w+ failure \d+: [^;\n]+", words)
-    return found.group().strip() if found else words.splitlines()[0]
+    found = re.search(r"\bCU\w+ failure \d+: [^;\n]+", str(error))
+    return found.group().strip() if found else reason_of(error)
 
 
 def open_session(
@@ -70,8 +71,17 @@ def open_session(
     return session
 
 
+class OrtTurns(Backend):
+    """A backend that ONNX Runtime works for: what it raises within a turn becomes a DeviceError."""
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        with super()._turn(), _device_errors(self.name):
+            yield
+
+
 @contextmanager
-def device_errors(name: str) -> Iterator[None]:
+def _device_errors(name: str) -> Iterator[None]:
     """Turn what ONNX Runtime raises while it works into a DeviceError; ``name`` is the backend's."""
     try:
         yield

@@ -34,11 +34,10 @@ class CompiledScorer:
     ) -> None:
         """Take the statistics as they are: no copy is made of tensors from `padded_empty`. ``threads`` None: all cores.
 
-        ``scoring`` None is RegAD's. Raises DeviceError if the library is missing; InputError for a scoring of other
-        levels than the statistics', or a ``scale`` (float32 [g, g]) that it does not use.
+        ``scoring`` None is RegAD's. Raises DeviceError if the library or memory is missing; InputError for a scoring of
+        other levels than the statistics', or a ``scale`` (float32 [g, g]) that it does not use.
         """
         self._library = kernels.library()
-        self.encoding = statistics.encoding
         scoring = scoring or Scoring(levels=statistics.levels)
         scoring.require_levels(statistics.levels)
         factors = scoring.factors(scale)
@@ -47,7 +46,8 @@ class CompiledScorer:
         self._tensors = {name: padded(tensor) for name, tensor in statistics.tensors.items()}
         count = len(self._tensors)
         tensors = list(self._tensors.values())
-        self._handle: int | None = self._library.regad_embedded_scorer(
+        handle = ctypes.c_void_p()
+        status = self._library.regad_embedded_scorer(
             ctypes.c_void_p(kernels.shared_pool(threads or kernels.usable_cores())),
             statistics.encoding.encode(),
             ctypes.c_size_t(statistics.rank),
@@ -60,9 +60,10 @@ class CompiledScorer:
             ctypes.c_size_t(scoring.cells),
             ctypes.c_void_p(factors.score.ctypes.data),
             ctypes.c_void_p(factors.map.ctypes.data),
+            ctypes.byref(handle),
         )
-        if self._handle is None:
-            raise DeviceError(f"the compiled scorer does not take {statistics.encoding} statistics; {kernels.BUILD}")
+        kernels.check(status, f"scorer of {statistics.encoding} statistics", "load fewer categories")
+        self._handle = handle.value
 
     def __del__(self) -> None:
         """Free what the library holds; the statistics are the caller's."""
@@ -100,8 +101,7 @@ class CompiledScorer:
             None if maps is None else maps.ctypes.data,
             None if scores is None else scores.ctypes.data,
         )
-        if status != 0:
-            raise DeviceError("the compiled scorer ran out of memory; free some, or judge fewer images at a time")
+        kernels.check(status, "scorer", "judge fewer images at a time")
 
 
 HostScorer = CompiledScorer | Scorer

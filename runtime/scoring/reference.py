@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CategoryError
-from ..formats.encodings import Encoding, Statistics, StatisticsDtype, staircase, stored_dtype
+from ..formats.encodings import Encoding, Statistics, StatisticsDtype, packed_side, staircase, stored_dtype
 from ..formats.features import Features
 from ..formats.scoring import Scoring
 from ..formats.spec import EPSILON, GRID, SIZE, used_levels
@@ -75,7 +75,7 @@ def dense_tensors(statistics: Statistics) -> dict[str, Array]:
         if name == "x3_packed":
             stored = staircase(statistics.rank)
         else:
-            size = (int(np.sqrt(8 * value.shape[1] + 1)) - 1) // 2
+            size = packed_side(value.shape[1])
             stored = np.tri(size, dtype=bool)
         whole = np.zeros((len(value), *stored.shape), np.float32)
         start = 0

@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regad.runtime.backends.base import Backend, Encoded, Inference, StatisticsHandle
-from regad.runtime.backends.host import HostEncoded, HostScoring
+from regad.runtime.backends.host import HostEncoded, HostScoring, HostStatistics
 from regad.runtime.formats.encodings import Statistics
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.scoring import Scoring
-from regad.runtime.scoring.compiled import HostScorer
 
 __all__ = ["LIMIT_BYTES", "MemoBackend"]
 
@@ -57,14 +56,9 @@ class MemoBackend(HostScoring):
         """That of the other backend."""
         return self._backend.device
 
-    def features(self, images: NDArray[np.uint8]) -> Features:
-        """Features on the host of uint8 RGB images [B, 224, 224, 3]."""
-        with self._turn():
-            return self._remembered(images).features()
-
     def infer(self, images: NDArray[np.uint8], statistics: StatisticsHandle) -> Inference:
         """Encode and score uint8 RGB images [B, 224, 224, 3]."""
-        if isinstance(statistics, HostScorer):
+        if isinstance(statistics, HostStatistics):
             return super().infer(images, statistics)
         return self._backend.infer(images, statistics)
 
@@ -72,7 +66,8 @@ class MemoBackend(HostScoring):
         return self._remembered(images)
 
     def _prepare(self, statistics: Statistics, scoring: Scoring, scale: NDArray[np.float32] | None) -> StatisticsHandle:
-        return self._backend.prepare(statistics, scoring, scale)
+        made = self._backend.prepare(statistics, scoring, scale)
+        return HostStatistics(self, made.scorer) if isinstance(made, HostStatistics) else made
 
     def _release(self) -> None:
         self._kept.clear()
@@ -83,7 +78,7 @@ class MemoBackend(HostScoring):
         with self._lock:
             kept = self._look_up(images)
         features = Features(*(np.concatenate(level) for level in zip(*(one.features for one in kept), strict=True)))
-        return HostEncoded(features, ms=sum(one.ms for one in kept))
+        return HostEncoded(self, features, ms=sum(one.ms for one in kept))
 
     def _look_up(self, images: NDArray[np.uint8]) -> list[_Kept]:
         keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
