@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..sources.frame import Frame, Source
-from ..sources.streams import reason_of
+from ..text import reason_of
 from .codes import Fault
 from .events import Event, Expose, Gone, NoFrame, Raised, Taken, Token
 from .worker import Clock, Failed, Worker
