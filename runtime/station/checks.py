@@ -20,8 +20,8 @@ from ..text import redact, shown
 from .commands import bind_unix
 from .config import CameraConfig, Config, JobConfig
 from .config_file import parse_config, read_document
+from .jobs import sha256_of
 from .modbus import bind
-from .setup_file import file_sha256
 
 __all__ = ["examine"]
 
@@ -42,7 +42,7 @@ def examine(path: Path, *, clock: Callable[[], float] = time.time) -> list[Findi
     found += _device(config, artifact)
     for job in config.jobs:
         found.append(_job(job, artifact))
-    found.append(_camera(config.camera))
+    found.append(_camera(config.camera, recordings=config.station.mode == "simulate"))
     found += _interfaces(config)
     found += _trace(config)
     found.append(_wall_clock(clock()))
@@ -86,7 +86,7 @@ def _job(job: JobConfig, artifact: Artifact | None) -> Finding:
     """One job's category file: there, the pinned one, whole, and taught on this artifact."""
     topic = f"job {job.number}"
     try:
-        digest = file_sha256(job.category)
+        digest = sha256_of(job.category)
     except OSError as error:
         text = f"category {shown(job.category)} cannot be read: {error.strerror}"
         return Finding(topic, "problem", text, f"regad-calib --support PHOTOS --out {shown(job.category)}")
@@ -101,8 +101,8 @@ def _job(job: JobConfig, artifact: Artifact | None) -> Finding:
     return Finding(topic, "ok", f"{shown(job.name)}: {shown(job.category)}, threshold {threshold:.3f}")
 
 
-def _camera(camera: CameraConfig) -> Finding:
-    """The camera gives a frame."""
+def _camera(camera: CameraConfig, *, recordings: bool) -> Finding:
+    """The camera gives a frame; a recording takes its place only where the station simulates."""
     uri = redact(shown(camera.source))
     try:
         with open_source(camera.uri()) as source:
@@ -111,11 +111,15 @@ def _camera(camera: CameraConfig) -> Finding:
             timer.start()
             frame = next(source, None)
             timer.cancel()
+            live = source.live
     except RegadError as error:
         return _problem("camera", error)
     if frame is None or frame.image is None:
         why = f"no frame in {_PATIENCE:.0f} s" if frame is None else frame.error
         return Finding("camera", "problem", f"{uri}: {why}", "check cable, power and light; try regad-run --source")
+    if not (live or recordings):
+        remedy = 'name a camera, or set station.mode = "simulate"'
+        return Finding("camera", "problem", f"{uri} is a recording: a line needs a camera", remedy)
     height, width = frame.image.shape[:2]
     return Finding("camera", "ok", f"{uri}: {width} x {height}")
 

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..commands.console import EXIT_FAILURE, run_cli, tell
+from ..commands.options import device_option
+from ..commands.outputs import check_folder, inputs
+from ..commands.own_files import FolderKind
 from ..errors import InputError
+from ..formats.places import find_model
 from ..text import shown
 from .trace_commands import export_command, import_command, rejudge_command
 
 __all__ = ["command", "main"]
 
+if TYPE_CHECKING:
+    from .plc_client import Verdict
+    from .scene import Defect
+
 _PATH = click.Path(path_type=Path)
+_WRITTEN = ("plate.safetensors", "station.sock", "trace")
+
+
+def _strange_in_simulated(folder: Path) -> Iterator[str]:
+    yield from (path.name for path in sorted(folder.iterdir()) if path.name not in _WRITTEN)
+
+
+_SIMULATED = FolderKind("of a station that regad-station simulated", _strange_in_simulated)
 
 
 class _Group(click.Group):
@@ -65,6 +83,49 @@ def check_command(config: Path) -> int:
     findings = examine(config)
     click.echo(findings_text(findings))
     return EXIT_FAILURE if any(finding.level == "problem" for finding in findings) else 0
+
+
+@command.command("run")
+@click.argument("config", type=_PATH)
+def run_command(config: Path) -> None:
+    """Run the station that CONFIG describes until SIGINT or SIGTERM."""
+    from .config_file import read_config
+    from .line import run_line
+
+    run_line(read_config(config), say=tell)
+
+
+@command.command("simulate")
+@click.option("--model", type=_PATH, help="Artifact (else $REGAD_MODEL, ./model.regad).")
+@click.option("--folder", type=_PATH, default=Path("simulated-station"), show_default=True, help="For the trace.")
+@click.option("--parts", type=click.IntRange(1), default=100, show_default=True, help="How many parts come.")
+@click.option("--rate", type=click.FloatRange(0, 1000, min_open=True), default=5.0, show_default=True, help="A second.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the drawn parts.")
+@device_option
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
+def simulate_command(
+    model: Path | None, folder: Path, parts: int, rate: float, seed: int, device: str, threads: int | None
+) -> int:
+    """Run a station on drawn parts with a simulated PLC; everything else is real. Needs an artifact, and no camera.
+
+    Exit status: 0 if every part got a verdict and a record, else 1.
+    """
+    from .simulate import simulate
+
+    model = find_model(model)
+    check_folder("--folder", folder, inputs("model", model=model), kind=_SIMULATED)
+    report = simulate(
+        model, folder, parts=parts, rate=rate, seed=seed, device=device, threads=threads, say=tell, each=_say_part
+    )
+    click.echo("\n".join(report.lines()))
+    click.echo(f"the trace is in {shown(folder / 'trace')}")
+    return EXIT_FAILURE if report.silent or report.lost else 0
+
+
+def _say_part(number: int, defect: Defect | None, verdict: Verdict) -> None:
+    drawn = "good" if defect is None else defect
+    seconds, percent = verdict.seconds, verdict.outputs.percent
+    click.echo(f"part {number:4}  drawn {drawn:10} {verdict.verdict.name:10} {percent:4} %  {seconds * 1e3:6.1f} ms")
 
 
 @command.command("passwd")

@@ -121,13 +121,13 @@ class TriggerConfig(_Table, frozen=True):
     """What asks for a verdict, and by when.
 
     ``command``: the command socket; ``modbus``: the PLC; ``free``: every frame. A verdict later than ``deadline_ms``
-    after its trigger is LATE. A result stands until it is acknowledged, the next trigger, or ``hold_ms``. A part
-    between warn and reject limit is put out as ``review_is`` says.
+    after its trigger is LATE. A result stands until it is acknowledged, the next trigger, or ``hold_ms`` (0: no such
+    end). A part between warn and reject limit is put out as ``review_is`` says.
     """
 
     kind: Literal["command", "modbus", "free"] = "command"
     deadline_ms: Millis = 1000
-    hold_ms: Millis = 500
+    hold_ms: MillisOrNone = 500
     review_is: Literal["reject", "pass"] = "reject"
 
 

@@ -319,7 +319,7 @@ def settings_of(config: Config) -> Settings:
         kind=TriggerKind(trigger.kind),
         autostart=config.station.autostart,
         deadline_ns=trigger.deadline_ms * _MS,
-        hold_ns=trigger.hold_ms * _MS,
+        hold_ns=trigger.hold_ms * _MS or None,
         review_passes=trigger.review_is == "pass",
         plc_timeout_ns=plc.heartbeat_ms * _MS if plc is not None and plc.heartbeat_ms else None,
         give_up_ns=max(10_000, 2 * trigger.deadline_ms, 2 * config.camera.max_age_ms) * _MS,

@@ -8,7 +8,6 @@ import re
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,10 +17,10 @@ from ..formats.artifact import is_artifact
 from ..formats.places import DEFAULT_MODEL, MODEL_VARIABLE
 from ..text import shown
 from .config_file import FILE_NAME
+from .jobs import sha256_of
 
-__all__ = ["Found", "file_sha256", "find", "find_cameras", "write_new"]
+__all__ = ["Found", "find", "find_cameras", "write_new"]
 
-_CHUNK = 1 << 20
 _VIDEO = Path("/sys/class/video4linux")
 
 
@@ -85,15 +84,6 @@ def write_new(folder: Path, found: Found) -> Path:
     return path
 
 
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file in hexadecimal. Raises OSError."""
-    digest = sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def _is_category(path: Path) -> bool:
     try:
         return path.is_file() and CATEGORY.is_own(path)
@@ -127,7 +117,7 @@ def _job(folder: Path, number: int, path: Path | None) -> str:
     """A [[job]] table, for a category file or as an example."""
     name, file, digest = ("part", "part.safetensors", "0" * 64)
     if path is not None:
-        name, file, digest = shown(path.stem)[:200], _named(folder, path), file_sha256(path)
+        name, file, digest = shown(path.stem)[:200], _named(folder, path), sha256_of(path)
     return (
         f"[[job]]\nnumber = {number}\nname = {_quoted(name)}\ncategory = {_quoted(file)}\n"
         f'sha256 = "{digest}"\n# deadline_ms = 1000\n# threshold = 1.5\n# warn_threshold = 1.2\n'

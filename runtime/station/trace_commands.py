@@ -17,6 +17,7 @@ from ..commands.outputs import check_file, check_folder, inputs
 from ..commands.own_files import FileKind, FolderKind, json_kind
 from ..errors import InputError
 from ..text import shown
+from .codes import VerdictCode
 
 if TYPE_CHECKING:
     from .config import Config
@@ -67,7 +68,7 @@ def export_command(
             raise click.UsageError(f"{given[0]} is for rows; --part names one part", ctx)
         check_file("--out", out, FileKind("a part of regad-station export", _is_part), inputs(config=config))
         export_part(trace, part, out, say=note)
-        click.echo(f"part {part} is written to {shown(out)}")
+        click.echo(f"part {part} written to {shown(out)}")
         return
     kind = json_kind("regad-station export", "regad-trace")
     if (row_format or out.suffix.lower().lstrip(".")) == "csv":
@@ -75,7 +76,7 @@ def export_command(
     check_file("--out", out, kind, inputs(config=config))
     selection = Selection(from_id, to_id, job, serial=serial)
     count = export_rows(trace, out, selection, row_format)  # type: ignore[arg-type]
-    click.echo(f"{count} parts are written to {shown(out)}")
+    click.echo(f"{_parts(count)} written to {shown(out)}")
 
 
 @click.command("import")
@@ -90,8 +91,8 @@ def import_command(part: Path, out: Path, model: Path | None, device: str, threa
 
     check_folder("--out", out, inputs(part=part, model=model), kind=_PART_FOLDER, replaced=True)
     stored = import_part(part, out)
-    row = stored.row
-    click.echo(f"part {row['id']} (serial {row['serial'] or 'none'}), verdict {row['verdict']}, score {row['score']}")
+    row, verdict = stored.row, VerdictCode(stored.row["verdict"])
+    click.echo(f"part {row['id']} (serial {row['serial'] or 'none'}): {verdict.name}, score {row['score']}")
     if model is not None:
         click.echo(_judged_again(stored, model, device, threads))
     click.echo(f"unpacked to {shown(out)}")
@@ -127,7 +128,7 @@ def rejudge_command(
         assert threshold is not None
         done = rejudge_threshold(station.trace.folder, threshold, selection, by=_user(), on_change=_say_change)
     tell(
-        f"{done.judged} parts judged again: {done.changed} with another verdict, {done.same_scores} with the same "
+        f"{_parts(done.judged)} judged again: {done.changed} with another verdict, {done.same_scores} with the same "
         f"score in every bit; {done.left_out} left out; run {done.run} of the trace"
     )
 
@@ -142,6 +143,10 @@ def _rejudge_with(station: Config, category: Path, threshold: float | None, sele
         if threshold is not None:
             detector.set_threshold(threshold)
         return rejudge(station.trace.folder, detector, selection, by=_user(), on_change=_say_change)
+
+
+def _parts(count: int) -> str:
+    return f"{count} part{'s' * (count != 1)}"
 
 
 def _say_change(change: Change) -> None:

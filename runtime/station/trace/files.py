@@ -68,7 +68,7 @@ def pack_map(anomaly_map: NDArray[np.float32]) -> tuple[float, bytes] | None:
     top = float(coarse.max())
     if not math.isfinite(top) or not np.isfinite(coarse).all():
         return None
-    steps = np.clip(np.rint(coarse * (255.0 / top)), 0, 255) if top > 0 else np.zeros_like(coarse)
+    steps = np.clip(np.rint(coarse.astype(np.float64) * (255.0 / top)), 0, 255) if top > 0 else np.zeros_like(coarse)
     return top, zlib.compress(steps.astype(np.uint8).tobytes(), 1)
 
 

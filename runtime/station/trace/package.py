@@ -116,10 +116,12 @@ def _category(reader: TraceReader, inspection: int, say: Say) -> bytes | None:
 
 
 def import_part(path: Path, folder: Path) -> StoredPart:
-    """Check a zip of `export_part` and unpack it into ``folder``, which takes an older one's place.
+    """Check a zip of `export_part` and unpack it into ``folder``: a new or empty one, or one of an earlier import.
 
-    Raises InputError, CategoryError, and OutputError; nothing half is left then.
+    Raises InputError, CategoryError, and OutputError; the folder is then as it was.
     """
+    if folder.exists() and not (folder / _RECORD).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} holds something else than an imported part; name a new folder")
     members = _members(path)
     part = _parse(path, members)
     with atomic_folder(folder) as inside:

@@ -23,7 +23,7 @@ from .recorder import Recorder
 
 __all__ = ["Host", "Severity", "Trace"]
 
-_GROUP_NS = 50_000_000
+_GROUP_NS = 20_000_000
 """How long rows wait for others to be committed with them."""
 _IDLE = 1.0  # seconds between looks at age and room when nothing comes
 _RETRY = 0.5  # seconds before rows that could not be written are tried again

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from regad.runtime.errors import DeviceError, InputError
+from regad.runtime.station import commands
 from regad.runtime.station.commands import CommandServer, bind_unix
 
 
@@ -160,6 +161,21 @@ def test_fifty_clients_that_read_nothing_do_not_keep_another_one_from_its_answer
     finally:
         for client in slow:
             client.__exit__()
+
+
+def test_a_client_that_reads_nothing_for_long_is_cut_off(
+    server: CommandServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "_PATIENCE", 0.0)
+    with Client(server.path) as slow, Client(server.path) as other:
+        slow.send(b'{"command": "big"}\n' * 1000)
+        assert other.ask({"command": "a"})["ok"]
+        try:
+            received = len(slow.file.read())
+        except ConnectionResetError:
+            received = 0
+        assert received < 50_000 * 1000
+        assert other.ask({"command": "a"})["ok"]
 
 
 def test_more_clients_than_there_is_room_for_are_told_so(server: CommandServer) -> None:

@@ -153,6 +153,17 @@ def test_a_part_comes_out_of_its_zip_as_it_went_in(tmp_path: Path, packed: Path)
     assert (tmp_path / "again.zip").read_bytes() == packed.read_bytes()
 
 
+def test_a_part_is_unpacked_into_its_own_folder_only(tmp_path: Path, packed: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    import_part(packed, mine)
+    import_part(packed, mine)
+    (mine / "record.json").rename(mine / "notes.txt")
+    with pytest.raises(InputError, match="holds something else than an imported part; name a new folder"):
+        import_part(packed, mine)
+    assert (mine / "notes.txt").is_file()
+
+
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), score=NUMBER, serial=TEXT, scored=st.booleans())
 def test_every_part_survives_the_way_through_a_zip(seed: int, score: float | None, serial: str, scored: bool) -> None:

@@ -1,7 +1,7 @@
 """SIGKILL at any moment: the database stays sound, the cut shows, and no row names a picture that is not whole.
 
-``REGAD_KILLS=200`` repeats it as often, with the share of rows lost that were given more than 100 ms before the kill;
-it wants a machine that does nothing else.
+``REGAD_KILLS=200`` repeats it as often and holds the rows lost against the 100 ms of the promise: for a machine that
+does nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .parts import ROOMY, Alarms, ask
 
 CHILD = Path(__file__).with_name("crash_writer.py")
 KILLS = int(os.environ.get("REGAD_KILLS", "4"))
-PROMISE_NS = 100_000_000
+PROMISE_MS = 100.0
 
 
 def killed(folder: Path, after: int, rng: random.Random) -> tuple[list[tuple[int, int]], int]:
@@ -35,7 +35,7 @@ def killed(folder: Path, after: int, rng: random.Random) -> tuple[list[tuple[int
         given.append(line)
         if len(given) == after:
             break
-    time.sleep(rng.random() * 0.06)  # the moment falls anywhere in a group's 50 ms
+    time.sleep(rng.random() * 0.06)  # the moment falls anywhere in a group's 20 ms
     at = time.monotonic_ns()
     child.send_signal(signal.SIGKILL)
     given += child.stdout.readlines()
@@ -47,7 +47,7 @@ def killed(folder: Path, after: int, rng: random.Random) -> tuple[list[tuple[int
 
 def test_a_kill_leaves_a_sound_database_whole_pictures_and_a_visible_cut(tmp_path: Path) -> None:
     rng = random.Random(KILLS)
-    lost_at_most = 0.0
+    losses = []
     for number in range(1, KILLS + 1):
         given, at = killed(tmp_path, rng.randrange(1, 60), rng)
         assert ask(tmp_path, "PRAGMA quick_check") == [("ok",)]
@@ -60,10 +60,11 @@ def test_a_kill_leaves_a_sound_database_whole_pictures_and_a_visible_cut(tmp_pat
             for row, _, _, name in rows:
                 assert (reader.input(row) is None) == (name is None)  # reading checks the picture's sha256
         lost = [when for seq, when in given if seq > len(rows)]
-        lost_at_most = max(lost_at_most, (at - min(lost)) / 1e6 if lost else 0.0)
-        if KILLS >= 100:
-            assert not lost or at - min(lost) <= PROMISE_NS
-    print(f"{KILLS} kills, rows lost were given at most {lost_at_most:.0f} ms before the kill")
+        losses.append((at - min(lost)) / 1e6 if lost else 0.0)
+    losses.sort()
+    print(f"{KILLS} kills; the oldest row lost was given {losses[len(losses) // 2]:.0f} ms (median), ", end="")
+    print(", ".join(f"{loss:.0f}" for loss in losses[-5:]), "ms (the worst) before the kill")
+    assert KILLS < 100 or losses[-1] <= PROMISE_MS
 
 
 def test_the_station_after_a_kill_says_that_the_run_before_was_cut(tmp_path: Path) -> None:
