@@ -94,12 +94,11 @@ class Trace:
     def flushed(self, seq: int, timeout: float) -> bool:
         """Commit at once and wait, up to ``timeout`` seconds: whether a part's row and pictures are on the disk.
 
-        False also where some of them were left out or lost.
+        It never becomes true for a part of which some was left out or lost.
         """
         self._inbox.ask(seq)
         with self._progress:
-            self._progress.wait_for(lambda: self._done >= seq, timeout)
-            return self._done >= seq and self._inbox.is_whole(seq)
+            return self._progress.wait_for(lambda: self._done >= seq and self._inbox.is_whole(seq), timeout)
 
     @property
     def lag(self) -> Lag:
