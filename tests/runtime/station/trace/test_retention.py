@@ -239,7 +239,6 @@ def test_on_a_short_disk_rows_go_on_without_pictures_until_there_is_room(tmp_pat
     while TraceAlarm.DISK_SHORT not in alarms.codes():
         trace.event("info", 0, "time goes by")
         trace.flushed(2, 0.01)
-        trace._inbox.ask(10**6)
     assert not add(3)
     machine.free = 10**10
     seq = 3

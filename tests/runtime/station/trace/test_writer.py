@@ -280,3 +280,40 @@ def test_rows_are_kept_where_pictures_cannot_be_stored(
     assert ask(tmp_path, "SELECT count(*), count(input_file) FROM inspection") == [(3, 1)]
     assert len(pictures(tmp_path)) == 1, "no picture may go: that would not help, or is not allowed"
     assert alarms.codes() == [TraceAlarm.DISK_SHORT]
+
+
+def test_a_sync_that_hangs_holds_up_no_row_and_no_row_names_a_picture_before_it(
+    tmp_path: Path, trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, began, go = FileStore.sync, threading.Event(), threading.Event()
+
+    def hang(store: FileStore, path: str) -> None:
+        began.set()
+        assert go.wait(60.0)
+        sync(store, path)
+
+    monkeypatch.setattr(FileStore, "sync", hang)
+    trace.add(part(1, input=picture(1)))
+    assert began.wait(60.0)
+    for seq in range(2, 80):
+        trace.add(part(seq, input=picture(1)))
+    while ask(tmp_path, "SELECT count(*), count(input_file) FROM inspection") != [(79, 0)]:
+        assert not trace.flushed(1, 0.05)
+    go.set()
+    assert trace.flushed(79, 60.0)
+    assert ask(tmp_path, "SELECT count(*), count(input_file) FROM inspection") == [(79, 79)]
+
+
+def test_a_picture_that_cannot_be_synced_is_not_named_and_counted(
+    tmp_path: Path, trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(store: FileStore, path: str) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr(FileStore, "sync", fail)
+    trace.add(part(1, input=picture(1)))
+    trace.close()
+    assert ask(tmp_path, "SELECT seq, input_file FROM inspection") == [(1, None)]
+    assert ask(tmp_path, "SELECT count(*) FROM file") == [(0,)]
+    assert trace.lag.left_out == 1
+    assert not trace.flushed(1, 0.0)
