@@ -61,18 +61,18 @@ class Supervisor:
         self._say = say
         self._start = start
         self._clock = clock
-        self._child: Child | None = None
+        self.child: Child | None = None
         self._starts: deque[int] = deque(maxlen=_RESTARTS)
 
     def poll(self) -> None:
         """Look after the child; returns at once. Called now and then, by one thread."""
         if not self._command:
             return
-        if self._child is not None:
-            status = self._child.poll()
+        if self.child is not None:
+            status = self.child.poll()
             if status is None:
                 return
-            self._child = None
+            self.child = None
             self._changed(False)
             self._say(f"the desk process ended with status {status}")
         now = self._clock()
@@ -80,7 +80,7 @@ class Supervisor:
             return
         self._starts.append(now)
         try:
-            self._child = self._start(self._command)
+            self.child = self._start(self._command)
         except OSError as error:
             self._say(f"the desk process cannot be started: {self._command[0]}: {error.strerror or error}")
             return
@@ -88,7 +88,7 @@ class Supervisor:
 
     def close(self) -> None:
         """End the child: asked first, then made to; one that is stopped (SIGSTOP) ends too."""
-        child, self._child = self._child, None
+        child, self.child = self.child, None
         if child is None:
             return
         child.terminate()
