@@ -64,7 +64,10 @@ class Details:
 
 
 class JudgingThread(Worker):
-    """Answers each `Judge` with one `Judged`; ``pinned`` finds a job's detector and raises KeyError for none."""
+    """Answers each `Judge` with one `Judged`; ``pinned`` finds a job's detector and raises KeyError for none.
+
+    With ``watch_frozen`` a picture that equals the one before is not judged.
+    """
 
     def __init__(
         self,
@@ -72,11 +75,14 @@ class JudgingThread(Worker):
         post: Callable[[Event], None],
         failed: Failed,
         clock: Clock = time.monotonic_ns,
+        *,
+        watch_frozen: bool = True,
     ) -> None:
         super().__init__("judge", clock, failed)
         self._pinned = pinned
         self._post = post
         self._inbox: SimpleQueue[Judge | None] = SimpleQueue()
+        self._watch_frozen = watch_frozen
         self._before: NDArray[np.uint8] | None = None
 
     def submit(self, effect: Judge) -> None:
@@ -98,7 +104,8 @@ class JudgingThread(Worker):
     def _outcome(self, effect: Judge) -> Outcome:
         start = self.clock()
         try:
-            outcome, self._before = judge(effect.frame.image, self._pinned(effect.job), self._before)
+            before = self._before if self._watch_frozen else None
+            outcome, self._before = judge(effect.frame.image, self._pinned(effect.job), before)
         except Exception as error:  # a verdict must come of everything, and it is never PASS
             text = shown(f"{type(error).__name__}: {error}")
             outcome = _not_judged(effect.job.pin, Fault.JUDGE, text)

@@ -92,7 +92,9 @@ class Line(Closing):
         self._camera = CameraThread(
             source or self._open_source, self._post, self._failed, camera_settings(config, source is None), clock
         )
-        self._judge = JudgingThread(self._jobs.pinned, self._post, self._failed, clock)
+        self._judge = JudgingThread(
+            self._jobs.pinned, self._post, self._failed, clock, watch_frozen=config.camera.frozen_frames > 0
+        )
         self._keeper = _Keeper(self.look, self._post, clock, self._failed)
         self._recorder = _Recorder(self.trace, self._post, clock, self._failed)
         self.registers = StationRegisters(self._plc_wrote, clock)

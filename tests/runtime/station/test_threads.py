@@ -164,9 +164,11 @@ def test_a_step_that_raises_is_told_and_the_thread_goes_on() -> None:
 # The judge.
 
 
-def judged(frames: list[Frame], pinned: Callable[[Job], Pinned] = lambda job: PINNED) -> list[Any]:
+def judged(
+    frames: list[Frame], pinned: Callable[[Job], Pinned] = lambda job: PINNED, watch_frozen: bool = True
+) -> list[Any]:
     events: list[Any] = []
-    thread = JudgingThread(pinned, events.append, print, Clock())
+    thread = JudgingThread(pinned, events.append, print, Clock(), watch_frozen=watch_frozen)
     for number, frame in enumerate(frames, 1):
         thread.submit(Judge(Token(1, number), number, frame, ONE))
         thread.step(0.0)
@@ -189,6 +191,8 @@ def test_a_judgement_carries_all_that_the_trace_keeps() -> None:
 def test_a_picture_that_equals_the_one_before_is_not_judged() -> None:
     found = judged([grey_frame(60), grey_frame(60), grey_frame(61), grey_frame(60)])
     assert [each.fault for each in found] == [Fault.NONE, Fault.FROZEN, Fault.NONE, Fault.NONE]
+    unwatched = judged([grey_frame(60), grey_frame(60)], watch_frozen=False)
+    assert [each.fault for each in unwatched] == [Fault.NONE, Fault.NONE]
 
 
 @pytest.mark.parametrize(("grey", "word"), [(0, "black"), (2, "black"), (253, "white"), (255, "white")])
