@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import zlib
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -95,15 +96,25 @@ class FileStore:
         self._folder = folder
 
     def write(self, inspection: Inspection, kind: Kind) -> Stored:
-        """Store a part's ``input`` or full picture, whole and synced. Raises OutputError; nothing half is left."""
+        """Write a part's ``input`` or full picture, whole; `sync` makes it safe. Raises OutputError."""
         picture = inspection.input if kind == "input" else inspection.frame
         assert picture is not None
         data = encode(picture, _SUFFIX[kind], _QUALITY)
         name = f"{inspection.seq:09d}-{kind}{_SUFFIX[kind]}"
         path = PurePosixPath("images", f"{inspection.boot:06d}", f"{inspection.seq // _PER_FOLDER:06d}", name)
-        atomic_write(self._folder / path, data)
+        atomic_write(self._folder / path, data, sync=False)
         rank = RANKS[inspection.good, kind]
         return Stored(str(path), kind, rank, len(data), hashlib.sha256(data).hexdigest())
+
+    def sync(self, path: str) -> None:
+        """Wait until a picture that was written outlives a power cut. Raises OSError."""
+        file = self.locate(path)
+        for place in (file, file.parent):
+            handle = os.open(place, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
     def remove(self, path: str) -> None:
         """Remove a picture, and its folder with the last one; one that is gone already is fine. Raises OSError."""

@@ -66,8 +66,8 @@ class Inbox:
         self._entries: deque[tuple[int, Entry]] = deque()  # with the nanoseconds at which it was given
         self._partial: deque[int] = deque(maxlen=1000)
         self._held = 0
-        self._urgent = 0
-        self._ending = self._ended = False
+        self._woken = self._ending = self._ended = False
+        self.hurried = False
         self.closed_to_pictures = False
         self.left_out = self.lost = self.lost_to = 0
 
@@ -118,6 +118,7 @@ class Inbox:
     def take(self, most: int) -> list[tuple[int, Entry]]:
         """Take out the ``most`` oldest entries, in order, each with when it was given."""
         with self._changed:
+            self.hurried = False
             return [self._entries.popleft() for _ in range(min(most, len(self._entries)))]
 
     def give_back(self, entries: list[tuple[int, Entry]]) -> None:
@@ -137,10 +138,16 @@ class Inbox:
         with self._changed:
             self._drop(entry)
 
-    def ask(self, seq: int) -> None:
-        """Ask the thread to finish with everything up to ``seq`` at once."""
+    def hurry(self) -> None:
+        """Ask the thread to take what is queued at once, without waiting for more."""
         with self._changed:
-            self._urgent = max(self._urgent, seq)
+            self.hurried = True
+            self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Tell the thread that there is something to do, though nothing is queued."""
+        with self._changed:
+            self._woken = True
             self._changed.notify_all()
 
     def end(self) -> None:
@@ -162,10 +169,6 @@ class Inbox:
         """Whether `end` was called."""
         return self._ending
 
-    def is_urgent(self, done: int) -> bool:
-        """Whether somebody waits for more than what is ``done``, a seq, or for the end."""
-        return self._ending or self._urgent > done
-
     def oldest_ns(self) -> int | None:
         """When the oldest entry was given, or None."""
         with self._changed:
@@ -175,12 +178,18 @@ class Inbox:
         with self._changed:
             return len(self._entries)
 
-    def wait(self, seconds: float, done: int, *, for_entries: bool) -> None:
-        """Wait at most so long until it is urgent (see `is_urgent`); ``for_entries``: or until there is an entry."""
+    def wait_for_work(self, seconds: float, *, busy: bool) -> None:
+        """Wait at most so long until there is an entry, `wake` was called, or, unless it is ``busy``, `end` was."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self.is_urgent(done) or (for_entries and bool(self._entries)), max(seconds, 0.0)
+                lambda: bool(self._entries) or self._woken or (self._ending and not busy), max(seconds, 0.0)
             )
+            self._woken = False
+
+    def gather(self, seconds: float) -> None:
+        """Wait at most so long for more entries, not at all once `hurry` or `end` was called."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.hurried or self._ending, max(seconds, 0.0))
 
     def wait_for_end(self, seconds: float) -> None:
         """Wait at most so long until `end` was called."""

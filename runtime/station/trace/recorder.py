@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from contextlib import suppress
+from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple
 
 from ...errors import OutputError
 from .alarms import Alarms, Host
@@ -17,12 +18,14 @@ from .inbox import Entry, Event, Inbox, picture_bytes
 from .inspection import Boot, Inspection, TraceAlarm, TracePolicy
 from .retention import Retention
 from .rows import insert_category, insert_event, insert_inspection, record_file
+from .syncer import Flight, Syncer
 
 __all__ = ["Recorder"]
 
 _LOOK_NS = 1_000_000_000
 _SHUT_NS = 10_000_000_000
 """For how long no pictures are stored after one could not be, though the disk seems to have room (a quota)."""
+_IN_FLIGHT = 64  # parts whose pictures are being synced: of more the memory could not be bounded
 _AT_ONCE = 500
 """Rows in one transaction: others that write, and a line that waits, get their turn in between."""
 _UNFIT = (
@@ -36,14 +39,6 @@ _UNFIT = (
     AttributeError,
 )
 """What an entry that cannot be stored at all raises; the disk raises others."""
-
-
-class _Pending(NamedTuple):
-    """A part whose row, ``row``, is committed and whose pictures are not yet stored; ``since``: when it was given."""
-
-    row: int
-    part: Inspection
-    since: int
 
 
 class Recorder:
@@ -62,8 +57,9 @@ class Recorder:
         self._connection: sqlite3.Connection | None = None
         self._retention: Retention | None = None
         self._boot = Boot(0, True, False)
-        self._pictures: deque[_Pending] = deque()
-        self._stored: list[tuple[_Pending, list[Stored]]] = []
+        self._pictures: deque[Flight] = deque()  # not yet written
+        self._flights: deque[Flight] = deque()  # written, not yet named by their rows
+        self._syncer = Syncer(self._store, inbox.leave_out, inbox.wake)
         self._committed = self._looked = self._shut_until = 0
         self._seen = (0, 0)  # rows lost and pictures left out at the last look
         self._inode = 0
@@ -117,36 +113,48 @@ class Recorder:
 
     def waiting(self) -> tuple[int, int | None]:
         """Return how many parts wait for their pictures to be stored, and since when the first does, nanoseconds."""
-        with suppress(IndexError):
-            return len(self._pictures) + len(self._stored), self._pictures[0].since
-        return len(self._stored), None
+        count, first = len(self._flights) + len(self._pictures), self._first()
+        return count, None if first is None else first.given
+
+    def _first(self) -> Flight | None:
+        for line in (self._flights, self._pictures):
+            with suppress(IndexError):  # another thread may ask while this one is emptied
+                return line[0]
+        return None
+
+    @property
+    def can_store(self) -> bool:
+        """Whether `store_next` has something to do."""
+        return bool(self._pictures) and len(self._flights) < _IN_FLIGHT
 
     def commit(self) -> bool:
         """Commit what is queued and name the pictures that are stored; False: it stays queued, and ``error`` is set."""
         entries = self._inbox.take(_AT_ONCE)
-        if not entries and not self._stored and not self.error:
-            return True
         try:
             if self._connection is None:
                 self._start_over("")
-            rows = self._write([entry for _, entry in entries])
+            landed = list(takewhile(lambda flight: flight.landed, self._flights))
+            if not entries and not landed and not self.error:
+                return True
+            rows = self._write([entry for _, entry in entries], landed)
         except Exception as error:  # whatever it is, the rows are not lost, and the trace goes on
             self._inbox.give_back(entries)
             self._fail(error)
             return False
-        self._stored.clear()
+        for _ in landed:
+            self._flights.popleft()
         for (given, entry), row in zip(entries, rows, strict=True):
             self._take(entry, row, given)
         self._recovered()
         self._advance()
         return True
 
-    def _write(self, entries: list[Entry]) -> list[int | Exception]:
+    def _write(self, entries: list[Entry], landed: list[Flight]) -> list[int | Exception]:
         """One transaction; the ids of the entries' rows, or why one cannot be stored at all."""
         assert self._connection is not None
         with transaction(self._connection):
-            for pending, stored in self._stored:
-                record_file(self._connection, pending.row, stored)
+            for flight in landed:
+                record_file(self._connection, flight.row, flight.stored)
             rows = [self._insert(self._connection, entry) for entry in entries]
             self._connection.execute(
                 "UPDATE boot SET mono_last = ? WHERE id = ?", (self._host.monotonic_ns(), self._boot.id)
@@ -174,44 +182,47 @@ class Recorder:
             self._alarms.tell(TraceAlarm.UNFIT, f"{what} cannot be recorded as it is: {row!r}")
         elif isinstance(entry, Inspection):
             if entry.input is not None or entry.frame is not None:
-                self._pictures.append(_Pending(row, entry, given))
+                self._pictures.append(Flight(row, entry, given, []))
             else:
                 self._inbox.release(picture_bytes(entry))
 
     def _advance(self) -> None:
         """Every part before the first whose pictures wait is finished with."""
-        self.done = self._pictures[0].part.seq - 1 if self._pictures else self._committed
+        first = self._first()
+        self.done = self._committed if first is None else first.part.seq - 1
 
     def store_next(self) -> bool:
-        """Store the pictures of the next part; False if none waits."""
-        if not self._pictures:
+        """Write the pictures of the next part, and have them synced; False if none can be now."""
+        if not self.can_store:
             return False
-        pending = self._pictures[0]
-        kinds: list[Kind] = ["input"] if pending.part.input is not None else []
-        kinds += ["full"] if pending.part.frame is not None else []
+        flight = self._pictures[0]
+        kinds: list[Kind] = ["input"] if flight.part.input is not None else []
+        kinds += ["full"] if flight.part.frame is not None else []
         wanted = [] if self._inbox.closed_to_pictures else kinds
-        stored = [item for kind in wanted if (item := self._write_picture(pending, kind)) is not None]
-        if len(stored) < len(kinds):
-            self._inbox.leave_out(pending.part.seq, len(kinds) - len(stored))
-        self._stored.append((pending, stored))
+        flight.stored = [item for kind in wanted if (item := self._write_picture(flight.part, kind)) is not None]
+        if len(flight.stored) < len(kinds):
+            self._inbox.leave_out(flight.part.seq, len(kinds) - len(flight.stored))
+        self._flights.append(flight)
         self._pictures.popleft()
-        self._inbox.release(picture_bytes(pending.part))
+        self._inbox.release(picture_bytes(flight.part))
+        flight.part = replace(flight.part, input=None, map=None, frame=None)
         if self._retention is not None:
-            self._retention.stored(sum(item.bytes for item in stored))
+            self._retention.stored(sum(item.bytes for item in flight.stored))
+        self._syncer.take(flight)
         return True
 
-    def _write_picture(self, pending: _Pending, kind: Kind) -> Stored | None:
+    def _write_picture(self, part: Inspection, kind: Kind) -> Stored | None:
         """Write one picture, after making room if the disk is full; None if it cannot be."""
         try:
-            return self._store.write(pending.part, kind)
+            return self._store.write(part, kind)
         except Exception as error:  # a picture that no encoder takes must not end the trace
             cause, text = error.__cause__, str(error)
             if not isinstance(cause, OSError):
-                self._alarms.tell(TraceAlarm.UNFIT, f"a picture of part {pending.part.seq} cannot be stored: {text}")
+                self._alarms.tell(TraceAlarm.UNFIT, f"a picture of part {part.seq} cannot be stored: {text}")
                 return None
         with suppress(sqlite3.Error, OutputError):
             if self._make_way(cause):
-                return self._store.write(pending.part, kind)
+                return self._store.write(part, kind)
         self._shut_until = self._host.monotonic_ns() + _SHUT_NS
         self._alarms.begin(TraceAlarm.DISK_SHORT, f"pictures are not stored: {text}")
         return None
@@ -273,9 +284,10 @@ class Recorder:
         if exists:
             return
         self._begin(self._boot.id)
-        self._inbox.release(sum(picture_bytes(pending.part) for pending in self._pictures))
-        self._pictures.clear()  # their rows are in the other database
-        self._stored.clear()
+        for flight in self._pictures:  # their rows are in the other database
+            self._inbox.release(picture_bytes(flight.part))
+        self._pictures.clear()
+        self._flights.clear()
         self._alarms.tell(TraceAlarm.SET_ASIDE, opened.trouble or f"{trouble}; a new one was begun")
 
     def _fail(self, error: Exception) -> None:
@@ -303,6 +315,7 @@ class Recorder:
 
     def close(self, *, clean: bool) -> None:
         """End the boot, cleanly or not, and close the database."""
+        self._syncer.close()
         if self._connection is not None and clean:
             with suppress(sqlite3.Error):
                 end_boot(self._connection, self._boot.id, self._host.monotonic_ns())

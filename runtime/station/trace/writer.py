@@ -94,12 +94,11 @@ class Trace:
     def flushed(self, seq: int, timeout: float) -> bool:
         """Commit at once and wait, up to ``timeout`` seconds: whether a part's row and pictures are on the disk.
 
-        False also where some of them were left out or lost.
+        It never becomes true for a part of which some was left out or lost.
         """
-        self._inbox.ask(seq)
+        self._inbox.hurry()
         with self._progress:
-            self._progress.wait_for(lambda: self._done >= seq, timeout)
-            return self._done >= seq and self._inbox.is_whole(seq)
+            return self._progress.wait_for(lambda: self._done >= seq and self._inbox.is_whole(seq), timeout)
 
     @property
     def lag(self) -> Lag:
@@ -151,15 +150,15 @@ class Trace:
     def _round(self, recorder: Recorder) -> None:
         """One group: gather rows while pictures of earlier ones are stored, commit both, look after the disk."""
         inbox, now_ns = self._inbox, self._host.monotonic_ns
-        if not recorder.waiting()[0]:
-            inbox.wait(_IDLE, self._done, for_entries=True)
+        if not recorder.can_store:
+            inbox.wait_for_work(_IDLE, busy=recorder.waiting()[0] > 0)
         oldest = inbox.oldest_ns()
         until = (now_ns() if oldest is None else oldest) + _GROUP_NS
-        while now_ns() < until and not (len(inbox) and inbox.is_urgent(self._done)):
+        while now_ns() < until and not (len(inbox) and inbox.hurried):
             if not recorder.store_next():
                 break
         if len(inbox):
-            inbox.wait((until - now_ns()) / 1e9, self._done, for_entries=False)
+            inbox.gather((until - now_ns()) / 1e9)
         if not recorder.commit():
             inbox.wait_for_end(_RETRY)
         recorder.look_after()

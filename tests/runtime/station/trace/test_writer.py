@@ -206,8 +206,8 @@ def test_a_slow_disk_leaves_out_full_pictures_before_inputs_and_tells_once(
     for seq in range(2, 32):
         trace.add(part(seq, verdict=2, input=picture(2), frame=big))
     disk.go.set()
-    assert not trace.flushed(31, 120.0)  # its full picture is missing
     trace.close()
+    assert not trace.flushed(31, 0.0), "its full picture is missing"
     assert ask(tmp_path, "SELECT count(*), count(input_file), count(full_file) FROM inspection") == [(31, 31, 10)]
     assert alarms.codes() == [TraceAlarm.SLOW]
 
@@ -272,11 +272,48 @@ def test_rows_are_kept_where_pictures_cannot_be_stored(
 
     monkeypatch.setattr(FileStore, "write", fail)
     trace.add(part(2, input=picture(2)))
-    assert not trace.flushed(2, 60.0)
+    while not alarms:
+        assert not trace.flushed(2, 0.1)
     trace.add(part(3, input=picture(3)))
-    trace.flushed(3, 60.0)
     assert trace.must_stop == (policy == "stop")
     trace.close()
     assert ask(tmp_path, "SELECT count(*), count(input_file) FROM inspection") == [(3, 1)]
     assert len(pictures(tmp_path)) == 1, "no picture may go: that would not help, or is not allowed"
     assert alarms.codes() == [TraceAlarm.DISK_SHORT]
+
+
+def test_a_sync_that_hangs_holds_up_no_row_and_no_row_names_a_picture_before_it(
+    tmp_path: Path, trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, began, go = FileStore.sync, threading.Event(), threading.Event()
+
+    def hang(store: FileStore, path: str) -> None:
+        began.set()
+        assert go.wait(60.0)
+        sync(store, path)
+
+    monkeypatch.setattr(FileStore, "sync", hang)
+    trace.add(part(1, input=picture(1)))
+    assert began.wait(60.0)
+    for seq in range(2, 80):
+        trace.add(part(seq, input=picture(1)))
+    while ask(tmp_path, "SELECT count(*), count(input_file) FROM inspection") != [(79, 0)]:
+        assert not trace.flushed(1, 0.05)
+    go.set()
+    assert trace.flushed(79, 60.0)
+    assert ask(tmp_path, "SELECT count(*), count(input_file) FROM inspection") == [(79, 79)]
+
+
+def test_a_picture_that_cannot_be_synced_is_not_named_and_counted(
+    tmp_path: Path, trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(store: FileStore, path: str) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr(FileStore, "sync", fail)
+    trace.add(part(1, input=picture(1)))
+    trace.close()
+    assert ask(tmp_path, "SELECT seq, input_file FROM inspection") == [(1, None)]
+    assert ask(tmp_path, "SELECT count(*) FROM file") == [(0,)]
+    assert trace.lag.left_out == 1
+    assert not trace.flushed(1, 0.0)
