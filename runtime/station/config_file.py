@@ -68,8 +68,11 @@ def read_document(path: Path) -> dict[str, Any]:
         raise InputError(f"{shown(path)} has more than {_MOST_BYTES} bytes; expected a configuration of a station")
     try:
         return tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(f"{shown(path)} is not valid TOML: {error}; correct it there") from error
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # tomllib's own error is a ValueError, as are those of text and digits
+        raise InputError(f"{shown(path)} is not valid TOML: {shown(str(error))}; correct it there") from error
 
 
 def parse_config(document: Mapping[str, Any], folder: Path) -> tuple[Config | None, list[Fault]]:
@@ -205,5 +208,8 @@ def _text(key: str, value: object) -> str:
         return "a table"
     if _is_secret(key.rpartition(".")[2]):
         return "***"
-    text = f'"{redact(shown(value))}"' if isinstance(value, str) else shown(redact(repr(value)))
+    try:
+        text = f'"{redact(shown(value))}"' if isinstance(value, str) else shown(redact(repr(value)))
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number of very many digits"
     return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}..."

@@ -27,7 +27,7 @@ class Secret(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if (self.file is None) == (not self.env):
-            raise InputError("exactly one of file and env is expected")
+            raise InputError("file and env: exactly one of them is expected")
 
     def read(self) -> str:
         """Return the secret. Raises InputError where it is missing, empty, or a file that others may read."""

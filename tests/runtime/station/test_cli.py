@@ -18,8 +18,9 @@ import pytest
 
 from regad.runtime.commands.console import run_cli
 from regad.runtime.detector import Detector
-from regad.runtime.station import checks, setup_file
+from regad.runtime.station import checks, line, setup_file
 from regad.runtime.station.cli import command
+from regad.runtime.station.config import Config
 from regad.runtime.station.config_file import read_config
 from regad.runtime.station.jobs import sha256_of
 from regad.runtime.station.trace.reader import TraceReader
@@ -137,10 +138,10 @@ def test_every_key_of_the_template_is_one_that_is_read(station: Station, tmp_pat
     station("init")
     text = (tmp_path / "station.toml").read_text()
     lines = []
-    for line in text.splitlines():
-        bare = line.removeprefix("# ")
+    for given in text.splitlines():
+        bare = given.removeprefix("# ")
         is_setting = bare.startswith("[") or (" = " in bare and bare.split(" = ")[0].isidentifier())
-        lines.append(bare if line.startswith("# ") and is_setting else line)
+        lines.append(bare if given.startswith("# ") and is_setting else given)
     (tmp_path / "station.toml").write_text("\n".join(lines))
     config = read_config(tmp_path / "station.toml")
     assert config.modbus is not None
@@ -182,7 +183,7 @@ def change(path: Path, old: str, new: str) -> None:
 
 
 def test_check_names_every_fault_of_the_file(station: Station, ready: Path) -> None:
-    change(ready, "deadline_ms = 1000\n# A result", "deadline = 1000\nhold_ms = 0\n# A result")
+    change(ready, "deadline_ms = 1000\n# A result", "deadline = 1000\nhold_ms = -1\n# A result")
     found = problems(station("check", ready))
     assert len(found) == 2
     assert "trigger.deadline = 1000 is not known; did you mean deadline_ms?" in found[0]
@@ -322,6 +323,31 @@ def test_check_of_a_file_that_is_not_there(station: Station) -> None:
     assert found.endswith(
         "none.toml cannot be read (No such file or directory) | fix: write one with: regad-station init"
     )
+
+
+def test_run_runs_the_station_of_the_file(station: Station, ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[Config] = []
+    monkeypatch.setattr(line, "run_line", lambda config, say: ran.append(config))
+    assert station("run", ready).status == 0
+    assert ran == [read_config(ready)]
+    assert station("run", "none.toml").err.startswith("error: none.toml cannot be read (No such file or directory)")
+
+
+def test_simulate_runs_drawn_parts_from_trigger_to_record(station: Station, artifact_dir: Path, tmp_path: Path) -> None:
+    done = station("simulate", "--model", artifact_dir, "--parts", 3, "--rate", 100, "--threads", 1)
+    assert done.status == 0, done.err
+    lines = done.out.splitlines()
+    assert [line.split()[:2] for line in lines[:3]] == [["part", "1"], ["part", "2"], ["part", "3"]]
+    assert "parts without a verdict: 0; records: 3, lost: 0" in lines
+    with TraceReader(tmp_path / "simulated-station" / "trace") as reader:
+        assert [row["seq"] for row in reader.rows()] == [1, 2, 3]
+
+
+def test_simulate_writes_into_no_other_folder(station: Station, artifact_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("")
+    done = station("simulate", "--model", artifact_dir, "--folder", "mine")
+    assert (done.status, "holds thesis.txt" in done.err) == (1, True)
 
 
 def test_passwd_asks_for_the_password(station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,8 @@ FAULTS = [
     ("station.job = 4", "station.job is 4; expected the number of a [[job]]: 3"),
     ('trigger.kind = "modbus"', "trigger.kind is 'modbus'; expected a table [modbus] without control = false"),
     ('model.device = "gpu"', "model.device is 'gpu'; expected one of auto, cuda, cpu, tensorrt, ort-tensorrt"),
+    ("trigger.deadline_ms = 0x" + "f" * 5000, "trigger.deadline_ms is a number of very many digits; expected a whole"),
+    ("camera.secret = {}", "camera.secret.file and env: exactly one of them is expected"),
     ('desk.command = ["a", ""]', "desk.command is ['a', '']; expected a list of text, not empty"),
     ('trace.password = "hunter2"', "trace.password = *** is not known; secrets stand outside:"),
 ]
@@ -149,9 +151,10 @@ def test_a_socket_that_the_kernel_cannot_name_is_refused() -> None:
         (b"[station\n", "is not valid TOML: .*line 1"),
         (b"\xff\xfe", "is not valid TOML"),
         (b"a = " + b"[" * 5000, "is not valid TOML"),
+        (b"a = " + b"9" * 5000, "is not valid TOML"),
         (b"#" * 1_000_001, "more than 1000000 bytes"),
     ],
-    ids=["syntax", "bytes", "depth", "size"],
+    ids=["syntax", "bytes", "depth", "digits", "size"],
 )
 def test_a_file_that_is_no_configuration(tmp_path: Path, content: bytes, text: str) -> None:
     (tmp_path / "station.toml").write_bytes(content)
@@ -162,6 +165,17 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, content: bytes, text: s
 def test_a_file_that_is_missing_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"No such file or directory\); write one with: regad-station init"):
         read_config(tmp_path / "station.toml")
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_any_bytes_are_a_configuration_or_a_fault_of_one_line(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    path.write_bytes(data)
+    with pytest.raises(InputError) as caught:
+        read_config(path)
+    assert "\n" not in str(caught.value)
 
 
 KEYS = sorted({row.encode_name for name in structs.__all__ for row in fields(getattr(structs, name))})
@@ -250,7 +264,7 @@ def test_a_secret_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(InputError, match=r"cannot be read \(No such file or directory\); create it"):
         Secret(file=tmp_path / "none").read()
     for given_ in ({}, {"file": tmp_path, "env": "CAM"}):
-        with pytest.raises(InputError, match="exactly one of file and env"):
+        with pytest.raises(InputError, match="file and env: exactly one of them"):
             Secret(**given_)
 
 
