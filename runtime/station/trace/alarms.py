@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...text import Say
-from .inbox import Severity
+from .inbox import Inbox, Severity
 from .inspection import Alarm, TraceAlarm
 from .retention import free_bytes
 
-__all__ = ["Alarms", "Host"]
+__all__ = ["Alarms", "Host", "Losses"]
+
+
+_FEW = 500
+"""Rows that may wait when the trouble of losing some is over."""
 
 
 @dataclass(frozen=True)
@@ -55,3 +59,29 @@ class Alarms:
             self._event("info", code, text)
             with suppress(Exception):
                 self._say(text)
+
+
+class Losses:
+    """Tells when rows begin to be lost and pictures to be left out, and when that is over."""
+
+    def __init__(self, alarms: Alarms) -> None:
+        self._alarms = alarms
+        self._lost = self._slow = 0
+
+    def told(self, rows: int) -> None:
+        """Say that ``rows`` of those lost were told already."""
+        self._lost += rows
+
+    def tell(self, inbox: Inbox, error: str, *, idle: bool) -> None:
+        """Look at the counts. ``error``: why rows cannot be written, or ""; ``idle``: no picture waits."""
+        if inbox.lost > self._lost:
+            text = f"{inbox.lost} row(s) are lost so far: {error or 'the disk is slower than the line'}"
+            self._alarms.begin(TraceAlarm.LOST, text)
+        elif not error and len(inbox) < _FEW:
+            self._alarms.end(TraceAlarm.LOST, "no more rows are lost")
+        if inbox.slow > self._slow:
+            text = f"pictures of {inbox.slow} part(s) are left out so far: the disk is slower than the line"
+            self._alarms.begin(TraceAlarm.SLOW, text)
+        elif idle:
+            self._alarms.end(TraceAlarm.SLOW, "pictures are stored in time again")
+        self._lost, self._slow = inbox.lost, inbox.slow

@@ -57,7 +57,8 @@ def picture_bytes(entry: Entry) -> int:
 class Inbox:
     """What the line has given and the thread has not yet finished with. Every method may be called from any thread.
 
-    ``held`` bytes of pictures are accounted for from `put` until `release`. With ``closed_to_pictures`` none are taken.
+    ``held`` bytes of pictures are accounted for from `put` until `release`. With ``closed_to_pictures`` none are taken;
+    ``slow`` counts the parts that found no room for theirs otherwise.
     """
 
     def __init__(self, rows: int = ROWS, limit: int = PICTURE_BYTES) -> None:
@@ -69,7 +70,7 @@ class Inbox:
         self._woken = self._ending = self._ended = False
         self.hurried = False
         self.closed_to_pictures = False
-        self.left_out = self.lost = self.lost_to = 0
+        self.left_out = self.slow = self.lost = self.lost_to = 0
 
     def put(self, entry: Entry, now_ns: int) -> None:
         """Take an entry, without its full picture, or without pictures, where there is no room for them."""
@@ -89,6 +90,7 @@ class Inbox:
         room = 0 if self.closed_to_pictures else self._limit - self._held
         if picture_bytes(part) <= room:
             return part
+        self.slow += not self.closed_to_pictures
         without = replace(part, frame=None)
         if picture_bytes(without) > room:
             without = replace(without, input=None, map=None)

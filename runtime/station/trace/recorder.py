@@ -10,7 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from ...errors import OutputError
-from .alarms import Alarms, Host
+from .alarms import Alarms, Host, Losses
 from .boots import begin_boot, end_boot
 from .database import DATABASE, Opened, is_damage, is_full, open_writer, transaction
 from .files import FileStore, Kind, Stored
@@ -61,7 +61,7 @@ class Recorder:
         self._flights: deque[Flight] = deque()  # written, not yet named by their rows
         self._syncer = Syncer(self._store, inbox.leave_out, inbox.wake)
         self._committed = self._looked = self._shut_until = 0
-        self._seen = (0, 0)  # rows lost and pictures left out at the last look
+        self._losses = Losses(alarms)
         self._inode = 0
         self.done = 0
         self.error = ""
@@ -178,7 +178,7 @@ class Recorder:
         if isinstance(row, Exception):
             what = f"part {entry.seq}" if isinstance(entry, Inspection) else f"a {type(entry).__name__}"
             self._inbox.lose(entry)
-            self._seen = (self._seen[0] + 1, self._seen[1])  # told here
+            self._losses.told(1)
             self._alarms.tell(TraceAlarm.UNFIT, f"{what} cannot be recorded as it is: {row!r}")
         elif isinstance(entry, Inspection):
             if entry.input is not None or entry.frame is not None:
@@ -236,20 +236,7 @@ class Recorder:
                 self._look(now)
         except Exception as error:
             self._fail(error)
-        self._tell_losses(self._inbox.lost, self._inbox.left_out)
-
-    def _tell_losses(self, lost: int, left_out: int) -> None:
-        if lost > self._seen[0]:
-            text = f"{lost} row(s) are lost so far: {self.error or 'the disk is slower than the line'}"
-            self._alarms.begin(TraceAlarm.LOST, text)
-        elif not self.error and len(self._inbox) < _AT_ONCE:
-            self._alarms.end(TraceAlarm.LOST, "no more rows are lost")
-        if left_out > self._seen[1] and not self._inbox.closed_to_pictures:
-            text = f"{left_out} picture(s) are left out so far: the disk is slower than the line"
-            self._alarms.begin(TraceAlarm.SLOW, text)
-        elif not self._pictures:
-            self._alarms.end(TraceAlarm.SLOW, "pictures are stored in time again")
-        self._seen = (lost, left_out)
+        self._losses.tell(self._inbox, self.error, idle=not self._pictures)
 
     def _make_room(self, now: int) -> None:
         if self._retention is None:

@@ -31,7 +31,7 @@ _PATIENCE = 30.0  # seconds that close() waits for a disk that hangs
 
 
 class Trace:
-    """The trace of one station, in ``folder``. One writer at a time: a second `open` of a folder raises OutputError.
+    """The trace of one station, in ``folder``, opened once. A second writer of the folder is refused.
 
     ``say`` and ``alarm`` are called from the trace's thread. `add`, `event` and `category` never block and never raise.
     When the disk is slow or full pictures are left out first; then up to 10,000 rows wait in memory, and of more the
@@ -70,6 +70,8 @@ class Trace:
             self._recorder = Recorder(self._folder, self._policy, self._inbox, self._host, self._alarms, facts)
             boot = self._recorder.open()
         except BaseException:
+            if self._recorder is not None:
+                self._recorder.close(clean=False)
             self._unlock()
             raise
         self._thread = threading.Thread(target=self._run, args=(self._recorder,), name="regad trace", daemon=True)

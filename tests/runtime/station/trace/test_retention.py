@@ -238,7 +238,7 @@ def test_on_a_short_disk_rows_go_on_without_pictures_until_there_is_room(tmp_pat
     machine.free = 10**8
     while TraceAlarm.DISK_SHORT not in alarms.codes():
         trace.event("info", 0, "time goes by")
-        trace.flushed(2, 0.01)
+        assert not trace.flushed(3, 0.05)
     assert not add(3)
     machine.free = 10**10
     seq = 3
