@@ -71,9 +71,9 @@ class Jobs:
         self,
         open_model: Callable[[], Model],
         specs: Sequence[JobSpec],
-        loaded: Callable[[int, Category, Path], None] | None = None,
+        loaded: Callable[[int, Category, Path, str], None] | None = None,
     ) -> None:
-        """``loaded`` is told of each category that comes into use: the job's number, the category, its file."""
+        """``loaded`` is told of each category that comes into use: job number, category, file, pin."""
         self._open_model = open_model
         self._specs = {spec.number: spec for spec in specs}
         self._loaded = loaded
@@ -177,7 +177,7 @@ class Jobs:
             self._ready[spec.number] = made
             self._identities[spec.number] = identity
         if self._loaded is not None:
-            self._loaded(spec.number, category, spec.path)
+            self._loaded(spec.number, category, spec.path, spec.sha256)
         return made
 
 

@@ -36,12 +36,13 @@ class Event:
 
 @dataclass(frozen=True)
 class NewCategory:
-    """A job uses this category from now on; ``wall`` is when it began."""
+    """A job uses this category from now on; ``wall`` is when it began. ``sha256`` is its file's, "" if not known."""
 
     job: int
     category: Category
     path: Path
     wall: float
+    sha256: str = ""
 
 
 Entry = Inspection | Event | NewCategory

@@ -83,7 +83,7 @@ def insert_category(connection: sqlite3.Connection, new: NewCategory) -> int:
 
     A file that the job has used before is that version again. Raises sqlite3.Error.
     """
-    sha256 = _file_sha256(new.path)
+    sha256 = new.sha256 or _file_sha256(new.path)
     category = new.category
     found = connection.execute(
         "SELECT max(id) FROM category_version WHERE job = ? AND hash = ? AND sha256 = ?",

@@ -89,9 +89,13 @@ class Trace:
         now = self._host.monotonic_ns()
         self._inbox.put(Event(severity, code, text, now, self._host.wall()), now)
 
-    def category(self, job: int, category: Category, path: Path) -> None:
-        """Record that a job uses this category from now on; the parts that it was taught with are kept for good."""
-        self._inbox.put(NewCategory(job, category, path, self._host.wall()), self._host.monotonic_ns())
+    def category(self, job: int, category: Category, path: Path, sha256: str = "") -> None:
+        """Record that a job uses this category from now on; the parts that it was taught with are kept for good.
+
+        ``sha256`` is the file's, where it is known: else it is read first, and the rows of the first parts wait for it.
+        """
+        new = NewCategory(job, category, path, self._host.wall(), sha256)
+        self._inbox.put(new, self._host.monotonic_ns())
 
     def flushed(self, seq: int, timeout: float) -> bool:
         """Commit at once and wait, up to ``timeout`` seconds: whether a part's row and pictures are on the disk.

@@ -31,7 +31,7 @@ class Table:
 
     def jobs(self, **changes: Any) -> Jobs:
         specs = [replace(self.specs[0], **changes), self.specs[1]]
-        return Jobs(self.backend.model, specs, lambda number, category, path: self.loaded.append(number))
+        return Jobs(self.backend.model, specs, lambda number, category, path, pin: self.loaded.append(number))
 
 
 @pytest.fixture
