@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
 from typing import Any
 
 from ..backends.lifecycle import Closing
@@ -17,10 +15,11 @@ from ..model import Model
 from ..sources.frame import Source
 from ..sources.open import open_source
 from ..text import Say, unsaid
-from .camera import CameraSettings, CameraThread
+from .camera import CameraThread
 from .codes import Fault, Flag, Mode, TriggerKind
 from .commands import CommandServer
 from .config import Config
+from .configured import camera_settings, policy_of, settings_of, specs_of
 from .desk import Supervisor
 from .events import (
     Answer,
@@ -38,27 +37,24 @@ from .events import (
     Raised,
     Rebuild,
     Record,
-    Recorded,
-    Token,
 )
 from .events import Say as Told
 from .image import PlcWords, ProcessImage
 from .io_thread import IoThread
-from .jobs import Jobs, JobSpec, JobsThread
+from .jobs import Jobs, JobsThread
 from .judge import JudgingThread
-from .machine import Machine, Settings
+from .keeping import Keeper, Recorder
+from .machine import Machine
 from .modbus import ModbusServer
 from .records import WallClock, inspection_of
 from .registers import StationRegisters
 from .requests import Requests
 from .systemd import Notifier
-from .trace.inspection import TracePolicy
 from .trace.writer import Trace
-from .worker import Clock, Failed, Worker
+from .worker import Clock
 
-__all__ = ["Line", "run_line", "settings_of"]
+__all__ = ["Line", "run_line"]
 
-_MS = 1_000_000
 _CAMERA_SILENT_NS, _JUDGE_SILENT_NS = 2_000_000_000, 3_000_000_000
 _BEHIND = 1.0  # seconds by which records may lag behind before the outputs say so
 _SWITCH = 0.001  # seconds after which a thread must let go of Python's lock: the verdict waits for no other thread
@@ -95,8 +91,8 @@ class Line(Closing):
         self._judge = JudgingThread(
             self._jobs.pinned, self._post, self._failed, clock, watch_frozen=config.camera.frozen_frames > 0
         )
-        self._keeper = _Keeper(self.look, self._post, clock, self._failed)
-        self._recorder = _Recorder(self.trace, self._post, clock, self._failed)
+        self._keeper = Keeper(self.look, self._post, clock, self._failed)
+        self._recorder = Recorder(self.trace, self._post, clock, self._failed)
         self.registers = StationRegisters(self._plc_wrote, clock)
         self.desk = Supervisor(config.desk.command, self._desk_changed, say, clock=clock)
         self.requests = Requests(TriggerKind(config.trigger.kind), self._post, self._status, clock)
@@ -253,116 +249,9 @@ class Line(Closing):
                 self._keeper.tell(Raised(Fault.INTERNAL, f"a server of the station ended: {server.failure}"))
 
 
-class _Keeper(Worker):
-    """Calls ``look`` again and again, and posts what has changed since it looked before."""
-
-    def __init__(self, look: Callable[[], None], post: Callable[[Event], None], clock: Clock, failed: Failed) -> None:
-        super().__init__("keeper", clock, failed)
-        self._look, self._post = look, post
-        self._told: dict[object, Event] = {}
-        self._wakeup = threading.Event()
-
-    def step(self, timeout: float) -> None:
-        self._wakeup.wait(timeout)
-        self._look()
-
-    def tell(self, event: Event) -> None:
-        """Post an event unless the last one about the same thing said the same."""
-        about = event.flag if isinstance(event, Flagged) else getattr(event, "fault", None)
-        before = self._told.get(about)
-        if before is None and isinstance(event, Gone):
-            return
-        if before is None or type(before) is not type(event) or (isinstance(event, Flagged) and event != before):
-            self._told[about] = event
-            self._post(event)
-
-    def _wake(self) -> None:
-        self._wakeup.set()
-
-
-class _Recorder(Worker):
-    """Waits for the disk where a result may come only after its record."""
-
-    def __init__(self, trace: Trace, post: Callable[[Event], None], clock: Clock, failed: Failed) -> None:
-        super().__init__("recorder", clock, failed)
-        self._trace = trace
-        self._post = post
-        self._inbox: SimpleQueue[Token | None] = SimpleQueue()
-
-    def submit(self, token: Token) -> None:
-        self._inbox.put(token)
-
-    def step(self, timeout: float) -> None:
-        try:
-            token = self._inbox.get(timeout=timeout) if timeout else self._inbox.get_nowait()
-        except Empty:
-            return
-        while token is not None and not self.stopping:
-            if self._trace.flushed(token.seq, _BEHIND):
-                self._post(Recorded(token))
-                return
-            if self._inbox.qsize():  # the part was given up, another one waits
-                return
-
-    def _wake(self) -> None:
-        self._inbox.put(None)
-
-
 def _answer(effect: Answer) -> None:
     if effect.reply is not None:
         effect.reply(effect)
-
-
-def settings_of(config: Config) -> Settings:
-    """Return the machine's settings of a configuration."""
-    trigger, plc = config.trigger, config.modbus
-    return Settings(
-        mode=Mode(config.station.mode),
-        kind=TriggerKind(trigger.kind),
-        autostart=config.station.autostart,
-        deadline_ns=trigger.deadline_ms * _MS,
-        hold_ns=trigger.hold_ms * _MS or None,
-        review_passes=trigger.review_is == "pass",
-        plc_timeout_ns=plc.heartbeat_ms * _MS if plc is not None and plc.heartbeat_ms else None,
-        give_up_ns=max(10_000, 2 * trigger.deadline_ms, 2 * config.camera.max_age_ms) * _MS,
-        frozen=max(1, config.camera.frozen_frames - 1),
-        record_first=config.trace.before_result,
-    )
-
-
-def camera_settings(config: Config, streams: bool) -> CameraSettings:
-    """Return the camera thread's settings of a configuration."""
-    camera = config.camera
-    return CameraSettings(camera.max_age_ms * _MS, camera.reopen_ms * _MS, camera.settle_ms * _MS, streams)
-
-
-def specs_of(config: Config) -> list[JobSpec]:
-    """Return the job table of a configuration."""
-    return [
-        JobSpec(
-            job.number,
-            job.name,
-            job.category,
-            job.sha256,
-            None if job.deadline_ms is None else job.deadline_ms * _MS,
-            job.threshold,
-            job.warn_threshold,
-        )
-        for job in config.jobs
-    ]
-
-
-def policy_of(config: Config) -> TracePolicy:
-    """Return the trace's policy of a configuration."""
-    trace = config.trace
-    return TracePolicy(
-        full=trace.full,
-        full_goods_percent=trace.full_goods_percent,
-        min_free_gb=trace.min_free_gb,
-        max_gb=trace.max_gb,
-        keep_days=trace.keep_days,
-        on_disk_full=trace.on_disk_full,
-    )
 
 
 def run_line(config: Config, say: Say = unsaid) -> None:
