@@ -6,7 +6,7 @@ from .camera import CameraSettings
 from .codes import Mode, TriggerKind
 from .config import Config
 from .jobs import JobSpec
-from .machine import Settings
+from .settings import Settings
 from .trace.inspection import TracePolicy
 
 __all__ = ["camera_settings", "policy_of", "settings_of", "specs_of"]

@@ -57,6 +57,7 @@ __all__ = ["Line", "run_line"]
 
 _CAMERA_SILENT_NS, _JUDGE_SILENT_NS = 2_000_000_000, 3_000_000_000
 _BEHIND = 1.0  # seconds by which records may lag behind before the outputs say so
+_ALARM_NS = 60_000_000_000  # so long an alarm of the trace shows at the outputs
 _SWITCH = 0.001  # seconds after which a thread must let go of Python's lock: the verdict waits for no other thread
 
 
@@ -100,6 +101,7 @@ class Line(Closing):
         self._commands = CommandServer(config.commands.socket, self.requests.handle)
         self._io: IoThread | None = None
         self._closed = False
+        self._alarm_ns: int | None = None  # the trace's last alarm
         self.recorded = 0  # parts that the trace was given
         self._performers: dict[type, Callable[[Any], None]] = {
             Expose: self._camera.expose,
@@ -181,7 +183,7 @@ class Line(Closing):
         self._post(Flagged(Flag.DESK_OFFLINE, not running))
 
     def _trace_alarm(self, code: int, text: str) -> None:
-        self._post(Flagged(Flag.TRACE_BEHIND, True))
+        self._alarm_ns = self._clock()
 
     def _trouble(self) -> str:
         """Which thread does not answer; called with each heartbeat, so systemd hears of the line's health here."""
@@ -238,7 +240,8 @@ class Line(Closing):
         """Look after what has no thread of its own: the desk, the disk, the clock, the servers."""
         self.desk.poll()
         lag = self.trace.lag
-        self._keeper.tell(Flagged(Flag.TRACE_BEHIND, bool(lag.error) or lag.seconds > _BEHIND))
+        alarmed = self._alarm_ns is not None and self._clock() - self._alarm_ns < _ALARM_NS
+        self._keeper.tell(Flagged(Flag.TRACE_BEHIND, alarmed or bool(lag.error) or lag.seconds > _BEHIND))
         self._keeper.tell(Flagged(Flag.CLOCK_BAD, not self.wall.look()[1]))
         if self.trace.must_stop:
             self._keeper.tell(Raised(Fault.TRACE, f"parts cannot be recorded: {lag.error or 'the disk is short'}"))

@@ -58,7 +58,8 @@ from regad.runtime.station.events import (
     Trigger,
 )
 from regad.runtime.station.image import PlcWords
-from regad.runtime.station.machine import Machine, Settings
+from regad.runtime.station.machine import Machine
+from regad.runtime.station.settings import Settings
 
 MS = 1_000_000
 DEADLINE, HOLD, GIVE_UP, PLC_TIMEOUT = 50 * MS, 200 * MS, 400 * MS, 300 * MS

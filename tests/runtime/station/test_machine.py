@@ -40,7 +40,8 @@ from regad.runtime.station.events import (
     Trigger,
 )
 from regad.runtime.station.image import PlcWords
-from regad.runtime.station.machine import Machine, Settings
+from regad.runtime.station.machine import Machine
+from regad.runtime.station.settings import Settings
 
 MS = 1_000_000
 ONE, TWO = Job(1, "one", "a" * 64), Job(2, "two", "b" * 64, 10 * MS)

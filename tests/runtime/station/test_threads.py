@@ -39,7 +39,8 @@ from regad.runtime.station.events import (
 from regad.runtime.station.image import ProcessImage
 from regad.runtime.station.io_thread import IoThread
 from regad.runtime.station.judge import JudgingThread, Pinned
-from regad.runtime.station.machine import Machine, Settings
+from regad.runtime.station.machine import Machine
+from regad.runtime.station.settings import Settings
 from regad.runtime.station.worker import Worker
 
 from .station_doubles import PATIENCE, Clock
