@@ -84,13 +84,13 @@ class Line(Closing):
         self._clock = clock
         self._notifier = notifier or Notifier("")
         self.trace = Trace(config.trace.folder, policy_of(config), say=say, alarm=self._trace_alarm)
-        self._jobs = Jobs(model or self._open_model, specs_of(config), self.trace.category)
-        self._jobs_thread = JobsThread(self._jobs, self._post, self._failed, clock)
+        self.jobs = Jobs(model or self._open_model, specs_of(config), self.trace.category)
+        self._jobs_thread = JobsThread(self.jobs, self._post, self._failed, clock)
         self._camera = CameraThread(
             source or self._open_source, self._post, self._failed, camera_settings(config, source is None), clock
         )
         self._judge = JudgingThread(
-            self._jobs.pinned, self._post, self._failed, clock, watch_frozen=config.camera.frozen_frames > 0
+            self.jobs.pinned, self._post, self._failed, clock, watch_frozen=config.camera.frozen_frames > 0
         )
         self._keeper = Keeper(self.look, self._post, clock, self._failed)
         self._recorder = Recorder(self.trace, self._post, clock, self._failed)
@@ -133,8 +133,8 @@ class Line(Closing):
             self.trace.event("warning", 0, "the run before this one did not end in order")
         machine = Machine(settings_of(self.config), boot.id)
         self._io = IoThread(machine, self.registers.publish, self._perform, self._trouble, self._failed, self._clock)
-        self._jobs.open()
-        for text in self._jobs.errors.values():
+        self.jobs.open()
+        for text in self.jobs.errors.values():
             self._told(Told("warning", Fault.CATEGORY, text))
         for thread in (self._camera, self._judge, self._jobs_thread, self._recorder, self._io):
             thread.start()
@@ -163,7 +163,7 @@ class Line(Closing):
             thread.stop()
         self.desk.close()
         self.trace.close()
-        self._jobs.close()
+        self.jobs.close()
         self._notifier.close()
 
     # From the threads to the machine.

@@ -31,6 +31,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from regad.runtime.backends.base import Backend, Encoded, Inference, Maps
 from regad.runtime.detector import Detector
@@ -125,7 +126,7 @@ def timed(line: Line, count: int) -> list[float]:
 
 def said(name: str, times: list[float]) -> str:
     p50, p99 = np.percentile(times, [50, 99])
-    return f"{name:<34} p50 {p50:8.3f} ms   p99 {p99:8.3f} ms   n {len(times)}"
+    return f"{name:<34} least {min(times):8.3f} ms   p50 {p50:8.3f} ms   p99 {p99:8.3f} ms   n {len(times)}"
 
 
 def resident() -> int:
@@ -159,36 +160,43 @@ def soak(place: Place, count: int) -> bool:
     return rows == count and not gaps and not lag.lost_rows and not lag.left_out and abs(last / second - 1) < 0.02
 
 
+class Reel(Scene):
+    """Pictures that were drawn beforehand, one after the other: drawing is nobody's cost."""
+
+    def __init__(self, count: int = 64) -> None:
+        super().__init__(2)
+        self._pictures = [super(Reel, self).picture() for _ in range(count)]
+        self._next = 0
+
+    def picture(self) -> NDArray[np.uint8]:
+        self._next += 1
+        return self._pictures[self._next % len(self._pictures)]
+
+
 def overhead(place: Place, count: int) -> bool:
-    detector = Detector.load(place.model, "cpu", 1)
-    detector.use(load_category(place.category))
+    place.scene = Reel()
     alone, whole = [], []
-    with detector, place.line() as line:
-        for _ in range(count + 20):
+    with place.line() as line:
+        detector = line.jobs.take(1).detector
+        assert isinstance(detector, Detector)
+        for _ in range(count + 20):  # in turns, on the same model and category
             picture = place.scene.picture()
             start = time.perf_counter()
             detector.predict(picture)
             alone.append((time.perf_counter() - start) * 1e3)
             whole += timed(line, 1)
     alone, whole = alone[20:], whole[20:]
-    drawing = []
-    for _ in range(200):
-        start = time.perf_counter()
-        place.scene.picture()
-        drawing.append((time.perf_counter() - start) * 1e3)
     print(said("Detector.predict", alone))
     print(said("trigger to verdict", whole))
-    print(said("of which drawing the picture", drawing))
-    extra = np.percentile(whole, [50, 99]) - np.percentile(alone, [50, 99]) - np.percentile(drawing, 50)
-    print(
-        f"overhead, drawing left out: {extra[0]:.3f} ms at the median, {extra[1]:.3f} ms at p99 (wanted: 2 ms at p99)"
-    )
+    extra = np.percentile(whole, [50, 99]) - np.percentile(alone, [50, 99])
+    print(f"overhead: {min(whole) - min(alone):.3f} ms at the least, ", end="")
+    print(f"{extra[0]:.3f} ms at the median, {extra[1]:.3f} ms at p99 (wanted: 2 ms at p99)")
     return bool(extra[1] <= 2.0)
 
 
 def isolation(place: Place, count: int) -> bool:
     desk = DeskConfig(command=(sys.executable, "-c", "import time\nwhile True: time.sleep(0.01)"))
-    with place.line(desk=desk) as line, ExitStack() as stack:
+    with place.line(desk=desk) as line:
         timed(line, 20)
         quiet, stopped, crowded = [], [], []
         child = line.desk.child
@@ -201,7 +209,6 @@ def isolation(place: Place, count: int) -> bool:
             with ExitStack() as readers:
                 slow_readers(line, readers)
                 crowded += timed(line, count // 5)
-        del stack
     print(said("alone", quiet))
     print(said("desk stopped (SIGSTOP)", stopped))
     print(said(f"{SLOW_READERS} readers that do not read", crowded))
