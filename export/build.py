@@ -48,7 +48,7 @@ class ExportConfig:
 
     ``stn_mode`` is for released checkpoints, which do not name theirs. ``calib_images`` are for int8, ``verify_data``
     (labelled, MVTec layout) for fp16 and int8; its limits are those of `LIMITS` where none are given. ``scoring`` is
-    how parts taught on the artifact are scored; it gets graphs for statistics of these levels besides RegAD's. Raises
+    how parts taught on the artifact are scored; it gets graphs for statistics of these groups besides RegAD's. Raises
     InputError at construction for an opset that the sampler cannot have and for options that do not belong together.
     """
 
@@ -128,7 +128,7 @@ def export_artifact(
     counts = count_onnx(model)
     whole = predicts_transforms(encoder)
     require_counts(counts, encoder_counts(config.dtype, config.sampler, whole), "the encoder graph")
-    forms = forms_of(config.scoring.levels)
+    forms = forms_of(config.scoring.groups)
     scorers = {form: scorer_model(form, config.opset, config.stats_dtype) for form in forms}
     for form, scorer in scorers.items():
         require_counts(count_onnx(scorer), scorer_counts(form), f"the {form.name} scorer graph")
@@ -243,6 +243,6 @@ def _manifest(config: ExportConfig, checkpoint: Checkpoint, spec: InputSpec, che
         "opset": config.opset,
         "ir_version": IR_VERSION,
         "scoring": config.scoring.to_json(),
-        "scorers": {form.name: scorer_file(form) for form in forms_of(config.scoring.levels)},
+        "scorers": {form.name: scorer_file(form) for form in forms_of(config.scoring.groups)},
         "parity": [check._asdict() for check in checks],
     }

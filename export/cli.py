@@ -14,6 +14,7 @@ from regad.runtime.commands.own_files import ARTIFACT
 from regad.runtime.errors import InputError, RegadError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.encodings import StatisticsDtype
+from regad.runtime.formats.scoring import SCORINGS
 from regad.runtime.formats.spec import Dtype
 
 from .engine_options import EngineOptions, engine_options
@@ -48,6 +49,12 @@ __all__ = ["command", "main"]
     type=click.Choice(get_args(StatisticsDtype)),
     default="fp32",
     help="What the scorer graphs take the statistics as; fp16 halves their memory on a GPU.",
+)
+@click.option(
+    "--scoring",
+    type=click.Choice(list(SCORINGS)),
+    default="regad",
+    help="How parts taught on it are scored: as in the paper, or from f2 and f3 in units of held-out good parts.",
 )
 @click.option(
     "--sampler",
@@ -93,7 +100,7 @@ def command(ckpt: Path | None, fp16: bool, int8: bool, engines: EngineOptions, *
         click.echo(f"engine    none; build it on the target: regad-export --engine --artifact {artifact.path}")
 
 
-def _export(sampler: str, opset: int, **options: Any) -> Artifact:
+def _export(sampler: str, opset: int, scoring: str, **options: Any) -> Artifact:
     try:
         from .build import ExportConfig, export_artifact
     except ImportError as error:
@@ -102,7 +109,7 @@ def _export(sampler: str, opset: int, **options: Any) -> Artifact:
         ) from error
 
     _check_out(options["out"], options)
-    config = ExportConfig(sampler=sampler, opset=opset, **options)
+    config = ExportConfig(sampler=sampler, opset=opset, scoring=SCORINGS[scoring], **options)
     artifact = export_artifact(config, progress=lambda stage: click.echo(f"{stage} ...", err=True), report=click.echo)
     _summary(artifact, sampler, opset)
     return artifact

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..formats.encodings import Statistics
+from ..formats.encodings import StatisticsGroups
 from ..formats.features import Features
-from ..formats.scoring import Scoring
+from ..formats.scoring import Calibration, Scoring
 from ..scoring.compiled import CompiledScorer, HostScorer, host_scorer
 from .base import Backend, Encoded, Maps, StatisticsHandle, foreign_error
 
@@ -60,8 +60,10 @@ class HostScoring(Backend):
         super().__init__()
         self._threads = threads
 
-    def _prepare(self, statistics: Statistics, scoring: Scoring, scale: NDArray[np.float32] | None) -> StatisticsHandle:
-        return host_scorer(statistics, self._threads, scoring, scale)
+    def _prepare(
+        self, statistics: StatisticsGroups, scoring: Scoring, calibration: Calibration | None
+    ) -> StatisticsHandle:
+        return host_scorer(statistics, self._threads, scoring, calibration)
 
     def _score(self, encoded: Encoded, statistics: StatisticsHandle) -> Maps:
         if not isinstance(encoded, HostEncoded):

@@ -7,7 +7,7 @@ import io
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from ..errors import DeviceError
 from ..formats.artifact import Artifact
-from ..formats.encodings import Statistics
+from ..formats.encodings import StatisticsGroups, form_of
 from ..formats.features import Features
-from ..formats.scoring import Scoring
-from ..formats.spec import SIZE, Dtype, Levels
+from ..formats.scoring import Calibration, Scoring
+from ..formats.spec import SIZE, Dtype
 from ..scoring.reference import graph_tensors
 from .base import Backend, Encoded, Maps, StatisticsHandle, foreign_error
 from .ort import device_errors, load_onnxruntime, open_session, reason
@@ -70,7 +70,7 @@ def _preload(ort: Any) -> None:
 class _DeviceStatistics:
     """A category's statistics as device values, for the scorer graph of their form."""
 
-    def __init__(self, levels: Levels, scorer: Any, values: Mapping[str, Any]) -> None:
+    def __init__(self, levels: Sequence[str], scorer: Any, values: Mapping[str, Any]) -> None:
         self.levels = levels
         self.scorer = scorer
         self.values = values
@@ -158,19 +158,21 @@ class OrtGpuBackend(Backend):
         self._encoder.run_with_iobinding(binding)
         return _DeviceEncoded(dict(zip(Features._fields, binding.get_outputs(), strict=True)), self)
 
-    def _prepare(self, statistics: Statistics, scoring: Scoring, scale: NDArray[np.float32] | None) -> StatisticsHandle:
-        tensors = graph_tensors(statistics, self._artifact.statistics_dtype, scoring, scale)
+    def _prepare(
+        self, statistics: StatisticsGroups, scoring: Scoring, calibration: Calibration | None
+    ) -> StatisticsHandle:
+        tensors = graph_tensors(statistics, self._artifact.statistics_dtype, scoring, calibration)
         upload = self._ort.OrtValue.ortvalue_from_numpy
         scorer = self._scorer(statistics)
         values = {name: upload(value, "cuda", 0) for name, value in tensors.items()}
-        ready = _DeviceStatistics(statistics.levels, scorer, values)
+        ready = _DeviceStatistics(sum(scoring.groups, ()), scorer, values)
         # The first run of one image chooses kernels, which takes a third of a second: not with the first frame.
         self._infer(np.zeros((1, SIZE, SIZE, 3), np.uint8), ready)
         return ready
 
-    def _scorer(self, statistics: Statistics) -> Any:
+    def _scorer(self, statistics: StatisticsGroups) -> Any:
         """The session of the scorer graph for such statistics, opened once, whoever asks first."""
-        path = self._artifact.scorer_path(statistics.form)
+        path = self._artifact.scorer_path(form_of(statistics))
         with self._opening:
             if path not in self._scorers:
                 self._scorers[path] = self._session(path, _provider_options(self._device, "fp32"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from ...errors import CategoryError
 from ...formats.artifact import ENCODER, Artifact
-from ...formats.encodings import Statistics
+from ...formats.encodings import StatisticsGroups, form_of
 from ...formats.features import Features
-from ...formats.scoring import Scoring
-from ...formats.spec import LEVELS, SIZE, Levels
+from ...formats.scoring import Calibration, Scoring
+from ...formats.spec import LEVELS, SIZE
 from ...scoring.reference import graph_tensors
 from ..base import Backend, Encoded, Maps, StatisticsHandle, foreign_error
 from .cuda import Cuda, DeviceMemory, HostMemory
@@ -43,7 +43,9 @@ _FLOAT: np.dtype[Any] = np.dtype(np.float32)
 class _Statistics:
     """A category's statistics in GPU memory, by the names of the scorer graph."""
 
-    def __init__(self, levels: Levels, graph: str, values: Mapping[str, tuple[DeviceMemory, tuple[int, ...]]]) -> None:
+    def __init__(
+        self, levels: Sequence[str], graph: str, values: Mapping[str, tuple[DeviceMemory, tuple[int, ...]]]
+    ) -> None:
         self.levels = levels
         self.graph = graph
         self.values = values
@@ -142,14 +144,18 @@ class TrtBackend(Backend):
         record = find_engine(self._artifact, graph, self._gpu, self._library)
         return Engine(self._library, self._artifact, record, wanted)
 
-    def _prepare(self, statistics: Statistics, scoring: Scoring, scale: NDArray[np.float32] | None) -> StatisticsHandle:
-        tensors = graph_tensors(statistics, self._artifact.statistics_dtype, scoring, scale)
-        graph = self._artifact.scorer_path(statistics.form).name
+    def _prepare(
+        self, statistics: StatisticsGroups, scoring: Scoring, calibration: Calibration | None
+    ) -> StatisticsHandle:
+        tensors = graph_tensors(statistics, self._artifact.statistics_dtype, scoring, calibration)
+        graph = self._artifact.scorer_path(form_of(statistics)).name
         wanted = {name: value.dtype for name, value in tensors.items()}
-        scorer = self._scorer(graph, {**dict.fromkeys((*statistics.levels, *_RESULTS), _FLOAT), **wanted})
-        if "x3" in tensors and statistics.rank > (most := scorer.record.largest("x3", 1)):
+        levels = sum(scoring.groups, ())
+        scorer = self._scorer(graph, {**dict.fromkeys((*levels, *_RESULTS), _FLOAT), **wanted})
+        views = next((name for name in tensors if name.startswith("x")), None)
+        if views is not None and statistics[0].rank > (most := scorer.record.largest(views, 1)):
             raise CategoryError(
-                f"the category was taught from {statistics.views} views; the engine takes {most + 1}",
+                f"the category was taught from {statistics[0].views} views; the engine takes {most + 1}",
                 remedy="teach fewer images, or build it with a higher --max-shot: regad-export --engine --artifact "
                 f"{self._artifact.path}",
             )
@@ -159,7 +165,7 @@ class TrtBackend(Backend):
             self._cuda.upload(memory, np.ascontiguousarray(value), self._stream)
             self._cuda.synchronize(self._stream)
             values[name] = (memory, value.shape)
-        return _Statistics(statistics.levels, graph, values)
+        return _Statistics(levels, graph, values)
 
     def _scorer(self, graph: str, wanted: Mapping[str, Any]) -> Engine:
         if graph not in self._scorers:
