@@ -61,7 +61,7 @@ class CompiledScorer:
             (ctypes.c_int32 * count)(*(tensor.dtype == np.float16 for tensor in tensors)),
             ctypes.c_size_t(scoring.cells),
             ctypes.c_void_p(scale.ctypes.data),
-            ctypes.c_float(float(scoring.map_gain(calibration))),
+            ctypes.c_float(float(scoring.map_factor(calibration))),
         )
         if self._handle is None:
             names = "+".join(group.encoding for group in groups)

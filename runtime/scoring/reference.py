@@ -148,7 +148,7 @@ def graph_tensors(
         judged = {
             **judged,
             "score_weights": weights[1:].copy(),
-            "map_gain": scoring.map_gain(calibration).reshape(1),
+            "map_gain": scoring.map_factor(calibration).reshape(1),
         }
     dense = {name: value for group in groups for name, value in dense_tensors(group).items()}
     return {
@@ -175,7 +175,7 @@ def judge(distances: Distances, scoring: Scoring, calibration: Calibration | Non
     if scoring.map == "product":
         grow = bilinear_matrix(distances[0].shape[1], distances[1].shape[1]).astype(np.float32)
         grown = np.matmul(np.matmul(grow, distances[1]), grow.T)
-        shown = np.sqrt(distances[0] * grown) * scoring.map_gain(calibration)
+        shown = np.sqrt(distances[0] * grown) * scoring.map_factor(calibration)
     smooth = smoothing_matrix(scoring.map)
     maps: Array = np.matmul(np.matmul(smooth, shown), smooth.T)
     if scoring.score == "max":

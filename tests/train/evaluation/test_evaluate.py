@@ -34,7 +34,7 @@ class FakeBackend:
 
     name, device = "fake", "cpu"
 
-    def prepare(self, statistics: Any, scoring: object = None, scale: object = None) -> Any:
+    def prepare(self, statistics: Any, scoring: object = None, calibration: object = None) -> Any:
         return statistics
 
     def infer(self, images: NDArray[np.uint8], statistics: Any) -> Inference:
@@ -53,7 +53,7 @@ def detector() -> Detector:
 
 def fake_teach(model: Any, images: Any, spec: Any, *, files: Any, without: Any) -> Any:
     return SimpleNamespace(
-        threshold=SimpleNamespace(value=LIMIT), support=files, statistics=None, scoring=None, scale=None
+        threshold=SimpleNamespace(value=LIMIT), support=files, statistics=None, scoring=None, calibration=None
     )
 
 
