@@ -26,6 +26,7 @@ from ..formats.encodings import (
     staircase,
     stored_dtype,
     triangle_of,
+    views_of,
 )
 from ..formats.features import Features
 from ..formats.scoring import Calibration, Scoring, Shown
@@ -96,13 +97,12 @@ def dense_tensors(statistics: Statistics) -> dict[str, Array]:
     These are the inputs of the scorer graphs; a name loses its ``_packed``.
     """
     dense: dict[str, Array] = {}
-    coarsest = used_levels(statistics.levels)[-1]
     for name, value in statistics.tensors.items():
         if not name.endswith("_packed"):
             dense[name] = value.astype(np.float32, copy=False)
             continue
-        if name == f"x{coarsest.name[1]}_packed":
-            stored = staircase(statistics.rank, coarsest.channels)
+        if name == f"{views_of(statistics.levels)}_packed":
+            stored = staircase(statistics.rank, used_levels(statistics.levels)[-1].channels)
         else:
             size = (int(np.sqrt(8 * value.shape[1] + 1)) - 1) // 2
             stored = np.tri(size, dtype=bool)

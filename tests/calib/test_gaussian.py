@@ -145,7 +145,7 @@ def test_each_level_alone_takes_its_own_encoding() -> None:
         for levels in CELLS
     }
     assert chosen == {
-        ("f2",): [("gram", 18), ("cholesky", 26), ("cholesky", 26), ("cholesky", 26)],
+        ("f2",): [("gram", 19), ("cholesky", 26), ("cholesky", 26), ("cholesky", 26)],
         ("f3",): [("gram", 9), ("gram", 18), ("cholesky", 26), ("cholesky", 26)],
     }
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...errors import CategoryError
 from ...formats.artifact import ENCODER, Artifact
-from ...formats.encodings import StatisticsGroups, form_of
+from ...formats.encodings import StatisticsGroups, form_of, views_of
 from ...formats.features import Features
 from ...formats.scoring import Calibration, Scoring
 from ...formats.spec import LEVELS, SIZE
@@ -152,8 +152,9 @@ class TrtBackend(Backend):
         wanted = {name: value.dtype for name, value in tensors.items()}
         levels = sum(scoring.groups, ())
         scorer = self._scorer(graph, {**dict.fromkeys((*levels, *_RESULTS), _FLOAT), **wanted})
-        views = next((name for name in tensors if name.startswith("x")), None)
-        if views is not None and statistics[0].rank > (most := scorer.record.largest(views, 1)):
+        views = [name for name in (views_of(group.levels) for group in statistics) if name in tensors]
+        most = min((scorer.record.largest(name, 1) for name in views), default=statistics[0].rank)
+        if statistics[0].rank > most:
             raise CategoryError(
                 f"the category was taught from {statistics[0].views} views; the engine takes {most + 1}",
                 remedy="teach fewer images, or build it with a higher --max-shot: regad-export --engine --artifact "

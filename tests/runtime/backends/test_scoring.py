@@ -1,4 +1,4 @@
-"""A part's scoring on every backend: groups, calibration, statistic, against the NumPy reference on the same features."""
+"""A part's scoring on every backend: groups, calibration, statistic, against NumPy's on the same features."""
 
 from __future__ import annotations
 
