@@ -114,7 +114,7 @@ class SelfTestReport(NamedTuple):
 
 
 class NativeResult(NamedTuple):
-    """The verdict on one image; see `regad.runtime.detector.Result`."""
+    """The verdict on one image; see `regad.runtime.result.Result`."""
 
     score: float
     threshold: float

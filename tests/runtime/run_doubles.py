@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,6 +57,9 @@ class FakeBackend:
         score = images.mean(axis=(1, 2, 3)).astype(np.float32) / 10
         heat = np.broadcast_to(score[:, None, None], (len(images), 224, 224)).copy()
         return Inference(heat, score, np.zeros((len(images), 3, 2, 3), np.float32), 1.0, 2.0)
+
+    def working(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def close(self) -> None:
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
@@ -38,6 +39,23 @@ def statistics(encoding: Encoding, rank: int, dtype: StatisticsDtype = "fp32") -
         if not name.startswith("mean"):
             tensors[name] *= np.float32(0.02)
     return cast_statistics(Statistics(encoding, rank, rank + 1, tensors), dtype)
+
+
+@built
+def test_what_the_library_refuses_and_what_memory_refuses_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    stats, cut = statistics("gram", 2), statistics("gram", 2)
+    dict.popitem(cut.tensors)  # type: ignore[arg-type]  # which no reader lets through
+    with pytest.raises(DeviceError, match=r"scorer of gram statistics does not take what it was given \(status 2\)"):
+        CompiledScorer(cut)
+    scorer, library = CompiledScorer(stats), kernels.library()
+    full = SimpleNamespace(regad_embedded_scorer=lambda *args: 1, regad_embedded_score=lambda *args: 1)
+    monkeypatch.setattr(kernels, "library", lambda: full)
+    with pytest.raises(DeviceError, match="scorer of gram statistics ran out of memory; free some, or load fewer"):
+        CompiledScorer(stats)
+    monkeypatch.setattr(scorer, "_library", full)
+    with pytest.raises(DeviceError, match="scorer ran out of memory; free some, or judge fewer images at a time"):
+        scorer.score(drawn(1))
+    scorer._library = library  # frees it
 
 
 @built
@@ -110,7 +128,7 @@ def test_a_missing_library_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     (finding,) = check_scorer()
     assert (finding.level, finding.remedy) == ("note", kernels.BUILD)
     assert "not compiled" in finding.text
-    with pytest.raises(DeviceError, match="was not built"):
+    with pytest.raises(DeviceError, match="were not built"):
         CompiledScorer(statistics("gram", 2))
 
 

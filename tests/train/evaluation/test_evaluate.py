@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,6 +37,9 @@ class FakeBackend:
 
     def prepare(self, statistics: Any, scoring: object = None, calibration: object = None) -> Any:
         return statistics
+
+    def working(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def infer(self, images: NDArray[np.uint8], statistics: Any) -> Inference:
         heat = images[:, :, :, 0].astype(np.float32) / 255
