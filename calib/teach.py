@@ -30,7 +30,7 @@ from .calibration import calibrate
 from .check import check_pictures, check_scores, refuse
 from .gaussian import fit_statistics, held_out_distances
 from .limits import learn_limits
-from .support import array_support, draw_support, list_images, read_good_images, refuse_copies
+from .support import GoodImages, array_support, draw_support, list_images, read_good_images, refuse_copies
 from .threshold import check_rates, default_rate, held_out_scale, set_threshold
 from .views import kept_views, support_views
 
@@ -42,27 +42,26 @@ _BATCH = 2
 
 def encode_views(
     backend: Backend,
-    images: Sequence[NDArray[Any]],
-    spec: InputSpec,
+    inputs: Sequence[NDArray[np.uint8]],
     progress: OnImage | None = None,
     without: Collection[str] = (),
 ) -> Features:
-    """Return the features of the 22 views of each image, in order: float32, first axis 22 * len(images).
+    """Return the features of the 22 views of each input, uint8 RGB [224, 224, 3]: float32, first axis 22 * len(inputs).
 
     ``without`` names groups of views to leave out (`VIEW_GROUPS`), for ablations; there are fewer than 22 then.
     """
     kept = kept_views(without)
     shapes = [*((level.positions, level.channels) for level in LEVELS), (len(LEVELS), 2, 3)]
-    whole = Features._make(np.empty((len(kept) * len(images), *shape), np.float32) for shape in shapes)
-    for done, image in enumerate(images):
-        views = support_views(preprocess(image, spec))[kept]
+    whole = Features._make(np.empty((len(kept) * len(inputs), *shape), np.float32) for shape in shapes)
+    for done, one in enumerate(inputs):
+        views = support_views(one)[kept]
         for start in range(0, len(kept), _BATCH):
             batch = views[start : start + _BATCH]
             rows = slice(done * len(kept) + start, done * len(kept) + start + len(batch))
             for level, part in zip(whole, backend.features(batch), strict=True):
                 level[rows] = part
         if progress is not None:
-            progress(done + 1, len(images))
+            progress(done + 1, len(inputs))
     return whole
 
 
@@ -106,7 +105,7 @@ def teach(
     inputs = [preprocess(image, spec) for image in images]
     extra = [preprocess(image, spec) for image in validation]
     notes = refuse(check_pictures(images, inputs, names), strict)
-    features = encode_views(model.backend, images, spec, progress, without)
+    features = encode_views(model.backend, inputs, progress, without)
     stored = dtype or model.info.statistics_dtype
     statistics = tuple(fit_statistics(features, encoding, stored, levels) for levels in aim.scoring.groups)
     calibration, held_out = _hold_out(features, len(kept_views(without)), aim.scoring)
@@ -157,7 +156,8 @@ def _aim(
     if threshold is not None:
         manual = Threshold(float(threshold), "manual", note="set by hand").with_warn(warn_threshold)
     scoring = scoring or model.info.scoring
-    priors = model.info.prior if scoring == model.info.scoring else None  # it was learnt with that one
+    # A prior was learnt with the model's scoring, and goes with held-out scores: of one image there are none.
+    priors = model.info.prior if scoring == model.info.scoring and shot > 1 else None
     prior = None if priors is None else priors.at(shot)
     rate = default_rate(prior) if target_frr is None else target_frr
     check_rates(rate, warn_frr)
@@ -229,7 +229,7 @@ def teach_folder(
     """
     photos = list_images(folder, say) if isinstance(folder, str | Path) else folder
     support = read_good_images(draw_support(photos, shot, seed), say)
-    extra = None if validation is None else read_good_images(list_images(validation, say), say)
+    extra = None if validation is None else _read_validation(Path(validation), say)
     category = teach(
         detector.model,
         support.images,
@@ -237,8 +237,8 @@ def teach_folder(
         files=support.files,
         target_frr=target_frr,
         warn_frr=warn_frr,
-        validation=extra.images if extra is not None else (),
-        validation_files=None if extra is None else _in(validation, extra.files),
+        validation=() if extra is None else extra.images,
+        validation_files=None if extra is None else extra.files,
         threshold=threshold,
         warn_threshold=warn_threshold,
         encoding=encoding,
@@ -250,6 +250,7 @@ def teach_folder(
     return category
 
 
-def _in(folder: str | Path | None, files: tuple[SupportImage, ...]) -> tuple[SupportImage, ...]:
-    """The files under names that tell them from those of another folder."""
-    return tuple(SupportImage(f"{shown(Path(folder or '') / file.name)}", file.sha256) for file in files)
+def _read_validation(folder: Path, say: Say) -> GoodImages:
+    """Read a folder of further good images, under names that tell them from the support images."""
+    images, files = read_good_images(list_images(folder, say), say)
+    return GoodImages(images, tuple(SupportImage(shown(folder / file.name), file.sha256) for file in files))

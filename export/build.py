@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -24,6 +24,7 @@ from regad.runtime.formats.encodings import Form, StatisticsDtype, forms_of
 from regad.runtime.formats.scoring import Scoring
 from regad.runtime.formats.spec import EPSILON, Dtype, InputSpec
 from regad.runtime.selftest import Deviation, compare_golden, worst_of
+from regad.runtime.text import Say, unsaid
 from regad.train.model.checkpoint import Checkpoint, build_encoder, load_checkpoint
 from regad.train.model.registration import RegistrationEncoder
 
@@ -32,13 +33,12 @@ from .counts import describe, encoder_counts, require_counts, scorer_counts
 from .golden import golden_bytes
 from .parity import REMEDIES, parity_table, require_parity, verify
 from .proof import count_onnx
-from .samples import verification_images
+from .samples import good_groups, verification_images
 from .stns import predicts_transforms
 from .writer import IR_VERSION, check_opset, encoder_model, finish, scorer_model
 
 __all__ = ["ExportConfig", "export_artifact", "scorer_file"]
 
-Say = Callable[[str], None]
 _Manifest = dict[str, Any]
 
 
@@ -99,15 +99,13 @@ class ExportConfig:
         )
 
 
-def export_artifact(
-    config: ExportConfig, progress: Say = lambda stage: None, report: Say = lambda text: None
-) -> Artifact:
+def export_artifact(config: ExportConfig, progress: Say = unsaid, report: Say = unsaid, say: Say = unsaid) -> Artifact:
     """Export a checkpoint, verify the graphs against PyTorch, and write the artifact atomically.
 
-    ``progress`` is told each stage, ``report`` each table before it is judged. Raises InputError for the checkpoint
-    or the images, ArtifactError if ``config.out`` is something else, RegadError beyond tolerance, for decisions that
-    change too much or a graph of another dtype, OutputError if it cannot be written. After any error ``config.out`` is
-    as it was.
+    ``progress`` is told each stage, ``report`` each table before it is judged, ``say`` what is odd about the images.
+    Raises InputError for the checkpoint or the images, ArtifactError if ``config.out`` is something else, RegadError
+    beyond tolerance, for decisions that change too much or a graph of another dtype, OutputError if it cannot be
+    written. After any error ``config.out`` is as it was.
     """
     load_onnxruntime()
     if config.out.exists() and not is_artifact(config.out):
@@ -115,9 +113,10 @@ def export_artifact(
     checkpoint = load_checkpoint(config.ckpt, config.stn_mode)
     encoder = build_encoder(checkpoint, str(config.ckpt))
     spec = spec_from_options(checkpoint.spec, config.fit, config.resample, config.roi)
-    say = _noting(report)
     images = verification_images(config.verify_images, spec, config.verify_seed, say=say)
-    ranges_from = None if config.calib_images is None else calibration_images(config.calib_images, spec, say=say)
+    ranges_from = None
+    if config.calib_images is not None:
+        ranges_from = calibration_images(good_groups(config.calib_images, say), spec, say=say)
 
     progress("writing the graphs")
     model = encoder_model(encoder, config.sampler, config.opset, config.dtype == "fp16")
@@ -148,7 +147,7 @@ def export_artifact(
         if config.dtype == "fp16":
             plain = encoder_model(encoder, config.sampler, config.opset)
         fp32 = _files(encoder, plain, {form: scorer_model(form, config.opset) for form in scorers})
-        manifest["decisions"] = _decisions(config, manifest, fp32, files, progress, report)
+        manifest["decisions"] = _decisions(config, manifest, fp32, files, progress, report, say)
     return write_artifact(config.out, manifest, files)
 
 
@@ -183,10 +182,6 @@ def _require_golden(config: ExportConfig, manifest: _Manifest, files: Mapping[st
             )
 
 
-def _noting(report: Say) -> Say:
-    return lambda text: report(f"note: {text}")
-
-
 def _decisions(
     config: ExportConfig,
     manifest: _Manifest,
@@ -194,6 +189,7 @@ def _decisions(
     files: Mapping[str, bytes],
     progress: Say,
     report: Say,
+    say: Say,
 ) -> _Manifest:
     """Compare the verdicts with those of an artifact that is fp32 throughout; returns the manifest's entry."""
     assert config.verify_data is not None and config.limits is not None
@@ -209,7 +205,7 @@ def _decisions(
             config.verify_shot,
             config.verify_seed,
             progress,
-            _noting(report),
+            say,
         )
     report(agreement_table(results, config.dtype))
     require_agreement(results, config.limits, config.dtype)

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import click
 
-from regad.runtime.commands.console import run_cli
+from regad.runtime.commands.console import note, run_cli
 from regad.runtime.commands.options import preprocessing_options
 from regad.runtime.commands.outputs import check_folder, inputs
 from regad.runtime.commands.own_files import ARTIFACT
@@ -30,7 +30,7 @@ __all__ = ["command", "main"]
 @click.option(
     "--calib-images",
     type=click.Path(path_type=Path),
-    help="Folder of photos of good parts, or of categories in MVTec layout, that int8 ranges are set from.",
+    help="Folder of photos of good parts, or of categories in any layout that training reads, for the ranges of int8.",
 )
 @click.option(
     "--ranges",
@@ -110,7 +110,7 @@ def _export(sampler: str, opset: int, scoring: str, **options: Any) -> Artifact:
 
     _check_out(options["out"], options)
     config = ExportConfig(sampler=sampler, opset=opset, scoring=SCORINGS[scoring], **options)
-    artifact = export_artifact(config, progress=lambda stage: click.echo(f"{stage} ...", err=True), report=click.echo)
+    artifact = export_artifact(config, lambda stage: click.echo(f"{stage} ...", err=True), click.echo, note)
     _summary(artifact, sampler, opset)
     return artifact
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..errors import CategoryError, InputError
 from .atomic import atomic_write
 from .encodings import ENCODINGS, Encoding, Statistics, StatisticsGroups, grouped, levels_of
+from .json_text import parse
 from .limits import Limits, limits_from_json, limits_to_json
 from .memory import padded
 from .requires import check_requires
@@ -152,9 +153,9 @@ def save_category(category: Category, path: str | Path) -> None:
 def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[np.floating[Any]]]]:
     """Metadata and tensors of a safetensors file whose metadata says it is a category of this version."""
     teach = "make one with: regad-calib --model ARTIFACT --support DIR --out FILE"
-    if not path.is_file():
-        raise CategoryError(f"{path} is not a file; expected a category file: {teach}")
     try:
+        if not path.is_file():
+            raise CategoryError(f"{path} is not a file; expected a category file: {teach}")
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata: dict[str, str] = file.metadata() or {}
             if metadata.get("format") != FORMAT:
@@ -171,7 +172,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[np.floating[Any
 
 
 def _parse(metadata: Mapping[str, str], tensors: dict[str, NDArray[np.floating[Any]]]) -> Category:
-    meta = json.loads(metadata["meta"])
+    meta = parse(metadata["meta"])
     check_requires(meta)
     if meta["registration"] is not None:
         raise InputError("it registers the part, which this version does not do; update regad")
@@ -201,7 +202,7 @@ def _parse(metadata: Mapping[str, str], tensors: dict[str, NDArray[np.floating[A
         threshold=Threshold.from_json(meta["threshold"]),
         spec=InputSpec.from_json(meta["input"]),
         shot=int(meta["shot"]),
-        support=tuple(SupportImage(**item) for item in meta["support"]),
+        support=tuple(SupportImage(str(item["name"]), str(item["sha256"])) for item in meta["support"]),
         software=meta["software"],
         device=str(meta["device"]),
         created=str(meta["created"]),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..formats.spec import GRID, SIZE, InputSpec
-from .plane import CELLS, SIDE, Plane
+from .plane import CELLS, SIDE, Plane, extent
 from .pose import Similarity
 from .preprocess import place
 
@@ -27,7 +27,7 @@ def warp_plane(
     what the frame does not cover repeats its border, and the fraction that it does cover, float32 [56, 56], says so.
     """
     spot = place(*box, InputSpec(fit=spec.fit))
-    extent_x, extent_y = (CELLS * side / max(box) for side in box)
+    extent_x, extent_y = extent(box)
     samples_x = math.ceil(extent_x * plane.density / spot.width / 2)
     samples_y = math.ceil(extent_y * plane.density / spot.height / 2)
     a, b, tx, ty = pose
@@ -78,6 +78,7 @@ def map_to_frame(
     spot = place(*box, InputSpec(fit=spec.fit))
     left, top, right, bottom = place(shape[1], shape[0], spec).box
     step = max(right - left, bottom - top) / CELLS
+    extent_x, extent_y = extent(box)
     a, b, tx, ty = pose
     norm = a * a + b * b
     frame_x = (np.arange(shape[1]) + 0.5 - (left + right) / 2) / step + SIDE / 2 - centre[0] - tx
@@ -85,8 +86,8 @@ def map_to_frame(
     x, y = np.meshgrid(frame_x, frame_y)
     part_x = centre[0] + (a * x + b * y) / norm - SIDE / 2
     part_y = centre[1] + (a * y - b * x) / norm - SIDE / 2
-    u = (part_x * max(box) / (CELLS * box[0]) + 0.5) * spot.width
-    v = (part_y * max(box) / (CELLS * box[1]) + 0.5) * spot.height
+    u = (part_x / extent_x + 0.5) * spot.width
+    v = (part_y / extent_y + 0.5) * spot.height
     inside = (u >= 0) & (u <= spot.width) & (v >= 0) & (v <= spot.height)
     seen = values[spot.top : spot.top + spot.height, spot.left : spot.left + spot.width, None]
     laid: Array = np.where(inside, _sampled(seen, u - 0.5, v - 0.5)[..., 0], np.float32(0))

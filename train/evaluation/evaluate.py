@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from ..data.layouts import TestItem, good_images, test_items
 from ..data.masks import read_mask
 from .metrics import PixelTruth, image_measures, rate
 
-__all__ = ["Draw", "Evaluation", "TestSet", "Trial", "draw", "evaluate", "load_test", "measured"]
+__all__ = ["Draw", "Evaluation", "TestSet", "Trial", "draw", "evaluate", "list_test", "load_test", "measured"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Evaluation:
     it (None without a threshold); the other measures are those of `regad.train.evaluation.metrics`. Pixels count in
     good images and in those defective ones that have a mask (``masked`` of them), at the encoder's 224 x 224.
     ``scores`` are in the order of the test images; ``ms`` is the median of preprocessing, encoding and scoring one
-    image (None where that was not measured).
+    image (None where that was not measured). ``held_out`` are the scores of the support images, each judged by the
+    others' statistics.
     """
 
     category: str
@@ -75,6 +76,7 @@ class Evaluation:
     escape: float | None
     ms: float | None
     scores: tuple[float, ...]
+    held_out: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,13 +107,18 @@ class Trial:
     thetas: NDArray[np.float32]
 
 
+def list_test(root: Path, category: str, say: Say = unsaid) -> list[TestItem]:
+    """Return the test images of a category; ``say`` is told what is odd about its folders. Raises InputError."""
+    good_images(root, category, say)
+    return test_items(root / category, say)
+
+
 def load_test(root: Path, category: str, spec: InputSpec, say: Say = unsaid) -> TestSet:
     """Read and preprocess the test images and masks of a category, once for all rounds.
 
     ``say`` is told what is odd about them. Raises InputError for missing folders and unreadable images or masks.
     """
-    good_images(root, category, say)
-    items = test_items(root / category, say)
+    items = list_test(root, category, say)
     notes: list[tuple[str, str]] = []
     images = np.empty((len(items), SIZE, SIZE, 3), np.uint8)
     known: list[int] = []
@@ -187,7 +194,10 @@ def evaluate(
     if not np.isfinite(scores).all():
         raise InputError(f"{tests.category}: an anomaly score is not finite; check the model with regad-doctor --model")
     ms = float(np.median(times)) + tests.preprocess_ms
-    return Trial(measured(tests, drawn, scores, maps, taught.threshold.value, ms), taught, tests, maps, thetas)
+    limit = taught.threshold
+    held_out = limit.scores if limit.method == "leave-one-out" else ()
+    evaluation = replace(measured(tests, drawn, scores, maps, limit.value, ms), held_out=held_out)
+    return Trial(evaluation, taught, tests, maps, thetas)
 
 
 def measured(
