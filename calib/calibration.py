@@ -1,69 +1,54 @@
-"""Calibrating the map: each position is divided by what a held-out good part shows there.
+"""Calibrating score and map: both are in units of a held-out good part.
 
-With m_i [g, g] the held-out distances of support image i, h^2 the mean of m_i^2 over the images, smoothed, and n^2 its
-mean over the positions, the scale is c sqrt(n^2 (1 + a) / (h^2 + a n^2)): a damps it where good parts show little. The
-factor c makes the geometric mean of the held-out scores 1, so that a score of 1 says "as far from the taught parts as a
-held-out good part".
+With H_i(p) the held-out distances of support image i, h^2(p) the mean of H_i^2 over the images and n^2 its mean over
+the positions, the scale is c / sqrt((h^2 + a n^2) / (1 + a)): a, the scoring's damping, limits it where good parts show
+little. The factor c makes the geometric mean of the held-out scores 1, so that a score of 1 says "as far from the
+taught parts as a held-out good part". The norms, for the map, are each group's n, times what makes the geometric mean
+of the held-out maps' largest values 1, before the scoring's gain. Near copies are left out of both means.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regad.runtime.errors import InputError
 from regad.runtime.formats.scoring import Calibration, Scoring
-from regad.runtime.scoring.reference import judge
+from regad.runtime.scoring.reference import Distances, judge
 
-__all__ = ["calibrate", "gaussian_smooth", "relative_scale"]
+from .threshold import near_copies
 
-Array = NDArray[np.float32]
-_TRUNCATE = 4.0  # scipy's: the Gaussian ends so many standard deviations from its centre
+__all__ = ["calibrate"]
 
 
-def calibrate(distances: Array, scoring: Scoring) -> Array | None:
-    """Return the scale, float32 [g, g], for held-out distances, float32 [k, g, g]; None if it is not calibrated.
+def calibrate(distances: Distances, scoring: Scoring) -> Calibration | None:
+    """Return the calibration by held-out distances, one array a group, float32 [k, g, g]; None without a damping.
 
     Raises InputError if the support images do not differ: nothing can be divided by a held-out distance of 0.
     """
-    if scoring.calibration is None:
+    if scoring.damping is None:
         return None
-    scale = relative_scale(distances, scoring.calibration)
-    _, scores = judge(distances, replace(scoring, map="raw"), scale)
-    scale *= np.float32(np.exp(-np.log(scores.astype(np.float64)).mean()))
-    return scale
-
-
-def relative_scale(distances: Array, calibration: Calibration) -> Array:
-    """Return the scale without its common factor, float32 [g, g], for held-out distances, float32 [k, g, g].
-
-    Raises InputError where it is not finite: at positions where no held-out image shows a distance.
-    """
-    shown = gaussian_smooth(np.square(distances, dtype=np.float64).mean(axis=0), calibration.sigma)
-    mean, a = shown.mean(), calibration.a
+    shown = [np.square(group, dtype=np.float64).mean(axis=0) for group in distances]
+    norms, a = np.sqrt([group.mean() for group in shown]), scoring.damping
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        scale: Array = np.sqrt(mean * (1 + a) / (shown + a * mean)).astype(np.float32)
-    if not (np.isfinite(scale).all() and (scale > 0).all()):
+        scale = np.sqrt((1 + a) / (shown[-1] + a * norms[-1] ** 2))
+    relative = _require_positive(scale, norms)
+    maps, scores = judge(distances, scoring, relative)
+    copies = near_copies(scores.tolist())
+    unit = _geometric_mean(np.delete(scores, copies))
+    peak = _geometric_mean(np.delete(maps.max(axis=(1, 2)), copies)) if scoring.map == "product" else 1.0
+    return _require_positive(scale / unit, norms * peak / scoring.map_gain)
+
+
+def _require_positive(scale: NDArray[np.float64], norms: NDArray[np.float64]) -> Calibration:
+    calibration = Calibration(scale.astype(np.float32), norms.astype(np.float32))
+    if not all(np.isfinite(values).all() and (values > 0).all() for values in calibration):
         raise InputError(
             "the support images do not differ, so nothing is known of how good parts vary: "
             "take photos of several parts, each placed anew"
         )
-    return scale
+    return calibration
 
 
-def gaussian_smooth(values: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
-    """Return what scipy's ``gaussian_filter(values, sigma, mode="reflect")`` gives of a square grid; sigma in cells."""
-    if sigma == 0:
-        return values
-    size = len(values)
-    offsets = np.arange(-int(_TRUNCATE * sigma + 0.5), int(_TRUNCATE * sigma + 0.5) + 1)
-    kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel /= kernel.sum()
-    source = (np.arange(size)[:, None] + offsets) % (2 * size)
-    source = np.where(source >= size, 2 * size - 1 - source, source)
-    blur = np.zeros((size, size))
-    np.add.at(blur, (np.arange(size)[:, None], source), kernel)
-    smooth: NDArray[np.float64] = blur @ values @ blur.T
-    return smooth
+def _geometric_mean(values: NDArray[np.float32]) -> float:
+    return float(np.exp(np.log(values.astype(np.float64)).mean()))

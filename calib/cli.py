@@ -96,7 +96,7 @@ def command(
     for text in category.notes:
         note(text)
     size = out.stat().st_size / 1e6
-    form = f"{category.statistics.encoding} encoding, {category.statistics.dtype}"
+    form = f"{category.encoding} encoding, {category.statistics[0].dtype}"
     click.echo(f"category  {shown(out)} ({size:.1f} MB, k = {category.shot}, {form})")
     click.echo(f"threshold {category.threshold.value:.3f}: {category.threshold.note}")
     if category.threshold.warn is not None:

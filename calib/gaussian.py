@@ -1,6 +1,6 @@
 """Fit the Gaussian of every position, exactly, without ever forming the dense covariances of all positions.
 
-Mean and covariance (N - 1) + 0.01 I per position, RegAD section 3.4, over all levels or without the finest ones. All
+Mean and covariance (N - 1) + 0.01 I per position, RegAD section 3.4, over all levels or one of them. All
 products are accumulated in float64, one row of 14 coarse cells (14 cells of f3, 56 of f2, 224 positions of f1) at a
 time; the results are stored as float32 or float16.
 ARCHITECTURE.md derives the three encodings; `dense_reference` is the plain form that tests compare with.
@@ -24,6 +24,7 @@ from regad.runtime.formats.encodings import (
     staircase,
     statistics_bytes,
     stored_dtype,
+    triangle_of,
 )
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.memory import padded_empty
@@ -83,8 +84,8 @@ def fit_statistics(
 ) -> Statistics:
     """Fit the statistics of N >= 2 support views, in the encoding of `choose_encoding` unless one is named.
 
-    ``dtype`` is what they are stored as, ``levels`` those that are scored. Raises InputError for fewer than two views
-    or features that are not finite.
+    ``dtype`` is what they are stored as, ``levels`` those that share the Gaussian. Raises InputError for fewer than two
+    views or features that are not finite.
     """
     used = {level.name[1]: _level(features, level.name) for level in used_levels(levels)}
     views = len(features.f3)
@@ -120,7 +121,7 @@ def _strips(features: Features, levels: Levels) -> Iterator[_Strip]:
 
 
 def _rotated(strip: _Strip, centre: Array) -> _Strip:
-    """Centre the views, [cells, N, C] to [cells, N - 1, C], and rotate them so that x3 is upper trapezoidal.
+    """Centre the views, [cells, N, C] to [cells, N - 1, C], and rotate them so that the coarsest is upper trapezoidal.
 
     A cell of x3 and the cells of x1 and x2 that it covers share a rotation: no product X^T X changes, and no distance.
     """
@@ -178,7 +179,7 @@ def _pack(triangles: Array) -> Array:
 
 def _store_views(strip: _Strip, tensors: _Tensors) -> None:
     coarsest, *finer = strip
-    tensors["x3_packed"][coarsest.rows] = coarsest.x[:, staircase(coarsest.x.shape[1])]
+    tensors[f"x{coarsest.name}_packed"][coarsest.rows] = coarsest.x[:, staircase(*coarsest.x.shape[1:])]
     for part in finer:
         tensors[f"x{part.name}"][part.rows] = part.x
 
@@ -200,7 +201,8 @@ def _ridge(strip: _Strip) -> Array:
 
 def _fit_gram(strip: _Strip, tensors: _Tensors) -> None:
     _store_views(strip, tensors)
-    tensors["l_packed"][strip[-1].rows] = _pack(_inverse_factor(_kernel(strip) + _ridge(strip)))
+    triangle = triangle_of(tuple(f"f{part.name}" for part in reversed(strip)))
+    tensors[f"{triangle}_packed"][strip[-1].rows] = _pack(_inverse_factor(_kernel(strip) + _ridge(strip)))
 
 
 def _fit_hybrid(strip: _Strip, tensors: _Tensors) -> None:
@@ -219,7 +221,7 @@ def _fit_cholesky(strip: _Strip, tensors: _Tensors) -> None:
     coarsest, *finer = scaled
     given = coarsest.x
     whiten = _inverse_factor(given.transpose(0, 2, 1) @ given + EPSILON * np.eye(given.shape[2]))
-    tensors["w3_packed"][coarsest.rows] = _pack(whiten)
+    tensors[f"w{coarsest.name}_packed"][coarsest.rows] = _pack(whiten)
     for part in finer:
         given, whiten = _grow(given, 2), _grow(whiten, 2)
         own, cross = _schur(part.x, given, whiten)
@@ -259,7 +261,7 @@ def held_out_distances(features: Features, views_per_image: int, levels: Levels 
     """Return each support image's distances, float32 [k, g, g], to statistics fitted without it and its views.
 
     ``features`` are those of k images, ``views_per_image`` consecutive views each, the first of them the image itself;
-    g is the grid of the finest of ``levels``.
+    g is the grid of the finest of ``levels``, which share a Gaussian.
     Everything needed is in the Gram matrix of all views (kernel form of the Mahalanobis distance). It is inverted once
     per position; leaving an image out of the inverse is a block elimination, the inverse of a 22 x 22 block.
     """
@@ -299,7 +301,7 @@ def dense_reference(
 ) -> Array:
     """The plain form, for tests: distances [B, len(positions)] by inverting each dense covariance in float64.
 
-    ``positions`` are cells of the finest of ``levels``; the embedding of a position has 448, 384 or 256 channels.
+    ``positions`` are cells of the finest of ``levels``; the embedding of a position has 448, 128 or 256 channels.
     """
     used = used_levels(levels)
 

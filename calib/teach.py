@@ -20,7 +20,7 @@ from regad.runtime.formats.category import Category, SupportImage, Threshold, te
 from regad.runtime.formats.encodings import Encoding, StatisticsDtype
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.prior import Prior
-from regad.runtime.formats.scoring import Scoring
+from regad.runtime.formats.scoring import Calibration, Scoring
 from regad.runtime.formats.spec import LEVELS, SIZE, InputSpec
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.model import Model
@@ -87,29 +87,31 @@ def teach(
 ) -> Category:
     """Fit the statistics and the threshold of a part from good images (uint8 RGB [H, W, 3] or grey [H, W]).
 
-    Statistics are stored as ``dtype`` and scored as ``scoring`` says, by default as the model wants them; a single
-    image leaves the scale out, since nothing can be held out. The threshold is ``threshold``, else set from the scores
+    Statistics are stored as ``dtype`` and scored as ``scoring`` says, by default as the model wants them; ``encoding``
+    is that of every group. The threshold is ``threshold``, else set from the scores
     of ``validation`` images, else by leaving one support image out at a time, so that about ``target_frr`` of good
     parts are rejected (None: `default_rate`). ``warn_threshold``, or ``warn_frr`` by the same rule, is a lower limit
     that only warns. ``without`` names groups of views to leave out (`VIEW_GROUPS`), for ablations. ``files`` and
     ``validation_files`` name the images. What is odd about the support images (`regad.calib.check`) is in the notes;
     ``strict`` refuses them. Raises InputError for that, for an unusable image, two that are the same picture, or too
-    few of them (two, or one if the threshold does not come from them), and, before encoding, for limits that cannot be.
+    few of them (two, or one if neither threshold nor calibration comes from them), and, before encoding, for limits
+    that cannot be.
     """
     support = array_support(images) if files is None else files
     others = array_support(validation, "validation array") if validation_files is None else validation_files
-    _check_number(len(images), 1 if len(validation) > 0 or threshold is not None else 2)
+    aim = _aim(model, scoring, len(images), threshold, warn_threshold, target_frr, warn_frr)
+    _check_number(len(images), 1 if len(validation) > 0 or threshold is not None else 2, aim.scoring)
     names = [file.name for file in support]
     refuse_copies([*images, *validation], [*names, *(file.name for file in others)])
-    aim = _aim(model, scoring, len(images), threshold, warn_threshold, target_frr, warn_frr)
     inputs = [preprocess(image, spec) for image in images]
     extra = [preprocess(image, spec) for image in validation]
     notes = refuse(check_pictures(images, inputs, names), strict)
     features = encode_views(model.backend, inputs, progress, without)
-    statistics = fit_statistics(features, encoding, dtype or model.info.statistics_dtype, aim.scoring.levels)
-    scale, held_out = _hold_out(features, len(kept_views(without)), aim.scoring)
+    stored = dtype or model.info.statistics_dtype
+    statistics = tuple(fit_statistics(features, encoding, stored, levels) for levels in aim.scoring.groups)
+    calibration, held_out = _hold_out(features, len(kept_views(without)), aim.scoring)
     notes += refuse(check_scores(held_out, names, aim.scoring.score), strict)
-    ready = model.backend.prepare(statistics, aim.scoring, scale) if extra and aim.manual is None else None
+    ready = model.backend.prepare(statistics, aim.scoring, calibration) if extra and aim.manual is None else None
     return Category(
         artifact=model.info.hash,
         statistics=statistics,
@@ -120,11 +122,11 @@ def teach(
         software={"regad": version("regad"), "numpy": np.__version__, "backend": model.backend.name},
         device=f"{model.backend.device} {platform.machine()}",
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        data_sha256=tensors_sha256(tensors_of(statistics, scale)),
+        data_sha256=tensors_sha256(tensors_of(statistics, calibration)),
         limits=learn_limits((*inputs, *extra)),
         scoring=aim.scoring,
         notes=notes,
-        scale=scale,
+        calibration=calibration,
     )
 
 
@@ -163,21 +165,26 @@ def _aim(
     return _Aim(scoring, prior, rate, warn_frr, warn_threshold, manual)
 
 
-def _check_number(count: int, needed: int) -> None:
+def _check_number(count: int, needed: int, scoring: Scoring) -> None:
     if count < needed:
         raise InputError(
             f"{count} support image(s); at least {needed} are needed to fit the part and set its threshold: "
             "add photos of good parts (4 to 8 is a good number)"
         )
+    if count < 2 and scoring.damping is not None:
+        raise InputError(
+            "1 support image; scores are in units of held-out good parts here, which takes 2: add photos of good parts "
+            "(4 to 8 is a good number), or export the model again with --scoring regad"
+        )
 
 
-def _hold_out(features: Features, views: int, scoring: Scoring) -> tuple[NDArray[np.float32] | None, list[float]]:
-    """The scale, and the score of each support image by the statistics of the others; nothing of a single image."""
+def _hold_out(features: Features, views: int, scoring: Scoring) -> tuple[Calibration | None, list[float]]:
+    """The calibration, and each support image's score by the statistics of the others; nothing of a single image."""
     if len(features.f1) == views:
         return None, []
-    distances = held_out_distances(features, views, scoring.levels)
-    scale = calibrate(distances, scoring)
-    return scale, judge(distances, scoring, scale)[1].tolist()
+    distances = tuple(held_out_distances(features, views, levels) for levels in scoring.groups)
+    calibration = calibrate(distances, scoring)
+    return calibration, judge(distances, scoring, calibration)[1].tolist()
 
 
 def _scores(backend: Backend, handle: StatisticsHandle, inputs: Sequence[NDArray[np.uint8]]) -> list[float]:

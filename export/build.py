@@ -21,10 +21,12 @@ from regad.runtime.commands.options import spec_from_options
 from regad.runtime.errors import ArtifactError, InputError, RegadError
 from regad.runtime.formats.artifact import Artifact, is_artifact, write_artifact
 from regad.runtime.formats.encodings import Form, StatisticsDtype, forms_of
-from regad.runtime.formats.scoring import Scoring
+from regad.runtime.formats.normalization import PLAIN
+from regad.runtime.formats.scoring import SCORINGS, Scoring
 from regad.runtime.formats.spec import EPSILON, Dtype, InputSpec
 from regad.runtime.selftest import Deviation, compare_golden, worst_of
 from regad.runtime.text import Say, unsaid
+from regad.train.evaluation.prior import read_priors
 from regad.train.model.checkpoint import Checkpoint, build_encoder, load_checkpoint
 from regad.train.model.registration import RegistrationEncoder
 
@@ -48,8 +50,9 @@ class ExportConfig:
 
     ``stn_mode`` is for released checkpoints, which do not name theirs. ``calib_images`` are for int8, ``verify_data``
     (labelled, MVTec layout) for fp16 and int8; its limits are those of `LIMITS` where none are given. ``scoring`` is
-    how parts taught on the artifact are scored; it gets graphs for statistics of these levels besides RegAD's. Raises
-    InputError at construction for an opset that the sampler cannot have and for options that do not belong together.
+    how parts taught on it are scored; it gets graphs for statistics of these groups besides RegAD's. ``prior`` is what
+    ``regad-eval --learn-prior`` wrote of such scores; thresholds are set with it. Raises InputError at construction for
+    an opset that the sampler cannot have and for options that do not belong together.
     """
 
     ckpt: Path
@@ -72,6 +75,7 @@ class ExportConfig:
     resample: str | None = None
     roi: tuple[int, int, int, int] | None = None
     scoring: Scoring = field(default_factory=Scoring)
+    prior: Path | None = None
 
     def __post_init__(self) -> None:
         check_opset(self.sampler, self.opset)
@@ -111,6 +115,9 @@ def export_artifact(config: ExportConfig, progress: Say = unsaid, report: Say = 
     if config.out.exists() and not is_artifact(config.out):
         raise ArtifactError(f"{config.out} exists and is not an artifact; it is not replaced: choose another --out")
     checkpoint = load_checkpoint(config.ckpt, config.stn_mode)
+    if config.scoring == SCORINGS["edge"] and checkpoint.normalization == PLAIN:
+        say("the scoring edge is meant for features of normalised length: make the checkpoint with --recipe edge")
+    priors = None if config.prior is None else read_priors(config.prior, config.scoring)
     encoder = build_encoder(checkpoint, str(config.ckpt))
     spec = spec_from_options(checkpoint.spec, config.fit, config.resample, config.roi)
     images = verification_images(config.verify_images, spec, config.verify_seed, say=say)
@@ -127,7 +134,7 @@ def export_artifact(config: ExportConfig, progress: Say = unsaid, report: Say = 
     counts = count_onnx(model)
     whole = predicts_transforms(encoder)
     require_counts(counts, encoder_counts(config.dtype, config.sampler, whole), "the encoder graph")
-    forms = forms_of(config.scoring.levels)
+    forms = forms_of(config.scoring.groups)
     scorers = {form: scorer_model(form, config.opset, config.stats_dtype) for form in forms}
     for form, scorer in scorers.items():
         require_counts(count_onnx(scorer), scorer_counts(form), f"the {form.name} scorer graph")
@@ -140,6 +147,8 @@ def export_artifact(config: ExportConfig, progress: Say = unsaid, report: Say = 
     manifest = _manifest(config, checkpoint, spec, checks)
     manifest["operations"] = counts
     manifest["transforms"] = "predicted" if whole else "identity"
+    if priors is not None:
+        manifest["prior"] = priors.to_json()
     files = _files(encoder, model, scorers)
     if config.dtype != "fp32":
         _require_golden(config, manifest, files)
@@ -239,6 +248,6 @@ def _manifest(config: ExportConfig, checkpoint: Checkpoint, spec: InputSpec, che
         "opset": config.opset,
         "ir_version": IR_VERSION,
         "scoring": config.scoring.to_json(),
-        "scorers": {form.name: scorer_file(form) for form in forms_of(config.scoring.levels)},
+        "scorers": {form.name: scorer_file(form) for form in forms_of(config.scoring.groups)},
         "parity": [check._asdict() for check in checks],
     }

@@ -14,6 +14,7 @@ from regad.runtime.commands.own_files import ARTIFACT
 from regad.runtime.errors import InputError, RegadError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.encodings import StatisticsDtype
+from regad.runtime.formats.scoring import DEFAULT_SCORING, SCORINGS
 from regad.runtime.formats.spec import Dtype
 
 from .engine_options import EngineOptions, engine_options
@@ -48,6 +49,17 @@ __all__ = ["command", "main"]
     type=click.Choice(get_args(StatisticsDtype)),
     default="fp32",
     help="What the scorer graphs take the statistics as; fp16 halves their memory on a GPU.",
+)
+@click.option(
+    "--scoring",
+    type=click.Choice(list(SCORINGS)),
+    default=DEFAULT_SCORING,
+    help="How parts taught on it are scored: as in the paper, or from f2 and f3 in units of held-out good parts.",
+)
+@click.option(
+    "--prior",
+    type=click.Path(path_type=Path),
+    help="What regad-eval --learn-prior wrote of scores of this kind; thresholds are set with it.",
 )
 @click.option(
     "--sampler",
@@ -93,7 +105,7 @@ def command(ckpt: Path | None, fp16: bool, int8: bool, engines: EngineOptions, *
         click.echo(f"engine    none; build it on the target: regad-export --engine --artifact {artifact.path}")
 
 
-def _export(sampler: str, opset: int, **options: Any) -> Artifact:
+def _export(sampler: str, opset: int, scoring: str, **options: Any) -> Artifact:
     try:
         from .build import ExportConfig, export_artifact
     except ImportError as error:
@@ -102,7 +114,7 @@ def _export(sampler: str, opset: int, **options: Any) -> Artifact:
         ) from error
 
     _check_out(options["out"], options)
-    config = ExportConfig(sampler=sampler, opset=opset, **options)
+    config = ExportConfig(sampler=sampler, opset=opset, scoring=SCORINGS[scoring], **options)
     artifact = export_artifact(config, lambda stage: click.echo(f"{stage} ...", err=True), click.echo, note)
     _summary(artifact, sampler, opset)
     return artifact
@@ -110,7 +122,7 @@ def _export(sampler: str, opset: int, **options: Any) -> Artifact:
 
 def _check_out(out: Path, options: dict[str, Any]) -> None:
     """Raise OutputError if the old artifact at --out, which is replaced whole, holds what is not its own."""
-    names = ("ckpt", "calib_images", "verify_images", "verify_data")
+    names = ("ckpt", "prior", "calib_images", "verify_images", "verify_data")
     check_folder("--out", out, inputs(**{name: options[name] for name in names}), kind=ARTIFACT, replaced=True)
 
 
@@ -120,6 +132,8 @@ def _summary(artifact: Artifact, sampler: str, opset: int) -> None:
     size = sum(file.stat().st_size for file in artifact.path.iterdir()) / 1e6
     click.echo(f"artifact  {artifact.path} ({size:.1f} MB, {artifact.dtype}, opset {opset}, {sampler})")
     click.echo(f"hash      {artifact.hash}")
+    if artifact.prior is not None:
+        click.echo(f"prior     {artifact.prior.evidence}")
     click.echo(f"next      regad-calib --model {artifact.path} --support GOOD_IMAGES --out part.safetensors")
 
 

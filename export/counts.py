@@ -38,11 +38,13 @@ def encoder_counts(dtype: Dtype, sampler: str, registers: bool = True) -> Counts
 def scorer_counts(form: Form) -> Counts:
     """Return what a scorer graph must show: float32 whatever the encoder's dtype and however statistics are stored.
 
-    A product a tensor of the statistics, the transposed one of the hybrid form, and two for the map.
+    A product a tensor of the statistics, the transposed one of the hybrid form, two for the map, and two that bring f3
+    to the grid of f2 where each has a Gaussian of its own.
     """
-    tensors = [name for name in ENCODINGS[form.encoding](1, form.levels) if not name.startswith("mean")]
-    again = 1 if form.encoding == "hybrid" else 0
-    return {"products": {"fp32": len(tensors) + again + 2}}
+    groups = zip(form.encodings, form.groups, strict=True)
+    tensors = [name for one, levels in groups for name in ENCODINGS[one](1, levels) if not name.startswith("mean")]
+    again = 1 if form.first == "hybrid" else 0
+    return {"products": {"fp32": len(tensors) + again + 2 * len(form.groups)}}
 
 
 def describe(counts: Counts) -> str:

@@ -89,7 +89,7 @@ def build_engines(
     whole = artifact.registers
     wanted = encoder_counts(artifact.dtype, str(artifact.manifest["sampler"]), whole)
     graphs: dict[str, Counts] = {artifact.encoder_path.name: wanted}
-    forms = [form for form in forms_of(artifact.scoring.levels) if form.encoding in config.encodings]
+    forms = [form for form in forms_of(artifact.scoring.groups) if set(form.encodings) <= set(config.encodings)]
     graphs |= {artifact.scorer_path(form).name: scorer_counts(form) for form in forms}
     records = []
     for graph, counts in graphs.items():

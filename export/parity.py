@@ -14,9 +14,9 @@ from regad.calib.gaussian import fit_statistics
 from regad.calib.views import support_views
 from regad.runtime.backends.ort import load_onnxruntime
 from regad.runtime.errors import RegadError
-from regad.runtime.formats.encodings import Encoding, Form, StatisticsDtype
+from regad.runtime.formats.encodings import Encoding, Form, StatisticsDtype, form_of
 from regad.runtime.formats.features import Features
-from regad.runtime.formats.scoring import Scoring
+from regad.runtime.formats.scoring import Calibration, Scoring
 from regad.runtime.formats.spec import Dtype
 from regad.runtime.scoring.reference import Scorer, graph_tensors
 from regad.runtime.selftest import TOLERANCES, Deviation, compare, tolerances
@@ -142,14 +142,17 @@ def _compare_scoring(
     dtype: StatisticsDtype,
 ) -> Iterator[Deviation]:
     """Compare what ``scoring`` makes of the same features: the graph of the gram form with the NumPy reference."""
-    taught = fit_statistics(support, "gram", dtype, scoring.levels)
-    scale = None if scoring.calibration is None else np.linspace(0.5, 2, scoring.grid**2, dtype=np.float32)
-    scale = scale if scale is None else scale.reshape(scoring.grid, scoring.grid)
-    features = {name: getattr(query, name) for name in scoring.levels}
-    outputs = run_graph(scorers[taught.form], {**features, **graph_tensors(taught, dtype, scoring, scale)})
-    wanted = Scorer(taught, scoring, scale).score(query)
+    taught = tuple(fit_statistics(support, "gram", dtype, levels) for levels in scoring.groups)
+    calibration = None
+    if scoring.damping is not None:
+        scale = np.linspace(0.02, 0.08, scoring.grid**2, dtype=np.float32).reshape(scoring.grid, scoring.grid)
+        calibration = Calibration(scale, np.full(len(scoring.groups), 20, np.float32))
+    features = {name: getattr(query, name) for levels in scoring.groups for name in levels}
+    judged = graph_tensors(taught, dtype, scoring, calibration)
+    outputs = run_graph(scorers[form_of(taught)], {**features, **judged})
+    wanted = Scorer(taught, scoring, calibration).score(query)
     for name, output, value in zip(("anomaly_map", "anomaly_score"), outputs, wanted, strict=True):
-        yield compare(f"{name} {'+'.join(scoring.levels)}", output, value, TOLERANCES["fp32"][name])
+        yield compare(f"{name} {scoring.map}", output, value, TOLERANCES["fp32"][name])
 
 
 def parity_table(checks: Sequence[Deviation]) -> str:

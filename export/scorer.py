@@ -2,8 +2,9 @@
 
 They are written as text, one line an operator, after the equations of `regad.runtime.scoring.reference`, which is their
 plain reference. Vectors lie in rows, [P, B, C], so that a batch reads the statistics once; ``up21`` takes cells of the
-28 x 28 grid to the 56 x 56 one, and so on. One graph serves every scoring: what distances are multiplied by, and how
-much the map's maximum and each of the ranked distances weigh in the score, are inputs.
+28 x 28 grid to the 56 x 56 one, and so on; what belongs to a Gaussian of one level has its number. One graph serves
+every scoring of its groups: what distances are multiplied by, and how much the map's maximum and each of the ranked
+distances weigh in the score, are inputs.
 """
 
 from __future__ import annotations
@@ -17,9 +18,18 @@ import onnx.parser
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from regad.runtime.formats.encodings import ENCODINGS, Form, StatisticsDtype, packed_side, stored_dtype
-from regad.runtime.formats.spec import EPSILON, Levels, used_levels
-from regad.runtime.scoring.reference import smoothing_matrix, upsample
+from regad.runtime.formats.encodings import (
+    ENCODINGS,
+    Encoding,
+    Form,
+    StatisticsDtype,
+    packed_side,
+    stored_dtype,
+    triangle_of,
+    views_of,
+)
+from regad.runtime.formats.spec import EPSILON, GRID, LEVELS, Levels, used_levels
+from regad.runtime.scoring.reference import bilinear_matrix, smoothing_matrix, upsample
 
 __all__ = ["scorer_text", "write_scorer"]
 
@@ -36,17 +46,19 @@ def _summed(name: str, levels: Sequence[str]) -> str:
         out = name if n == coarser[-1] else f"{total}{n}"
         text += f"{name}{n}_up = Gather<axis=0>({name}{n}, up{n}{finest})  {out} = Add({total}, {name}{n}_up)\n"
         total = out
-    return text if coarser else f"{name} = Identity({total})\n"
+    return text
 
 
-def _gram(levels: Sequence[str]) -> str:
+def _gram(levels: Sequence[str], own: str) -> str:
     products = "".join(f"x{n}_t = Transpose<perm=[0,2,1]>(x{n})  y{n} = MatMul(d{n}, x{n}_t)\n" for n in levels)
     lengths = "".join(f"d{n}_d{n} = Mul(d{n}, d{n})  n{n} = ReduceSum<keepdims=0>(d{n}_d{n}, last)\n" for n in levels)
+    triangle = triangle_of(tuple(f"f{n}" for n in levels))
+    y, n = ("y", "n") if len(levels) > 1 else (f"y{levels[0]}", f"n{levels[0]}")
     return f"""{products}{_summed("y", levels)}
-    l_t = Transpose<perm=[0,2,1]>(l)  z = MatMul(y, l_t)
+    {triangle}_t = Transpose<perm=[0,2,1]>({triangle})  z{own} = MatMul({y}, {triangle}_t)
     {lengths}{_summed("n", levels)}
-    z_z = Mul(z, z)  explained = ReduceSum<keepdims=0>(z_z, last)
-    rest = Sub(n, explained)  squared = Div(rest, epsilon)
+    z{own}_z = Mul(z{own}, z{own})  explained{own} = ReduceSum<keepdims=0>(z{own}_z, last)
+    rest{own} = Sub({n}, explained{own})  squared{own} = Div(rest{own}, epsilon)
 """
 
 
@@ -67,7 +79,7 @@ _HYBRID = """
 """
 
 
-def _cholesky(levels: Sequence[str]) -> str:
+def _cholesky(levels: Sequence[str], own: str) -> str:
     coarsest, *finer = reversed(levels)
     text = f"""w{coarsest}_t = Transpose<perm=[0,2,1]>(w{coarsest})  z{coarsest} = MatMul(d{coarsest}, w{coarsest}_t)
     z{coarsest}_z = Mul(z{coarsest}, z{coarsest})  total{coarsest} = ReduceSum<keepdims=0>(z{coarsest}_z, last)
@@ -83,14 +95,13 @@ def _cholesky(levels: Sequence[str]) -> str:
         if n != finer[-1]:
             text += f"given{n} = Concat<axis=2>(context{n}, d{n})\n"
         given, before = f"given{n}", n
-    return f"{text}squared = Identity(total{before})\n"
+    return f"{text}squared{own} = Identity(total{before})\n"
 
 
-_MAP = """
+_RAW_MAP = """
     positive = Relu(squared)  distance = Sqrt(positive)
     by_image = Transpose<perm=[1,0]>(distance)  grid = Reshape(by_image, grid_shape)
-    shown = Mul(grid, map_factors)
-    smooth_rows = MatMul(smooth, shown)  anomaly_map = MatMul(smooth_rows, smooth_t)
+    smooth_rows = MatMul(smooth, grid)  anomaly_map = MatMul(smooth_rows, smooth_t)
     one_channel = Unsqueeze(anomaly_map, first)
     highest_pixel = GlobalMaxPool(one_channel)  highest = Reshape(highest_pixel, column)
     scaled = Mul(grid, score_factors)  positions = Reshape(scaled, row)
@@ -98,28 +109,57 @@ _MAP = """
     candidates = Concat<axis=1>(highest, ranked)
     weighed = Mul(candidates, score_weights)  anomaly_score = ReduceSum<keepdims=0>(weighed, first)
 """
+_PRODUCT_MAP = """
+    positive2 = Relu(squared2)  distance2 = Sqrt(positive2)
+    positive3 = Relu(squared3)  distance3 = Sqrt(positive3)
+    by_image2 = Transpose<perm=[1,0]>(distance2)  grid2 = Reshape(by_image2, finer_shape)
+    by_image3 = Transpose<perm=[1,0]>(distance3)  grid3 = Reshape(by_image3, grid_shape)
+    grown_rows = MatMul(grow, grid3)  grown = MatMul(grown_rows, grow_t)
+    both = Mul(grid2, grown)  mean = Sqrt(both)  shown = Mul(mean, map_gain)
+    smooth_rows = MatMul(smooth, shown)  anomaly_map = MatMul(smooth_rows, smooth_t)
+    scaled = Mul(grid3, score_factors)  positions = Reshape(scaled, row)
+    ranked, ranked_at = TopK<axis=1>(positions, every_position)
+    weighed = Mul(ranked, score_weights)  anomaly_score = ReduceSum<keepdims=0>(weighed, first)
+"""
+
+
+def _group_text(encoding: Encoding, names: Levels) -> str:
+    """From features and statistics to ``squared``, with the level's number where it is alone."""
+    levels = [name[1] for name in names]
+    own = levels[0] if len(levels) == 1 else ""
+    if encoding == "hybrid":
+        return _deviations(levels) + _HYBRID
+    return _deviations(levels) + (_gram if encoding == "gram" else _cholesky)(levels, own)
 
 
 def _form_text(form: Form) -> str:
-    levels = [name[1] for name in form.levels]
-    forms = {"gram": lambda: _gram(levels), "hybrid": lambda: _HYBRID, "cholesky": lambda: _cholesky(levels)}
-    return _deviations(levels) + forms[form.encoding]()
+    groups = "".join(map(_group_text, form.encodings, form.groups))
+    return groups + (_RAW_MAP if len(form.groups) == 1 else _PRODUCT_MAP)
 
 
-def _constants(levels: Levels) -> dict[str, NDArray[Any]]:
-    used = used_levels(levels)
-    grid = used[0].grid
+def _grid(form: Form) -> int:
+    """Side of the grid that the score is taken from."""
+    return used_levels(form.groups[-1])[0].grid
+
+
+def _constants(form: Form) -> dict[str, NDArray[Any]]:
+    """Every constant that a graph may use."""
+    grid = _grid(form)
+    smooth = smoothing_matrix("raw" if grid == GRID else "product")
+    grow = bilinear_matrix(LEVELS[1].grid, LEVELS[2].grid).astype(np.float32)
     upsampling = {
         f"up{coarse.name[1]}{fine.name[1]}": upsample(
             np.arange(coarse.positions, dtype=np.int64), fine.grid // coarse.grid
         )
-        for fine in used
-        for coarse in used
+        for fine in LEVELS
+        for coarse in LEVELS
         if coarse.grid < fine.grid
     }
     return {
-        "smooth": smoothing_matrix(grid),
-        "smooth_t": np.ascontiguousarray(smoothing_matrix(grid).T),
+        "smooth": smooth,
+        "smooth_t": np.ascontiguousarray(smooth.T),
+        "grow": grow,
+        "grow_t": np.ascontiguousarray(grow.T),
         "epsilon": np.asarray(EPSILON, np.float32),
         **upsampling,
         "first": np.array([1]),
@@ -127,29 +167,38 @@ def _constants(levels: Levels) -> dict[str, NDArray[Any]]:
         "column": np.array([-1, 1]),
         "row": np.array([-1, grid * grid]),
         "grid_shape": np.array([-1, grid, grid]),
+        "finer_shape": np.array([-1, LEVELS[1].grid, LEVELS[1].grid]),
         "every_position": np.array([grid * grid]),
     }
 
 
-def _inputs(form: Form, dtype: StatisticsDtype) -> list[str]:
-    """Declarations of features, statistics (x3 as [P, R, 256], packed triangles as dense [P, R, R]) and scoring."""
-    used = used_levels(form.levels)
-    features = [f"float[batch,{level.positions},{level.channels}] {level.name}" for level in used]
+def _statistics_inputs(encoding: Encoding, levels: Levels, dtype: StatisticsDtype) -> list[str]:
+    """Declarations of a group's tensors: the coarsest views as [P, R, C], packed triangles as dense [P, R, R]."""
+    coarsest = used_levels(levels)[-1]
     # Two ranks tell the dimensions that depend on it from those that do not.
-    shapes, others = (ENCODINGS[form.encoding](rank, form.levels) for rank in (2, 3))
-    statistics = []
+    shapes, others = (ENCODINGS[encoding](rank, levels) for rank in (2, 3))
+    inputs = []
     for name, shape in shapes.items():
         dims = [str(size) if size == other else "rank" for size, other in zip(shape, others[name], strict=True)]
-        if name == "x3_packed":
-            dims = [dims[0], "rank", str(used[-1].channels)]
+        if name == f"{views_of(levels)}_packed":
+            dims = [dims[0], "rank", str(coarsest.channels)]
         elif name.endswith("_packed"):
             side = "rank" if dims[1] == "rank" else str(packed_side(shape[1]))
             dims = [dims[0], side, side]
         kind = "float16" if stored_dtype(name, dtype) == np.float16 else "float"
-        statistics.append(f"{kind}[{','.join(dims)}] {name.removesuffix('_packed')}")
-    grid, positions = used[0].grid, used[0].positions
-    factors = [f"float[{grid},{grid}] {name}" for name in ("score_factors", "map_factors")]
-    return [*features, *statistics, *factors, f"float[{1 + positions}] score_weights"]
+        inputs.append(f"{kind}[{','.join(dims)}] {name.removesuffix('_packed')}")
+    return inputs
+
+
+def _inputs(form: Form, dtype: StatisticsDtype) -> list[str]:
+    """Declarations of features, statistics and scoring."""
+    used = [level for levels in form.groups for level in used_levels(levels)]
+    features = [f"float[batch,{level.positions},{level.channels}] {level.name}" for level in used]
+    groups = zip(form.encodings, form.groups, strict=True)
+    statistics = [text for encoding, levels in groups for text in _statistics_inputs(encoding, levels, dtype)]
+    grid, alone = _grid(form), len(form.groups) == 1
+    scoring = [f"float[{grid},{grid}] score_factors", f"float[{grid * grid + alone}] score_weights"]
+    return [*features, *statistics, *scoring, *([] if alone else ["float[1] map_gain"])]
 
 
 def scorer_text(form: Form, dtype: StatisticsDtype = "fp32") -> str:
@@ -157,7 +206,7 @@ def scorer_text(form: Form, dtype: StatisticsDtype = "fp32") -> str:
     return (
         f'<ir_version: 8, opset_import: ["": 16]>\nregad_scorer_{form.name} ({", ".join(_inputs(form, dtype))})'
         f" => (float[batch,224,224] anomaly_map, float[batch] anomaly_score)\n"
-        f"{{{_form_text(form)}{_MAP}}}"
+        f"{{{_form_text(form)}}}"
     )
 
 
@@ -182,7 +231,7 @@ def write_scorer(form: Form, dtype: StatisticsDtype = "fp32") -> onnx.ModelProto
     model = onnx.parser.parse_model(scorer_text(form, dtype))
     _widen(model.graph)
     used = {name for node in model.graph.node for name in node.input}
-    for name, value in _constants(form.levels).items():
+    for name, value in _constants(form).items():
         if name in used:
             model.graph.initializer.append(numpy_helper.from_array(value, name))
     return model

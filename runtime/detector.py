@@ -244,7 +244,7 @@ class Detector(Closing):
             else {
                 "hash": category.hash,
                 "shot": category.shot,
-                "encoding": category.statistics.encoding,
+                "encoding": category.encoding,
                 "threshold": category.threshold.value,
                 "warn_threshold": category.threshold.warn,
                 "note": category.threshold.note,

@@ -22,7 +22,7 @@ __all__ = ["BUILD", "available", "check", "kernels", "library", "presence", "res
 BUILD = "apt-get install g++, then pip install --force-reinstall --no-deps regad from source"
 """What to do where the library is missing."""
 
-_VERSION = 7
+_VERSION = 8
 _OUT_OF_MEMORY = 1
 _FILTERS = {"box": 0, "lanczos": 1, "bilinear": 2}
 

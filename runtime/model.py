@@ -107,7 +107,7 @@ class Model(Closing):
                 remedy="teach the part on this one",
             )
         check_spec(category.spec, self.info.spec)
-        part = Part(self, category, self.backend.prepare(category.statistics, category.scoring, category.scale))
+        part = Part(self, category, self.backend.prepare(category.statistics, category.scoring, category.calibration))
         trim()
         return part
 

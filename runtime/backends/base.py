@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DeviceError, InputError
-from ..formats.encodings import Statistics
+from ..formats.encodings import Statistics, StatisticsGroups, grouped, levels_of
 from ..formats.features import Features
-from ..formats.scoring import Scoring
+from ..formats.scoring import Calibration, Scoring
 from .lifecycle import Lifecycle
 
 __all__ = ["Backend", "Encoded", "Inference", "Maps", "StatisticsHandle", "Stopwatch", "require_own"]
@@ -157,19 +157,23 @@ class Backend(ABC):
         return _joined(parts)
 
     def prepare(
-        self, statistics: Statistics, scoring: Scoring | None = None, scale: NDArray[np.float32] | None = None
+        self,
+        statistics: Statistics | StatisticsGroups,
+        scoring: Scoring | None = None,
+        calibration: Calibration | None = None,
     ) -> StatisticsHandle:
         """Make a category's statistics ready, once, to be scored as ``scoring`` says (None: as RegAD does).
 
-        ``scale`` is the category's, float32 [g, g], or None. A handle may outlive its part: a call that uses it goes on
-        with it. Raises DeviceError, CategoryError if the device cannot take them, InputError for a scoring of other
-        levels than the statistics' or a scale that it does not use.
+        ``calibration`` is the category's, or None. A handle may outlive its part: a call that uses it goes on with it.
+        Raises DeviceError, CategoryError if the device cannot take them, InputError for a scoring of other groups than
+        the statistics' or a calibration that it does not use.
         """
-        scoring = scoring or Scoring(levels=statistics.levels)
-        scoring.require_levels(statistics.levels)
-        scoring.check_scale(scale)
+        groups = grouped(statistics)
+        scoring = scoring or Scoring()
+        scoring.require_groups(levels_of(groups))
+        scoring.check(calibration)
         with self._turn():
-            return self._prepare(statistics, scoring, scale)
+            return self._prepare(groups, scoring, calibration)
 
     def score(self, encoded: Encoded, statistics: StatisticsHandle) -> Maps:
         """Score what this backend encoded against statistics that it prepared. Raises DeviceError."""
@@ -231,7 +235,9 @@ class Backend(ABC):
         """`encode` at most ``max_batch`` images, within a turn."""
 
     @abstractmethod
-    def _prepare(self, statistics: Statistics, scoring: Scoring, scale: NDArray[np.float32] | None) -> StatisticsHandle:
+    def _prepare(
+        self, statistics: StatisticsGroups, scoring: Scoring, calibration: Calibration | None
+    ) -> StatisticsHandle:
         """`prepare`, within a turn."""
 
     @abstractmethod

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..formats.encodings import Statistics
+from ..formats.encodings import StatisticsGroups
 from ..formats.features import Features
-from ..formats.scoring import Scoring
+from ..formats.scoring import Calibration, Scoring
 from ..scoring.compiled import CompiledScorer, HostScorer, host_scorer
 from .base import Backend, Encoded, Maps, StatisticsHandle, require_own
 
@@ -70,8 +70,10 @@ class HostScoring(Backend):
         super().__init__()
         self._threads = threads
 
-    def _prepare(self, statistics: Statistics, scoring: Scoring, scale: NDArray[np.float32] | None) -> StatisticsHandle:
-        return HostStatistics(self, host_scorer(statistics, self._threads, scoring, scale))
+    def _prepare(
+        self, statistics: StatisticsGroups, scoring: Scoring, calibration: Calibration | None
+    ) -> StatisticsHandle:
+        return HostStatistics(self, host_scorer(statistics, self._threads, scoring, calibration))
 
     def _score(self, encoded: Encoded, statistics: StatisticsHandle) -> Maps:
         batch = require_own(encoded, HostEncoded, "the features", self)

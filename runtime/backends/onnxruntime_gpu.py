@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from ..errors import DeviceError
 from ..formats.artifact import Artifact
-from ..formats.encodings import Statistics
+from ..formats.encodings import StatisticsGroups, form_of
 from ..formats.features import Features
-from ..formats.scoring import Scoring
-from ..formats.spec import SIZE, Dtype, Levels
+from ..formats.scoring import Calibration, Scoring
+from ..formats.spec import SIZE, Dtype
 from ..scoring.reference import graph_tensors
 from .base import Encoded, Maps, StatisticsHandle, require_own
 from .ort import OrtTurns, load_onnxruntime, open_session, reason
@@ -69,7 +69,7 @@ def _preload(ort: Any) -> None:
 class _DeviceStatistics:
     """A category's statistics as device values, for the scorer graph at ``path``."""
 
-    def __init__(self, backend: OrtGpuBackend, levels: Levels, path: Path, values: Mapping[str, Any]) -> None:
+    def __init__(self, backend: OrtGpuBackend, levels: Sequence[str], path: Path, values: Mapping[str, Any]) -> None:
         self.backend = backend
         self.levels = levels
         self.path = path
@@ -157,13 +157,15 @@ class OrtGpuBackend(OrtTurns):
         self._encoder.run_with_iobinding(binding)
         return _DeviceEncoded(self, dict(zip(Features._fields, binding.get_outputs(), strict=True)))
 
-    def _prepare(self, statistics: Statistics, scoring: Scoring, scale: NDArray[np.float32] | None) -> StatisticsHandle:
-        tensors = graph_tensors(statistics, self._artifact.statistics_dtype, scoring, scale)
+    def _prepare(
+        self, statistics: StatisticsGroups, scoring: Scoring, calibration: Calibration | None
+    ) -> StatisticsHandle:
+        tensors = graph_tensors(statistics, self._artifact.statistics_dtype, scoring, calibration)
         upload = self._ort.OrtValue.ortvalue_from_numpy
-        path = self._artifact.scorer_path(statistics.form)
+        path = self._artifact.scorer_path(form_of(statistics))
         self._scorer(path)
         values = {name: upload(value, "cuda", 0) for name, value in tensors.items()}
-        ready = _DeviceStatistics(self, statistics.levels, path, values)
+        ready = _DeviceStatistics(self, sum(scoring.groups, ()), path, values)
         # The first run of one image chooses kernels, which takes a third of a second: not with the first frame.
         self._infer(np.zeros((1, SIZE, SIZE, 3), np.uint8), ready)
         return ready

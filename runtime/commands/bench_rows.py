@@ -142,13 +142,14 @@ def scoring_rows(bench: BenchSetup) -> Iterator[Row]:
     for shot in bench.shots:
         for dtype in ("fp32", "fp16"):
             category = bench.category(shot)
-            statistics = cast_statistics(category.statistics, dtype)
-            scorer = host_scorer(statistics, None, category.scoring, category.scale)
-            name = f"score k = {shot}, {statistics.form.name} {dtype}"
-            read = one_pass(list(statistics.tensors.values()))
+            statistics = tuple(cast_statistics(group, dtype) for group in category.statistics)
+            scorer = host_scorer(statistics, None, category.scoring, category.calibration)
+            name = f"score k = {shot}, {category.encoding} {dtype}"
+            tensors = [tensor for group in statistics for tensor in group.tensors.values()]
+            read = one_pass(tensors)
             ours, floor = medians([lambda scorer=scorer: scorer.score(bench.features), read], bench.runs)  # type: ignore[misc]
             yield Row(f"{name}: one pass over its memory, 2 threads", ours, floor, target=1.5)
-            size = sum(tensor.nbytes for tensor in statistics.tensors.values()) / 1e6
+            size = sum(tensor.nbytes for tensor in tensors) / 1e6
             limit = _MEGABYTES.get(shot)
             if limit is not None:
                 limit = limit if dtype == "fp32" else limit / 2
@@ -253,7 +254,7 @@ def cold_rows(bench: BenchSetup) -> Iterator[Row]:
         path = Path(folder) / "part.safetensors"
         save_category(bench.category(4), path)
         starts, sizes = zip(*(cold_start(bench.model, path) for _ in range(5)), strict=True)
-    size = sum(tensor.nbytes for tensor in bench.category(4).statistics.tensors.values()) / 1e6
+    size = sum(tensor.nbytes for tensor in bench.category(4).tensors.values()) / 1e6
     yield Row("cold start to first verdict, k = 4, and the limit", median(starts), 1.5, "s", 1.0)
     yield Row("resident memory while running, k = 4, and its statistics alone", median(sizes), size, "MB")
 
@@ -287,7 +288,7 @@ def shot_curve(bench: BenchSetup) -> list[tuple[float, float]]:
     points = []
     for shot in bench.shots:
         category = bench.category(shot)
-        scorer = host_scorer(category.statistics, None, category.scoring, category.scale)
+        scorer = host_scorer(category.statistics, None, category.scoring, category.calibration)
         (spent,) = medians([lambda scorer=scorer: scorer.score(bench.features)], bench.runs)  # type: ignore[misc]
         points.append((float(shot), spent))
     return points

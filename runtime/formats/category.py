@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from ..errors import CategoryError, InputError
 from .atomic import atomic_write
-from .encodings import ENCODINGS, Statistics
+from .encodings import ENCODINGS, Encoding, Statistics, StatisticsGroups, grouped, levels_of
 from .json_text import parse
 from .limits import Limits, limits_from_json, limits_to_json
 from .memory import padded
 from .requires import check_requires
-from .scoring import Scoring
-from .spec import EPSILON, InputSpec
+from .scoring import Calibration, Scoring
+from .spec import EPSILON, InputSpec, Levels
 from .threshold import Method, Threshold
 
 __all__ = [
@@ -38,7 +38,7 @@ __all__ = [
 
 FORMAT = "regad-category"
 VERSION = 3
-SCALE = "scale"
+_CALIBRATION = Calibration._fields
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ class Category:
 
     ``artifact`` is the hash of the artifact whose features they are; ``spec`` the preprocessing they were taught with.
     ``limits`` says what a frame that shows the part looks like, ``notes`` what is odd about the support images, one
-    line each. ``scoring`` says how distances become a score, and ``scale``, float32 [g, g] or None, what they are
-    multiplied by. Raises CategoryError where the two, or the levels of the statistics, do not belong together.
+    line each. ``scoring`` says how distances become a score, by the ``calibration`` where it has a damping. Raises
+    CategoryError where these and the groups of the ``statistics`` do not belong together.
     """
 
     artifact: str
-    statistics: Statistics
+    statistics: StatisticsGroups
     threshold: Threshold
     spec: InputSpec
     shot: int
@@ -71,13 +71,13 @@ class Category:
     data_sha256: str = ""
     limits: Limits = field(default_factory=dict)
     scoring: Scoring = field(default_factory=Scoring)
-    scale: NDArray[np.float32] | None = None
+    calibration: Calibration | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         try:
-            self.scoring.require_levels(self.statistics.levels)
-            self.scoring.check_scale(self.scale)
+            self.scoring.require_groups(levels_of(grouped(self.statistics)))
+            self.scoring.check(self.calibration)
         except InputError as error:
             raise CategoryError(str(error)) from error
 
@@ -88,13 +88,21 @@ class Category:
 
     @property
     def tensors(self) -> Mapping[str, NDArray[np.floating[Any]]]:
-        """What the file holds: the statistics' tensors, and the ``scale`` where there is one."""
-        return tensors_of(self.statistics, self.scale)
+        """What the file holds: the tensors of the statistics, and of the calibration where there is one."""
+        return tensors_of(self.statistics, self.calibration)
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of each group, like ``gram`` or ``cholesky+gram``."""
+        return "+".join(group.encoding for group in self.statistics)
 
 
-def tensors_of(statistics: Statistics, scale: NDArray[np.float32] | None) -> Mapping[str, NDArray[np.floating[Any]]]:
-    """Return the tensors of a category's file: the statistics', and the ``scale`` where there is one."""
-    return statistics.tensors if scale is None else {**statistics.tensors, SCALE: scale}
+def tensors_of(
+    statistics: StatisticsGroups, calibration: Calibration | None
+) -> Mapping[str, NDArray[np.floating[Any]]]:
+    """Return the tensors of a category's file: those of the statistics, and of the calibration where there is one."""
+    own = {} if calibration is None else calibration._asdict()
+    return {**{name: value for group in statistics for name, value in group.tensors.items()}, **own}
 
 
 def tensors_sha256(tensors: Mapping[str, NDArray[Any]]) -> str:
@@ -107,11 +115,11 @@ def tensors_sha256(tensors: Mapping[str, NDArray[Any]]) -> str:
 
 
 def _meta(category: Category) -> dict[str, Any]:
-    stats = category.statistics
+    stats = category.statistics[0]
     return {
         "requires": [],
         "artifact": category.artifact,
-        "encoding": stats.encoding,
+        "encoding": category.encoding,
         "shot": category.shot,
         "views": stats.views,
         "rank": stats.rank,
@@ -174,12 +182,23 @@ def _parse(metadata: Mapping[str, str], tensors: dict[str, NDArray[np.floating[A
         raise CategoryError(f"its epsilon is {meta['epsilon']}; expected {EPSILON}")
     rank = int(meta["rank"])
     scoring = Scoring.from_json(meta["scoring"])
-    own = ENCODINGS[meta["encoding"]](rank, scoring.levels) if meta["encoding"] in ENCODINGS else tensors
-    stored = {name: tensor for name, tensor in tensors.items() if name in own}
-    scale = tensors.get(SCALE)
+    encodings = meta["encoding"].split("+")
+    if len(encodings) != len(scoring.groups):
+        raise CategoryError(f"encoding is {meta['encoding']!r}; expected one for each of {len(scoring.groups)} groups")
+
+    def group(encoding: Any, levels: Levels) -> Statistics:
+        own = ENCODINGS[cast(Encoding, encoding)](rank, levels) if encoding in ENCODINGS else tensors
+        stored = {name: tensor for name, tensor in tensors.items() if name in own}
+        return Statistics(encoding, rank, int(meta["views"]), stored, meta["dtype"], levels)
+
+    missing = [name for name in _CALIBRATION if name not in tensors]
+    if missing and scoring.damping is not None:
+        raise CategoryError(f"tensor {missing[0]} is missing; its scoring is calibrated by held-out parts")
+    # Their dtype is checked as the category is made.
+    calibration = None if missing else Calibration(*(cast(NDArray[np.float32], tensors[name]) for name in _CALIBRATION))
     return Category(
         artifact=str(meta["artifact"]),
-        statistics=Statistics(meta["encoding"], rank, int(meta["views"]), stored, meta["dtype"], scoring.levels),
+        statistics=tuple(map(group, encodings, scoring.groups)),
         threshold=Threshold.from_json(meta["threshold"]),
         spec=InputSpec.from_json(meta["input"]),
         shot=int(meta["shot"]),
@@ -190,7 +209,7 @@ def _parse(metadata: Mapping[str, str], tensors: dict[str, NDArray[np.floating[A
         data_sha256=str(meta["data_sha256"]),
         limits=limits_from_json(meta["limits"]),
         scoring=scoring,
-        scale=cast("NDArray[np.float32] | None", scale),  # its dtype is checked as the category is made
+        calibration=calibration,
         notes=tuple(str(note) for note in meta.get("notes", ())),
     )
 

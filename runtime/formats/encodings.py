@@ -1,10 +1,12 @@
 """The statistics of a category in memory: three exact encodings of the same Gaussian per position.
 
-`ENCODINGS` says which tensors each one stores; ARCHITECTURE.md has the equations.
+`ENCODINGS` says which tensors each one stores; ARCHITECTURE.md has the equations. A category has one Gaussian over all
+levels, or one a level, each a `Statistics` in an encoding of its own; no two tensors of such groups share a name.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CategoryError, InputError
-from .spec import ALL_LEVELS, LEVELS, Levels, used_levels
+from .spec import ALL_LEVELS, EDGE_GROUPS, GROUP_SETS, LEVELS, REGAD_GROUPS, Groups, Levels, used_levels
 
 __all__ = [
     "ENCODINGS",
@@ -22,21 +24,26 @@ __all__ = [
     "Form",
     "Statistics",
     "StatisticsDtype",
+    "StatisticsGroups",
     "cast_statistics",
     "encodings_of",
+    "form_of",
     "forms_of",
+    "grouped",
+    "levels_of",
     "packed_length",
     "packed_side",
     "staircase",
     "statistics_bytes",
     "stored_dtype",
+    "triangle_of",
+    "views_of",
 ]
 
 Encoding = Literal["gram", "hybrid", "cholesky"]
 StatisticsDtype = Literal["fp32", "fp16"]
 """How the statistics are stored; they are widened exactly and everything is computed in float32."""
 _Shapes = dict[str, tuple[int, ...]]
-_COARSEST = LEVELS[-1]
 _STEP = 16  # as many values as the widest register of the kernels
 
 
@@ -50,14 +57,25 @@ def packed_side(length: int) -> int:
     return (math.isqrt(8 * length + 1) - 1) // 2
 
 
-def staircase(rank: int) -> NDArray[np.bool_]:
-    """Return which values of x3 are stored, bool [rank, 256]; x3_packed is x3 [196, rank, 256] at these.
+def staircase(rank: int, channels: int = LEVELS[-1].channels) -> NDArray[np.bool_]:
+    """Return which values of the coarsest level's views are stored, bool [rank, channels].
 
-    x3 is upper trapezoidal. Of 16 rows at a time the columns left of the first one's diagonal are left out: they are
-    zero. From row 256 on nothing is stored.
+    x3_packed is x3 [196, rank, 256] at these; f2 alone has an x2_packed. The views are upper trapezoidal: of 16 rows at
+    a time the columns left of the first one's diagonal are left out, they are zero. From row ``channels`` on nothing is
+    stored.
     """
-    stored: NDArray[np.bool_] = np.arange(_COARSEST.channels) >= np.arange(rank)[:, None] // _STEP * _STEP
+    stored: NDArray[np.bool_] = np.arange(channels) >= np.arange(rank)[:, None] // _STEP * _STEP
     return stored
+
+
+def triangle_of(levels: Levels) -> str:
+    """Return the name of the gram form's triangle, unpacked: ``l``, or ``l2`` and ``l3`` for a level alone."""
+    return "l" if levels == ALL_LEVELS else f"l{levels[0][1]}"
+
+
+def views_of(levels: Levels) -> str:
+    """Return the name of the coarsest level's views in the forms that store them, unpacked: ``x3``, or ``x2``."""
+    return f"x{used_levels(levels)[-1].name[1]}"
 
 
 def _means(levels: Levels) -> _Shapes:
@@ -67,12 +85,14 @@ def _means(levels: Levels) -> _Shapes:
 def _views(rank: int, levels: Levels) -> _Shapes:
     *finer, coarsest = used_levels(levels)
     shapes: _Shapes = {f"x{level.name[1]}": (level.positions, rank, level.channels) for level in finer}
-    return {**shapes, "x3_packed": (coarsest.positions, int(staircase(min(rank, coarsest.channels)).sum()))}
+    stored = int(staircase(min(rank, coarsest.channels), coarsest.channels).sum())
+    return {**shapes, f"{views_of(levels)}_packed": (coarsest.positions, stored)}
 
 
 def _gram(rank: int, levels: Levels = ALL_LEVELS) -> _Shapes:
     finest = used_levels(levels)[0]
-    return {**_means(levels), **_views(rank, levels), "l_packed": (finest.positions, packed_length(rank))}
+    triangle = f"{triangle_of(levels)}_packed"
+    return {**_means(levels), **_views(rank, levels), triangle: (finest.positions, packed_length(rank))}
 
 
 def _hybrid(rank: int, levels: Levels = ALL_LEVELS) -> _Shapes:
@@ -116,21 +136,33 @@ def encodings_of(levels: Levels) -> tuple[Encoding, ...]:
 
 
 class Form(NamedTuple):
-    """An encoding of some levels: what a scorer graph is made for."""
+    """The encodings of a category's groups, which a scorer graph is made for: RegAD's one, or those of f2 and of f3."""
 
-    encoding: Encoding
-    levels: Levels = ALL_LEVELS
+    first: Encoding
+    second: Encoding | None = None
+
+    @property
+    def encodings(self) -> tuple[Encoding, ...]:
+        """The encoding of each group."""
+        return (self.first,) if self.second is None else (self.first, self.second)
+
+    @property
+    def groups(self) -> Groups:
+        """The levels of each group."""
+        return REGAD_GROUPS if self.second is None else EDGE_GROUPS
 
     @property
     def name(self) -> str:
-        """``gram`` for all levels, ``gram_f2_f3`` for those two."""
-        return self.encoding if self.levels == ALL_LEVELS else "_".join((self.encoding, *self.levels))
+        """``gram`` for all levels in one, ``cholesky_f2_gram_f3`` for a Gaussian a level."""
+        if self.second is None:
+            return self.first
+        return "_".join(f"{one}_{levels[0]}" for one, levels in zip(self.encodings, self.groups, strict=True))
 
 
-def forms_of(levels: Levels) -> tuple[Form, ...]:
-    """Return the forms that an artifact whose parts are scored over ``levels`` has graphs for: RegAD's among them."""
-    sets = dict.fromkeys((ALL_LEVELS, levels))
-    return tuple(Form(encoding, names) for names in sets for encoding in encodings_of(names))
+def forms_of(groups: Groups) -> tuple[Form, ...]:
+    """Return the forms that an artifact whose parts are scored by ``groups`` has graphs for: RegAD's among them."""
+    sets = dict.fromkeys((REGAD_GROUPS, groups))
+    return tuple(Form(*one) for levels in sets for one in itertools.product(*map(encodings_of, levels)))
 
 
 def stored_dtype(name: str, dtype: StatisticsDtype) -> np.dtype[Any]:
@@ -148,10 +180,10 @@ def statistics_bytes(
 
 @dataclass(frozen=True)
 class Statistics:
-    """GaussianStats of every position: ``tensors`` named and shaped by ``ENCODINGS[encoding](rank, levels)``.
+    """The Gaussian of every position over ``levels``: ``tensors`` named and shaped by ``ENCODINGS[encoding]``.
 
-    Each has the dtype of `stored_dtype`. ``views`` is N, the number of support views; ``rank`` is N - 1. ``levels``
-    are those that are scored, one of `LEVEL_SETS`. Raises CategoryError if a tensor is missing, of another shape or
+    Each has the dtype of `stored_dtype`. ``views`` is N, the number of support views; ``rank`` is N - 1. ``levels`` is
+    one of `LEVEL_SETS`. Raises CategoryError if a tensor is missing, of another shape or
     dtype, or not finite, or for levels that the encoding does not have.
     """
 
@@ -186,14 +218,35 @@ class Statistics:
                 raise CategoryError(f"tensor {name} holds values that are not finite")
 
     @property
-    def form(self) -> Form:
-        """Encoding and levels."""
-        return Form(self.encoding, self.levels)
-
-    @property
     def grid(self) -> int:
-        """Side of the grid of positions that are scored: 56, 28 or 14."""
+        """Side of the grid of their distances: 56, 28 or 14."""
         return used_levels(self.levels)[0].grid
+
+
+StatisticsGroups = tuple[Statistics, ...]
+"""A category's statistics: one group for each of its `Groups` of levels, of the same views."""
+
+
+def grouped(statistics: Statistics | StatisticsGroups) -> StatisticsGroups:
+    """Return a single group as a tuple. Raises CategoryError unless the levels are one of `GROUP_SETS`, of one rank."""
+    groups = (statistics,) if isinstance(statistics, Statistics) else statistics
+    if levels_of(groups) not in GROUP_SETS:
+        choices = ", or ".join(" and ".join("+".join(levels) for levels in one) for one in GROUP_SETS)
+        found = " and ".join("+".join(levels) for levels in levels_of(groups))
+        raise CategoryError(f"the statistics are of {found or 'nothing'}; expected {choices}")
+    if len({(group.rank, group.dtype) for group in groups}) > 1:
+        raise CategoryError("the statistics of f2 and f3 are not of the same views, or not stored as the same dtype")
+    return groups
+
+
+def levels_of(groups: StatisticsGroups) -> Groups:
+    """Return the levels of each group."""
+    return tuple(group.levels for group in groups)
+
+
+def form_of(groups: StatisticsGroups) -> Form:
+    """Return the form of a category's statistics."""
+    return Form(*(group.encoding for group in groups))
 
 
 def cast_statistics(statistics: Statistics, dtype: StatisticsDtype) -> Statistics:

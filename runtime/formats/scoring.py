@@ -1,67 +1,62 @@
 """How distances become a map and a score: data that an artifact recommends and a category records.
 
-With M [g, g] the distances, ``scale`` [g, g] the category's calibration (1 everywhere without one) and A the matrix of
-`regad.runtime.scoring.reference.smoothing_matrix`, all in float32:
+With M_g the distances of each group of levels, g the last group, ``scale`` the category's calibration of it (1
+everywhere without one) and n_g the norms that are kept with the scale, all in float32:
 
-- ``max``, RegAD's own definition: the map is A M A^T and the score its largest value; there is no calibration;
-- ``top``: the score is the mean of the ``cells`` largest values of M scale, summed in float64; the map is
-  A (M map_gain) A^T, or A (M (scale map_gain)) A^T where it is ``calibrated``.
+- the score ``max``, RegAD's own, is the largest value of the map;
+- ``top`` is the mean of the ``cells`` largest values of M_g scale, summed in float64;
+- the map ``raw``, RegAD's own, is A M A^T, A upsampling from 56 and smoothing with a Gaussian of 4 pixels;
+- ``product`` is B P B^T of P = gain sqrt(M_2 U(M_3)) / sqrt(n_2 n_3), U upsampling bilinearly from 14 to 28, B from 28
+  and smoothing with a Gaussian of 2 pixels.
+
+`regad.runtime.scoring.reference` makes the matrices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .spec import ALL_LEVELS, GRID, Levels, used_levels
+from .spec import EDGE_GROUPS, GROUP_SETS, REGAD_GROUPS, Groups, Level, used_levels
 
-__all__ = ["Calibration", "Factors", "Score", "Scoring", "Shown"]
+__all__ = ["DEFAULT_SCORING", "SCORINGS", "Calibration", "Score", "Scoring", "Shown"]
 
 Score = Literal["max", "top"]
-Shown = Literal["raw", "calibrated"]
+Shown = Literal["raw", "product"]
 Array = NDArray[np.float32]
+_MAPS: Mapping[Shown, Groups] = {"raw": REGAD_GROUPS, "product": EDGE_GROUPS}
+_KEYS = {"score", "cells", "levels", "calibration", "map", "map_gain"}
 
 
-class Factors(NamedTuple):
-    """What a position's distance is multiplied by, for the score and for the map: float32 [g, g]."""
+class Calibration(NamedTuple):
+    """What held-out good parts show, float32: ``regad.calib.calibration`` has the equations.
 
-    score: Array
-    map: Array
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """How teaching makes the scale from held-out distances; `regad.calib.calibration` has the equation.
-
-    ``a`` damps it where good parts show little, ``sigma`` smooths what they show, in cells. Raises InputError.
+    ``scale`` [g, g] is what the last group's distances are multiplied by for the score; ``norms``, one a group, are
+    what distances are divided by for the map.
     """
 
-    a: float = 1.0
-    sigma: float = 2.0
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.a <= 1e6 and 0 <= self.sigma <= GRID):
-            raise InputError(f"calibration is a {self.a}, sigma {self.sigma}; expected 0 to 1e6 and 0 to {GRID} cells")
+    scale: Array
+    norms: Array
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """The statistic, the levels it is taken from (one of `LEVEL_SETS`), and the map that is shown with it.
+    """The groups of levels that are scored, the statistic of the score, and the map that is shown with it.
 
-    The default is RegAD's. ``cells`` is how many positions ``top`` takes the mean of, 0 for ``max``; ``map_gain``
-    brings the map to the score's unit; without a ``calibration`` there is no scale. Raises InputError for what does not
-    belong together.
+    The default is RegAD's. ``cells`` is how many positions ``top`` takes the mean of, 0 for ``max``. ``damping`` is
+    the a of the scale where scores are calibrated by held-out good parts, else None; ``map_gain`` is of the product.
+    Raises InputError for what does not belong together.
     """
 
     score: Score = "max"
     cells: int = 0
-    levels: Levels = ALL_LEVELS
-    calibration: Calibration | None = None
+    groups: Groups = REGAD_GROUPS
+    damping: float | None = None
     map: Shown = "raw"
     map_gain: float = 1.0
 
@@ -70,66 +65,111 @@ class Scoring:
             raise InputError(f"score is {self.score!r}; expected one of {', '.join(get_args(Score))}")
         if self.map not in get_args(Shown):
             raise InputError(f"map is {self.map!r}; expected one of {', '.join(get_args(Shown))}")
-        if not 1e-6 <= self.map_gain <= 1e6:
-            raise InputError(f"map_gain is {self.map_gain}; expected 1e-6 to 1e6")
-        positions = self.grid * self.grid
-        if self.score == "max" and not self._plain:
-            raise InputError("score max is the largest value of the raw map: no cells, no calibration, map_gain 1")
-        if self.map == "calibrated" and self.calibration is None:
-            raise InputError("map is calibrated, but there is no calibration")
-        if self.score == "top" and not 1 <= self.cells <= positions:
-            raise InputError(f"cells is {self.cells}; expected 1 to {positions}, the positions of {self.levels[0]}")
+        if self.groups not in GROUP_SETS:
+            choices = ", ".join(_words(groups) for groups in GROUP_SETS)
+            raise InputError(f"groups are {self.groups!r}; expected one of {choices}")
+        if self.damping is not None and not 0 <= self.damping <= 1e6:
+            raise InputError(f"damping is {self.damping}; expected 0 to 1e6, or none")
+        if self.groups != _MAPS[self.map]:
+            raise InputError(f"map {self.map} is of {_words(_MAPS[self.map])}, not of {_words(self.groups)}")
+        if not 1e-6 <= self.map_gain <= 1e6 or (self.map == "raw" and self.map_gain != 1):
+            raise InputError(f"map_gain is {self.map_gain}; expected 1e-6 to 1e6, and 1 for the raw map")
+        if self.map == "product" and (self.score == "max" or self.damping is None):
+            raise InputError("map product is in units of held-out good parts: score top, with a damping")
+        if self.score == "max" and (self.cells, self.damping) != (0, None):
+            raise InputError("score max is the largest value of the raw map: no cells, no damping")
+        if self.score == "top" and not 1 <= self.cells <= self.grid**2:
+            raise InputError(f"cells is {self.cells}; expected 1 to {self.grid**2}, the positions of {self.last.name}")
 
     @property
-    def _plain(self) -> bool:
-        return (self.cells, self.calibration, self.map, self.map_gain) == (0, None, "raw", 1.0)
+    def last(self) -> Level:
+        """The level on whose grid the score is taken: the finest one of the last group."""
+        return used_levels(self.groups[-1])[0]
 
     @property
     def grid(self) -> int:
-        """Side of the grid of positions that are scored: 56, 28 or 14."""
-        return used_levels(self.levels)[0].grid
+        """Side of the grid of positions that the score is taken from: 56, or 14 for f3 alone."""
+        return self.last.grid
 
-    def factors(self, scale: Array | None = None) -> Factors:
-        """Return what distances are multiplied by, given a category's scale. Raises InputError: see `check_scale`."""
-        self.check_scale(scale)
-        ones: Array = np.ones((self.grid, self.grid), np.float32)
-        score = ones if scale is None else np.ascontiguousarray(scale)
-        shown = score if self.map == "calibrated" else ones
-        return Factors(score, shown * np.float32(self.map_gain))
+    def require_groups(self, groups: Groups) -> None:
+        """Raise InputError unless statistics of ``groups`` are what is scored."""
+        if groups != self.groups:
+            raise InputError(f"the scoring is of {_words(self.groups)}, the statistics of {_words(groups)}")
 
-    def require_levels(self, levels: Levels) -> None:
-        """Raise InputError unless statistics of ``levels`` are what is scored."""
-        if levels != self.levels:
-            raise InputError(f"the scoring is of {'+'.join(self.levels)}, the statistics of {'+'.join(levels)}")
-
-    def check_scale(self, scale: NDArray[Any] | None) -> None:
-        """Raise InputError unless ``scale`` is None or what this scoring uses: float32 [g, g], finite, above 0."""
-        if scale is None:
+    def check(self, calibration: Calibration | None) -> None:
+        """Raise InputError unless the calibration is what this scoring uses: float32, shaped so, finite, above 0."""
+        if (calibration is None) != (self.damping is None):
+            found, wanted = ("no", "one") if calibration is None else ("a", "none")
+            raise InputError(f"there is {found} calibration by held-out parts; the scoring has {wanted}")
+        if calibration is None:
             return
-        if self.calibration is None:
-            raise InputError("there is a scale, but the scoring is not calibrated")
-        shape = (self.grid, self.grid)
-        if scale.dtype != np.float32 or scale.shape != shape:
-            raise InputError(f"scale is {scale.dtype} {list(scale.shape)}; expected float32 {list(shape)}")
-        if not (np.isfinite(scale).all() and (scale > 0).all()):
-            raise InputError("scale holds values that are not finite and above 0")
+        shapes = {"scale": (self.grid, self.grid), "norms": (len(self.groups),)}
+        for name, values in calibration._asdict().items():
+            if values.dtype != np.float32 or values.shape != shapes[name]:
+                found = f"{values.dtype} {list(values.shape)}"
+                raise InputError(f"{name} is {found}; expected float32 {list(shapes[name])}")
+            if not (np.isfinite(values).all() and (values > 0).all()):
+                raise InputError(f"{name} holds values that are not finite and above 0")
+
+    def scale(self, calibration: Calibration | None) -> Array:
+        """Return what the last group's distances are multiplied by for the score, float32 [g, g]."""
+        if calibration is None:
+            return np.ones((self.grid, self.grid), np.float32)
+        return np.ascontiguousarray(calibration.scale)
+
+    def map_factor(self, calibration: Calibration | None) -> np.float32:
+        """Return what the product is multiplied by for the map: gain / sqrt(n_2 n_3), or 1 for the raw map."""
+        if self.map == "raw" or calibration is None:
+            return np.float32(1)
+        return np.float32(self.map_gain / np.sqrt(calibration.norms.astype(np.float64).prod()))
 
     def to_json(self) -> dict[str, Any]:
         """The scoring as it stands in ``manifest.json`` and in a category's metadata."""
-        return {**asdict(self), "levels": list(self.levels)}
+        levels = [list(group) for group in self.groups]
+        return {
+            "score": self.score,
+            "cells": self.cells,
+            "levels": levels[0] if len(levels) == 1 else levels,
+            "calibration": None if self.damping is None else {"a": self.damping},
+            "map": self.map,
+            "map_gain": self.map_gain,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Scoring:
         """Read the scoring back. Raises InputError for anything that `to_json` would not have written."""
-        unknown = sorted(set(data) - {field.name for field in fields(cls)})
-        if unknown:
-            raise InputError(f"its scoring has {', '.join(unknown)}, which this version does not know; update regad")
         try:
-            cells, gain, fitted = data["cells"], data["map_gain"], data["calibration"]
-            numbers = [gain, fitted["a"], fitted["sigma"]] if fitted is not None else [gain]
-            if type(cells) is not int or not all(type(number) in (int, float) for number in numbers):
-                raise InputError(f"its scoring has {cells!r} cells and the numbers {numbers!r}; expected numbers")
-            calibration = None if fitted is None else Calibration(float(fitted["a"]), float(fitted["sigma"]))
-            return cls(data["score"], cells, tuple(data["levels"]), calibration, data["map"], float(gain))
+            levels, calibration = data["levels"], data["calibration"]
+            damping = None if calibration is None else _number(calibration["a"])
+            unknown = sorted((set(data) - _KEYS) | (set(calibration or ()) - {"a"}))
+            if unknown:
+                raise InputError(
+                    f"its scoring has {', '.join(unknown)}, which this version does not know; update regad"
+                )
+            if type(data["cells"]) is not int:
+                raise InputError(f"its scoring has {data['cells']!r} cells; expected a whole number")
+            groups = (levels,) if all(isinstance(name, str) for name in levels) else levels
+            return cls(
+                data["score"], data["cells"], tuple(map(tuple, groups)), damping, data["map"], _number(data["map_gain"])
+            )
         except (KeyError, TypeError, OverflowError) as error:
             raise InputError(f"its scoring is incomplete or malformed ({error!r})") from error
+
+
+SCORINGS: Mapping[str, Scoring] = {
+    "regad": Scoring(),
+    "edge": Scoring("top", 4, EDGE_GROUPS, 4.0, "product"),
+}
+"""The scorings with a name: RegAD's own, and the one that was chosen by measurement for few parts and little memory."""
+DEFAULT_SCORING = "regad"
+"""What `regad-export` takes where none is named."""
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise TypeError(f"{value!r} is not a number")
+    return float(value)
+
+
+def _words(groups: Groups) -> str:
+    return " and ".join("+".join(levels) for levels in groups)

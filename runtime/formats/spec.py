@@ -10,14 +10,18 @@ from ..errors import InputError
 
 __all__ = [
     "ALL_LEVELS",
+    "EDGE_GROUPS",
     "EPSILON",
     "GRID",
+    "GROUP_SETS",
     "LEVELS",
     "LEVEL_SETS",
     "POSITIONS",
+    "REGAD_GROUPS",
     "SIZE",
     "Dtype",
     "Fit",
+    "Groups",
     "InputSpec",
     "Level",
     "Levels",
@@ -50,10 +54,16 @@ class Level(NamedTuple):
 LEVELS = (Level("f1", 64, 56), Level("f2", 128, 28), Level("f3", 256, 14))
 
 Levels = tuple[str, ...]
-"""Names of the levels that are scored, one of `LEVEL_SETS`; the grid of the first is the grid of the distances."""
-LEVEL_SETS: tuple[Levels, ...] = tuple(tuple(level.name for level in LEVELS[first:]) for first in range(len(LEVELS)))
-"""What `Levels` may be: every level, or all but the finest ones."""
-ALL_LEVELS = LEVEL_SETS[0]
+"""Names of the levels that share a Gaussian, one of `LEVEL_SETS`; its distances lie on the grid of the first."""
+ALL_LEVELS: Levels = tuple(level.name for level in LEVELS)
+LEVEL_SETS: tuple[Levels, ...] = (ALL_LEVELS, ("f2",), ("f3",))
+"""What `Levels` may be: every level, or one of the coarser two alone."""
+Groups = tuple[Levels, ...]
+"""The levels of a category's Gaussians, from fine to coarse, one of `GROUP_SETS`."""
+REGAD_GROUPS: Groups = (ALL_LEVELS,)
+EDGE_GROUPS: Groups = (("f2",), ("f3",))
+GROUP_SETS: tuple[Groups, ...] = (REGAD_GROUPS, EDGE_GROUPS)
+"""What `Groups` may be: RegAD's one Gaussian over all levels, or one of f2 and one of f3, independent of each other."""
 
 
 def used_levels(levels: Levels) -> tuple[Level, ...]:
@@ -61,7 +71,7 @@ def used_levels(levels: Levels) -> tuple[Level, ...]:
     if levels not in LEVEL_SETS:
         choices = ", ".join("+".join(names) for names in LEVEL_SETS)
         raise InputError(f"levels are {levels!r}; expected one of {choices}")
-    return LEVELS[-len(levels) :]
+    return tuple(level for level in LEVELS if level.name in levels)
 
 
 Dtype = Literal["fp32", "fp16", "int8"]

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..errors import DeviceError
-from ..formats.encodings import Statistics
+from ..formats.encodings import Statistics, StatisticsGroups, grouped, levels_of
 from ..formats.features import Features
 from ..formats.memory import padded
-from ..formats.scoring import Scoring
+from ..formats.scoring import Calibration, Scoring
 from ..formats.spec import LEVELS, SIZE, Level, used_levels
-from .reference import Scorer
+from .reference import Distances, Scorer
 
 __all__ = ["CompiledScorer", "HostScorer", "host_scorer"]
 
@@ -27,42 +27,47 @@ class CompiledScorer:
 
     def __init__(
         self,
-        statistics: Statistics,
+        statistics: Statistics | StatisticsGroups,
         threads: int | None = None,
         scoring: Scoring | None = None,
-        scale: Array | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         """Take the statistics as they are: no copy is made of tensors from `padded_empty`. ``threads`` None: all cores.
 
-        ``scoring`` None is RegAD's. Raises DeviceError if the library or memory is missing; InputError for a scoring of
-        other levels than the statistics', or a ``scale`` (float32 [g, g]) that it does not use.
+        ``scoring`` None is RegAD's. Raises DeviceError if the library or memory is missing, CategoryError for
+        statistics that are no category's, InputError for a scoring of other groups than theirs, or a calibration that
+        it does not use.
         """
         self._library = kernels.library()
-        scoring = scoring or Scoring(levels=statistics.levels)
-        scoring.require_levels(statistics.levels)
-        factors = scoring.factors(scale)
-        self._grid = statistics.grid
-        self._levels = used_levels(statistics.levels)
-        self._tensors = {name: padded(tensor) for name, tensor in statistics.tensors.items()}
+        groups = grouped(statistics)
+        scoring = scoring or Scoring()
+        scoring.require_groups(levels_of(groups))
+        scoring.check(calibration)
+        scale = scoring.scale(calibration)
+        self._grids = [group.grid for group in groups]
+        self._levels = [level for group in groups for level in used_levels(group.levels)]
+        self._tensors = {name: padded(tensor) for group in groups for name, tensor in group.tensors.items()}
         count = len(self._tensors)
         tensors = list(self._tensors.values())
         handle = ctypes.c_void_p()
         status = self._library.regad_embedded_scorer(
             ctypes.c_void_p(kernels.shared_pool(threads or kernels.usable_cores())),
-            statistics.encoding.encode(),
-            ctypes.c_size_t(statistics.rank),
-            ctypes.c_size_t(int(self._levels[0].name[1])),
+            ctypes.c_size_t(len(groups)),
+            (ctypes.c_char_p * len(groups))(*(group.encoding.encode() for group in groups)),
+            (ctypes.c_size_t * len(groups))(*(int(group.levels[0][1]) for group in groups)),
+            ctypes.c_size_t(groups[0].rank),
             ctypes.c_size_t(count),
             (ctypes.c_char_p * count)(*(name.encode() for name in self._tensors)),
             (ctypes.c_void_p * count)(*(tensor.ctypes.data for tensor in tensors)),
             (ctypes.c_size_t * count)(*(tensor.size for tensor in tensors)),
             (ctypes.c_int32 * count)(*(tensor.dtype == np.float16 for tensor in tensors)),
             ctypes.c_size_t(scoring.cells),
-            ctypes.c_void_p(factors.score.ctypes.data),
-            ctypes.c_void_p(factors.map.ctypes.data),
+            ctypes.c_void_p(scale.ctypes.data),
+            ctypes.c_float(float(scoring.map_factor(calibration))),
             ctypes.byref(handle),
         )
-        kernels.check(status, f"scorer of {statistics.encoding} statistics", "load fewer categories")
+        encodings = "+".join(group.encoding for group in groups)
+        kernels.check(status, f"scorer of {encodings} statistics", "load fewer categories")
         self._handle = handle.value
 
     def __del__(self) -> None:
@@ -70,29 +75,36 @@ class CompiledScorer:
         if getattr(self, "_handle", None) is not None:
             self._library.regad_embedded_scorer_free(self._handle)
 
-    def mahalanobis(self, features: Features) -> Array:
-        """Return the distance of every position, float32 [B, g, g]."""
-        distances = np.empty((len(features.f3), self._grid, self._grid), np.float32)
+    def mahalanobis(self, features: Features) -> Distances:
+        """Return the distance of every position, one array a group, float32 [B, g, g]."""
+        batch = len(features.f3)
+        distances = np.empty(batch * self._positions, np.float32)
         self._run(features, distances, None, None)
-        return distances
+        ends = np.cumsum([batch * grid * grid for grid in self._grids])[:-1]
+        parts = zip(np.split(distances, ends), self._grids, strict=True)
+        return tuple(part.reshape(batch, grid, grid) for part, grid in parts)
 
     def score(self, features: Features, distances: Array | None = None) -> tuple[Array, Array]:
         """Return the anomaly maps, float32 [B, 224, 224], and the anomaly scores, float32 [B].
 
-        ``distances`` is scratch memory of at least B * g * g values that the caller keeps; None: allocated here.
+        ``distances`` is scratch memory of at least B * 3136 values that the caller keeps; None: allocated here.
         """
         batch = len(features.f3)
         if distances is None:
-            distances = np.empty((batch, self._grid, self._grid), np.float32)
+            distances = np.empty(batch * self._positions, np.float32)
         maps = np.empty((batch, SIZE, SIZE), np.float32)
         scores = np.empty(batch, np.float32)
         self._run(features, distances, maps, scores)
         return maps, scores
 
+    @property
+    def _positions(self) -> int:
+        return sum(grid * grid for grid in self._grids)
+
     def _run(self, features: Features, distances: Array, maps: Array | None, scores: Array | None) -> None:
         batch = len(features.f3)
         used = {level: _checked(getattr(features, level.name), batch, level) for level in self._levels}
-        assert distances.size >= batch * self._grid**2 and distances.flags.c_contiguous
+        assert distances.size >= batch * self._positions and distances.flags.c_contiguous
         status = self._library.regad_embedded_score(
             self._handle,
             *(used[level].ctypes.data if level in used else None for level in LEVELS),
@@ -109,12 +121,15 @@ HostScorer = CompiledScorer | Scorer
 
 
 def host_scorer(
-    statistics: Statistics, threads: int | None = None, scoring: Scoring | None = None, scale: Array | None = None
+    statistics: Statistics | StatisticsGroups,
+    threads: int | None = None,
+    scoring: Scoring | None = None,
+    calibration: Calibration | None = None,
 ) -> HostScorer:
     """Return the scorer that this installation uses on the CPU: compiled where the library is there, else NumPy's."""
     if kernels.available():
-        return CompiledScorer(statistics, threads, scoring, scale)
-    return Scorer(statistics, scoring, scale)
+        return CompiledScorer(statistics, threads, scoring, calibration)
+    return Scorer(statistics, scoring, calibration)
 
 
 def _checked(values: NDArray[Any], batch: int, level: Level) -> Array:

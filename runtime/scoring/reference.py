@@ -16,40 +16,70 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CategoryError
-from ..formats.encodings import Encoding, Statistics, StatisticsDtype, packed_side, staircase, stored_dtype
+from ..formats.encodings import (
+    Encoding,
+    Statistics,
+    StatisticsDtype,
+    StatisticsGroups,
+    grouped,
+    levels_of,
+    packed_side,
+    staircase,
+    stored_dtype,
+    triangle_of,
+    views_of,
+)
 from ..formats.features import Features
-from ..formats.scoring import Scoring
-from ..formats.spec import EPSILON, GRID, SIZE, used_levels
+from ..formats.scoring import Calibration, Scoring, Shown
+from ..formats.spec import EPSILON, GRID, LEVELS, SIZE, used_levels
 
-__all__ = ["Scorer", "dense_tensors", "graph_tensors", "judge", "smoothing_matrix", "top_mean", "upsample"]
+__all__ = [
+    "Distances",
+    "Scorer",
+    "bilinear_matrix",
+    "dense_tensors",
+    "distances_of",
+    "graph_tensors",
+    "judge",
+    "smoothing_matrix",
+    "top_mean",
+    "upsample",
+]
 
 Array = NDArray[np.float32]
-_SIGMA = 4.0
-_RADIUS = 16  # scipy's int(truncate * sigma + 0.5) with truncate 4
+Distances = tuple[Array, ...]
+"""The distances of each group, float32 [B, g, g]."""
+_SMOOTHED: Mapping[Shown, tuple[int, float]] = {"raw": (GRID, 4.0), "product": (LEVELS[1].grid, 2.0)}
+"""The grid that a map is made of, and the standard deviation of its Gaussian in pixels."""
+
+
+def bilinear_matrix(size: int, cells: int) -> NDArray[np.float64]:
+    """Return U, float64 [size, cells]: U m U^T upsamples a square grid, bilinear with align_corners=False."""
+    grid = np.maximum((np.arange(size) + 0.5) * cells / size - 0.5, 0.0)
+    low = np.floor(grid).astype(int)
+    high = np.minimum(low + 1, cells - 1)
+    matrix = np.zeros((size, cells))
+    np.add.at(matrix, (np.arange(size), low), 1 - (grid - low))
+    np.add.at(matrix, (np.arange(size), high), grid - low)
+    return matrix
 
 
 @cache
-def smoothing_matrix(cells: int = GRID) -> Array:
-    """Return A, float32 [224, cells]: A m A^T upsamples a grid of 56, 28 or 14 cells a side and then smooths it.
+def smoothing_matrix(shown: Shown = "raw") -> Array:
+    """Return A, float32 [224, cells]: A m A^T upsamples the grid of a map bilinearly and then smooths it.
 
-    Nearest to 56, as a level's features are taken to the positions of f1; bilinear with align_corners=False; then
-    scipy's ``gaussian_filter(sigma=4, mode="reflect", truncate=4)``.
+    The smoothing is scipy's ``gaussian_filter(sigma, mode="reflect", truncate=4)``.
     """
-    grid = np.maximum((np.arange(SIZE) + 0.5) * GRID / SIZE - 0.5, 0.0)
-    low = np.floor(grid).astype(int)
-    high = np.minimum(low + 1, GRID - 1)
-    upsample = np.zeros((SIZE, GRID))
-    np.add.at(upsample, (np.arange(SIZE), low), 1 - (grid - low))
-    np.add.at(upsample, (np.arange(SIZE), high), grid - low)
-    offsets = np.arange(-_RADIUS, _RADIUS + 1)
-    kernel = np.exp(-0.5 * (offsets / _SIGMA) ** 2)
+    cells, sigma = _SMOOTHED[shown]
+    radius = int(4 * sigma + 0.5)
+    offsets = np.arange(-radius, radius + 1)
+    kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
     kernel /= kernel.sum()
     source = np.arange(SIZE)[:, None] + offsets
     source = np.where(source < 0, -1 - source, np.where(source >= SIZE, 2 * SIZE - 1 - source, source))
     blur = np.zeros((SIZE, SIZE))
     np.add.at(blur, (np.arange(SIZE)[:, None], source), kernel)
-    nearest = np.repeat(np.eye(cells), GRID // cells, axis=0)
-    matrix: Array = (blur @ upsample @ nearest).astype(np.float32)
+    matrix: Array = (blur @ bilinear_matrix(SIZE, cells)).astype(np.float32)
     matrix.setflags(write=False)
     return matrix
 
@@ -63,7 +93,7 @@ def upsample(values: NDArray[Any], factor: int) -> NDArray[Any]:
 
 
 def dense_tensors(statistics: Statistics) -> dict[str, Array]:
-    """Return the statistics as float32, x3 unpacked to [P, R, 256], every packed triangle to a lower one [P, R, R].
+    """Return a group as float32, the coarsest views unpacked to [P, R, C], packed triangles to lower ones [P, R, R].
 
     These are the inputs of the scorer graphs; a name loses its ``_packed``.
     """
@@ -72,8 +102,8 @@ def dense_tensors(statistics: Statistics) -> dict[str, Array]:
         if not name.endswith("_packed"):
             dense[name] = value.astype(np.float32, copy=False)
             continue
-        if name == "x3_packed":
-            stored = staircase(statistics.rank)
+        if name == f"{views_of(statistics.levels)}_packed":
+            stored = staircase(statistics.rank, used_levels(statistics.levels)[-1].channels)
         else:
             size = packed_side(value.shape[1])
             stored = np.tri(size, dtype=bool)
@@ -88,45 +118,70 @@ def dense_tensors(statistics: Statistics) -> dict[str, Array]:
 
 
 def graph_tensors(
-    statistics: Statistics, dtype: StatisticsDtype, scoring: Scoring | None = None, scale: Array | None = None
+    statistics: Statistics | StatisticsGroups,
+    dtype: StatisticsDtype,
+    scoring: Scoring | None = None,
+    calibration: Calibration | None = None,
 ) -> dict[str, NDArray[np.floating[Any]]]:
     """Return what a scorer graph that takes ``dtype`` statistics is fed with beside the features.
 
-    That is `dense_tensors`, stored as it wants them, and the scoring (None: RegAD's) with the category's scale, all
-    float32: ``score_factors`` and ``map_factors`` [g, g], which distances are multiplied by, and ``score_weights``
-    [1 + g * g], of the map's maximum and of the distances from the largest down. fp16 statistics are widened for an
-    fp32 graph, exactly. Raises CategoryError for fp32 statistics and an fp16 graph: they would be rounded; InputError
-    for a scale that the scoring does not use.
+    That is the `dense_tensors` of every group, stored as it wants them, and the scoring (None: RegAD's) with the
+    category's calibration, all float32: ``score_factors`` [g, g], which the last group's distances are multiplied by;
+    of RegAD's group ``score_weights`` [1 + g * g], what the map's maximum and the distances from the largest down weigh
+    in the score; of others ``score_weights`` [g * g], of the distances alone, and the map's ``map_gain`` [1]. fp16
+    statistics are widened for an fp32 graph, exactly. Raises CategoryError for fp32 statistics and an fp16 graph: they
+    would be rounded; InputError for a scoring of other groups or a calibration that it does not use.
     """
-    if dtype == "fp16" and statistics.dtype == "fp32":
+    groups = grouped(statistics)
+    if dtype == "fp16" and groups[0].dtype == "fp32":
         raise CategoryError(
             "the category's statistics are fp32, the artifact's scorer graphs take fp16 and would round them; "
             "teach the part again for them: regad-calib --stats-dtype fp16"
         )
-    scoring = scoring or Scoring(levels=statistics.levels)
-    factors = scoring.factors(scale)
-    weights = np.zeros(1 + factors.score.size, np.float32)
+    scoring = _checked(groups, scoring, calibration)
+    weights = np.zeros(1 + scoring.grid**2, np.float32)
     if scoring.score == "max":
         weights[0] = 1
     else:
         weights[1 : 1 + scoring.cells] = 1 / scoring.cells
-    tensors = {
-        name: value.astype(stored_dtype(name, dtype), copy=False) for name, value in dense_tensors(statistics).items()
+    judged = {"score_factors": scoring.scale(calibration), "score_weights": weights}
+    if scoring.map == "product":
+        judged = {
+            **judged,
+            "score_weights": weights[1:].copy(),
+            "map_gain": scoring.map_factor(calibration).reshape(1),
+        }
+    dense = {name: value for group in groups for name, value in dense_tensors(group).items()}
+    return {
+        **{name: value.astype(stored_dtype(name, dtype), copy=False) for name, value in dense.items()},
+        **judged,
     }
-    return {**tensors, "score_factors": factors.score, "map_factors": factors.map, "score_weights": weights}
 
 
-def judge(distances: Array, scoring: Scoring, scale: Array | None = None) -> tuple[Array, Array]:
-    """Return the anomaly maps, float32 [B, 224, 224], and scores, float32 [B], of distances, float32 [B, g, g].
+def _checked(groups: StatisticsGroups, scoring: Scoring | None, calibration: Calibration | None) -> Scoring:
+    """The scoring, RegAD's where there is none. Raises InputError where the three do not belong together."""
+    scoring = scoring or Scoring()
+    scoring.require_groups(levels_of(groups))
+    scoring.check(calibration)
+    return scoring
 
-    `regad.runtime.formats.scoring` has the equations. Raises InputError for a ``scale`` that the scoring does not use.
+
+def judge(distances: Distances, scoring: Scoring, calibration: Calibration | None = None) -> tuple[Array, Array]:
+    """Return the anomaly maps, float32 [B, 224, 224], and scores, float32 [B], of the groups' distances.
+
+    `regad.runtime.formats.scoring` has the equations. Raises InputError for a calibration that it does not use.
     """
-    factors = scoring.factors(scale)
-    smooth = smoothing_matrix(scoring.grid)
-    maps: Array = np.matmul(np.matmul(smooth, distances * factors.map), smooth.T)
+    scoring.check(calibration)
+    shown = distances[0]
+    if scoring.map == "product":
+        grow = bilinear_matrix(distances[0].shape[1], distances[1].shape[1]).astype(np.float32)
+        grown = np.matmul(np.matmul(grow, distances[1]), grow.T)
+        shown = np.sqrt(distances[0] * grown) * scoring.map_factor(calibration)
+    smooth = smoothing_matrix(scoring.map)
+    maps: Array = np.matmul(np.matmul(smooth, shown), smooth.T)
     if scoring.score == "max":
         return maps, maps.max(axis=(1, 2))
-    return maps, top_mean(distances * factors.score, scoring.cells)
+    return maps, top_mean(distances[-1] * scoring.scale(calibration), scoring.cells)
 
 
 def top_mean(values: Array, cells: int) -> Array:
@@ -164,7 +219,8 @@ _Deviations = Mapping[int, Array]  # by the level's number, from fine to coarse
 def _gram(t: _Tensors, d: _Deviations) -> Array:
     y = _total(_apply(t[f"x{level}"], d[level]) for level in d)
     length = _total(_norm2(d[level]) for level in d)
-    squared: Array = (length - _norm2(_apply(t["l"], y))) / np.float32(EPSILON)
+    triangle = triangle_of(tuple(f"f{level}" for level in d))
+    squared: Array = (length - _norm2(_apply(t[triangle], y))) / np.float32(EPSILON)
     return squared
 
 
@@ -179,8 +235,9 @@ def _hybrid(t: _Tensors, d: _Deviations) -> Array:
 
 
 def _cholesky(t: _Tensors, d: _Deviations) -> Array:
-    squared, context = _norm2(_apply(t["w3"], d[3])), d[3]
-    for level in range(2, min(d) - 1, -1):
+    coarsest, *finer = reversed(tuple(d))
+    squared, context = _norm2(_apply(t[f"w{coarsest}"], d[coarsest])), d[coarsest]
+    for level in finer:
         context = upsample(context, 2)
         z = _apply(t[f"w{level}_cross"], context) + _apply(t[f"w{level}"], d[level])
         squared = upsample(squared, 2) + _norm2(z)
@@ -195,34 +252,43 @@ _FORMS: Mapping[Encoding, Callable[[_Tensors, _Deviations], Array]] = {
 }
 
 
+def distances_of(statistics: Statistics, features: Features) -> Array:
+    """Return the distance of every position to one group of statistics, float32 [B, g, g]."""
+    return _distances(statistics, dense_tensors(statistics), features)
+
+
+def _distances(statistics: Statistics, tensors: _Tensors, features: Features) -> Array:
+    levels = {int(level.name[1]): level.name for level in used_levels(statistics.levels)}
+    out = np.empty((len(features.f3), statistics.grid, statistics.grid), np.float32)
+    for index, distances in enumerate(out):
+        d = {level: getattr(features, name)[index] - tensors[f"mean{level}"] for level, name in levels.items()}
+        np.sqrt(np.maximum(_FORMS[statistics.encoding](tensors, d), 0), out=distances.reshape(-1))
+    return out
+
+
 class Scorer:
     """Scores features against one category's statistics. Immutable after construction, usable from several threads."""
 
-    def __init__(self, statistics: Statistics, scoring: Scoring | None = None, scale: Array | None = None) -> None:
+    def __init__(
+        self,
+        statistics: Statistics | StatisticsGroups,
+        scoring: Scoring | None = None,
+        calibration: Calibration | None = None,
+    ) -> None:
         """Unpack ``statistics`` once; memory is that of the dense tensors.
 
-        ``scoring`` None is RegAD's. Raises InputError for one of other levels than the statistics', or a ``scale``
-        (float32 [g, g]) that it does not use.
+        ``scoring`` None is RegAD's. Raises CategoryError for statistics that are no category's, InputError for a
+        scoring of other groups than theirs, or a calibration that it does not use.
         """
-        self.encoding = statistics.encoding
-        self._scoring = scoring or Scoring(levels=statistics.levels)
-        self._scoring.require_levels(statistics.levels)
-        self._scoring.check_scale(scale)
-        self._scale = scale
-        self._levels = {int(level.name[1]): level.name for level in used_levels(statistics.levels)}
-        self._grid = statistics.grid
-        self._tensors = dense_tensors(statistics)
-        self._form = _FORMS[statistics.encoding]
+        self._groups = grouped(statistics)
+        self._scoring = _checked(self._groups, scoring, calibration)
+        self._calibration = calibration
+        self._tensors = [dense_tensors(group) for group in self._groups]
 
-    def mahalanobis(self, features: Features) -> Array:
-        """Return the distance of every position, float32 [B, g, g]."""
-        t = self._tensors
-        out = np.empty((len(features.f3), self._grid, self._grid), np.float32)
-        for index, distances in enumerate(out):
-            d = {level: getattr(features, name)[index] - t[f"mean{level}"] for level, name in self._levels.items()}
-            np.sqrt(np.maximum(self._form(t, d), 0), out=distances.reshape(-1))
-        return out
+    def mahalanobis(self, features: Features) -> Distances:
+        """Return the distance of every position, one array a group, float32 [B, g, g]."""
+        return tuple(map(_distances, self._groups, self._tensors, [features] * len(self._groups)))
 
     def score(self, features: Features) -> tuple[Array, Array]:
         """Return the anomaly maps, float32 [B, 224, 224], and the anomaly scores, float32 [B]."""
-        return judge(self.mahalanobis(features), self._scoring, self._scale)
+        return judge(self.mahalanobis(features), self._scoring, self._calibration)

@@ -84,7 +84,7 @@ def native_rows(model: Path, runs: int) -> list[Row]:
             ours, rival = interleaved(lambda: native.predict(image), lambda: python.predict(image), runs)
             rows.append(
                 {
-                    "what": f"predict, k = {shot} ({category.statistics.encoding}): native, against Python",
+                    "what": f"predict, k = {shot} ({category.encoding}): native, against Python",
                     "ours": round(ours, 3),
                     "rival": round(rival, 3),
                     "unit": "ms",

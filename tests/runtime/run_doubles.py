@@ -35,7 +35,7 @@ def category(
     tensors = {name: np.zeros(shape, np.float32) for name, shape in ENCODINGS["gram"](1).items()}
     return Category(
         artifact=artifact,
-        statistics=Statistics("gram", 1, 2, tensors),
+        statistics=(Statistics("gram", 1, 2, tensors),),
         threshold=Threshold(10.0, "leave-one-out", 0.01, (8.0, 9.0), "set from 2 good scores"),
         spec=spec or InputSpec(),
         shot=len(support) or 2,
@@ -50,7 +50,7 @@ class FakeBackend:
     name = "fake 1.0"
     device = "cpu"
 
-    def prepare(self, statistics: Statistics, scoring: object = None, scale: object = None) -> object:
+    def prepare(self, statistics: Statistics, scoring: object = None, calibration: object = None) -> object:
         return object()
 
     def infer(self, images: Any, statistics: object) -> Inference:

@@ -22,9 +22,10 @@ from regad.runtime.backends.host import HostEncoded, HostScoring
 from regad.runtime.detector import Detector
 from regad.runtime.errors import ArtifactError, CategoryError, DeviceError, InputError
 from regad.runtime.formats.category import save_category
+from regad.runtime.formats.encodings import levels_of
 from regad.runtime.formats.features import Features
-from regad.runtime.formats.scoring import Calibration, Scoring
-from regad.runtime.formats.spec import LEVELS, InputSpec
+from regad.runtime.formats.scoring import SCORINGS
+from regad.runtime.formats.spec import EDGE_GROUPS, LEVELS, InputSpec
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.model import Model
 from regad.runtime.scoring.reference import Scorer
@@ -299,13 +300,13 @@ def test_a_part_is_taught_with_the_given_region_never_with_that_of_the_part_befo
 
 
 def test_a_part_is_taught_and_judged_as_its_scoring_says(tmp_path: Path) -> None:
-    """From teaching through the file to the verdict: levels, the scale, and a score of 1 for a held-out good part."""
-    scoring = Scoring("top", 16, ("f2", "f3"), Calibration(1.0, 2.0), "calibrated", 0.5)
+    """From teaching through the file to the verdict: groups, the calibration, and 1 for a held-out good part."""
+    scoring = SCORINGS["edge"]
     backend, images = Noise(), [GREY + shade for shade in range(3)]
     model = Model(dataclasses.replace(ARTIFACT, hash="ab" * 32, manifest={"scoring": scoring.to_json()}), backend)
     taught = teach(model, images, InputSpec())
-    assert (taught.scoring, taught.statistics.levels) == (scoring, ("f2", "f3"))
-    assert taught.scale is not None
+    assert (taught.scoring, levels_of(taught.statistics)) == (scoring, EDGE_GROUPS)
+    assert taught.calibration is not None
     assert np.exp(np.log(taught.threshold.scores).mean()) == pytest.approx(1, rel=1e-5)
     save_category(taught, tmp_path / "part.safetensors")
     detector = Detector(model)
@@ -313,15 +314,16 @@ def test_a_part_is_taught_and_judged_as_its_scoring_says(tmp_path: Path) -> None
     frame = GREY + 9
     result = detector.predict(frame)
     features = backend.features(preprocess(frame, InputSpec())[None])
-    maps, scores = Scorer(taught.statistics, scoring, taught.scale).score(features)
+    maps, scores = Scorer(taught.statistics, scoring, taught.calibration).score(features)
     assert result.score == pytest.approx(scores[0], rel=1e-5)
     np.testing.assert_allclose(result.anomaly_map, maps[0], rtol=0, atol=1e-5 * maps.max())
 
 
-def test_a_single_image_is_taught_without_a_scale() -> None:
-    scoring = Scoring("top", 4, ("f3",), Calibration())
-    taught = teach(Model(ARTIFACT, Noise()), [GREY], InputSpec(), threshold=5.0, scoring=scoring)  # type: ignore[arg-type]
-    assert (taught.scoring, taught.scale) == (scoring, None)
+def test_a_single_image_cannot_be_scored_in_units_of_held_out_parts() -> None:
+    model = Model(ARTIFACT, Noise())  # type: ignore[arg-type]
+    assert teach(model, [GREY], InputSpec(), threshold=5.0).calibration is None
+    with pytest.raises(InputError, match=r"takes 2: add photos .* or export the model again with --scoring regad"):
+        teach(model, [GREY], InputSpec(), threshold=5.0, scoring=SCORINGS["edge"])
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ def evaluate(
     cannot be read or are not those recorded.
     """
     taught, drawn = _teach(detector, tests.root, drawn, without)
-    handle = detector.backend.prepare(taught.statistics, taught.scoring, taught.scale)
+    handle = detector.backend.prepare(taught.statistics, taught.scoring, taught.calibration)
     count = len(tests.items)
     maps = np.empty((count, SIZE, SIZE), np.float32)
     scores, times = np.empty(count, np.float32), np.empty(count)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from regad.runtime.backends.base import Backend, Encoded, Inference, StatisticsHandle
 from regad.runtime.backends.host import HostEncoded, HostScoring, HostStatistics
-from regad.runtime.formats.encodings import Statistics
+from regad.runtime.formats.encodings import StatisticsGroups
 from regad.runtime.formats.features import Features
-from regad.runtime.formats.scoring import Scoring
+from regad.runtime.formats.scoring import Calibration, Scoring
 
 __all__ = ["LIMIT_BYTES", "MemoBackend"]
 
@@ -65,8 +65,10 @@ class MemoBackend(HostScoring):
     def _encode(self, images: NDArray[np.uint8]) -> Encoded:
         return self._remembered(images)
 
-    def _prepare(self, statistics: Statistics, scoring: Scoring, scale: NDArray[np.float32] | None) -> StatisticsHandle:
-        made = self._backend.prepare(statistics, scoring, scale)
+    def _prepare(
+        self, statistics: StatisticsGroups, scoring: Scoring, calibration: Calibration | None
+    ) -> StatisticsHandle:
+        made = self._backend.prepare(statistics, scoring, calibration)
         return HostStatistics(self, made.scorer) if isinstance(made, HostStatistics) else made
 
     def _release(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from ...errors import CategoryError, DeviceError
 from ...formats.artifact import ENCODER, Artifact
-from ...formats.encodings import Statistics
+from ...formats.encodings import StatisticsGroups, form_of, views_of
 from ...formats.features import Features
-from ...formats.scoring import Scoring
-from ...formats.spec import LEVELS, SIZE, Levels
+from ...formats.scoring import Calibration, Scoring
+from ...formats.spec import LEVELS, SIZE
 from ...scoring.reference import graph_tensors
 from ..base import Backend, Encoded, Maps, StatisticsHandle, require_own
 from .cuda import Cuda, DeviceMemory, HostMemory
@@ -46,7 +46,7 @@ class _Statistics:
     def __init__(
         self,
         backend: Backend,
-        levels: Levels,
+        levels: Sequence[str],
         graph: str,
         values: Mapping[str, tuple[DeviceMemory, tuple[int, ...]]],
     ) -> None:
@@ -159,14 +159,19 @@ class TrtBackend(Backend):
         record = find_engine(self._artifact, graph, self._gpu, self._library)
         return Engine(self._library, self._artifact, record, wanted)
 
-    def _prepare(self, statistics: Statistics, scoring: Scoring, scale: NDArray[np.float32] | None) -> StatisticsHandle:
-        tensors = graph_tensors(statistics, self._artifact.statistics_dtype, scoring, scale)
-        graph = self._artifact.scorer_path(statistics.form).name
+    def _prepare(
+        self, statistics: StatisticsGroups, scoring: Scoring, calibration: Calibration | None
+    ) -> StatisticsHandle:
+        tensors = graph_tensors(statistics, self._artifact.statistics_dtype, scoring, calibration)
+        graph = self._artifact.scorer_path(form_of(statistics)).name
         wanted = {name: value.dtype for name, value in tensors.items()}
-        scorer = self._scorer(graph, {**dict.fromkeys((*statistics.levels, *_RESULTS), _FLOAT), **wanted})
-        if "x3" in tensors and statistics.rank > (most := scorer.record.largest("x3", 1)):
+        levels = sum(scoring.groups, ())
+        scorer = self._scorer(graph, {**dict.fromkeys((*levels, *_RESULTS), _FLOAT), **wanted})
+        views = [name for name in (views_of(group.levels) for group in statistics) if name in tensors]
+        most = min((scorer.record.largest(name, 1) for name in views), default=statistics[0].rank)
+        if statistics[0].rank > most:
             raise CategoryError(
-                f"the category was taught from {statistics.views} views; the engine takes {most + 1}",
+                f"the category was taught from {statistics[0].views} views; the engine takes {most + 1}",
                 remedy="teach fewer images, or build it with a higher --max-shot: regad-export --engine --artifact "
                 f"{self._artifact.path}",
             )
@@ -176,7 +181,7 @@ class TrtBackend(Backend):
             self._cuda.upload(memory, np.ascontiguousarray(value), self._stream)
             self._cuda.synchronize(self._stream)
             values[name] = (memory, value.shape)
-        return _Statistics(self, statistics.levels, graph, values)
+        return _Statistics(self, levels, graph, values)
 
     def _scorer(self, graph: str, wanted: Mapping[str, Any]) -> Engine:
         if graph not in self._scorers:

@@ -19,7 +19,7 @@
 namespace regad {
 namespace {
 
-constexpr std::int32_t version = 7;
+constexpr std::int32_t version = 8;
 
 struct Workspace {
     ScorerWorkspace scorer;
@@ -55,22 +55,21 @@ private:
 // Statistics in memory of the caller, and workspaces that are used again: a steady state allocates nothing.
 class Embedded {
 public:
-    Embedded(Pool &pool, Statistics statistics, Scoring scoring)
-        : pool_(pool), statistics_(std::move(statistics)), scoring_(std::move(scoring)) {}
+    Embedded(Pool &pool, StatisticsGroups groups, Scoring scoring)
+        : pool_(pool), groups_(std::move(groups)), scoring_(std::move(scoring)) {}
 
     void score(const Features &features, std::size_t batch, float *distances, float *maps, float *scores) {
         std::unique_ptr<Workspace> workspace = idle_.take();
-        mahalanobis(statistics_, features, batch, workspace->scorer, pool_, distances);
-        for (std::size_t i = 0; maps != nullptr && i < batch; ++i) {
-            scores[i] = judge(scoring_, distances + i * positions_of(statistics_.finest), workspace->judging.data(),
-                              maps + i * map_length);
+        mahalanobis(groups_, features, batch, workspace->scorer, pool_, distances);
+        if (maps != nullptr) {
+            judge(scoring_, distances, batch, workspace->judging.data(), maps, scores);
         }
         idle_.give(std::move(workspace));
     }
 
 private:
     Pool &pool_;
-    const Statistics statistics_;
+    const StatisticsGroups groups_;
     const Scoring scoring_;
     Idle<Workspace> idle_;
 };
@@ -110,7 +109,7 @@ Statistics borrow(const char *encoding, std::size_t rank, std::size_t finest, st
             length *= static_cast<std::size_t>(size);
         }
         std::size_t i = 0;
-        while (i < count && std::strcmp(names[i], wanted.name) != 0) {
+        while (i < count && wanted.name != names[i]) {
             ++i;
         }
         if (i == count || lengths[i] != length) {
@@ -128,17 +127,14 @@ Statistics borrow(const char *encoding, std::size_t rank, std::size_t finest, st
     return statistics;
 }
 
-Scoring scoring(std::size_t finest, std::size_t cells, const float *score_factors, const float *map_factors) {
-    const std::size_t count = positions_of(finest);
-    if (cells > count) {
-        throw std::runtime_error("cells");
+Scoring scoring(Groups groups, std::size_t cells, const float *scale, float map_gain) {
+    const std::size_t count = positions_of(groups.back());
+    if (cells > count || groups.size() > 2 || (groups.size() == 2 && groups != Groups{2, 3})) {
+        throw std::runtime_error("scoring");
     }
-    const auto copied = [count](const float *factors) {
-        Buffer<float> copy(count);
-        std::copy_n(factors, count, copy.begin());
-        return copy;
-    };
-    return {grid_of(finest), cells, copied(score_factors), copied(map_factors)};
+    Buffer<float> copy(count);
+    std::copy_n(scale, count, copy.begin());
+    return {std::move(groups), cells, std::move(copy), map_gain};
 }
 
 }  // namespace
@@ -152,14 +148,18 @@ std::int32_t regad_embedded_pool(std::size_t threads, void **made) {
     return regad::status([&] { *made = new regad::Pool(threads); });
 }
 
-std::int32_t regad_embedded_scorer(void *pool, const char *encoding, std::size_t rank, std::size_t finest,
-                                   std::size_t count, const char *const *names, const void *const *tensors,
-                                   const std::size_t *lengths, const std::int32_t *half, std::size_t cells,
-                                   const float *score_factors, const float *map_factors, void **made) {
+std::int32_t regad_embedded_scorer(void *pool, std::size_t groups, const char *const *encodings,
+                                   const std::size_t *finest, std::size_t rank, std::size_t count,
+                                   const char *const *names, const void *const *tensors, const std::size_t *lengths,
+                                   const std::int32_t *half, std::size_t cells, const float *scale, float map_gain,
+                                   void **made) {
     return regad::status([&] {
-        *made = new regad::Embedded(*static_cast<regad::Pool *>(pool),
-                                    regad::borrow(encoding, rank, finest, count, names, tensors, lengths, half),
-                                    regad::scoring(finest, cells, score_factors, map_factors));
+        regad::StatisticsGroups statistics;
+        for (std::size_t i = 0; i < groups; ++i) {
+            statistics.push_back(regad::borrow(encodings[i], rank, finest[i], count, names, tensors, lengths, half));
+        }
+        *made = new regad::Embedded(*static_cast<regad::Pool *>(pool), std::move(statistics),
+                                    regad::scoring({finest, finest + groups}, cells, scale, map_gain));
     });
 }
 

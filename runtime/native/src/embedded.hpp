@@ -19,18 +19,18 @@ REGAD_EMBEDDED const char *regad_embedded_kernels();
 REGAD_EMBEDDED std::int32_t regad_embedded_pool(std::size_t threads, void **made);
 
 // Scores against `count` tensors in the caller's memory (float32, or binary16 where `half` is 1), which outlives the
-// scorer and has 64 readable, finite bytes behind each tensor; so does the pool. `finest` (1, 2 or 3) is the first level
-// that is scored, g its grid; `cells` (0: the map's maximum) and the factors [g, g], which are copied, are those of
-// core/judge.hpp.
-REGAD_EMBEDDED std::int32_t regad_embedded_scorer(void *pool, const char *encoding, std::size_t rank,
-                                                  std::size_t finest, std::size_t count, const char *const *names,
-                                                  const void *const *tensors, const std::size_t *lengths,
-                                                  const std::int32_t *half, std::size_t cells,
-                                                  const float *score_factors, const float *map_factors, void **made);
+// scorer and has 64 readable, finite bytes behind each tensor; so does the pool. Of each of the `groups` (one or two)
+// `encodings` and `finest` (1, 2 or 3) say what it is; `cells` (0: the map's maximum), the scale [g, g] of the last one,
+// which is copied, and `map_gain` are those of core/judge.hpp.
+REGAD_EMBEDDED std::int32_t regad_embedded_scorer(void *pool, std::size_t groups, const char *const *encodings,
+                                                  const std::size_t *finest, std::size_t rank, std::size_t count,
+                                                  const char *const *names, const void *const *tensors,
+                                                  const std::size_t *lengths, const std::int32_t *half,
+                                                  std::size_t cells, const float *scale, float map_gain, void **made);
 REGAD_EMBEDDED void regad_embedded_scorer_free(void *scorer);
 
 // f1 [batch, 3136, 64], f2 [batch, 784, 128], f3 [batch, 196, 256], null where the level is not scored, to distances
-// [batch, g, g] and, unless `maps` is null, to maps [batch, 224, 224] and scores [batch].
+// [batch, g, g], one group's after another's, and, unless `maps` is null, to maps [batch, 224, 224] and scores [batch].
 REGAD_EMBEDDED std::int32_t regad_embedded_score(void *scorer, const float *f1, const float *f2, const float *f3,
                                                  std::size_t batch, float *distances, float *maps, float *scores);
 

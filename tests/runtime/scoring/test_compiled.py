@@ -72,8 +72,8 @@ def test_it_is_the_reference(encoding: Encoding, rank: int, dtype: StatisticsDty
     stats, features = statistics(encoding, rank, dtype), drawn(2)
     expected = Scorer(stats)
     got = CompiledScorer(stats, threads=2)
-    distances = expected.mahalanobis(features)
-    np.testing.assert_allclose(got.mahalanobis(features), distances, rtol=0, atol=2e-6 * distances.max())
+    (distances,) = expected.mahalanobis(features)
+    np.testing.assert_allclose(got.mahalanobis(features)[0], distances, rtol=0, atol=2e-6 * distances.max())
     for ours, theirs in zip(got.score(features), expected.score(features), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-6 * theirs.max())
 
@@ -81,10 +81,10 @@ def test_it_is_the_reference(encoding: Encoding, rank: int, dtype: StatisticsDty
 @built
 def test_images_of_a_batch_and_numbers_of_threads_give_the_same_bits() -> None:
     stats, features = statistics("gram", 9), drawn(3)
-    together = CompiledScorer(stats, threads=2).mahalanobis(features)
+    (together,) = CompiledScorer(stats, threads=2).mahalanobis(features)
     for image in range(3):
         alone = Features(*(level[image : image + 1] for level in features))
-        assert np.array_equal(CompiledScorer(stats, threads=1).mahalanobis(alone)[0], together[image])
+        assert np.array_equal(CompiledScorer(stats, threads=1).mahalanobis(alone)[0][0], together[image])
 
 
 @built

@@ -89,7 +89,7 @@ class Counting:
         maps = [np.ones((len(images), n.positions, n.channels), np.float32) * means[:, None, None] for n in LEVELS]
         return Features(*maps, np.zeros((len(images), 3, 2, 3), np.float32) + means[:, None, None, None])
 
-    def prepare(self, statistics: Statistics, scoring: object = None, scale: object = None) -> StatisticsHandle:
+    def prepare(self, statistics: Statistics, scoring: object = None, calibration: object = None) -> StatisticsHandle:
         return statistics
 
     def infer(self, images: NDArray[np.uint8], statistics: StatisticsHandle) -> Inference:

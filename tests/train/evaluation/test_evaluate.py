@@ -39,7 +39,7 @@ class FakeBackend:
 
     name, device = "fake", "cpu"
 
-    def prepare(self, statistics: Any, scoring: object = None, scale: object = None) -> Any:
+    def prepare(self, statistics: Any, scoring: object = None, calibration: object = None) -> Any:
         return statistics
 
     def working(self) -> AbstractContextManager[None]:
@@ -65,7 +65,7 @@ def fake_teach(model: Any, images: Any, spec: Any, *, files: Any, without: Any) 
         support=files,
         statistics=None,
         scoring=None,
-        scale=None,
+        calibration=None,
     )
 
 

@@ -13,10 +13,9 @@ import pytest
 
 from regad.calib.threshold import set_threshold
 from regad.runtime.errors import InputError
-from regad.runtime.formats.prior import Priors
-from regad.runtime.formats.scoring import Scoring
+from regad.runtime.formats.scoring import SCORINGS, Scoring
 from regad.train.evaluation.evaluate import Evaluation
-from regad.train.evaluation.prior import learn_priors, without_own, write_priors
+from regad.train.evaluation.prior import learn_priors, read_priors, without_own, write_priors
 
 CATEGORIES = "abcde"
 LABELS = {name: [False] * 60 + [True] * 20 for name in CATEGORIES}
@@ -92,6 +91,37 @@ def test_the_file_names_its_scoring_and_reads_back(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "prior.json").read_text())
     assert (content["format"], content["version"]) == ("regad-prior", 1)
     assert Scoring.from_json(content["scoring"]) == Scoring()
-    read = Priors.from_json(content)
+    read = read_priors(tmp_path / "prior.json", Scoring())
     assert read.evidence == priors.evidence
     assert all(math.isclose(vars(read.at(2))[key], vars(priors.at(2))[key]) for key in vars(priors.at(2)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"format": "regad-results"}, "it is regad-results 1, not regad-prior 1"),
+        ({"version": 2}, "it is regad-prior 2, not regad-prior 1"),
+        ({"shots": {}}, "priors are for"),
+        ({"shots": {"2": {"delta": 0.0}}}, "prior is incomplete or malformed"),
+        ({"scoring": SCORINGS["edge"].to_json()}, "scores of another kind than this export's --scoring"),
+        ({"scoring": {}}, "scoring is incomplete"),
+    ],
+)
+def test_a_prior_file_that_does_not_serve_is_refused_in_one_line(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    path = tmp_path / "prior.json"
+    write_priors(path, learn_priors(rounds(), LABELS), Scoring())
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(InputError, match=words) as caught:
+        read_priors(path, Scoring())
+    assert "regad-eval --model ARTIFACT --data DIR --learn-prior FILE" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_prior_file_that_cannot_be_read_is_an_error_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read_priors(tmp_path, Scoring())
+    (tmp_path / "prior.json").write_text("[1, 2")
+    with pytest.raises(InputError, match="is not a prior file"):
+        read_priors(tmp_path / "prior.json", Scoring())

@@ -1,6 +1,7 @@
 #include "core/judge.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <numeric>
@@ -9,16 +10,6 @@
 
 namespace regad {
 namespace {
-
-void multiply(const float *values, const Buffer<float> &factors, std::size_t count, float *out) {
-    if (factors.size() == 0) {
-        std::copy_n(values, count, out);
-        return;
-    }
-    for (std::size_t i = 0; i < count; ++i) {
-        out[i] = values[i] * factors[i];
-    }
-}
 
 // The values are put into another order. Their sum in double is exact unless they differ by a factor of 2^17 or more.
 float top_mean(float *values, std::size_t count, std::size_t cells) {
@@ -31,16 +22,43 @@ float top_mean(float *values, std::size_t count, std::size_t cells) {
 
 }  // namespace
 
-float judge(const Scoring &scoring, const float *distances, float *workspace, float *map) {
-    const std::size_t count = scoring.grid * scoring.grid;
+std::size_t positions_of(const Groups &groups) {
+    std::size_t count = 0;
+    for (const std::size_t finest : groups) {
+        count += positions_of(finest);
+    }
+    return count;
+}
+
+float judge(const Scoring &scoring, const float *const *distances, float *workspace, float *map) {
     float *values = workspace + smoothing_workspace;
-    multiply(distances, scoring.map_factors, count, values);
-    const float highest = smooth(values, scoring.grid, workspace, map);
+    float highest = 0;
+    if (scoring.groups.size() == 1) {
+        highest = smooth(distances[0], grid_of(scoring.groups[0]), workspace, map);
+    } else {
+        upsample_twice(distances[1], workspace, values);
+        for (std::size_t i = 0; i < positions2; ++i) {
+            values[i] = std::sqrt(distances[0][i] * values[i]) * scoring.map_gain;
+        }
+        smooth(values, grid2, workspace, map);
+    }
     if (scoring.cells == 0) {
         return highest;
     }
-    multiply(distances, scoring.score_factors, count, values);
+    const std::size_t count = positions_of(scoring.groups.back());
+    for (std::size_t i = 0; i < count; ++i) {
+        values[i] = distances[scoring.groups.size() - 1][i] * (scoring.scale.size() == 0 ? 1.0F : scoring.scale[i]);
+    }
     return top_mean(values, count, scoring.cells);
+}
+
+void judge(const Scoring &scoring, const float *distances, std::size_t batch, float *workspace, float *maps,
+           float *scores) {
+    const std::size_t first = positions_of(scoring.groups.front()), last = positions_of(scoring.groups.back());
+    for (std::size_t i = 0; i < batch; ++i) {
+        const float *groups[] = {distances + i * first, distances + batch * first + i * last};
+        scores[i] = judge(scoring, groups, workspace, maps + i * map_length);
+    }
 }
 
 }  // namespace regad

@@ -34,18 +34,20 @@ class Form {
 public:
     Form(const Statistics &statistics, std::size_t batch)
         : k_(kernels()), p_(products<T>(k_)), s_(statistics), rank_(statistics.rank),
-          length3_(staircase_length(rank_)), finest_(statistics.finest), batch_(batch),
-          mean1_(given<float>(1, "mean1")), mean2_(given<float>(2, "mean2")), mean3_(given<float>(3, "mean3")) {}
+          finest_(statistics.finest), coarsest_(coarsest_of(finest_)), length_(staircase_length(rank_, channels_of(coarsest_))),
+          batch_(batch), mean1_(given<float>(1, "mean1")), mean2_(given<float>(2, "mean2")),
+          mean3_(given<float>(3, "mean3")) {}
 
+    bool scores(std::size_t level) const { return level >= finest_ && level <= coarsest_; }
     std::size_t finest() const { return finest_; }
 
 protected:
     // Null where the level is not scored.
     template <typename V>
-    const V *given(std::size_t level, const char *name) const {
-        return level < finest_ ? nullptr : s_.at<V>(name);
+    const V *given(std::size_t level, const std::string &name) const {
+        return scores(level) ? s_.at<V>(name) : nullptr;
     }
-    const T *tensor(std::size_t level, const char *name) const { return given<T>(level, name); }
+    const T *tensor(std::size_t level, const std::string &name) const { return given<T>(level, name); }
     float center1(const Lane &lane, std::size_t p, float *d) const {
         return k_.subtract(lane.features.f1 + p * channels1, mean1_ + p * channels1, channels1, d);
     }
@@ -55,18 +57,22 @@ protected:
     float center3(const Lane &lane, std::size_t p, float *d) const {
         return k_.subtract(lane.features.f3 + p * channels3, mean3_ + p * channels3, channels3, d);
     }
+    // out = x d at a position of the coarsest level, whose views are stored as stairs.
+    void climb(const T *x, std::size_t position, const float *d, float *out) const {
+        const T *group = x + position * length_;
+        const std::size_t channels = channels_of(coarsest_);
+        for (std::size_t row = 0; row < rank_; row += stair) {
+            const std::size_t rows = std::min(stair, rank_ - row), first = stair_start(row, channels);
+            p_.multiply(group, rows, channels - first, d + first, false, out + row);
+            group += rows * (channels - first);
+        }
+    }
     // y3 = x3 d3 and |d3|^2, as the gram and hybrid forms both need them.
     void project3(const T *x3, std::size_t c, std::size_t at3, Lane *lanes) const {
         for (std::size_t b = 0; b < batch_; ++b) {
             Lane &lane = lanes[b];
             lane.n3[at3] = static_cast<double>(center3(lane, c, lane.d));
-            const T *group = x3 + c * length3_;
-            for (std::size_t row = 0; row < rank_; row += stair) {
-                const std::size_t rows = std::min(stair, rank_ - row), first = stair_start(row);
-                const std::size_t columns = channels3 - first;
-                p_.multiply(group, rows, columns, lane.d + first, false, lane.v3[at3] + row);
-                group += rows * columns;
-            }
+            climb(x3, c, lane.d, lane.v3[at3]);
         }
     }
     // out = y3 + x2 d2; returns |d3|^2 + |d2|^2.
@@ -81,20 +87,21 @@ protected:
     const Products<T> &p_;
     const Statistics &s_;
     std::size_t rank_;
-    std::size_t length3_;  // of a position's x3
-    std::size_t finest_;
+    std::size_t finest_, coarsest_;
+    std::size_t length_;  // of a position's views of the coarsest level
     std::size_t batch_;
     const float *mean1_, *mean2_, *mean3_;
 };
 
-// y = x1 d1 + up(x2 d2) + up(x3 d3); M^2 = (|d1|^2 + up|d2|^2 + up|d3|^2 - |L^-1 y|^2) / eps, without the levels that are
-// not scored.
+// y = x1 d1 + up(x2 d2) + up(x3 d3); M^2 = (|d1|^2 + up|d2|^2 + up|d3|^2 - |L^-1 y|^2) / eps, of RegAD's group or of one
+// level alone.
 template <typename T>
 class Gram : public Form<T> {
 public:
     Gram(const Statistics &statistics, std::size_t batch)
-        : Form<T>(statistics, batch), x1_(this->tensor(1, "x1")), x2_(this->tensor(2, "x2")),
-          x3_(this->tensor(3, "x3_packed")), l_(this->tensor(3, "l_packed")) {}
+        : Form<T>(statistics, batch), x1_(this->tensor(1, "x1")),
+          x2_(this->tensor(2, statistics.finest == 2 ? "x2_packed" : "x2")), x3_(this->tensor(3, "x3_packed")),
+          l_(statistics.at<T>(triangle_name(statistics.finest))) {}
 
     void coarse(std::size_t c, std::size_t at3, Lane *lanes) const {
         this->project3(x3_, c, at3, lanes);
@@ -106,9 +113,12 @@ public:
     void middle(std::size_t m, std::size_t at2, std::size_t at3, Lane *lanes) const {
         for (std::size_t b = 0; b < this->batch_; ++b) {
             Lane &lane = lanes[b];
-            lane.n2[at2] = this->project2(x2_, m, at3, lane, lane.v2[at2]);
             if (this->finest_ == 2) {
-                finish(m, lane.n2[at2], lane.v2[at2], lane);
+                const auto length = static_cast<double>(this->center2(lane, m, lane.d));
+                this->climb(x2_, m, lane.d, lane.y);
+                finish(m, length, lane.y, lane);
+            } else {
+                lane.n2[at2] = this->project2(x2_, m, at3, lane, lane.v2[at2]);
             }
         }
     }
@@ -171,14 +181,14 @@ private:
     const T *x1_, *x2_, *x3_, *l_, *w1_;
 };
 
-// z3 = w3 d3; z2 = w2_cross d3 + w2 d2; z1 = w1_cross [d3; d2] + w1 d1; M^2 = up|z3|^2 + up|z2|^2 + |z1|^2, without the
-// levels that are not scored.
+// z3 = w3 d3; z2 = w2_cross d3 + w2 d2; z1 = w1_cross [d3; d2] + w1 d1; M^2 = up|z3|^2 + up|z2|^2 + |z1|^2, of RegAD's
+// group or of one level alone.
 template <typename T>
 class Cholesky : public Form<T> {
 public:
     Cholesky(const Statistics &statistics, std::size_t batch)
         : Form<T>(statistics, batch), w3_(this->tensor(3, "w3_packed")), w2_(this->tensor(2, "w2_packed")),
-          w1_(this->tensor(1, "w1_packed")), cross2_(this->tensor(2, "w2_cross")),
+          w1_(this->tensor(1, "w1_packed")), cross2_(statistics.finest == 1 ? this->tensor(2, "w2_cross") : nullptr),
           cross1_(this->tensor(1, "w1_cross")) {}
 
     void coarse(std::size_t c, std::size_t at3, Lane *lanes) const {
@@ -196,15 +206,17 @@ public:
     void middle(std::size_t m, std::size_t at2, std::size_t at3, Lane *lanes) const {
         for (std::size_t b = 0; b < this->batch_; ++b) {
             Lane &lane = lanes[b];
+            const T *w2 = w2_ + m * packed_length(channels2);
+            if (this->finest_ == 2) {
+                this->center2(lane, m, lane.d);
+                lane.distances[m] = root(this->p_.triangle_norm2(w2, channels2, lane.d, nullptr));
+                continue;
+            }
             float *context = lane.v2[at2];  // [d3; d2]
             std::copy_n(lane.v3[at3], channels3, context);
             this->center2(lane, m, context + channels3);
             this->p_.multiply(cross2_ + m * channels2 * channels3, channels2, channels3, context, false, lane.y);
-            const T *w2 = w2_ + m * packed_length(channels2);
             lane.n2[at2] = lane.n3[at3] + this->p_.triangle_norm2(w2, channels2, context + channels3, lane.y);
-            if (this->finest_ == 2) {
-                lane.distances[m] = root(lane.n2[at2]);
-            }
         }
     }
 
@@ -228,15 +240,15 @@ constexpr std::size_t most_batch = 64;
 template <typename F>
 void score_tile(const F &form, std::size_t task, Lane *lanes) {
     const std::size_t row = task / tiles_across, left = task % tiles_across * tile3;
-    for (std::size_t x = 0; x < tile3; ++x) {
+    for (std::size_t x = 0; form.scores(3) && x < tile3; ++x) {
         form.coarse(row * grid3 + left + x, x, lanes);
     }
-    for (std::size_t y = 0; form.finest() <= 2 && y < 2; ++y) {
+    for (std::size_t y = 0; form.scores(2) && y < 2; ++y) {
         for (std::size_t x = 0; x < tile2; ++x) {
             form.middle((2 * row + y) * grid2 + 2 * left + x, y * tile2 + x, x / 2, lanes);
         }
     }
-    for (std::size_t y = 0; form.finest() == 1 && y < 4; ++y) {
+    for (std::size_t y = 0; form.scores(1) && y < 4; ++y) {
         for (std::size_t x = 0; x < tile1; ++x) {
             form.fine((4 * row + y) * grid1 + 4 * left + x, y / 2 * tile2 + x / 2, lanes);
         }
@@ -318,6 +330,14 @@ void mahalanobis(const Statistics &statistics, const Features &features, std::si
         const auto score = statistics.halves.empty() ? score_stored<float> : score_stored<std::uint16_t>;
         score(statistics, image_of(features, done), now, workspace, pool,
               distances + done * positions_of(statistics.finest));
+    }
+}
+
+void mahalanobis(const StatisticsGroups &groups, const Features &features, std::size_t batch,
+                 ScorerWorkspace &workspace, Pool &pool, float *distances) {
+    for (const Statistics &group : groups) {
+        mahalanobis(group, features, batch, workspace, pool, distances);
+        distances += batch * positions_of(group.finest);
     }
 }
 

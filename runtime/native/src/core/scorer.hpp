@@ -29,8 +29,11 @@ private:
     Buffer<float> memory_;
 };
 
-// Writes distances, float32 [batch, g, g], g the grid of the statistics' finest level.
+// Writes distances, float32 [batch, g, g], g the grid of the group's finest level.
 void mahalanobis(const Statistics &statistics, const Features &features, std::size_t batch, ScorerWorkspace &workspace,
                  Pool &pool, float *distances);
+// The same of every group: all of a group's after another's.
+void mahalanobis(const StatisticsGroups &groups, const Features &features, std::size_t batch,
+                 ScorerWorkspace &workspace, Pool &pool, float *distances);
 
 }  // namespace regad

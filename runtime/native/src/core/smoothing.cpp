@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "core/kernels.hpp"
 #include "core/sizes.hpp"
@@ -9,8 +10,17 @@
 namespace regad {
 namespace {
 
-constexpr int radius = 16;  // scipy's int(truncate * sigma + 0.5)
-constexpr double sigma = 4.0;
+// Between the cells of a grid that the middle of each of `size` pixels lies, and how near to the second.
+struct Between {
+    std::size_t low, high;
+    double weight;
+};
+
+Between between(int pixel, int size, int cells) {
+    const double position = std::max((pixel + 0.5) * cells / size - 0.5, 0.0);
+    const int low = static_cast<int>(position);
+    return {static_cast<std::size_t>(low), static_cast<std::size_t>(std::min(low + 1, cells - 1)), position - low};
+}
 
 Smoothing make_smoothing(std::size_t grid) {
     const std::vector<float> dense = smoothing_matrix(grid);
@@ -48,37 +58,49 @@ void transpose(const float *in, std::size_t rows, std::size_t columns, float *ou
 }  // namespace
 
 std::vector<float> smoothing_matrix(std::size_t grid) {
-    double kernel[2 * radius + 1];
+    const double sigma = grid == grid1 ? 4.0 : 2.0;
+    const int radius = static_cast<int>(4 * sigma + 0.5);  // scipy's, truncate 4
+    std::vector<double> kernel;
     double total = 0;
     for (int i = -radius; i <= radius; ++i) {
-        kernel[i + radius] = std::exp(-0.5 * (i / sigma) * (i / sigma));
-        total += kernel[i + radius];
+        kernel.push_back(std::exp(-0.5 * (i / sigma) * (i / sigma)));
+        total += kernel.back();
     }
-    const int step = grid1 / static_cast<int>(grid);  // nearest, from the grid to that of f1
     std::vector<float> matrix;
     for (int row = 0; row < map_size; ++row) {
-        double line[grid1] = {};
+        std::vector<double> line(grid);
         for (int i = -radius; i <= radius; ++i) {
             int source = row + i;  // scipy's "reflect": the edge pixel is repeated
             source = source < 0 ? -1 - source : source >= map_size ? 2 * map_size - 1 - source : source;
-            const double position = std::max((source + 0.5) * grid1 / map_size - 0.5, 0.0);
-            const int low = static_cast<int>(position);
-            const int high = std::min(low + 1, grid1 - 1);
-            const double weight = kernel[i + radius] / total;
-            line[low / step] += weight * (1 - (position - low));
-            line[high / step] += weight * (position - low);
+            const Between cells = between(source, map_size, static_cast<int>(grid));
+            const double weight = kernel[static_cast<std::size_t>(i + radius)] / total;
+            line[cells.low] += weight * (1 - cells.weight);
+            line[cells.high] += weight * cells.weight;
         }
-        for (std::size_t cell = 0; cell < grid; ++cell) {
-            matrix.push_back(static_cast<float>(line[cell]));
-        }
+        std::transform(line.begin(), line.end(), std::back_inserter(matrix),
+                       [](double value) { return static_cast<float>(value); });
     }
     return matrix;
 }
 
 const Smoothing &smoothing(std::size_t grid) {
-    static const Smoothing made[coarsest] = {make_smoothing(grid_of(1)), make_smoothing(grid_of(2)),
-                                             make_smoothing(grid_of(3))};
-    return made[grid == grid_of(1) ? 0 : grid == grid_of(2) ? 1 : 2];
+    static const Smoothing raw = make_smoothing(grid1), product = make_smoothing(grid2);
+    return grid == grid1 ? raw : product;
+}
+
+void upsample_twice(const float *values, float *workspace, float *out) {
+    for (int row = 0; row < grid2; ++row) {
+        const Between rows = between(row, grid2, grid3);
+        const auto weight = static_cast<float>(rows.weight);
+        for (std::size_t x = 0; x < grid3; ++x) {
+            workspace[x] = (1 - weight) * values[rows.low * grid3 + x] + weight * values[rows.high * grid3 + x];
+        }
+        for (int column = 0; column < grid2; ++column) {
+            const Between columns = between(column, grid2, grid3);
+            const auto right = static_cast<float>(columns.weight);
+            out[row * grid2 + column] = (1 - right) * workspace[columns.low] + right * workspace[columns.high];
+        }
+    }
 }
 
 float smooth(const float *values, std::size_t grid, float *workspace, float *map) {

@@ -37,43 +37,61 @@ bool is_half(const std::string &name, Dtype dtype) noexcept {
     return dtype == Dtype::fp16 && name.compare(0, 4, "mean") != 0;
 }
 
+std::string triangle_name(std::size_t finest) { return finest == 1 ? "l_packed" : "l" + std::to_string(finest) + "_packed"; }
+
 std::vector<TensorShape> tensor_shapes(Encoding encoding, std::uint64_t rank, std::size_t finest) {
     if (finest < 1 || finest > coarsest || (encoding == Encoding::hybrid && finest != 1)) {
         throw std::runtime_error(std::string(name(encoding)) + " statistics do not begin with level " +
                                  std::to_string(finest));
     }
     const auto packed = [](std::uint64_t size) { return size * (size + 1) / 2; };
+    const std::size_t last = coarsest_of(finest);
     std::vector<TensorShape> shapes;
-    const auto add = [&shapes, finest](std::size_t level, TensorShape shape) {
-        if (level >= finest) {
-            shapes.push_back(std::move(shape));
-        }
-    };
-    add(1, {"mean1", {positions1, channels1}});
-    add(2, {"mean2", {positions2, channels2}});
-    add(3, {"mean3", {positions3, channels3}});
+    for (std::size_t level = finest; level <= last; ++level) {
+        shapes.push_back({"mean" + std::to_string(level), {positions_of(level), channels_of(level)}});
+    }
     if (encoding == Encoding::cholesky) {
-        add(3, {"w3_packed", {positions3, packed(channels3)}});
-        add(2, {"w2_cross", {positions2, channels2, channels3}});
-        add(2, {"w2_packed", {positions2, packed(channels2)}});
-        add(1, {"w1_cross", {positions1, channels1, channels3 + channels2}});
-        add(1, {"w1_packed", {positions1, packed(channels1)}});
+        std::uint64_t coarser = 0;
+        for (std::size_t level = last; level >= finest; --level) {
+            const std::string w = "w" + std::to_string(level);
+            if (coarser != 0) {
+                shapes.push_back({w + "_cross", {positions_of(level), channels_of(level), coarser}});
+            }
+            shapes.push_back({w + "_packed", {positions_of(level), packed(channels_of(level))}});
+            coarser += channels_of(level);
+        }
         return shapes;
     }
+    for (std::size_t level = finest; level < last; ++level) {
+        shapes.push_back({"x" + std::to_string(level), {positions_of(level), rank, channels_of(level)}});
+    }
+    const std::uint64_t stairs = staircase_length(static_cast<std::size_t>(rank), channels_of(last));
+    shapes.push_back({"x" + std::to_string(last) + "_packed", {positions_of(last), stairs}});
     const bool gram = encoding == Encoding::gram;
-    add(1, {"x1", {positions1, rank, channels1}});
-    add(2, {"x2", {positions2, rank, channels2}});
-    add(3, {"x3_packed", {positions3, staircase_length(static_cast<std::size_t>(rank))}});
-    shapes.push_back({"l_packed", {gram ? std::uint64_t{positions_of(finest)} : positions2, packed(rank)}});
+    shapes.push_back({triangle_name(finest), {gram ? positions_of(finest) : positions2, packed(rank)}});
     if (!gram) {
-        add(1, {"w1_packed", {positions1, packed(channels1)}});
+        shapes.push_back({"w1_packed", {positions1, packed(channels1)}});
     }
     return shapes;
 }
 
-std::string form_name(Encoding encoding, std::size_t finest) {
-    const char *const levels[coarsest] = {"", "_f2_f3", "_f3"};
-    return std::string(name(encoding)) + levels[finest - 1];
+std::string encodings_of(const StatisticsGroups &groups) {
+    std::string names;
+    for (const Statistics &group : groups) {
+        names += (names.empty() ? "" : "+") + std::string(name(group.encoding));
+    }
+    return names;
+}
+
+std::string form_name(const StatisticsGroups &groups) {
+    if (groups.size() == 1) {
+        return name(groups[0].encoding);
+    }
+    std::string form;
+    for (const Statistics &group : groups) {
+        form += (form.empty() ? "" : "_") + std::string(name(group.encoding)) + "_f" + std::to_string(group.finest);
+    }
+    return form;
 }
 
 bool Statistics::narrow() {

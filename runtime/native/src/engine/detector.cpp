@@ -76,10 +76,12 @@ void Detector::load_category(const std::string &path) {
     loaded->path = path;
     loaded->threshold = category->threshold;
     loaded->warn_threshold = category->warn_threshold;
-    const Encoding encoding = category->statistics.encoding;
-    const std::size_t rank = category->statistics.rank, finest = category->statistics.finest;
+    StatisticsGroups shells;
+    for (const Statistics &group : category->statistics) {
+        shells.push_back({group.encoding, group.rank, {}, {}, group.finest});
+    }
     loaded->prepared = engine_.prepare(artifact_, std::move(category->statistics), std::move(category->scoring));
-    category->statistics = Statistics{encoding, rank, {}, {}, finest};
+    category->statistics = std::move(shells);
     loaded->category = std::move(category);
     const std::string message = "loaded category " + path;  // from here on nothing can fail
     std::shared_ptr<const Loaded> before = std::move(loaded);
@@ -159,16 +161,17 @@ void Detector::judge(const Loaded &loaded, const regad_image *const *images, std
 
 SelfTest Detector::self_test() {
     Golden golden = artifact_.golden();
-    Statistics statistics;
+    StatisticsGroups groups(1);
+    Statistics &statistics = groups[0];
     statistics.rank = golden.rank;
     for (const TensorShape &tensor : tensor_shapes(Encoding::gram, golden.rank)) {
-        statistics.tensors.emplace(tensor.name, std::move(golden.tensors.at(std::string("stats.") + tensor.name)));
+        statistics.tensors.emplace(tensor.name, std::move(golden.tensors.at("stats." + tensor.name)));
     }
     if (artifact_.manifest().statistics_dtype == Dtype::fp16 && !statistics.narrow()) {
         fail(REGAD_ARTIFACT_ERROR, artifact_.path(), " has golden statistics that are too large for fp16; export it "
              "again: regad-export");
     }
-    const std::shared_ptr<const Prepared> prepared = engine_.prepare(artifact_, std::move(statistics), Scoring());
+    const std::shared_ptr<const Prepared> prepared = engine_.prepare(artifact_, std::move(groups), Scoring());
     const Engine::Lease workspace(engine_);
     workspace->reserve(golden.count);
     std::copy(golden.images.begin(), golden.images.end(), workspace->images.data());
@@ -232,10 +235,10 @@ std::string Detector::describe() const {
         const Category &category = *loaded->category;
         json["category"] = {{"path", loaded->path},
                             {"hash", category.data_sha256.substr(0, 16)},
-                            {"encoding", name(category.statistics.encoding)},
-                            {"form", form_name(category.statistics.encoding, category.statistics.finest)},
+                            {"encoding", encodings_of(category.statistics)},
+                            {"form", form_name(category.statistics)},
                             {"dtype", name(category.dtype)},
-                            {"rank", category.statistics.rank},
+                            {"rank", category.statistics.front().rank},
                             {"shot", category.shot},
                             {"views", category.views},
                             {"threshold", loaded->threshold},

@@ -27,34 +27,39 @@ std::vector<Port> encoder_outputs() {
     return ports;
 }
 
-std::vector<Port> scoring_ports(std::size_t finest) {
-    const auto grid = static_cast<std::int64_t>(grid_of(finest));
-    return {{"score_factors", float32, {grid, grid}},
-            {"map_factors", float32, {grid, grid}},
-            {"score_weights", float32, {1 + grid * grid}}};
+std::vector<Port> scoring_ports(const Groups &groups) {
+    const auto grid = static_cast<std::int64_t>(grid_of(groups.back()));
+    std::vector<Port> ports = {{"score_factors", float32, {grid, grid}}};
+    if (groups.size() == 1) {
+        ports.push_back({"score_weights", float32, {1 + grid * grid}});
+    } else {
+        ports.push_back({"score_weights", float32, {grid * grid}});
+        ports.push_back({"map_gain", float32, {1}});
+    }
+    return ports;
 }
 
-// What the map's maximum, and the distances from the largest down, weigh in the score.
-Buffer<float> score_weights(const Scoring &scoring) {
-    Buffer<float> weights(1 + scoring.grid * scoring.grid);
+// The values of these ports. Of one group the map's maximum weighs in the score, too: first, before the distances from
+// the largest down.
+std::vector<Buffer<float>> scoring_values(const Scoring &scoring) {
+    const std::size_t count = positions_of(scoring.groups.back()), alone = scoring.groups.size() == 1 ? 1 : 0;
+    Buffer<float> factors(count), weights(alone + count);
+    std::fill(factors.begin(), factors.end(), 1.0F);
+    std::copy(scoring.scale.begin(), scoring.scale.end(), factors.begin());
     std::fill(weights.begin(), weights.end(), 0.0F);
     if (scoring.cells == 0) {
         weights[0] = 1.0F;
     } else {
-        std::fill_n(weights.begin() + 1, scoring.cells, 1.0F / static_cast<float>(scoring.cells));
+        std::fill_n(weights.begin() + alone, scoring.cells, 1.0F / static_cast<float>(scoring.cells));
     }
-    return weights;
-}
-
-// The factors that a graph takes; a scoring without any has 1 everywhere.
-Buffer<float> graph_factors(const Buffer<float> &factors, std::size_t grid) {
-    Buffer<float> copy(grid * grid);
-    if (factors.size() == 0) {
-        std::fill(copy.begin(), copy.end(), 1.0F);
-    } else {
-        std::copy(factors.begin(), factors.end(), copy.begin());
+    std::vector<Buffer<float>> values;
+    values.push_back(std::move(factors));
+    values.push_back(std::move(weights));
+    if (alone == 0) {
+        values.emplace_back(1);
+        values.back()[0] = scoring.map_gain;
     }
-    return copy;
+    return values;
 }
 
 std::vector<Port> map_ports() {
@@ -72,18 +77,21 @@ std::size_t triangle_side(std::size_t length) {
     return side;
 }
 
-// Name and shape of a tensor as the scorer graph takes it: x3 dense, [P, R, 256], triangles too, [P, R, R].
+// Name and shape of a tensor as the scorer graph takes it: packed views dense, [P, R, C], triangles too, [P, R, R].
 Port dense_port(const TensorShape &tensor, std::uint64_t rank, Dtype dtype) {
     Port port{tensor.name, is_half(tensor.name, dtype) ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16 : float32, {}};
     for (const std::uint64_t length : tensor.shape) {
         port.shape.push_back(static_cast<std::int64_t>(length));
     }
-    if (port.name == "x3_packed") {
-        port.name = "x3";
-        port.shape = {positions3, static_cast<std::int64_t>(rank), channels3};
-    } else if (is_packed(port.name)) {
+    if (!is_packed(port.name)) {
+        return port;
+    }
+    port.name.resize(port.name.size() - 7);
+    if (port.name[0] == 'x') {
+        const auto level = static_cast<std::size_t>(port.name[1] - '0');
+        port.shape = {port.shape[0], static_cast<std::int64_t>(rank), static_cast<std::int64_t>(channels_of(level))};
+    } else {
         const auto side = static_cast<std::int64_t>(triangle_side(static_cast<std::size_t>(tensor.shape[1])));
-        port.name.resize(port.name.size() - 7);
         port.shape = {port.shape[0], side, side};
     }
     return port;
@@ -97,13 +105,13 @@ Buffer<T> unpack(Buffer<T> packed, const std::string &name, const Port &port) {
     }
     const auto count = static_cast<std::size_t>(port.shape[0]), rows = static_cast<std::size_t>(port.shape[1]);
     const auto columns = static_cast<std::size_t>(port.shape[2]);
-    const bool stairs = port.name == "x3";
+    const bool stairs = port.name[0] == 'x';
     Buffer<T> dense(count * rows * columns);
     std::fill(dense.begin(), dense.end(), T{});
     const T *from = packed.data();
     for (std::size_t matrix = 0; matrix < count; ++matrix) {
         for (std::size_t row = 0; row < rows; ++row) {
-            const std::size_t first = stairs ? stair_start(row) : 0, end = stairs ? columns : row + 1;
+            const std::size_t first = stairs ? stair_start(row, columns) : 0, end = stairs ? columns : row + 1;
             std::copy_n(from, end - first, dense.data() + (matrix * rows + row) * columns + first);
             from += end - first;
         }
@@ -135,24 +143,25 @@ Owned<OrtValue> wrap_floats(const Ort &ort, T &buffer, std::size_t count, const 
 
 }  // namespace
 
-GraphScorer::GraphScorer(std::shared_ptr<const Session> session, const Statistics &statistics, const Scoring &scoring,
+GraphScorer::GraphScorer(std::shared_ptr<const Session> session, const StatisticsGroups &groups, const Scoring &scoring,
                          Dtype dtype, bool keep_on_host)
-    : session_(std::move(session)), finest_(statistics.finest), binding_(session_->binding()) {
-    for (const TensorShape &tensor : tensor_shapes(statistics.encoding, statistics.rank, finest_)) {
-        const Port port = dense_port(tensor, statistics.rank, dtype);
-        if (port.type == float32) {
-            floats_.push_back(unpack(widened(statistics, tensor.name), tensor.name, port));
-            bind(port, floats_.back().data(), floats_.back().size() * sizeof(float));
-        } else {
-            halves_.push_back(unpack(copy(statistics.halves.at(tensor.name)), tensor.name, port));
-            bind(port, halves_.back().data(), halves_.back().size() * sizeof(std::uint16_t));
+    : session_(std::move(session)), groups_(scoring.groups), binding_(session_->binding()) {
+    for (const Statistics &group : groups) {
+        for (const TensorShape &tensor : tensor_shapes(group.encoding, group.rank, group.finest)) {
+            const Port port = dense_port(tensor, group.rank, dtype);
+            if (port.type == float32) {
+                floats_.push_back(unpack(widened(group, tensor.name), tensor.name, port));
+                bind(port, floats_.back().data(), floats_.back().size() * sizeof(float));
+            } else {
+                halves_.push_back(unpack(copy(group.halves.at(tensor.name)), tensor.name, port));
+                bind(port, halves_.back().data(), halves_.back().size() * sizeof(std::uint16_t));
+            }
         }
     }
-    Buffer<float> inputs[] = {graph_factors(scoring.score_factors, scoring.grid),
-                              graph_factors(scoring.map_factors, scoring.grid), score_weights(scoring)};
-    const std::vector<Port> ports = scoring_ports(finest_);
+    std::vector<Buffer<float>> values = scoring_values(scoring);
+    const std::vector<Port> ports = scoring_ports(groups_);
     for (std::size_t i = 0; i < ports.size(); ++i) {
-        floats_.push_back(std::move(inputs[i]));
+        floats_.push_back(std::move(values[i]));
         bind(ports[i], floats_.back().data(), floats_.back().size() * sizeof(float));
     }
     if (!keep_on_host) {
@@ -179,7 +188,7 @@ void GraphScorer::run(OrtValue *f1, OrtValue *f2, OrtValue *f3, std::size_t batc
     const Owned<OrtValue> map = wrap(ort, float32, maps, batch * map_length * sizeof(float), {count, map_size, map_size});
     const Owned<OrtValue> score = wrap(ort, float32, scores, batch * sizeof(float), {count});
     const std::pair<const char *, OrtValue *> features[] = {{"f1", f1}, {"f2", f2}, {"f3", f3}};
-    for (std::size_t level = finest_; level <= coarsest; ++level) {
+    for (std::size_t level = groups_.front(); level <= coarsest; ++level) {
         const auto &[name, value] = features[level - 1];
         ort.check(api.BindInput(binding, name, value), REGAD_RUNTIME_ERROR, "binding features");
     }
@@ -227,9 +236,9 @@ Engine::Engine(const Artifact &artifact, const std::string &onnxruntime, const s
     encode(workspace, 1, !graph_);
 }
 
-std::shared_ptr<const Session> Engine::scorer_session(const Artifact &artifact, Encoding encoding, std::size_t finest) {
+std::shared_ptr<const Session> Engine::scorer_session(const Artifact &artifact, const StatisticsGroups &groups) {
     const std::lock_guard<std::mutex> lock(scorers_mutex_);
-    const std::string form = form_name(encoding, finest);
+    const std::string form = form_name(groups);
     std::shared_ptr<const Session> &session = scorers_[form];
     if (!session) {
         const auto file = artifact.manifest().scorers.find(form);
@@ -238,15 +247,19 @@ std::shared_ptr<const Session> Engine::scorer_session(const Artifact &artifact, 
                  " statistics; export it again: regad-export");
         }
         std::vector<Port> inputs = feature_ports();
-        inputs.erase(inputs.begin(), inputs.begin() + static_cast<std::ptrdiff_t>(finest - 1));
-        for (const TensorShape &tensor : tensor_shapes(encoding, 1, finest)) {
-            Port port = dense_port(tensor, 1, artifact.manifest().statistics_dtype);
-            if (tensor.name[0] == 'x') {
-                port.shape[1] = -1;
-            } else if (tensor.name[0] == 'l') {
-                port.shape[1] = port.shape[2] = -1;
+        inputs.erase(inputs.begin(), inputs.begin() + static_cast<std::ptrdiff_t>(groups.front().finest - 1));
+        Groups finest;
+        for (const Statistics &group : groups) {
+            finest.push_back(group.finest);
+            for (const TensorShape &tensor : tensor_shapes(group.encoding, 1, group.finest)) {
+                Port port = dense_port(tensor, 1, artifact.manifest().statistics_dtype);
+                if (tensor.name[0] == 'x') {
+                    port.shape[1] = -1;
+                } else if (tensor.name[0] == 'l') {
+                    port.shape[1] = port.shape[2] = -1;
+                }
+                inputs.push_back(std::move(port));
             }
-            inputs.push_back(std::move(port));
         }
         const std::vector<Port> scoring = scoring_ports(finest);
         inputs.insert(inputs.end(), scoring.begin(), scoring.end());
@@ -256,17 +269,17 @@ std::shared_ptr<const Session> Engine::scorer_session(const Artifact &artifact, 
     return session;
 }
 
-std::shared_ptr<const Prepared> Engine::prepare(const Artifact &artifact, Statistics statistics, Scoring scoring) {
+std::shared_ptr<const Prepared> Engine::prepare(const Artifact &artifact, StatisticsGroups statistics,
+                                                Scoring scoring) {
     auto prepared = std::make_shared<Prepared>();
     if (graph_) {
         const Dtype dtype = artifact.manifest().statistics_dtype;
-        if (dtype == Dtype::fp16 && statistics.dtype() == Dtype::fp32) {
+        if (dtype == Dtype::fp16 && statistics.front().dtype() == Dtype::fp32) {
             fail(REGAD_CATEGORY_ERROR, "the category's statistics are fp32, the artifact's scorer graphs take fp16 and "
                  "would round them; teach the part again for them: regad-calib --stats-dtype fp16");
         }
         prepared->graph = std::make_unique<GraphScorer>(
-            scorer_session(artifact, statistics.encoding, statistics.finest), statistics, scoring, dtype,
-            device_.on_cpu());
+            scorer_session(artifact, statistics), statistics, scoring, dtype, device_.on_cpu());
     } else {
         prepared->statistics = std::move(statistics);
         prepared->scoring = std::move(scoring);
@@ -363,11 +376,8 @@ void Engine::score(Workspace &workspace, std::size_t batch, const Prepared &prep
     } else {
         const Features features = {workspace.f1.data(), workspace.f2.data(), workspace.f3.data()};
         mahalanobis(prepared.statistics, features, batch, workspace.scorer, pool_, workspace.distances.data());
-        const std::size_t positions = positions_of(prepared.statistics.finest);
-        for (std::size_t i = 0; i < batch; ++i) {
-            workspace.scores[i] = judge(prepared.scoring, workspace.distances.data() + i * positions,
-                                        workspace.judging.data(), workspace.maps.data() + i * map_length);
-        }
+        judge(prepared.scoring, workspace.distances.data(), batch, workspace.judging.data(), workspace.maps.data(),
+              workspace.scores.data());
     }
     if (!all_finite(workspace.maps.data(), batch * map_length) || !all_finite(workspace.scores.data(), batch) ||
         !all_finite(workspace.theta.data(), batch * theta_length)) {

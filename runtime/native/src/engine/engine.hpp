@@ -20,8 +20,8 @@ namespace regad {
 class GraphScorer {
 public:
     // The graph takes the statistics as `dtype`; halves are widened for one that takes float32.
-    GraphScorer(std::shared_ptr<const Session> session, const Statistics &statistics, const Scoring &scoring, Dtype dtype,
-                bool keep_on_host);
+    GraphScorer(std::shared_ptr<const Session> session, const StatisticsGroups &groups, const Scoring &scoring,
+                Dtype dtype, bool keep_on_host);
     // One caller at a time: the binding is shared. `maps` [batch, 224, 224] and `scores` [batch] on the host.
     void run(OrtValue *f1, OrtValue *f2, OrtValue *f3, std::size_t batch, float *maps, float *scores) const;
 
@@ -29,7 +29,7 @@ private:
     void bind(const Port &port, void *data, std::size_t bytes);
 
     std::shared_ptr<const Session> session_;
-    std::size_t finest_;
+    Groups groups_;
     std::vector<Buffer<float>> floats_;
     std::vector<Buffer<std::uint16_t>> halves_;
     std::vector<Owned<OrtValue>> values_;
@@ -39,7 +39,7 @@ private:
 
 // A category's statistics, ready for the detector's scorer. Immutable; shared by the predictions that use it.
 struct Prepared {
-    Statistics statistics;               // empty where the graph holds them on a device
+    StatisticsGroups statistics;         // empty where the graph holds them on a device
     Scoring scoring;
     std::unique_ptr<GraphScorer> graph;  // null: the compiled scorer
 };
@@ -73,7 +73,7 @@ public:
            const std::string &provider_options, int threads, regad_scorer scorer, std::size_t concurrency);
 
     // Makes statistics ready, to be scored so. Throws Error.
-    std::shared_ptr<const Prepared> prepare(const Artifact &artifact, Statistics statistics, Scoring scoring);
+    std::shared_ptr<const Prepared> prepare(const Artifact &artifact, StatisticsGroups statistics, Scoring scoring);
 
     // A workspace of one's own until it goes out of scope.
     class Lease {
@@ -103,7 +103,7 @@ public:
 private:
     Workspace::Bound &bind(Workspace &workspace, std::size_t batch, bool on_host);
     void take_outputs(Workspace::Bound &bound);
-    std::shared_ptr<const Session> scorer_session(const Artifact &artifact, Encoding encoding, std::size_t finest);
+    std::shared_ptr<const Session> scorer_session(const Artifact &artifact, const StatisticsGroups &groups);
 
     std::shared_ptr<const Ort> ort_;
     Device device_;

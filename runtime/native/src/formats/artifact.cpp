@@ -191,7 +191,7 @@ Golden Golden::read(const Source &source) {
         golden.tensors.emplace(name, read_floats(source, header, name, shape));
     }
     for (const TensorShape &tensor : tensor_shapes(Encoding::gram, golden.rank)) {
-        const std::string name = std::string("stats.") + tensor.name;
+        const std::string name = "stats." + tensor.name;
         golden.tensors.emplace(name, read_floats(source, header, name, tensor.shape));
     }
     return golden;

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <map>
 #include <new>
-#include <set>
 #include <stdexcept>
 
 #include "core/error.hpp"
@@ -59,45 +59,74 @@ void pass_over(const Source &source, const TensorEntry &entry, Sha256 &digest) {
     }
 }
 
-void check_scale(const ScoringSpec &scoring, const Buffer<float> &scale) {
-    if (!scoring.calibrated) {
-        throw std::runtime_error("it has a scale, but its scoring is not calibrated");
+void check_calibration(const SafetensorsHeader &header, const ScoringSpec &scoring) {
+    const bool found = header.tensors.count("scale") != 0 && header.tensors.count("norms") != 0;
+    if (found && !scoring.calibrated) {
+        throw std::runtime_error("it has a calibration by held-out parts, but its scoring has none");
     }
-    if (!std::all_of(scale.begin(), scale.end(), [](float value) { return value > 0; })) {
-        throw std::runtime_error("tensor 'scale' holds values that are not above 0");
+    if (scoring.calibrated) {
+        const std::uint64_t grid = grid_of(scoring.groups.back());
+        header.expect("scale", "F32", {grid, grid});
+        header.expect("norms", "F32", {scoring.groups.size()});
     }
 }
 
-// Returns the scale; empty if there is none.
-Buffer<float> read_tensors(const Source &source, const SafetensorsHeader &header, Statistics &statistics,
-                           const ScoringSpec &scoring, Dtype dtype, const std::string &sha256) {
-    std::set<std::string> own;
-    for (const TensorShape &tensor : tensor_shapes(statistics.encoding, statistics.rank, statistics.finest)) {
-        header.expect(tensor.name, is_half(tensor.name, dtype) ? "F16" : "F32", tensor.shape);
-        own.insert(tensor.name);
+Buffer<float> above_zero(Buffer<float> values, const std::string &name) {
+    if (!std::all_of(values.begin(), values.end(), [](float value) { return value > 0; })) {
+        throw std::runtime_error("tensor '" + name + "' holds values that are not above 0");
     }
-    if (header.tensors.count("scale") != 0) {
-        header.expect("scale", "F32", {grid_of(scoring.finest), grid_of(scoring.finest)});
+    return values;
+}
+
+Calibration read_tensors(const Source &source, const SafetensorsHeader &header, StatisticsGroups &groups,
+                         const ScoringSpec &scoring, Dtype dtype, const std::string &sha256) {
+    std::map<std::string, Statistics *> own;
+    for (Statistics &group : groups) {
+        for (const TensorShape &tensor : tensor_shapes(group.encoding, group.rank, group.finest)) {
+            header.expect(tensor.name, is_half(tensor.name, dtype) ? "F16" : "F32", tensor.shape);
+            own.emplace(tensor.name, &group);
+        }
     }
-    Buffer<float> scale;
+    check_calibration(header, scoring);
+    Calibration calibration;
     Sha256 digest;
     for (const auto &[name, entry] : header.tensors) {  // in the order of the names
         digest.update(name.data(), name.size());
-        if (name == "scale") {
-            scale = read_values<float>(source, name, entry, digest);
-            check_scale(scoring, scale);
-        } else if (own.count(name) == 0) {
+        const auto group = own.find(name);
+        if (scoring.calibrated && (name == "scale" || name == "norms")) {
+            Buffer<float> &values = name == "scale" ? calibration.scale : calibration.norms;
+            values = above_zero(read_values<float>(source, name, entry, digest), name);
+        } else if (group == own.end()) {
             pass_over(source, entry, digest);
         } else if (is_half(name, dtype)) {
-            statistics.halves.emplace(name, read_values<std::uint16_t>(source, name, entry, digest));
+            group->second->halves.emplace(name, read_values<std::uint16_t>(source, name, entry, digest));
         } else {
-            statistics.tensors.emplace(name, read_values<float>(source, name, entry, digest));
+            group->second->tensors.emplace(name, read_values<float>(source, name, entry, digest));
         }
     }
     if (digest.hex() != sha256) {
         throw std::runtime_error("its statistics do not match their sha256");
     }
-    return scale;
+    return calibration;
+}
+
+// Groups without their tensors: the encodings stand one after another, with a + between them.
+StatisticsGroups read_groups(const std::string &encodings, const Groups &groups, std::size_t rank) {
+    StatisticsGroups made;
+    std::size_t start = 0;
+    for (const std::size_t finest : groups) {
+        const std::size_t end = std::min(encodings.find('+', start), encodings.size());
+        Statistics group;
+        group.encoding = encoding_from(encodings.substr(std::min(start, end), end - std::min(start, end)));
+        group.rank = rank;
+        group.finest = finest;
+        made.push_back(std::move(group));
+        start = end + 1;
+    }
+    if (start <= encodings.size()) {
+        throw std::runtime_error("encoding is '" + encodings + "', which is more than its scoring has groups");
+    }
+    return made;
 }
 
 Limits read_limits(const Json &object) {
@@ -164,15 +193,13 @@ Category Category::read(const Source &source) {
     }
     Category category;
     category.dtype = dtype_from(get_text(meta, "dtype"));
-    category.statistics.encoding = encoding_from(get_text(meta, "encoding"));
     category.views = get_count(meta, "views");
     const std::uint64_t rank = get_count(meta, "rank");
     if (rank < 1 || rank > most_rank || category.views != rank + 1) {
         throw std::runtime_error("its rank is " + std::to_string(rank) + " with " + std::to_string(category.views) +
                                  " views; expected the number of views less one");
     }
-    category.statistics.rank = static_cast<std::size_t>(rank);
-    category.statistics.finest = scoring.finest;
+    category.statistics = read_groups(get_text(meta, "encoding"), scoring.groups, static_cast<std::size_t>(rank));
     category.spec = InputSpec::from_json(member(meta, "input"));
     category.shot = get_count(meta, "shot");
     category.artifact = get_text(meta, "artifact");

@@ -17,8 +17,8 @@ namespace regad {
 constexpr double no_warning = std::numeric_limits<double>::infinity();
 
 struct Category {
-    Statistics statistics;
-    Scoring scoring;  // with the category's scale
+    StatisticsGroups statistics;
+    Scoring scoring;  // with the category's calibration
     Dtype dtype = Dtype::fp32;
     InputSpec spec;
     Limits limits = no_limits();  // what a frame that shows the part looks like

@@ -7,17 +7,21 @@
 
 namespace regad {
 
+// What held-out good parts show: the scale [g, g] of the last group, and a norm for each.
+struct Calibration {
+    Buffer<float> scale, norms;
+};
+
 struct ScoringSpec {
-    std::size_t finest = 1;       // the first level that is scored: 1, 2 or 3
-    std::size_t cells = 0;        // 0: the map's largest value
-    bool calibrated = false;      // whether a category may have a scale
-    bool calibrated_map = false;  // whether the map that is shown is multiplied by it
-    float map_gain = 1;
+    Groups groups{1};
+    std::size_t cells = 0;    // 0: the map's largest value
+    bool calibrated = false;  // whether a category has a calibration
+    double map_gain = 1;      // of the product of two groups
 
     // Throws std::runtime_error for anything that Python would not have written.
     static ScoringSpec from_json(const Json &scoring);
-    // What the scorer does with a category's scale [g, g]; empty: 1 everywhere.
-    Scoring with(const Buffer<float> &scale) const;
+    // What the scorer does with a category's calibration.
+    Scoring with(Calibration calibration) const;
 };
 
 }  // namespace regad
