@@ -16,8 +16,8 @@ from .retention import free_bytes
 __all__ = ["Alarms", "Host", "Losses"]
 
 
-_FEW = 500
-"""Rows that may wait when the trouble of losing some is over."""
+_CALM_NS = 60_000_000_000
+"""For how long nothing must be lost before the trouble counts as over: a disk at its limit does not fill the events."""
 
 
 @dataclass(frozen=True)
@@ -67,21 +67,25 @@ class Losses:
     def __init__(self, alarms: Alarms) -> None:
         self._alarms = alarms
         self._lost = self._slow = 0
+        self._since = 0
 
     def told(self, rows: int) -> None:
         """Say that ``rows`` of those lost were told already."""
         self._lost += rows
 
-    def tell(self, inbox: Inbox, error: str, *, idle: bool) -> None:
-        """Look at the counts. ``error``: why rows cannot be written, or ""; ``idle``: no picture waits."""
+    def tell(self, inbox: Inbox, error: str, now_ns: int) -> None:
+        """Look at the counts. ``error``: why rows cannot be written, or ""."""
+        if inbox.lost > self._lost or inbox.slow > self._slow or error:
+            self._since = now_ns
+        calm = now_ns - self._since >= _CALM_NS
         if inbox.lost > self._lost:
             text = f"{inbox.lost} row(s) are lost so far: {error or 'the disk is slower than the line'}"
             self._alarms.begin(TraceAlarm.LOST, text)
-        elif not error and len(inbox) < _FEW:
+        elif calm:
             self._alarms.end(TraceAlarm.LOST, "no more rows are lost")
         if inbox.slow > self._slow:
             text = f"pictures of {inbox.slow} part(s) are left out so far: the disk is slower than the line"
             self._alarms.begin(TraceAlarm.SLOW, text)
-        elif idle:
+        elif calm:
             self._alarms.end(TraceAlarm.SLOW, "pictures are stored in time again")
         self._lost, self._slow = inbox.lost, inbox.slow

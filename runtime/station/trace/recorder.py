@@ -236,7 +236,7 @@ class Recorder:
                 self._look(now)
         except Exception as error:
             self._fail(error)
-        self._losses.tell(self._inbox, self.error, idle=not self._pictures)
+        self._losses.tell(self._inbox, self.error, now)
 
     def _make_room(self, now: int) -> None:
         if self._retention is None:

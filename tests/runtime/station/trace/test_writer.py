@@ -14,7 +14,10 @@ import pytest
 
 from regad.runtime.errors import OutputError
 from regad.runtime.formats.category import SupportImage, save_category
+from regad.runtime.station.trace.alarms import Alarms as TraceAlarms
+from regad.runtime.station.trace.alarms import Losses
 from regad.runtime.station.trace.files import FileStore, array_sha256
+from regad.runtime.station.trace.inbox import Inbox
 from regad.runtime.station.trace.inspection import Inspection, TraceAlarm, TracePolicy
 from regad.runtime.station.trace.reader import TraceReader
 from regad.runtime.station.trace.writer import Trace
@@ -210,6 +213,18 @@ def test_a_slow_disk_leaves_out_full_pictures_before_inputs_and_tells_once(
     assert not trace.flushed(31, 0.0), "its full picture is missing"
     assert ask(tmp_path, "SELECT count(*), count(input_file), count(full_file) FROM inspection") == [(31, 31, 10)]
     assert alarms.codes() == [TraceAlarm.SLOW]
+
+
+def test_losses_that_come_and_go_are_one_trouble_until_a_minute_is_calm() -> None:
+    told: list[str] = []
+    losses, inbox = Losses(TraceAlarms(told.append, None, lambda *event: None)), Inbox()
+    for second, slow in ((1, 1), (2, 1), (3, 5), (30, 9), (89, 9), (90, 9), (91, 9)):
+        inbox.slow = slow
+        losses.tell(inbox, "", second * 10**9)
+    assert told == [
+        "pictures of 1 part(s) are left out so far: the disk is slower than the line",
+        "pictures are stored in time again",
+    ]
 
 
 def test_the_memory_for_pictures_is_free_again_once_they_are_stored(tmp_path: Path, trace: Trace) -> None:
