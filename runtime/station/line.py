@@ -53,12 +53,13 @@ from .systemd import Notifier
 from .trace.writer import Trace
 from .worker import Clock
 
-__all__ = ["Line", "run_line"]
+__all__ = ["SWITCH", "Line", "run_line"]
 
 _CAMERA_SILENT_NS, _JUDGE_SILENT_NS = 2_000_000_000, 3_000_000_000
 _BEHIND = 1.0  # seconds by which records may lag behind before the outputs say so
 _ALARM_NS = 60_000_000_000  # so long an alarm of the trace shows at the outputs
-_SWITCH = 0.001  # seconds after which a thread must let go of Python's lock: the verdict waits for no other thread
+SWITCH = 0.0005
+"""Seconds after which a thread must let go of Python's lock (`sys.setswitchinterval`): a verdict waits for no other."""
 
 
 class Line(Closing):
@@ -259,7 +260,7 @@ def _answer(effect: Answer) -> None:
 
 def run_line(config: Config, say: Say = unsaid) -> None:
     """Run a station until SIGINT or SIGTERM. Raises RegadError where it cannot start."""
-    sys.setswitchinterval(_SWITCH)
+    sys.setswitchinterval(SWITCH)
     with StopSignals() as signals, Line(config, say=say, notifier=Notifier()) as line, signals.run() as stop:
         line.start()
         stop.wait()

@@ -28,7 +28,7 @@ from .config import (
     TriggerConfig,
 )
 from .jobs import sha256_of
-from .line import Line
+from .line import SWITCH, Line
 from .plc_client import ModbusClient, SimulatedPlc, Verdict
 from .scene import DEFECTS, Defect, DrawnCamera, Scene
 
@@ -120,7 +120,7 @@ def simulate(
     ``each`` is told of every part. ``category`` is a file taught before (`teach_drawn`). Raises RegadError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    sys.setswitchinterval(0.001)
+    sys.setswitchinterval(SWITCH)
     if category is None:
         say("teaching the drawn part")
         category = teach_drawn(model, folder, device=device, threads=threads, seed=seed)

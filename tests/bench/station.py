@@ -42,7 +42,7 @@ from regad.runtime.formats.scoring import Scoring
 from regad.runtime.model import Model
 from regad.runtime.station.codes import Status, VerdictCode
 from regad.runtime.station.config import Config, DeskConfig, TraceConfig, TriggerConfig
-from regad.runtime.station.line import Line
+from regad.runtime.station.line import SWITCH, Line
 from regad.runtime.station.plc_client import ModbusClient, SimulatedPlc
 from regad.runtime.station.scene import DrawnCamera, Scene
 from regad.runtime.station.simulate import simulated_config, teach_drawn
@@ -344,7 +344,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="keep the station here (default: a temporary folder)")
     parser.add_argument("--category", type=Path, help="the drawn part, taught before")
     given = parser.parse_args()
-    sys.setswitchinterval(0.001)
+    sys.setswitchinterval(SWITCH)
     with ExitStack() as stack:
         folder = given.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
