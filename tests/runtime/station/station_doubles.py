@@ -137,9 +137,11 @@ class Station:
             commands=CommandsConfig(socket=folder / "line.sock"),
             **given,
         )
-        self.line = Line(
-            self.config, source=source and self.camera.reopened, model=self.backend.model, say=self.said.append
-        )
+        camera = self.camera.reopened if source else None
+        self.line = Line(self.config, source=camera, model=self.backend.model, say=self.said.append)
+        self._changed = threading.Condition()
+        self._put_out = self.line.registers.publish
+        self.line.registers.publish = self._publish  # type: ignore[method-assign]
 
     def trigger(self, **fields: Any) -> dict[str, Any]:
         """Trigger by command and wait for the answer."""
@@ -153,13 +155,16 @@ class Station:
         return str(self.trigger()["verdict"])
 
     def until(self, wanted: Callable[[ProcessImage], bool]) -> ProcessImage:
-        """Wait until the outputs are as wanted. Looks again each time that the line has put something out."""
-        end = time.monotonic() + PATIENCE
-        seen = threading.Event()
-        while not wanted(image := self.line.image):
-            assert time.monotonic() < end, f"the outputs stayed as {image}; said: {self.said}"
-            seen.wait(0.005)
-        return image
+        """Wait until the outputs are as wanted: looked at each time that the line puts something out."""
+        with self._changed:
+            found = self._changed.wait_for(lambda: wanted(self.line.image), PATIENCE)
+        assert found, f"the outputs stayed as {self.line.image}; said: {self.said}"
+        return self.line.image
+
+    def _publish(self, image: ProcessImage) -> None:
+        self._put_out(image)
+        with self._changed:
+            self._changed.notify_all()
 
 
 @contextmanager
