@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +22,8 @@ from regad.runtime.errors import ArtifactError, InputError, RegadError
 from regad.runtime.formats.artifact import Artifact, is_artifact, write_artifact
 from regad.runtime.formats.encodings import Form, StatisticsDtype, forms_of
 from regad.runtime.formats.normalization import PLAIN
-from regad.runtime.formats.scoring import SCORINGS, Scoring
+from regad.runtime.formats.prior import Priors
+from regad.runtime.formats.scoring import SCORINGS, Scoring, scoring_for
 from regad.runtime.formats.spec import EPSILON, Dtype, InputSpec
 from regad.runtime.selftest import Deviation, compare_golden, worst_of
 from regad.runtime.text import Say, unsaid
@@ -33,6 +34,7 @@ from regad.train.model.registration import RegistrationEncoder
 from .agreement import LIMITS, Limits, agreement_table, as_json, compare_decisions, require_agreement
 from .counts import describe, encoder_counts, require_counts, scorer_counts
 from .golden import golden_bytes
+from .known_priors import known_priors
 from .parity import REMEDIES, parity_table, require_parity, verify
 from .proof import count_onnx
 from .samples import good_groups, verification_images
@@ -50,8 +52,9 @@ class ExportConfig:
 
     ``stn_mode`` is for released checkpoints, which do not name theirs. ``calib_images`` are for int8, ``verify_data``
     (labelled, MVTec layout) for fp16 and int8; its limits are those of `LIMITS` where none are given. ``scoring`` is
-    how parts taught on it are scored; it gets graphs for statistics of these groups besides RegAD's. ``prior`` is what
-    ``regad-eval --learn-prior`` wrote of such scores; thresholds are set with it. Raises InputError at construction for
+    how parts taught on it are scored, by default as the features want (`scoring_for`); it gets graphs for statistics of
+    these groups besides RegAD's. ``prior`` is what ``regad-eval --learn-prior`` wrote of such scores, by default what
+    is known of ImageNet's weights (`known_priors`); thresholds are set with it. Raises InputError at construction for
     an opset that the sampler cannot have and for options that do not belong together.
     """
 
@@ -74,7 +77,7 @@ class ExportConfig:
     fit: str | None = None
     resample: str | None = None
     roi: tuple[int, int, int, int] | None = None
-    scoring: Scoring = field(default_factory=Scoring)
+    scoring: Scoring | None = None
     prior: Path | None = None
 
     def __post_init__(self) -> None:
@@ -115,10 +118,10 @@ def export_artifact(config: ExportConfig, progress: Say = unsaid, report: Say = 
     if config.out.exists() and not is_artifact(config.out):
         raise ArtifactError(f"{config.out} exists and is not an artifact; it is not replaced: choose another --out")
     checkpoint = load_checkpoint(config.ckpt, config.stn_mode)
-    if config.scoring == SCORINGS["edge"] and checkpoint.normalization == PLAIN:
-        say("the scoring edge is meant for features of normalised length: make the checkpoint with --recipe edge")
-    priors = None if config.prior is None else read_priors(config.prior, config.scoring)
+    scoring = config.scoring or scoring_for(checkpoint.normalization)
     encoder = build_encoder(checkpoint, str(config.ckpt))
+    whole = predicts_transforms(encoder)
+    priors = _priors(config, checkpoint, scoring, not whole, say)
     spec = spec_from_options(checkpoint.spec, config.fit, config.resample, config.roi)
     images = verification_images(config.verify_images, spec, config.verify_seed, say=say)
     ranges_from = None
@@ -132,19 +135,18 @@ def export_artifact(config: ExportConfig, progress: Say = unsaid, report: Say = 
         progress(f"setting int8 ranges from {len(ranges_from)} images")
         model = finish(quantize_encoder(plain, ranges_from, config.ranges, config.activations), config.opset)
     counts = count_onnx(model)
-    whole = predicts_transforms(encoder)
     require_counts(counts, encoder_counts(config.dtype, config.sampler, whole), "the encoder graph")
-    forms = forms_of(config.scoring.groups)
+    forms = forms_of(scoring.groups)
     scorers = {form: scorer_model(form, config.opset, config.stats_dtype) for form in forms}
     for form, scorer in scorers.items():
         require_counts(count_onnx(scorer), scorer_counts(form), f"the {form.name} scorer graph")
     progress("comparing them with PyTorch")
-    checks = verify(encoder, model, scorers, images, config.dtype, config.stats_dtype, config.scoring)
+    checks = verify(encoder, model, scorers, images, config.dtype, config.stats_dtype, scoring)
     report(parity_table(checks))
     require_parity(checks, config.dtype)
     report(f"proof     {describe(counts)}" + ("" if whole else "; the transforms are the identity and are left out"))
 
-    manifest = _manifest(config, checkpoint, spec, checks)
+    manifest = _manifest(config, checkpoint, spec, scoring, checks)
     manifest["operations"] = counts
     manifest["transforms"] = "predicted" if whole else "identity"
     if priors is not None:
@@ -158,6 +160,22 @@ def export_artifact(config: ExportConfig, progress: Say = unsaid, report: Say = 
         fp32 = _files(encoder, plain, {form: scorer_model(form, config.opset) for form in scorers})
         manifest["decisions"] = _decisions(config, manifest, fp32, files, progress, report, say)
     return write_artifact(config.out, manifest, files)
+
+
+def _priors(config: ExportConfig, checkpoint: Checkpoint, scoring: Scoring, identity: bool, say: Say) -> Priors | None:
+    """The priors that are given, else what is known of this model; ``say`` is told what does not fit together."""
+    edge = scoring == SCORINGS["edge"]
+    if edge and checkpoint.normalization == PLAIN:
+        say("the scoring edge is meant for features of normalised length: make the checkpoint with --recipe edge")
+    if config.prior is not None:
+        return read_priors(config.prior, scoring)
+    priors = known_priors(checkpoint, scoring, config.dtype, identity)
+    if edge and priors is None:
+        say(
+            "what good scores look like is not known of this model, so thresholds rest on the support images alone: "
+            "learn it with regad-eval --learn-prior FILE, then export with --prior FILE"
+        )
+    return priors
 
 
 def scorer_file(form: Form) -> str:
@@ -221,7 +239,9 @@ def _decisions(
     return as_json(results, config.limits)
 
 
-def _manifest(config: ExportConfig, checkpoint: Checkpoint, spec: InputSpec, checks: Sequence[Deviation]) -> _Manifest:
+def _manifest(
+    config: ExportConfig, checkpoint: Checkpoint, spec: InputSpec, scoring: Scoring, checks: Sequence[Deviation]
+) -> _Manifest:
     """Every field but those that `write_artifact` fills in."""
     return {
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -247,7 +267,7 @@ def _manifest(config: ExportConfig, checkpoint: Checkpoint, spec: InputSpec, che
         "alignment": "chained",
         "opset": config.opset,
         "ir_version": IR_VERSION,
-        "scoring": config.scoring.to_json(),
-        "scorers": {form.name: scorer_file(form) for form in forms_of(config.scoring.groups)},
+        "scoring": scoring.to_json(),
+        "scorers": {form.name: scorer_file(form) for form in forms_of(scoring.groups)},
         "parity": [check._asdict() for check in checks],
     }

@@ -14,7 +14,7 @@ from regad.runtime.commands.own_files import ARTIFACT
 from regad.runtime.errors import InputError, RegadError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.encodings import StatisticsDtype
-from regad.runtime.formats.scoring import DEFAULT_SCORING, SCORINGS
+from regad.runtime.formats.scoring import SCORINGS
 from regad.runtime.formats.spec import Dtype
 
 from .engine_options import EngineOptions, engine_options
@@ -53,13 +53,14 @@ __all__ = ["command", "main"]
 @click.option(
     "--scoring",
     type=click.Choice(list(SCORINGS)),
-    default=DEFAULT_SCORING,
-    help="How parts taught on it are scored: as in the paper, or from f2 and f3 in units of held-out good parts.",
+    help="How parts taught on it are scored: as in the paper, or from f2 and f3 in units of held-out good parts.  "
+    "[default: edge for normalised features, as of --recipe edge; else regad]",
 )
 @click.option(
     "--prior",
     type=click.Path(path_type=Path),
-    help="What regad-eval --learn-prior wrote of scores of this kind; thresholds are set with it.",
+    help="What regad-eval --learn-prior wrote of scores of this kind; thresholds are set with it.  "
+    "[default: regad's own, for ImageNet's weights under --recipe edge]",
 )
 @click.option(
     "--sampler",
@@ -105,7 +106,7 @@ def command(ckpt: Path | None, fp16: bool, int8: bool, engines: EngineOptions, *
         click.echo(f"engine    none; build it on the target: regad-export --engine --artifact {artifact.path}")
 
 
-def _export(sampler: str, opset: int, scoring: str, **options: Any) -> Artifact:
+def _export(sampler: str, opset: int, scoring: str | None, **options: Any) -> Artifact:
     try:
         from .build import ExportConfig, export_artifact
     except ImportError as error:
@@ -114,7 +115,8 @@ def _export(sampler: str, opset: int, scoring: str, **options: Any) -> Artifact:
         ) from error
 
     _check_out(options["out"], options)
-    config = ExportConfig(sampler=sampler, opset=opset, scoring=SCORINGS[scoring], **options)
+    chosen = None if scoring is None else SCORINGS[scoring]
+    config = ExportConfig(sampler=sampler, opset=opset, scoring=chosen, **options)
     artifact = export_artifact(config, lambda stage: click.echo(f"{stage} ...", err=True), click.echo, note)
     _summary(artifact, sampler, opset)
     return artifact

@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .normalization import PLAIN, FeatureNormalization
 from .spec import EDGE_GROUPS, GROUP_SETS, REGAD_GROUPS, Groups, Level, used_levels
 
-__all__ = ["DEFAULT_SCORING", "SCORINGS", "Calibration", "Score", "Scoring", "Shown"]
+__all__ = ["SCORINGS", "Calibration", "Score", "Scoring", "Shown", "scoring_for"]
 
 Score = Literal["max", "top"]
 Shown = Literal["raw", "product"]
@@ -161,8 +162,11 @@ SCORINGS: Mapping[str, Scoring] = {
     "edge": Scoring("top", 4, EDGE_GROUPS, 4.0, "product"),
 }
 """The scorings with a name: RegAD's own, and the one that was chosen by measurement for few parts and little memory."""
-DEFAULT_SCORING = "regad"
-"""What `regad-export` takes where none is named."""
+
+
+def scoring_for(normalization: FeatureNormalization) -> Scoring:
+    """The scoring that features want where none is named: RegAD's for RegAD's, ``edge`` for normalised ones."""
+    return SCORINGS["regad" if normalization == PLAIN else "edge"]
 
 
 def _number(value: Any) -> float:

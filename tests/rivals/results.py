@@ -31,20 +31,18 @@ from regad.train.evaluation.ablate import Ablation, ablation_table, shots_ablati
 from regad.train.evaluation.each_out import train_without
 from regad.train.evaluation.evaluate import Evaluation
 from regad.train.evaluation.results import MEASURES, read_results, result_table
-from regad.train.run.config import DEFAULT_RECIPE
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 RIVALS = {"PatchCore": "patchcore.json", "PaDiM": "padim.json"}
-HELD_OUT: Mapping[str, Sequence[str]] = {DEFAULT_RECIPE: (), "register": ("--ablate", "stn")}
+HELD_OUT: Mapping[str, Sequence[str]] = {"deep": (), "register": ("--ablate", "stn")}
 """Recipes of `regad-train`, and what is ablated of the models they make."""
-GAINS, TRAINED, VIEWED = (f"{what}-{DEFAULT_RECIPE}" for what in ("gains", "trained", "views"))
-"""Folders of what depends on the default recipe: after a change of it, nothing old is taken for done."""
+GAINS, TRAINED, VIEWED = (f"{what}-deep" for what in ("gains", "trained", "views"))
 OURS = ("gains only", "held out", "held out, register", "trained on it")
 PAIRS = [
-    *((ours, "frozen") for ours in OURS),
+    *((ours, "frozen") for ours in ("default", *OURS)),
     ("held out", "gains only"),
-    *((ours, name) for ours in ("frozen", "held out", "held out, register") for name in RIVALS),
+    *((ours, name) for ours in ("default", "frozen", "held out", "held out, register") for name in RIVALS),
 ]
 PLACEHOLDER = re.compile(r"\{\{(.+?)\}\}")
 VIEWS = ("views-rotations", "views-shifts", "views-flip", "views-grey", "views-quarter-turns")
@@ -101,21 +99,33 @@ def judge(run: Run, name: str, checkpoint: Callable[[str], Path], *words: str) -
             call([program("regad-eval"), *ours, *run.draws, *words])
 
 
+def default(run: Run) -> None:
+    """What the commands make where nothing is asked for, as an artifact; each threshold by the other categories."""
+    folder, result = run.out / "default", run.out / "default" / "all.json"
+    if result.is_file():
+        return
+    checkpoint = train(run, "default")
+    artifact = folder / "model.regad"
+    call([program("regad-export"), "--ckpt", checkpoint, "--out", artifact])
+    given = ["--model", artifact, "--data", run.data, *run.draws]
+    call([program("regad-eval"), *given, "--learn-prior", folder / "prior.json", "--json", result])
+
+
 def frozen(run: Run) -> None:
-    """The ImageNet backbone as it is, transforms the identity; and the same with the default recipe's level gains."""
-    for name, recipe in (("frozen", "backbone"), (GAINS, DEFAULT_RECIPE)):
+    """The ImageNet backbone as it is, transforms the identity; and the same with the level gains of `deep`."""
+    for name, recipe in (("frozen", "backbone"), (GAINS, "deep")):
         checkpoint = train(run, name, "--epochs", "0", "--recipe", recipe)
         judge(run, name, lambda category, checkpoint=checkpoint: checkpoint)  # type: ignore[misc]
 
 
 def trained(run: Run) -> None:
     """One model trained on every category: its own good training images were seen."""
-    checkpoint = train(run, TRAINED, "--recipe", DEFAULT_RECIPE, *shlex.split(run.train_args))
+    checkpoint = train(run, TRAINED, "--recipe", "deep", *shlex.split(run.train_args))
     judge(run, TRAINED, lambda category: checkpoint)
 
 
 def held_out(run: Run) -> None:
-    """Every category judged by models that never saw it, of the default recipe and of the one that trains the STNs.
+    """Every category judged by models that never saw it, of `deep` and of the recipe that trains the STNs.
 
     The latter also without their STNs.
     """
@@ -161,6 +171,7 @@ def rivals(run: Run) -> None:
 
 
 STEPS: Mapping[str, Callable[[Run], None]] = {
+    "default": default,
     "frozen": frozen,
     "trained": trained,
     "held-out": held_out,
@@ -173,9 +184,10 @@ STEPS: Mapping[str, Callable[[Run], None]] = {
 def methods(out: Path) -> dict[str, list[Path]]:
     """The result files of every method that was run, by its name."""
     places = {
+        "default": "default/all.json",
         "frozen": "frozen/*.json",
         "gains only": f"{GAINS}/*.json",
-        "held out": f"held-out-{DEFAULT_RECIPE}/*.json",
+        "held out": "held-out-deep/*.json",
         "held out, register": "held-out-register/*.json",
         "trained on it": f"{TRAINED}/*.json",
         **{name: f"rivals/*/{file}" for name, file in RIVALS.items()},
@@ -281,7 +293,7 @@ def command(steps: tuple[str, ...], page: Path, **given: Any) -> None:
 def print_comparison(out: Path) -> None:
     """Print our table and the rivals' beside it."""
     files = methods(out)
-    ours = {name: files[name] for name in ("frozen", *OURS[:3], *RIVALS) if name in files}
+    ours = {name: files[name] for name in ("default", "frozen", *OURS[:3], *RIVALS) if name in files}
     click.echo(result_table(results_of(files["frozen"])).text() + "\n")
     shown = read_methods(ours)
     for measure in (measure for measure in MEASURES if measure.field in SHOWN):

@@ -30,7 +30,7 @@ def round_of(category: str, shot: int, seed: int, auroc: float, **others: Any) -
     return Evaluation(
         **{
             **dict.fromkeys(Evaluation.__dataclass_fields__, None),
-            **{"category": category, "shot": shot, "seed": seed, "image_auroc": auroc, "scores": ()},
+            **{"category": category, "shot": shot, "seed": seed, "image_auroc": auroc, "scores": (), "held_out": ()},
             **{"support": (SupportImage(f"{category}{seed}.png", "0" * 64),), "good": 2, "defective": 3, **others},
         }
     )

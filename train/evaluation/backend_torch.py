@@ -19,7 +19,7 @@ from regad.runtime.detector import Detector
 from regad.runtime.formats.encodings import StatisticsDtype
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.prior import Priors
-from regad.runtime.formats.scoring import Scoring
+from regad.runtime.formats.scoring import Scoring, scoring_for
 from regad.runtime.formats.spec import Dtype, InputSpec
 from regad.runtime.model import Model
 
@@ -128,4 +128,6 @@ def checkpoint_detector(
     """
     checkpoint = load_checkpoint(path, stn_mode)
     backend = TorchBackend(build_encoder(checkpoint), torch_device(device), FORWARDS[forward])
-    return Detector(Model(CheckpointInfo(path, checkpoint.sha256, checkpoint.spec), backend), owns_model=True)
+    scoring = scoring_for(checkpoint.normalization)
+    info = CheckpointInfo(path, checkpoint.sha256, checkpoint.spec, scoring=scoring)
+    return Detector(Model(info, backend), owns_model=True)

@@ -17,6 +17,7 @@ from ..model.stn import DEFAULT_MODE, stn_mode
 
 __all__ = [
     "DEFAULT_RECIPE",
+    "EDGE_FEATURES",
     "NORMALIZE",
     "RECIPES",
     "Decay",
@@ -38,17 +39,20 @@ NORMALIZE: dict[str, tuple[tuple[float, float, float], tuple[float, float, float
 }
 """Mean and standard deviation by name, for RGB in [0, 1]. The reference uses none."""
 
-_ROOT_LENGTHS: Mapping[str, Any] = {
-    "feature_exponents": (0.0, 0.5, 0.5),
-    # The usual lengths of f2 and f3, 9 and 16, are kept. sqrt(10) more for f3: as if the ridge on it were 0.001.
-    "feature_gains": (1.0, math.sqrt(9), math.sqrt(16 * 10)),
-}
+# The usual lengths of f2 and f3, 9 and 16, are kept. sqrt(10) more for f3: as if the ridge on it were 0.001.
+EDGE_FEATURES = FeatureNormalization((0.0, 0.5, 0.5), (1.0, math.sqrt(9), math.sqrt(16 * 10)))
+"""The features that the scoring ``edge`` was chosen with: f2 and f3 divided by the root of each cell's length."""
 
-DEFAULT_RECIPE = "deep"
+DEFAULT_RECIPE = "edge"
 RECIPES: dict[str, Mapping[str, Any]] = {
     "deep": {},
     "backbone": {"freeze": "layer1", "level_gains": (1.0, 1.0, 1.0)},
-    "edge": {"epochs": 0, "level_gains": (1.0, 1.0, 1.0), **_ROOT_LENGTHS},
+    "edge": {
+        "epochs": 0,
+        "level_gains": (1.0, 1.0, 1.0),
+        "feature_exponents": EDGE_FEATURES.exponents,
+        "feature_gains": EDGE_FEATURES.gains,
+    },
     "register": {"stn_lr": 1e-3, "freeze": "layer1", "level_gains": (1.0, 1.0, 1.0)},
     "released": {
         "epochs": 50,
@@ -64,10 +68,10 @@ RECIPES: dict[str, Mapping[str, Any]] = {
         "level_gains": (1.0, 1.0, 1.0),
     },
 }
-"""Named settings, by what differs from the defaults of `TrainConfig`: ``deep``, the defaults, leaves the transforms
-at the identity, trains the deepest level and lets it weigh more; ``backbone`` trains two levels, and weighs all as they
-come; ``edge`` trains nothing and normalises f2 and f3 by the root of a cell's length; ``register`` trains the
-transforms too; ``released`` is the published code's. docs/training.md says what each was measured to do."""
+"""Named settings, by what differs from `TrainConfig`'s own values: ``edge``, what is taken where none is named, trains
+nothing and normalises f2 and f3 by the root of a cell's length; ``deep`` leaves the transforms at the identity, trains
+the deepest level and lets it weigh more; ``backbone`` trains two levels, and weighs all as they come; ``register``
+trains the transforms too; ``released`` is the published code's. docs/training.md says what each was measured to do."""
 
 
 def recipe(name: str) -> Mapping[str, Any]:
@@ -79,7 +83,7 @@ def recipe(name: str) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. The defaults are the recipe ``deep``; ``weights`` is imagenet, none or a file.
+    """One training run. Its own values are the recipe ``deep``; ``weights`` is imagenet, none or a file.
 
     ``lr``, ``stn_lr`` and ``head_lr`` are the rates of the backbone, the three STNs and the siamese heads; a part whose
     rate is 0 is not trained. ``freeze`` leaves the backbone up to that layer as it is, ``freeze_bn`` the statistics of
