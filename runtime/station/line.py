@@ -10,6 +10,7 @@ from typing import Any
 from ..backends.lifecycle import Closing
 from ..errors import SourceError
 from ..formats.artifact import Artifact
+from ..formats.memory import trim
 from ..line.stopping import StopSignals
 from ..model import Model
 from ..sources.frame import Source
@@ -57,6 +58,7 @@ __all__ = ["SWITCH", "Line", "run_line"]
 
 _CAMERA_SILENT_NS, _JUDGE_SILENT_NS = 2_000_000_000, 3_000_000_000
 _BEHIND = 1.0  # seconds by which records may lag behind before the outputs say so
+_TRIM_NS = 10_000_000_000  # so often freed memory is given back: the pictures of each part leave holes
 _ALARM_NS = 60_000_000_000  # so long an alarm of the trace shows at the outputs
 SWITCH = 0.0005
 """Seconds after which a thread must let go of Python's lock (`sys.setswitchinterval`): a verdict waits for no other."""
@@ -102,6 +104,7 @@ class Line(Closing):
         self._commands = CommandServer(config.commands.socket, self.requests.handle)
         self._io: IoThread | None = None
         self._closed = False
+        self._trimmed_ns = clock()
         self._alarm_ns: int | None = None  # the trace's last alarm
         self.recorded = 0  # parts that the trace was given
         self._performers: dict[type, Callable[[Any], None]] = {
@@ -238,8 +241,11 @@ class Line(Closing):
         }
 
     def look(self) -> None:
-        """Look after what has no thread of its own: the desk, the disk, the clock, the servers."""
+        """Look after what has no thread of its own: the desk, the memory, the disk, the clock, the servers."""
         self.desk.poll()
+        if self._clock() - self._trimmed_ns > _TRIM_NS:
+            self._trimmed_ns = self._clock()
+            trim()
         lag = self.trace.lag
         alarmed = self._alarm_ns is not None and self._clock() - self._alarm_ns < _ALARM_NS
         self._keeper.tell(Flagged(Flag.TRACE_BEHIND, alarmed or bool(lag.error) or lag.seconds > _BEHIND))
