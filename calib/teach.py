@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +21,7 @@ from regad.runtime.formats.encodings import Encoding, StatisticsDtype
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.prior import Prior
 from regad.runtime.formats.scoring import Calibration, Scoring
-from regad.runtime.formats.spec import LEVELS, InputSpec
+from regad.runtime.formats.spec import LEVELS, SIZE, InputSpec
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.model import Model
 from regad.runtime.scoring.reference import judge
@@ -34,7 +35,7 @@ from .support import GoodImages, array_support, draw_support, list_images, read_
 from .threshold import check_rates, default_rate, held_out_scale, set_threshold
 from .views import kept_views, support_views
 
-__all__ = ["encode_views", "teach", "teach_folder"]
+__all__ = ["encode_views", "teach", "teach_folder", "teach_inputs"]
 
 OnImage = Callable[[int, int], None]
 _BATCH = 2
@@ -200,6 +201,46 @@ def _limit(aim: _Aim, held_out: Sequence[float], scores: Sequence[float]) -> Thr
         factor = held_out_scale(len(held_out)) if aim.prior is None else 1.0  # a prior knows by how much they differ
         limit = set_threshold(held_out, "leave-one-out", aim.rate, factor, prior=aim.prior, warn_frr=aim.warn_frr)
     return limit if aim.warn_threshold is None else limit.with_warn(aim.warn_threshold)
+
+
+def teach_inputs(
+    model: Model,
+    inputs: Sequence[NDArray[np.uint8]],
+    spec: InputSpec,
+    *,
+    files: tuple[SupportImage, ...] | None = None,
+    target_frr: float | None = None,
+    warn_frr: float | None = None,
+    validation: Sequence[NDArray[np.uint8]] = (),
+    validation_files: tuple[SupportImage, ...] | None = None,
+    threshold: float | None = None,
+    warn_threshold: float | None = None,
+    progress: OnImage | None = None,
+    strict: bool = False,
+) -> Category:
+    """Teach a part from what `preprocess` made of good images with ``spec``: uint8 RGB [224, 224, 3] each.
+
+    The category is the one that `teach` makes of the images, tensor for tensor; what is odd about the images' own
+    sizes cannot be known. Raises InputError as `teach` does.
+    """
+    for image in (*inputs, *validation):
+        if image.dtype != np.uint8 or image.shape != (SIZE, SIZE, 3):
+            raise InputError(f"an input is {image.dtype} {list(image.shape)}; expected uint8 [{SIZE}, {SIZE}, 3]")
+    category = teach(
+        model,
+        inputs,
+        InputSpec(mean=spec.mean, std=spec.std),  # an image of the input's size is taken as it is
+        files=files,
+        target_frr=target_frr,
+        warn_frr=warn_frr,
+        validation=validation,
+        validation_files=validation_files,
+        threshold=threshold,
+        warn_threshold=warn_threshold,
+        progress=progress,
+        strict=strict,
+    )
+    return replace(category, spec=spec)
 
 
 def teach_folder(

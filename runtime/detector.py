@@ -187,18 +187,31 @@ class Detector(Closing):
     def predict_batch(self, images: Sequence[NDArray[Any]]) -> list[Result]:
         """Judge several images in one pass; they may differ in size. See `predict`."""
         with self._working():
-            return self._judge(self._current(), images)
+            part, start = self._current(), time.perf_counter()
+            return self._judge(part, [preprocess(image, part.category.spec) for image in images], start)
 
-    def _judge(self, part: Part, images: Sequence[NDArray[Any]]) -> list[Result]:
-        if len(images) == 0:
+    def predict_inputs(self, inputs: NDArray[np.uint8]) -> list[Result]:
+        """Judge what `preprocess` made, uint8 RGB [N, 224, 224, 3]: stored inputs, judged again.
+
+        A single input gives, in every bit, what `predict` gave for its image on the same machine, backend and number
+        of threads; in a batch the last digits differ. Raises InputError for another array and CategoryError if no
+        category is in force.
+        """
+        if not isinstance(inputs, np.ndarray) or inputs.dtype != np.uint8 or inputs.shape[1:] != (SIZE, SIZE, 3):
+            found = f"{inputs.dtype} {list(inputs.shape)}" if isinstance(inputs, np.ndarray) else type(inputs).__name__
+            raise InputError(f"inputs are {found}; expected uint8 [N, {SIZE}, {SIZE}, 3], as preprocess makes them")
+        with self._working():
+            return self._judge(self._current(), list(inputs), time.perf_counter())
+
+    def _judge(self, part: Part, batch: Sequence[NDArray[np.uint8]], start: float) -> list[Result]:
+        """The verdicts on the encoder's inputs, any number of them; their work began at ``start``, seconds."""
+        if not batch:
             return []
-        start = time.perf_counter()
-        batch = [preprocess(image, part.category.spec) for image in images]
         missing = [absence(measure(image), part.category.limits) for image in batch]
         ready = time.perf_counter()
         done = self._infer(part, [image for image, detail in zip(batch, missing, strict=True) if not detail])
         end = time.perf_counter()
-        share = 1.0 / len(images)
+        share = 1.0 / len(batch)
         timings = Timings(
             (ready - start) * 1e3 * share,
             done.encode_ms * share,

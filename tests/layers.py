@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runtime.detector",),
     ("runtime", "runtime.line", "runtime.cabi"),  # "runtime" itself is the public face, runtime/__init__.py
     ("runtime.commands", "runtime.native"),
+    ("runtime.station",),
     ("calib",),
     ("train.model",),
     ("train.data",),
@@ -37,6 +38,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 TEACHING = {
     "runtime.detector": {"calib.teach"},  # Detector.fit, lazily
     "runtime.commands.teaching": {"calib.support", "calib.teach"},
+    "runtime.station.simulate": {"calib.teach"},
     "runtime.commands.bench_rows": {"calib.gaussian", "calib.teach"},
 }
 """The arrows that run up: a part is taught only when somebody asks for it. Each is an import inside a function."""

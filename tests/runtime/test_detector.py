@@ -9,12 +9,15 @@ import shutil
 import threading
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from regad.calib.teach import teach, teach_inputs
 from regad.runtime import Artifact, ArtifactError, CategoryError, Detector, DeviceError, InputError, InputSpec, kernels
 from regad.runtime.formats.artifact import artifact_hash, is_artifact, write_artifact
+from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.model import Model
 from regad.runtime.selftest import compare, self_test
 
@@ -94,6 +97,61 @@ def test_other_frames_of_nothing_are_rejected_too(detector: Detector, frame: str
     }
     result = detector.predict(np.clip(frames[frame], 0, 255).astype(np.uint8))
     assert result.reason == "no_part", frame
+
+
+def test_a_stored_input_is_judged_again_in_every_bit(detector: Detector) -> None:
+    for image in (part(20), part(21, defect=True), part(22, shape=(300, 200))):
+        first = detector.predict(image)
+        (again,) = detector.predict_inputs(preprocess(image, detector.spec)[None])
+        assert again.score == first.score
+        assert again.anomaly_map.tobytes() == first.anomaly_map.tobytes()
+        assert again.thetas.tobytes() == first.thetas.tobytes()
+        assert (again.reason, again.warn, again.spec) == (first.reason, first.warn, first.spec)
+
+
+def test_stored_inputs_without_a_part_are_rejected_as_frames_are(detector: Detector) -> None:
+    image = part(20)
+    black, whole = detector.predict_inputs(
+        np.stack([np.zeros((224, 224, 3), np.uint8), preprocess(image, InputSpec())])
+    )
+    assert (black.reason, black.detail) == ("no_part", detector.predict(image * 0).detail)
+    assert whole.reason == "good"
+    assert detector.predict_inputs(np.zeros((0, 224, 224, 3), np.uint8)) == []
+
+
+@pytest.mark.parametrize(
+    ("inputs", "found"),
+    [
+        (np.zeros((224, 224, 3), np.uint8), r"uint8 \[224, 224, 3\]"),
+        (np.zeros((1, 224, 224, 3), np.float32), "float32"),
+        (np.zeros((1, 100, 224, 3), np.uint8), "100"),
+        ([], "list"),
+    ],
+)
+def test_what_is_no_input_of_the_encoder_is_refused(detector: Detector, inputs: Any, found: str) -> None:
+    with pytest.raises(InputError, match=f"inputs are .*{found}.*; expected uint8"):
+        detector.predict_inputs(inputs)
+
+
+@pytest.mark.parametrize("spec", [InputSpec(), InputSpec(fit="letterbox", resample="lanczos", roi=(10, 5, 200, 150))])
+def test_a_part_taught_from_stored_inputs_is_the_same_part(detector: Detector, spec: InputSpec) -> None:
+    images, more = [part(0), part(1), part(2)], [part(4), part(5)]
+    inputs, others = ([preprocess(image, spec) for image in group] for group in (images, more))
+    first = teach(detector.model, images, spec, validation=more)
+    again = teach_inputs(detector.model, inputs, spec, validation=others)
+    assert again.data_sha256 == first.data_sha256
+    assert all(again.tensors[name].tobytes() == tensor.tobytes() for name, tensor in first.tensors.items())
+    assert (again.threshold, again.limits, again.spec, again.notes) == (
+        first.threshold,
+        first.limits,
+        spec,
+        first.notes,
+    )
+
+
+def test_teaching_from_what_is_no_input_is_refused(detector: Detector) -> None:
+    with pytest.raises(InputError, match=r"an input is uint8 \[180, 260, 3\]; expected uint8 \[224, 224, 3\]"):
+        teach_inputs(detector.model, [part(0), part(1)], InputSpec())
 
 
 def test_what_is_taught_about_frames_is_saved(detector: Detector, tmp_path: Path) -> None:

@@ -1,0 +1,165 @@
+"""``regad-station``: set up, check and run a station, and work with its trace."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..commands.console import EXIT_FAILURE, run_cli, tell
+from ..commands.options import device_option
+from ..commands.outputs import check_folder, inputs
+from ..commands.own_files import FolderKind
+from ..errors import InputError
+from ..formats.places import find_model
+from ..text import shown
+from .trace_commands import export_command, import_command, rejudge_command
+
+__all__ = ["command", "main"]
+
+if TYPE_CHECKING:
+    from .plc_client import Verdict
+    from .scene import Defect
+
+_PATH = click.Path(path_type=Path)
+_WRITTEN = ("plate.safetensors", "station.sock", "trace")
+
+
+def _strange_in_simulated(folder: Path) -> Iterator[str]:
+    yield from (path.name for path in sorted(folder.iterdir()) if path.name not in _WRITTEN)
+
+
+_SIMULATED = FolderKind("of a station that regad-station simulated", _strange_in_simulated)
+
+
+class _Group(click.Group):
+    """The commands in the order in which a newcomer meets them. Each imports what it needs when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> object:
+        if find_spec("msgspec") is None:
+            raise InputError("a station needs msgspec, which is not installed; pip install 'regad[cpu,station]'")
+        return super().invoke(ctx)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+def command() -> None:
+    """A station at a line: a verdict for each part in time, and a record of every one."""
+
+
+@command.command("init")
+@click.argument("folder", type=_PATH, default=Path())
+@click.option("--model", type=_PATH, help="Artifact (else FOLDER/model.regad, $REGAD_MODEL, ./model.regad).")
+@click.option("--category", "categories", type=_PATH, multiple=True, help="Category file; one for each job.")
+def init_command(folder: Path, model: Path | None, categories: tuple[Path, ...]) -> None:
+    """Write FOLDER/station.toml for the artifact, the cameras and the category files that are found."""
+    from .setup_file import find, write_new
+
+    found = find(folder, model, categories)
+    path = write_new(folder, found)
+    tell(f"artifact   {shown(found.model) if found.model else 'none found'}")
+    tell(f"cameras    {', '.join(found.cameras) or 'none found'}")
+    tell(f"categories {', '.join(shown(one) for one in found.categories) or 'none found'}")
+    click.echo(f"{shown(path)} is written; next: regad-station check {shown(path)}")
+
+
+@command.command("check")
+@click.argument("config", type=_PATH)
+def check_command(config: Path) -> int:
+    """Look at everything that a run of CONFIG needs; each missing thing is named with its remedy.
+
+    Exit status: 0 if nothing is missing, 1 if something is. Do it while the station does not run: its ports and its
+    camera are in use then.
+    """
+    from ..commands.doctor import findings_text
+    from .checks import examine
+
+    findings = examine(config)
+    click.echo(findings_text(findings))
+    return EXIT_FAILURE if any(finding.level == "problem" for finding in findings) else 0
+
+
+@command.command("run")
+@click.argument("config", type=_PATH)
+def run_command(config: Path) -> None:
+    """Run the station that CONFIG describes until SIGINT or SIGTERM."""
+    from .config_file import read_config
+    from .line import run_line
+
+    run_line(read_config(config), say=tell)
+
+
+@command.command("simulate")
+@click.option("--model", type=_PATH, help="Artifact (else $REGAD_MODEL, ./model.regad).")
+@click.option("--folder", type=_PATH, default=Path("simulated-station"), show_default=True, help="For the trace.")
+@click.option("--parts", type=click.IntRange(1), default=100, show_default=True, help="How many parts come.")
+@click.option("--rate", type=click.FloatRange(0, 1000, min_open=True), default=5.0, show_default=True, help="A second.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the drawn parts.")
+@device_option
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
+def simulate_command(
+    model: Path | None, folder: Path, parts: int, rate: float, seed: int, device: str, threads: int | None
+) -> int:
+    """Run a station on drawn parts with a simulated PLC; everything else is real. Needs an artifact, and no camera.
+
+    Exit status: 0 if every part got a verdict and a record, else 1.
+    """
+    from .simulate import simulate
+
+    model = find_model(model)
+    check_folder("--folder", folder, inputs("model", model=model), kind=_SIMULATED)
+    report = simulate(
+        model, folder, parts=parts, rate=rate, seed=seed, device=device, threads=threads, say=tell, each=_say_part
+    )
+    click.echo("\n".join(report.lines()))
+    click.echo(f"the trace is in {shown(folder / 'trace')}")
+    return EXIT_FAILURE if report.silent or report.lost else 0
+
+
+def _say_part(number: int, defect: Defect | None, verdict: Verdict) -> None:
+    drawn = "good" if defect is None else defect
+    seconds, percent = verdict.seconds, verdict.outputs.percent
+    click.echo(f"part {number:4}  drawn {drawn:10} {verdict.verdict.name:10} {percent:4} %  {seconds * 1e3:6.1f} ms")
+
+
+@command.command("passwd")
+@click.argument("user")
+@click.option("--users", type=_PATH, default=Path("users.json"), show_default=True, help="File of the users.")
+@click.option(
+    "--role",
+    type=click.Choice(["viewer", "operator", "engineer"]),
+    default="operator",
+    show_default=True,
+    help="What the user may do.",
+)
+@click.option("--stdin", is_flag=True, help="Read the password from the first line of stdin; do not ask.")
+@click.option("--remove", is_flag=True, help="Remove the user.")
+def passwd_command(user: str, users: Path, role: str, stdin: bool, remove: bool) -> None:
+    """Set the password of USER for the station's page; it is asked for, and never shown or stored."""
+    from .users import ROLES, remove_user, set_password
+
+    if remove:
+        remove_user(users, user)
+        click.echo(f"{user} is removed from {shown(users)}")
+        return
+    if stdin:
+        password = sys.stdin.readline(4096).rstrip("\r\n")
+    else:
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    set_password(users, user, password, next(one for one in ROLES if one == role))
+    click.echo(f"{user} is {role} in {shown(users)}")
+
+
+for _one in (export_command, import_command, rejudge_command):
+    command.add_command(_one)
+
+
+def main() -> None:
+    """Entry point of ``regad-station``."""
+    run_cli(command)

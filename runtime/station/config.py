@@ -1,0 +1,263 @@
+"""What a station is told: the tables of ``station.toml`` as structs. `config_file` reads them from the file.
+
+Times are in milliseconds, sizes in gigabytes (1e9 bytes). Paths are absolute once they were read. A struct that is made
+in Python is checked where its fields depend on each other; the ranges of single fields are checked as the file is read.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from ..errors import InputError
+from ..text import redact
+from .secret import PLACEHOLDER, Secret
+
+__all__ = [
+    "CameraConfig",
+    "CommandsConfig",
+    "Config",
+    "DeskConfig",
+    "JobConfig",
+    "ModbusConfig",
+    "ModelConfig",
+    "StationConfig",
+    "TraceConfig",
+    "TriggerConfig",
+]
+
+Name = Annotated[
+    str, Meta(pattern=r"^[\w.-]{1,64}$", description="1 to 64 letters, digits, dots, dashes and underscores")
+]
+Text = Annotated[str, Meta(min_length=1, max_length=4096, description="text, not empty")]
+Title = Annotated[str, Meta(min_length=1, max_length=200, description="text of 1 to 200 characters")]
+Sha256 = Annotated[
+    str, Meta(pattern="^[0-9a-f]{64}$", description="the 64 hexadecimal digits that sha256sum FILE prints")
+]
+Millis = Annotated[int, Meta(ge=1, le=600_000, description="a whole number of milliseconds from 1 to 600000")]
+MillisOrNone = Annotated[int, Meta(ge=0, le=600_000, description="a whole number of milliseconds up to 600000, or 0")]
+Count = Annotated[int, Meta(ge=0, le=10_000, description="a whole number from 0 to 10000")]
+Threads = Annotated[int, Meta(ge=1, le=1024, description="a whole number from 1 to 1024")]
+Port = Annotated[int, Meta(ge=0, le=65_535, description="a port from 1 to 65535 (0: any free one)")]
+Unit = Annotated[int, Meta(ge=0, le=255, description="a unit identifier from 1 to 255, or 0 for every one")]
+Connections = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
+Number = Annotated[int, Meta(ge=1, le=65_535, description="a job number from 1 to 65535")]
+Limit = Annotated[float, Meta(gt=0, le=1e30, description="a number above 0")]
+Gigabytes = Annotated[float, Meta(ge=0, le=1e6, description="gigabytes from 0 to 1000000")]
+Days = Annotated[int, Meta(ge=1, le=100_000, description="a whole number of days, 1 or more")]
+Percent = Annotated[float, Meta(ge=0, le=100, description="a number from 0 to 100")]
+
+_SOCKET_NAME = 107  # bytes; what the kernel takes as the name of a Unix socket
+
+
+class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file. A field that is wrong raises InputError beginning with the field's name."""
+
+
+class StationConfig(_Table, frozen=True):
+    """Who the station is and how it starts.
+
+    In mode ``shadow`` it judges and records, and puts out no verdict; in ``live`` the verdicts are put out; in
+    ``simulate`` every record says that it was simulated. ``job`` is in force from the start on; without one the station
+    waits until a job is set. With ``autostart`` it becomes ready by itself, else after the command ``start``.
+    """
+
+    name: Name = "station"
+    mode: Literal["shadow", "live", "simulate"] = "shadow"
+    autostart: bool = False
+    job: Number | None = None
+
+
+class ModelConfig(_Table, frozen=True):
+    """The artifact, the device it runs on, and the CPU threads of one inference (None: the physical cores)."""
+
+    path: Path
+    device: str = "auto"
+    threads: Threads | None = None
+
+    def __post_init__(self) -> None:
+        from ..backends.table import DEVICE_CHOICES
+
+        if self.device not in DEVICE_CHOICES:
+            raise InputError(f"device is {self.device!r}; expected one of {', '.join(DEVICE_CHOICES)}")
+
+
+class CameraConfig(_Table, frozen=True):
+    """Where the pictures come from.
+
+    ``source`` is what ``regad-run --source`` takes; `uri` is it with the secret in place of ``{secret}``. No frame for
+    ``max_age_ms`` is a dead camera, which is opened again every ``reopen_ms``. A frame belongs to a trigger if it was
+    taken ``settle_ms`` or more after it. So many equal frames in a row as ``frozen_frames`` are a frozen camera (0: not
+    watched).
+    """
+
+    source: Text
+    secret: Secret | None = None
+    max_age_ms: Millis = 2000
+    reopen_ms: Millis = 2000
+    settle_ms: MillisOrNone = 0
+    frozen_frames: Count = 3
+
+    def __post_init__(self) -> None:
+        if _holds_secret(self.source):
+            raise InputError(
+                f"source is {redact(self.source)!r}, with a password in the file; expected {PLACEHOLDER} in its place "
+                'and secret = { file = "camera.password" } or secret = { env = "CAMERA_PASSWORD" }'
+            )
+        if (PLACEHOLDER in self.source) != (self.secret is not None):
+            missing = "secret" if self.secret is None else f"{PLACEHOLDER} in source"
+            raise InputError(f"source and secret go together; expected {missing} too")
+
+    def uri(self) -> str:
+        """Return the source with its secret. Raises InputError where the secret cannot be read."""
+        return self.source if self.secret is None else self.secret.fill(self.source)
+
+
+class TriggerConfig(_Table, frozen=True):
+    """What asks for a verdict, and by when.
+
+    ``command``: the command socket; ``modbus``: the PLC; ``free``: every frame. A verdict later than ``deadline_ms``
+    after its trigger is LATE. A result stands until it is acknowledged, the next trigger, or ``hold_ms`` (0: no such
+    end). A part between warn and reject limit is put out as ``review_is`` says.
+    """
+
+    kind: Literal["command", "modbus", "free"] = "command"
+    deadline_ms: Millis = 1000
+    hold_ms: MillisOrNone = 500
+    review_is: Literal["reject", "pass"] = "reject"
+
+
+class ModbusConfig(_Table, frozen=True):
+    """The Modbus TCP server for a PLC.
+
+    Only peers of ``allow`` (addresses or networks) are answered, at most ``max_connections`` at once. ``unit`` is the
+    identifier it answers to (0: all). With ``control`` false the words that a PLC writes are refused. Whoever writes
+    first is the one writer until it disconnects or has not written for ``writer_silence_ms``. ``heartbeat_ms`` without
+    a change of the PLC's heartbeat word and the link counts as lost (0: not watched).
+    """
+
+    host: Text = "127.0.0.1"
+    port: Port = 1502
+    allow: tuple[Text, ...] = ("127.0.0.1", "::1")
+    unit: Unit = 0
+    control: bool = True
+    max_connections: Connections = 64
+    writer_silence_ms: Millis = 5000
+    heartbeat_ms: MillisOrNone = 2000
+
+    def __post_init__(self) -> None:
+        self.networks()
+
+    def networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """Return the peers that may connect. Raises InputError."""
+        try:
+            return [ipaddress.ip_network(peer) for peer in self.allow]
+        except ValueError as error:
+            raise InputError(
+                f"allow is wrong ({error}); expected addresses like '192.168.0.10' or networks like '192.168.0.0/24'"
+            ) from None
+
+
+class CommandsConfig(_Table, frozen=True):
+    """The command socket: a Unix socket that only the station's own user may use."""
+
+    socket: Path = Path("station.sock")
+
+    def __post_init__(self) -> None:
+        size = len(str(self.socket).encode("utf-8", "surrogateescape"))
+        if size > _SOCKET_NAME:
+            raise InputError(
+                f"socket is {str(self.socket)!r}, {size} bytes; expected at most {_SOCKET_NAME} (the kernel's limit), "
+                "like /run/regad-station/station.sock"
+            )
+
+
+class TraceConfig(_Table, frozen=True):
+    """The record of every part.
+
+    With ``before_result`` a verdict is put out once its record is on the disk. Below ``min_free_gb`` of free disk,
+    above ``max_gb`` of its own files, or after ``keep_days``, the oldest pictures go; what was labelled or taught
+    stays. ``full`` says which full pictures are kept, ``full_goods_percent`` how many of good parts in any case. With
+    ``on_disk_full`` ``ring`` the station goes on with its newest records in memory; with ``stop`` it is not ready.
+    """
+
+    folder: Path = Path("trace")
+    before_result: bool = False
+    min_free_gb: Gigabytes = 2.0
+    max_gb: Gigabytes | None = None
+    keep_days: Days | None = None
+    full: Literal["none", "reject", "all"] = "reject"
+    full_goods_percent: Percent = 1.0
+    on_disk_full: Literal["ring", "stop"] = "ring"
+
+
+class JobConfig(_Table, frozen=True):
+    """One kind of part: the number that the PLC sets, and the category file, pinned by its sha256.
+
+    ``deadline_ms``, ``threshold`` and ``warn_threshold`` replace the trigger's and the category's own.
+    """
+
+    number: Number
+    name: Title
+    category: Path
+    sha256: Sha256
+    deadline_ms: Millis | None = None
+    threshold: Limit | None = None
+    warn_threshold: Limit | None = None
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and self.warn_threshold is not None and self.warn_threshold >= self.threshold:
+            raise InputError(
+                f"warn_threshold is {self.warn_threshold}; expected less than the threshold {self.threshold}"
+            )
+
+
+class DeskConfig(_Table, frozen=True):
+    """The DESK process: the words of its command, which the station starts and restarts; none: there is no desk."""
+
+    command: tuple[Text, ...] = ()
+
+
+class Config(_Table, frozen=True):
+    """A whole station."""
+
+    model: ModelConfig
+    camera: CameraConfig
+    jobs: tuple[JobConfig, ...] = field(name="job")
+    station: StationConfig = StationConfig()
+    trigger: TriggerConfig = TriggerConfig()
+    modbus: ModbusConfig | None = None
+    commands: CommandsConfig = field(default_factory=CommandsConfig)
+    trace: TraceConfig = field(default_factory=TraceConfig)
+    desk: DeskConfig = DeskConfig()
+
+    def __post_init__(self) -> None:
+        numbers = [job.number for job in self.jobs]
+        if not numbers:
+            raise InputError("job is empty; expected at least one [[job]] with number, name, category and sha256")
+        for number in numbers:
+            if numbers.count(number) > 1:
+                raise InputError(f"job.number {number} is given {numbers.count(number)} times; expected each once")
+        if self.station.job is not None and self.station.job not in numbers:
+            listed = ", ".join(map(str, sorted(numbers)))
+            raise InputError(f"station.job is {self.station.job}; expected the number of a [[job]]: {listed}")
+        if self.trigger.kind == "modbus" and (self.modbus is None or not self.modbus.control):
+            raise InputError("trigger.kind is 'modbus'; expected a table [modbus] without control = false beside it")
+
+
+_FILLED = (
+    re.compile(r"(?<=//)[^/@\s:]*:" + re.escape(PLACEHOLDER) + "@"),
+    re.compile(r"[\w-]+=[\"']?" + re.escape(PLACEHOLDER) + "[\"']?"),
+    re.compile(r"\buser(?:name|-id)?=[\w.-]+"),
+)
+
+
+def _holds_secret(source: str) -> bool:
+    """Whether a source has a password, token or key in it, other than the placeholder; a user's name is none."""
+    for pattern in _FILLED:
+        source = pattern.sub("", source)
+    return redact(source) != source

@@ -1,0 +1,272 @@
+"""The LINE process: camera, judge, outputs and trace wired together, and the desk looked after."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..backends.lifecycle import Closing
+from ..errors import SourceError
+from ..formats.artifact import Artifact
+from ..formats.memory import trim
+from ..line.stopping import StopSignals
+from ..model import Model
+from ..sources.frame import Source
+from ..sources.open import open_source
+from ..text import Say, unsaid
+from .camera import CameraThread
+from .codes import Fault, Flag, Mode, TriggerKind
+from .commands import CommandServer
+from .config import Config
+from .configured import camera_settings, policy_of, settings_of, specs_of
+from .desk import Supervisor
+from .events import (
+    Answer,
+    Booted,
+    Effect,
+    Event,
+    Expose,
+    Flagged,
+    Gone,
+    Halt,
+    JobWanted,
+    Judge,
+    Load,
+    PlcWrote,
+    Raised,
+    Rebuild,
+    Record,
+)
+from .events import Say as Told
+from .image import PlcWords, ProcessImage
+from .io_thread import IoThread
+from .jobs import Jobs, JobsThread
+from .judge import JudgingThread
+from .keeping import Keeper, Recorder
+from .machine import Machine
+from .modbus import ModbusServer
+from .records import WallClock, inspection_of
+from .registers import StationRegisters
+from .requests import Requests
+from .systemd import Notifier
+from .trace.writer import Trace
+from .worker import Clock
+
+__all__ = ["SWITCH", "Line", "run_line"]
+
+_CAMERA_SILENT_NS, _JUDGE_SILENT_NS = 2_000_000_000, 3_000_000_000
+_BEHIND = 1.0  # seconds by which records may lag behind before the outputs say so
+_TRIM_NS = 10_000_000_000  # so often freed memory is given back: the pictures of each part leave holes
+_ALARM_NS = 60_000_000_000  # so long an alarm of the trace shows at the outputs
+SWITCH = 0.0005
+"""Seconds after which a thread must let go of Python's lock (`sys.setswitchinterval`): a verdict waits for no other."""
+
+
+class Line(Closing):
+    """A station at work, from `start` to `close`. What is given besides the configuration is for simulations and tests.
+
+    ``source`` opens the camera in place of ``camera.source``; such a one gives a frame when it is asked, so no frame
+    time is waited for. ``model`` opens the model.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        source: Callable[[], Source] | None = None,
+        model: Callable[[], Model] | None = None,
+        say: Say = unsaid,
+        clock: Clock = time.monotonic_ns,
+        notifier: Notifier | None = None,
+    ) -> None:
+        self.config = config
+        self._mode = Mode(config.station.mode)
+        self._say = say
+        self._clock = clock
+        self._notifier = notifier or Notifier("")
+        self.trace = Trace(config.trace.folder, policy_of(config), say=say, alarm=self._trace_alarm)
+        self.jobs = Jobs(model or self._open_model, specs_of(config), self.trace.category)
+        self._jobs_thread = JobsThread(self.jobs, self._post, self._failed, clock)
+        self._camera = CameraThread(
+            source or self._open_source, self._post, self._failed, camera_settings(config, source is None), clock
+        )
+        self._judge = JudgingThread(
+            self.jobs.pinned, self._post, self._failed, clock, watch_frozen=config.camera.frozen_frames > 0
+        )
+        self._keeper = Keeper(self.look, self._post, clock, self._failed)
+        self._recorder = Recorder(self.trace, self._post, clock, self._failed)
+        self.registers = StationRegisters(self._plc_wrote, clock)
+        self.desk = Supervisor(config.desk.command, self._desk_changed, say, clock=clock)
+        self.requests = Requests(TriggerKind(config.trigger.kind), self._post, self._status, clock)
+        self.modbus = None if config.modbus is None else ModbusServer(config.modbus, self.registers)
+        self._commands = CommandServer(config.commands.socket, self.requests.handle)
+        self._io: IoThread | None = None
+        self._closed = False
+        self._trimmed_ns = clock()
+        self._alarm_ns: int | None = None  # the trace's last alarm
+        self.recorded = 0  # parts that the trace was given
+        self._performers: dict[type, Callable[[Any], None]] = {
+            Expose: self._camera.expose,
+            Judge: self._judge.submit,
+            Record: self._record,
+            Load: self._jobs_thread.submit,
+            Rebuild: self._jobs_thread.submit,
+            Answer: _answer,
+            Told: self._told,
+        }
+
+    @property
+    def image(self) -> ProcessImage:
+        """The process image as it is now."""
+        return self._io.image if self._io else ProcessImage()
+
+    def start(self) -> None:
+        """Open everything and begin. Raises RegadError; nothing stays open then."""
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        boot = self.trace.open(artifact=Artifact.open(self.config.model.path).hash)
+        self._boot, self.wall = boot, WallClock(boot.clock_ok, self._clock)
+        if not boot.clean_before:
+            self.trace.event("warning", 0, "the run before this one did not end in order")
+        machine = Machine(settings_of(self.config), boot.id)
+        self._io = IoThread(machine, self.registers.publish, self._perform, self._trouble, self._failed, self._clock)
+        self.jobs.open()
+        for text in self.jobs.errors.values():
+            self._told(Told("warning", Fault.CATEGORY, text))
+        for thread in (self._camera, self._judge, self._jobs_thread, self._recorder, self._io):
+            thread.start()
+        self._post(Booted())
+        if self.config.station.job is not None:
+            self._post(JobWanted(self.config.station.job))
+        if self.modbus is not None:
+            self.modbus.start()
+        self._commands.start()
+        self._keeper.start()
+        self._notifier.tell("READY=1")
+
+    def close(self) -> None:
+        """End: no result stays at the outputs, what was judged is recorded."""
+        if self._closed:
+            return
+        self._closed = True
+        self._notifier.tell("STOPPING=1")
+        self._keeper.stop()
+        self._commands.close()
+        if self._io is not None:
+            self._io.finish(Halt())
+        if self.modbus is not None:
+            self.modbus.close()
+        for thread in (self._camera, self._judge, self._recorder, self._jobs_thread):
+            thread.stop()
+        self.desk.close()
+        self.trace.close()
+        self.jobs.close()
+        self._notifier.close()
+
+    # From the threads to the machine.
+
+    def _post(self, event: Event) -> None:
+        if self._io is not None:
+            self._io.post(event)
+
+    def _plc_wrote(self, words: PlcWords) -> None:
+        self._post(PlcWrote(words, self._clock()))
+
+    def _failed(self, text: str) -> None:
+        self._say(text)
+        self.trace.event("alarm", Fault.INTERNAL, text)
+
+    def _desk_changed(self, running: bool) -> None:
+        self._post(Flagged(Flag.DESK_OFFLINE, not running))
+
+    def _trace_alarm(self, code: int, text: str) -> None:
+        self._alarm_ns = self._clock()
+
+    def _trouble(self) -> str:
+        """Which thread does not answer; called with each heartbeat, so systemd hears of the line's health here."""
+        for thread, limit in ((self._camera, _CAMERA_SILENT_NS), (self._judge, _JUDGE_SILENT_NS)):
+            if thread.silent_ns() > limit:
+                return f"the {thread.name} thread has not answered for {thread.silent_ns() / 1e9:.1f} s"
+        self._notifier.tell("WATCHDOG=1")
+        return ""
+
+    # From the machine to the threads.
+
+    def _perform(self, effect: Effect) -> None:
+        self._performers[type(effect)](effect)
+
+    def _record(self, effect: Record) -> None:
+        self.recorded += 1
+        self.trace.add(inspection_of(effect, self._boot, self._mode, self.wall))
+        if effect.first:
+            self._recorder.submit(effect.part.token)
+
+    def _told(self, effect: Told) -> None:
+        self._say(effect.text)
+        self.trace.event(effect.severity, effect.fault, effect.text)
+
+    # What the line is made of.
+
+    def _open_model(self) -> Model:
+        wanted = self.config.model
+        return Model.load(wanted.path, wanted.device, wanted.threads)
+
+    def _open_source(self) -> Source:
+        source = open_source(self.config.camera.uri())
+        if not source.live and self._mode is not Mode.SIMULATE:
+            source.close()
+            raise SourceError(
+                f"camera.source {source.uri} is a recording, and station.mode is {self._mode.value}: name a camera, or "
+                'set station.mode = "simulate"'
+            )
+        return source
+
+    def _status(self) -> dict[str, Any]:
+        """What the line knows besides the process image."""
+        lag = self.trace.lag
+        return {
+            "station": self.config.station.name,
+            "mode": self._mode.value,
+            "boot": self._boot.id,
+            "trace": lag._asdict(),
+            "modbus": None if self.modbus is None else self.modbus.state._asdict(),
+            "image": self.image,
+        }
+
+    def look(self) -> None:
+        """Look after what has no thread of its own: the desk, the memory, the disk, the clock, the servers."""
+        self.desk.poll()
+        if self._clock() - self._trimmed_ns > _TRIM_NS:
+            self._trimmed_ns = self._clock()
+            trim()
+        lag = self.trace.lag
+        alarmed = self._alarm_ns is not None and self._clock() - self._alarm_ns < _ALARM_NS
+        self._keeper.tell(Flagged(Flag.TRACE_BEHIND, alarmed or bool(lag.error) or lag.seconds > _BEHIND))
+        self._keeper.tell(Flagged(Flag.CLOCK_BAD, not self.wall.look()[1]))
+        if self.trace.must_stop:
+            self._keeper.tell(Raised(Fault.TRACE, f"parts cannot be recorded: {lag.error or 'the disk is short'}"))
+        else:
+            self._keeper.tell(Gone(Fault.TRACE))
+        for server in (self.modbus, self._commands):
+            if server is not None and server.failure is not None:
+                self._keeper.tell(Raised(Fault.INTERNAL, f"a server of the station ended: {server.failure}"))
+
+
+def _answer(effect: Answer) -> None:
+    if effect.reply is not None:
+        effect.reply(effect)
+
+
+def run_line(config: Config, say: Say = unsaid) -> None:
+    """Run a station until SIGINT or SIGTERM. Raises RegadError where it cannot start."""
+    sys.setswitchinterval(SWITCH)
+    with StopSignals() as signals, Line(config, say=say, notifier=Notifier()) as line, signals.run() as stop:
+        line.start()
+        stop.wait()

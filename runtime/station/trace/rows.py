@@ -1,0 +1,158 @@
+"""From what the line gives to rows of the database."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+
+from ...formats.category import Category
+from ...text import shown
+from .files import Stored, array_sha256, pack_map
+from .inbox import Event, NewCategory
+from .inspection import Inspection
+
+__all__ = ["COLUMNS", "insert_category", "insert_event", "insert_inspection", "record_file"]
+
+_ARRAYS = ("input", "map", "frame")
+_PLAIN = tuple(field.name for field in fields(Inspection) if field.name not in (*_ARRAYS, "category"))
+COLUMNS = ("id", *_PLAIN, "category_version", "input_sha256", "input_file", "full_file")
+"""The columns of the table ``inspection``."""
+_TEXTS = frozenset({"trigger", "serial", "reason", "error"})
+_NUMBERS = frozenset(
+    {"wall", "score", "threshold", "deadline_ms", "mean", "sharp", "ms_acquire", "ms_judge", "ms_total"}
+)
+_OWN = (*_PLAIN, "category_version", "input_sha256")
+_INSERT = f"INSERT INTO inspection ({', '.join(_OWN)}) VALUES ({', '.join('?' * len(_OWN))})"
+
+
+def _value(part: Inspection, name: str) -> float | int | str | None:
+    """One value as SQLite stores it: NumPy's numbers would become bytes, and infinity could not be exported."""
+    value = getattr(part, name)
+    if value is None:
+        return None
+    if name in _TEXTS:
+        return shown(value)
+    if name in _NUMBERS:
+        return float(value) if math.isfinite(value) else None
+    return int(value)
+
+
+def insert_inspection(connection: sqlite3.Connection, part: Inspection) -> int:
+    """Insert a part's row and map; return its id. Raises sqlite3.Error, TypeError, ValueError or OverflowError."""
+    digest = None if part.input is None else array_sha256(part.input)
+    packed = None if part.map is None else pack_map(part.map)
+    values = [_value(part, name) for name in _PLAIN]
+    cursor = connection.execute(_INSERT, (*values, _version_id(connection, part), digest))
+    row = _id(cursor)
+    if packed is not None:
+        connection.execute("INSERT INTO heat VALUES (?, ?, ?)", (row, *packed))
+    return row
+
+
+def _version_id(connection: sqlite3.Connection, part: Inspection) -> int | None:
+    """The newest version of a job's category by its hash; one that was never recorded gets a bare row."""
+    if not part.category:
+        return None
+    found = connection.execute(
+        "SELECT max(id) FROM category_version WHERE hash = ? AND job IS ?", (part.category, part.job)
+    ).fetchone()[0]
+    if found is not None:
+        return int(found)
+    cursor = connection.execute(
+        "INSERT INTO category_version (job, hash, sha256, path) VALUES (?, ?, '', '')", (part.job, part.category)
+    )
+    return _id(cursor)
+
+
+def insert_event(connection: sqlite3.Connection, boot: int, event: Event) -> int:
+    """Insert an event; return its id. Raises sqlite3.Error."""
+    cursor = connection.execute(
+        "INSERT INTO event (boot, mono_ns, wall, severity, code, text) VALUES (?, ?, ?, ?, ?, ?)",
+        (boot, event.mono_ns, event.wall, event.severity, int(event.code), shown(event.text)),
+    )
+    return _id(cursor)
+
+
+def insert_category(connection: sqlite3.Connection, new: NewCategory) -> int:
+    """Make a category the one of its job, and keep the parts that it was taught with for good; return its id.
+
+    A file that the job has used before is that version again. Raises sqlite3.Error.
+    """
+    sha256 = new.sha256 or _file_sha256(new.path)
+    category = new.category
+    found = connection.execute(
+        "SELECT max(id) FROM category_version WHERE job = ? AND hash = ? AND sha256 = ?",
+        (new.job, category.hash, sha256),
+    ).fetchone()[0]
+    version = int(found) if found is not None else _insert_version(connection, new, sha256)
+    connection.execute(
+        "INSERT INTO job (number, category_version) VALUES (?, ?) "
+        "ON CONFLICT (number) DO UPDATE SET category_version = excluded.category_version",
+        (new.job, version),
+    )
+    connection.execute(
+        "UPDATE category_version SET retired_at = CASE WHEN id = ? THEN NULL ELSE coalesce(retired_at, ?) END "
+        "WHERE job = ?",
+        (version, new.wall, new.job),
+    )
+    keep_taught(connection, category)
+    return version
+
+
+def _insert_version(connection: sqlite3.Connection, new: NewCategory, sha256: str) -> int:
+    category, threshold = new.category, new.category.threshold
+    support = [[item.name, item.sha256] for item in category.support]
+    cursor = connection.execute(
+        "INSERT INTO category_version (job, hash, sha256, path, threshold, low, method, spec, support_json, made_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            new.job,
+            category.hash,
+            sha256,
+            shown(new.path),
+            threshold.value,
+            threshold.warn,
+            threshold.method,
+            json.dumps(category.spec.to_json()),
+            json.dumps(support),
+            new.wall,
+        ),
+    )
+    return _id(cursor)
+
+
+def keep_taught(connection: sqlite3.Connection, category: Category) -> None:
+    """Mark the parts whose stored inputs a category was taught with, one part for each, so that they are kept."""
+    connection.executemany(
+        "UPDATE file SET keep = 1 WHERE inspection = (SELECT min(id) FROM inspection "
+        "WHERE input_sha256 = ? AND input_file IS NOT NULL)",
+        [(item.sha256,) for item in category.support],
+    )
+
+
+def _file_sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def record_file(connection: sqlite3.Connection, inspection: int, stored: Iterable[Stored]) -> None:
+    """Record the pictures of a part. Raises sqlite3.Error."""
+    for item in stored:
+        connection.execute(
+            "INSERT OR REPLACE INTO file (path, inspection, kind, rank, bytes, sha256) VALUES (?, ?, ?, ?, ?, ?)",
+            (item.path, inspection, item.kind, item.rank, item.bytes, item.sha256),
+        )
+        column = "input_file" if item.kind == "input" else "full_file"
+        connection.execute(f"UPDATE inspection SET {column} = ? WHERE id = ?", (item.path, inspection))
+
+
+def _id(cursor: sqlite3.Cursor) -> int:
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid

@@ -1,0 +1,159 @@
+"""docs/station.md says what the code does: its tables are held against the numbers, the unit against the program."""
+
+from __future__ import annotations
+
+import re
+from configparser import RawConfigParser
+from enum import IntEnum, IntFlag
+from pathlib import Path
+
+import pytest
+
+from regad.runtime.station import codes
+from regad.runtime.station.cli import command
+from regad.runtime.station.codes import Control, Fault, Flag, State, Status, VerdictCode
+from regad.runtime.station.config_file import parse_config
+from regad.runtime.station.image import PlcWords, ProcessImage, Shown
+from regad.runtime.station.modbus_requests import Error
+from regad.runtime.station.registers import output_words, plc_words
+from regad.runtime.station.requests import Requests
+from regad.runtime.station.trace.inspection import TraceAlarm
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = (ROOT / "docs" / "station.md").read_text()
+UNIT = ROOT / "packaging" / "regad-station.service"
+
+
+def table(first: str) -> list[list[str]]:
+    """The rows of the table whose first column is headed ``first``."""
+    lines = PAGE.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(f"| {first} |"))
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("first", "kind"),
+    [
+        ("CONTROL bit", Control),
+        ("STATUS bit", Status),
+        ("FLAGS bit", Flag),
+        ("VERDICT", VerdictCode),
+        ("state", State),
+        ("error", Fault),
+        ("code", TraceAlarm),
+    ],
+)
+def test_a_table_lists_every_number_by_its_name(first: str, kind: type[IntEnum] | type[IntFlag]) -> None:
+    members = {member.name: int(member) for member in kind}
+    members = {name: value for name, value in members.items() if value or kind in (VerdictCode, State)}
+    if issubclass(kind, IntFlag):
+        members = {name: value.bit_length() - 1 for name, value in members.items()}
+    assert {row[1]: int(row[0]) for row in table(first)} == members
+
+
+def span(row: list[str]) -> tuple[int, int]:
+    first, _, last = row[0].partition("-")
+    return int(first), int(last or first)
+
+
+def test_the_map_has_every_word_once() -> None:
+    words = [word for row in table("word") for word in range(span(row)[0], span(row)[1] + 1)]
+    assert words == [*range(14), *range(100, 120)]
+
+
+def test_the_words_that_a_plc_writes_mean_what_the_map_says() -> None:
+    places = {row[1]: span(row) for row in table("word") if span(row)[0] < 100}
+    words = [0] * 14
+    words[places["CONTROL"][0]] = 5
+    words[places["trigger_seq"][0]] = 1234
+    words[places["job"][0]] = 7
+    words[places["part_id"][0]], words[places["part_id"][1]] = 1, 2
+    words[places["serial"][0]] = int.from_bytes(b"AB", "big")
+    words[places["plc_heartbeat"][0]] = 99
+    assert plc_words(words, 3) == PlcWords(5, 1234, 7, 65538, "AB", 99, 3)
+    assert 2 * (places["serial"][1] - places["serial"][0] + 1) == 16
+
+
+def test_the_words_that_a_plc_reads_mean_what_the_map_says() -> None:
+    shown = Shown(tag=11, part_id=65538, verdict=VerdictCode.REVIEW, percent=87.0, ms=61.0, spot=(5, 6))
+    image = ProcessImage(
+        **{"state": State.RESULT, "status": Status.VALID | Status.ONLINE, "fault": Fault.JUDGE, "job": 21},
+        **{"accepted": 22, "heartbeat": 24, "shown": shown, "flags": Flag.CLOCK_BAD, "parts": 25, "rejects": 26},
+        **{"missed": 27, "late": 28},
+    )
+    expected = {
+        **{"STATUS": [17], "heartbeat": [24], "state": [5], "error": [30], "active job": [21], "accepted seq": [22]},
+        **{"parts": [25], "rejects": [26], "missed": [27], "late": [28], "result_seq": [11], "part_id": [1, 2]},
+        **{"VERDICT": [3], "score": [87], "ms": [61], "spot": [5, 6], "FLAGS": [16]},
+    }
+    words = output_words(image)
+    for row in table("word"):
+        first, last = span(row)
+        if first >= 100:
+            assert words[first - 100 : last - 99] == expected[row[1]], row[1]
+
+
+def test_the_page_says_that_words_without_a_result_are_nothing() -> None:
+    words = output_words(ProcessImage(shown=Shown(tag=1, verdict=VerdictCode.PASS, percent=5.0, ms=5.0, spot=(1, 1))))
+    assert words[10:18] == [0] * 8
+    assert words[19] == 0
+
+
+def test_the_structured_text_uses_the_bits_and_words_of_the_map() -> None:
+    text = PAGE[PAGE.index("```iecst") : PAGE.index("END_FUNCTION_BLOCK")]
+    bits = {Status(1 << int(bit)) for bit in re.findall(r"fromStation\[100\]\.(\d+)", text)}
+    assert bits == {Status.ONLINE, Status.ERROR, Status.SIMULATED, Status.VALID}
+    assert set(re.findall(r"fromStation\[(\d+)\]", text)) == {"100", "101", "110", "113", "119"}
+    assert set(re.findall(r"toStation\[(\d+)\]", text)) == {"0", "1", "3", "4", "13"}
+    assert f"fromStation[113] = {VerdictCode.PASS:d}" in text
+    assert f"toStation[0] := 16#{Control.ENABLE:04X}" in text
+    assert f"toStation[0] := 16#{Control.ENABLE | Control.TRIGGER:04X}" in text
+
+
+def test_the_exceptions_of_the_page_are_those_of_the_server() -> None:
+    line = PAGE[PAGE.index("- Exceptions:") : PAGE.index("- What is no Modbus")]
+    assert [int(number) for number in re.findall(r"(?:^|[:;])\s+(\d+) ", line)] == [int(error) for error in Error]
+
+
+def test_the_commands_of_the_page_are_those_of_the_socket() -> None:
+    known = Requests(codes.TriggerKind.COMMAND, lambda event: None, dict, lambda: 0)
+    named = {name.strip() for row in table("command") for name in row[0].split(",")}
+    assert named == set(known._handlers)
+
+
+def test_every_command_line_of_the_page_can_be_parsed() -> None:
+    lines = re.findall(r"^ {4}regad-station (\S+) ([^#\n]*)", PAGE, re.MULTILINE)
+    assert {name for name, _ in lines} >= {"simulate", "export", "import", "rejudge"}
+    for name, rest in lines:
+        command.commands[name].make_context(name, rest.split())
+
+
+def test_every_key_of_the_page_is_one_of_the_configuration() -> None:
+    tables = "station|model|camera|trigger|modbus|commands|trace|desk"
+    keys = set(re.findall(rf"`((?:{tables})\.[a-z_]+)", PAGE)) - {"model.regad", "station.toml", "station.sock"}
+    assert len(keys) > 10
+    for key in sorted(keys):
+        name, field = key.split(".")
+        _, faults = parse_config({name: {field: None}}, Path("/s"))
+        assert not any("is not known" in fault.text for fault in faults), key
+
+
+def test_the_unit_runs_the_station_hardened() -> None:
+    parser = RawConfigParser(strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(UNIT.read_text())
+    service = dict(parser["Service"])
+    program, name, *rest = service["ExecStart"].split()
+    assert program.endswith("/regad-station")
+    command.commands[name].make_context(name, rest)
+    wanted = {
+        **{"Type": "notify", "ProtectSystem": "strict", "NoNewPrivileges": "yes", "PrivateTmp": "yes", "User": "regad"},
+        **{"DevicePolicy": "closed", "ProtectHome": "yes", "Restart": "always"},
+    }
+    assert {key: service[key] for key in wanted} == wanted
+    assert int(service["WatchdogSec"]) * 1000 > 2 * 1000

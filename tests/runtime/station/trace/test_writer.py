@@ -1,0 +1,334 @@
+"""The writer: what is given is on the disk, bit for bit, and nothing that the disk does holds up the line."""
+
+from __future__ import annotations
+
+import errno
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from regad.runtime.errors import OutputError
+from regad.runtime.formats.category import SupportImage, save_category
+from regad.runtime.station.trace.alarms import Alarms as TraceAlarms
+from regad.runtime.station.trace.alarms import Losses
+from regad.runtime.station.trace.files import FileStore, array_sha256
+from regad.runtime.station.trace.inbox import Inbox
+from regad.runtime.station.trace.inspection import Inspection, TraceAlarm, TracePolicy
+from regad.runtime.station.trace.reader import TraceReader
+from regad.runtime.station.trace.writer import Trace
+
+from ...run_doubles import category
+from .parts import ROOMY, Alarms, ask, filled, heat, part, picture, pictures
+
+
+@pytest.fixture
+def alarms() -> Alarms:
+    return Alarms()
+
+
+@pytest.fixture
+def trace(tmp_path: Path, alarms: Alarms) -> Iterator[Trace]:
+    trace = Trace(tmp_path, ROOMY, alarm=alarms)
+    trace.open(artifact="a" * 64)
+    yield trace
+    trace.close()
+
+
+def test_every_value_of_a_part_is_recorded_as_it_was_given(tmp_path: Path) -> None:
+    given = part(
+        1,
+        **{"part_id": 2**32 - 1, "serial": "Größe 7", "verdict": 2, "output": 5, "reason": "anomalous", "warn": True},
+        **{"ms_acquire": 1.5, "ms_judge": 2.5, "ms_total": 4.5, "deadline_ms": 100.0, "late": True, "shadow": True},
+        **{"simulated": True, "frame_id": 77, "mean": 101.25, "sharp": 3.5, "spot_x": 12, "spot_y": 223},
+        error="none at all",
+    )
+    with TraceReader(filled(tmp_path, given)) as reader:
+        row = reader.row(1)
+    plain = [field.name for field in fields(Inspection) if field.name not in ("input", "map", "frame")]
+    assert {name: row[name] for name in plain} == {name: getattr(given, name) for name in plain}
+
+
+def test_the_input_is_stored_bit_for_bit_and_the_map_to_a_255th_of_its_peak(tmp_path: Path) -> None:
+    given = [part(seq, input=picture(seq), map=heat(seq)) for seq in (1, 2)]
+    given += [part(3, input=np.random.default_rng(0).integers(0, 256, (224, 224, 3)).astype(np.uint8))]
+    with TraceReader(filled(tmp_path, *given)) as reader:
+        for number, one in enumerate(given, 1):
+            stored = reader.input(number)
+            assert stored is not None and one.input is not None
+            assert stored.tobytes() == one.input.tobytes()
+            assert reader.row(number)["input_sha256"] == array_sha256(one.input)
+        coarse = given[0].map.reshape(56, 4, 56, 4).max(axis=(1, 3))  # type: ignore[union-attr]
+        stored_map = reader.map(1)
+        assert stored_map is not None
+        assert np.abs(stored_map - coarse).max() <= coarse.max() / 255
+        assert stored_map.max() == pytest.approx(coarse.max(), rel=1e-6)
+        assert reader.map(3) is None
+
+
+def test_numbers_of_numpy_are_numbers_and_what_is_not_finite_is_none(tmp_path: Path) -> None:
+    infinite = np.full((224, 224), np.inf, np.float32)
+    odd = part(1, score=np.float32(1.5), spot_x=np.int64(7), late=np.bool_(True), mean=np.inf, map=infinite)
+    row = next(iter(TraceReader(filled(tmp_path, odd)).rows()))
+    assert (row["score"], row["spot_x"], row["late"], row["mean"]) == (1.5, 7, 1, None)
+    assert ask(tmp_path, "SELECT count(*) FROM heat") == [(0,)]
+
+
+def test_flushed_means_that_another_process_sees_the_row_and_its_input(tmp_path: Path, trace: Trace) -> None:
+    trace.add(part(1, input=picture(1)))
+    assert trace.flushed(1, 60.0)
+    ((name,),) = ask(tmp_path, "SELECT input_file FROM inspection WHERE seq = 1")
+    assert (tmp_path / name).is_file()
+    assert not trace.flushed(2, 0.0)
+
+
+def test_a_boot_is_clean_only_after_an_orderly_end(tmp_path: Path) -> None:
+    trace = Trace(tmp_path, ROOMY)
+    first = trace.open(artifact="abc")
+    assert (first.id, first.clean_before) == (1, True)
+    assert ask(tmp_path, "SELECT clean, artifact FROM boot") == [(0, "abc")]
+    trace.close()
+    trace.close()
+    assert ask(tmp_path, "SELECT clean FROM boot") == [(1,)]
+    again = Trace(tmp_path, ROOMY)
+    assert again.open().id == 2
+    again.close()
+
+
+def test_a_second_writer_of_the_folder_is_refused(tmp_path: Path, trace: Trace) -> None:
+    with pytest.raises(OutputError, match="in use by another station"):
+        Trace(tmp_path, ROOMY).open()
+
+
+def test_a_part_that_cannot_be_recorded_is_told_and_does_not_take_others_with_it(
+    tmp_path: Path, trace: Trace, alarms: Alarms
+) -> None:
+    for one in (part(1), part(2, part_id=2**80), part(1), part(3, boot=99), part(4)):
+        trace.add(one)
+    trace.close()
+    assert ask(tmp_path, "SELECT seq FROM inspection ORDER BY id") == [(1,), (4,)]
+    assert alarms.codes() == [TraceAlarm.UNFIT] * 3
+    assert "part 2 cannot be recorded" in alarms[0][1]
+    assert trace.lag.lost_rows == 3
+
+
+def test_events_are_recorded_in_order(tmp_path: Path, trace: Trace) -> None:
+    trace.event("info", 10, "camera open")
+    trace.event("alarm", 11, "the picture\nis frozen")
+    trace.close()
+    with TraceReader(tmp_path) as reader:
+        assert [(e["severity"], e["code"], e["text"]) for e in reader.events()] == [
+            ("info", 10, "camera open"),
+            ("alarm", 11, "the picture\ufffdis frozen"),
+        ]
+
+
+def test_a_job_has_one_version_in_force_and_its_taught_parts_are_kept(tmp_path: Path, trace: Trace) -> None:
+    trace.add(part(1, input=picture(1)))
+    trace.add(part(2, input=picture(1)))
+    trace.add(part(3, input=picture(3)))
+    assert trace.flushed(3, 60.0)
+    taught = category((SupportImage("inspection 1", array_sha256(picture(1))),))
+    for name in ("one", "two"):
+        save_category(taught, tmp_path / name)
+    (tmp_path / "two").write_bytes((tmp_path / "two").read_bytes() + b" ")
+    for name in ("one", "two", "one"):
+        trace.category(3, taught, tmp_path / name)
+    trace.add(part(4, category=taught.hash))
+    trace.close()
+    versions = ask(tmp_path, "SELECT id, path, retired_at IS NULL FROM category_version WHERE hash = ?", taught.hash)
+    assert [(Path(path).name, in_force) for _, path, in_force in versions] == [("one", 1), ("two", 0)]
+    assert ask(tmp_path, "SELECT category_version FROM job WHERE number = 3") == [(versions[0][0],)]
+    assert ask(tmp_path, "SELECT inspection FROM file WHERE keep = 1") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("full", "percent", "stored"),
+    [("none", 50.0, []), ("reject", 0.0, [5]), ("reject", 25.0, [4, 5, 8]), ("all", 0.0, 8)],
+)
+def test_full_pictures_are_stored_as_the_policy_says(
+    tmp_path: Path, full: str, percent: float, stored: list[int] | int
+) -> None:
+    policy = TracePolicy(full=full, full_goods_percent=percent, min_free_gb=0.0)  # type: ignore[arg-type]
+    frame = np.full((30, 40, 3), 90, np.uint8)
+    filled(tmp_path, *(part(seq, verdict=2 if seq == 5 else 1, frame=frame) for seq in range(1, 9)), policy=policy)
+    found = [seq for (seq,) in ask(tmp_path, "SELECT seq FROM inspection WHERE full_file IS NOT NULL ORDER BY seq")]
+    assert found == (stored if isinstance(stored, list) else list(range(1, 9)))
+    assert len(pictures(tmp_path)) == len(found)
+
+
+class Blocked:
+    """A disk on which every picture hangs until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.began, self.go = threading.Event(), threading.Event()
+        write = FileStore.write
+
+        def hang(store: FileStore, *args: object) -> object:
+            self.began.set()
+            assert self.go.wait(60.0)
+            return write(store, *args)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(FileStore, "write", hang)
+
+
+def test_a_disk_that_hangs_never_holds_up_the_line_and_the_loss_is_counted(
+    tmp_path: Path, trace: Trace, alarms: Alarms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Blocked(monkeypatch)
+    trace.add(part(1, input=picture(1)))
+    assert disk.began.wait(60.0)
+    big = np.zeros((1080, 1920, 3), np.uint8)
+    for seq in range(2, 32):
+        trace.add(part(seq, verdict=2, input=picture(2), frame=big))
+    for seq in range(32, 10_103):
+        trace.add(part(seq))
+    lag = trace.lag
+    assert (lag.rows, lag.lost_rows) == (10_000, 101)  # 2 to 102 found no room
+    assert lag.left_out == 20  # of 30 full pictures 10 fit into 64 MiB; every input did
+    disk.go.set()
+    trace.close()
+    assert ask(tmp_path, "SELECT count(*), min(seq), max(seq) FROM inspection WHERE seq > 1") == [(10_000, 103, 10_102)]
+    with TraceReader(tmp_path) as reader:
+        assert reader.gaps() == [(1, 1, 103)]
+    assert TraceAlarm.LOST in alarms.codes()
+    assert not trace.flushed(50, 0.0)
+
+
+def test_a_slow_disk_leaves_out_full_pictures_before_inputs_and_tells_once(
+    tmp_path: Path, trace: Trace, alarms: Alarms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Blocked(monkeypatch)
+    trace.add(part(1, input=picture(1)))
+    assert disk.began.wait(60.0)
+    big = np.zeros((1080, 1920, 3), np.uint8)
+    for seq in range(2, 32):
+        trace.add(part(seq, verdict=2, input=picture(2), frame=big))
+    disk.go.set()
+    trace.close()
+    assert not trace.flushed(31, 0.0), "its full picture is missing"
+    assert ask(tmp_path, "SELECT count(*), count(input_file), count(full_file) FROM inspection") == [(31, 31, 10)]
+    assert alarms.codes() == [TraceAlarm.SLOW]
+
+
+def test_losses_that_come_and_go_are_one_trouble_until_a_minute_is_calm() -> None:
+    told: list[str] = []
+    losses, inbox = Losses(TraceAlarms(told.append, None, lambda *event: None)), Inbox()
+    for second, slow in ((1, 1), (2, 1), (3, 5), (30, 9), (89, 9), (90, 9), (91, 9)):
+        inbox.slow = slow
+        losses.tell(inbox, "", second * 10**9)
+    assert told == [
+        "pictures of 1 part(s) are left out so far: the disk is slower than the line",
+        "pictures are stored in time again",
+    ]
+
+
+def test_the_memory_for_pictures_is_free_again_once_they_are_stored(tmp_path: Path, trace: Trace) -> None:
+    def store(start: int) -> int:
+        for seq in range(start, start + 60):
+            trace.add(part(seq, input=picture(seq % 5), map=heat(0)))
+            assert trace.flushed(seq, 60.0)
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        first = store(1)
+        last = store(121 - 60)
+    finally:
+        tracemalloc.stop()
+    assert last - first < 100_000
+    assert trace._inbox._held == 0
+
+
+def refuse(code: int) -> OutputError:
+    error = OutputError("cannot write it")
+    error.__cause__ = OSError(code, "refused")
+    return error
+
+
+def test_on_a_full_disk_old_pictures_of_goods_make_room_for_new_ones(
+    tmp_path: Path, trace: Trace, alarms: Alarms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seq in range(1, 4):
+        trace.add(part(seq, input=picture(seq)))
+    assert trace.flushed(3, 60.0)
+    write, failed = FileStore.write, []
+
+    def fail_once(store: FileStore, inspection: Inspection, *kind: object) -> object:
+        if inspection.seq not in failed:
+            failed.append(inspection.seq)
+            raise refuse(errno.ENOSPC)
+        return write(store, inspection, *kind)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FileStore, "write", fail_once)
+    trace.add(part(4, input=picture(4)))
+    assert trace.flushed(4, 60.0)
+    assert [name[-15:] for name in pictures(tmp_path)] == ["00004-input.png"]
+    assert ask(tmp_path, "SELECT count(*), count(input_file) FROM inspection") == [(4, 1)]
+    assert alarms == []
+
+
+@pytest.mark.parametrize(("code", "policy"), [(errno.EROFS, "ring"), (errno.ENOSPC, "stop")])
+def test_rows_are_kept_where_pictures_cannot_be_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, policy: str
+) -> None:
+    alarms = Alarms()
+    trace = Trace(tmp_path, TracePolicy(min_free_gb=0.0, on_disk_full=policy), alarm=alarms)  # type: ignore[arg-type]
+    trace.open()
+    trace.add(part(1, input=picture(1)))
+    assert trace.flushed(1, 60.0)
+
+    def fail(*args: object) -> object:
+        raise refuse(code)
+
+    monkeypatch.setattr(FileStore, "write", fail)
+    trace.add(part(2, input=picture(2)))
+    while not alarms:
+        assert not trace.flushed(2, 0.1)
+    trace.add(part(3, input=picture(3)))
+    assert trace.must_stop == (policy == "stop")
+    trace.close()
+    assert ask(tmp_path, "SELECT count(*), count(input_file) FROM inspection") == [(3, 1)]
+    assert len(pictures(tmp_path)) == 1, "no picture may go: that would not help, or is not allowed"
+    assert alarms.codes() == [TraceAlarm.DISK_SHORT]
+
+
+def test_a_sync_that_hangs_holds_up_no_row_and_no_row_names_a_picture_before_it(
+    tmp_path: Path, trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, began, go = FileStore.sync, threading.Event(), threading.Event()
+
+    def hang(store: FileStore, path: str) -> None:
+        began.set()
+        assert go.wait(60.0)
+        sync(store, path)
+
+    monkeypatch.setattr(FileStore, "sync", hang)
+    trace.add(part(1, input=picture(1)))
+    assert began.wait(60.0)
+    for seq in range(2, 80):
+        trace.add(part(seq, input=picture(1)))
+    while ask(tmp_path, "SELECT count(*), count(input_file) FROM inspection") != [(79, 0)]:
+        assert not trace.flushed(1, 0.05)
+    go.set()
+    assert trace.flushed(79, 60.0)
+    assert ask(tmp_path, "SELECT count(*), count(input_file) FROM inspection") == [(79, 79)]
+
+
+def test_a_picture_that_cannot_be_synced_is_not_named_and_counted(
+    tmp_path: Path, trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(store: FileStore, path: str) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr(FileStore, "sync", fail)
+    trace.add(part(1, input=picture(1)))
+    trace.close()
+    assert ask(tmp_path, "SELECT seq, input_file FROM inspection") == [(1, None)]
+    assert ask(tmp_path, "SELECT count(*) FROM file") == [(0,)]
+    assert trace.lag.left_out == 1
+    assert not trace.flushed(1, 0.0)
