@@ -18,9 +18,9 @@ from .backends.lifecycle import Closing, closed_error
 from .errors import CategoryError, InputError
 from .formats.artifact import Artifact
 from .formats.category import Category, Threshold, load_category, save_category
+from .formats.registration import Register
 from .formats.spec import LEVELS, SIZE, InputSpec
-from .imaging.preprocess import preprocess
-from .imaging.presence import absence, measure
+from .imaging.arrival import Arrival, arrive
 from .model import Model, Part, check_spec
 from .result import Result, Timings
 
@@ -116,19 +116,26 @@ class Detector(Closing):
         return part.category if part else None
 
     def fit(
-        self, images: Sequence[NDArray[Any]], target_frr: float | None = None, *, spec: InputSpec | None = None
+        self,
+        images: Sequence[NDArray[Any]],
+        target_frr: float | None = None,
+        *,
+        spec: InputSpec | None = None,
+        registration: Register = "auto",
     ) -> Category:
         """Teach a part from k good images (uint8 RGB [H, W, 3] or grey [H, W], k >= 2) and use it from now on.
 
         About ``target_frr`` of good parts will be rejected, by default 0.05, or 0.01 if the model has no prior. It is
-        taught with ``spec``, by default `teaching_spec`, whatever the part before it was taught with. What is odd
+        taught with ``spec``, by default `teaching_spec`, whatever the part before it was taught with.
+        ``registration`` ``auto``: parts that lie anywhere are laid on the first image where that helps. What is odd
         about the images is in the category's ``notes``. Raises InputError for fewer than two images, an unusable one,
         or two that are the same picture.
         """
         from regad.calib.teach import teach  # the one place where the runtime reaches up, and only when asked to
 
         self._check_open()
-        category = teach(self.model, images, spec or self._teaching_spec, target_frr=target_frr)
+        spec = spec or self._teaching_spec
+        category = teach(self.model, images, spec, target_frr=target_frr, registration=registration)
         self.use(category)
         return category
 
@@ -184,10 +191,9 @@ class Detector(Closing):
         if len(images) == 0:
             return []
         start = time.perf_counter()
-        batch = [preprocess(image, part.category.spec) for image in images]
-        missing = [absence(measure(image), part.category.limits) for image in batch]
+        arrivals = [self._arrive(part, image) for image in images]
         ready = time.perf_counter()
-        done = self._infer(part, [image for image, detail in zip(batch, missing, strict=True) if not detail])
+        done = self._infer(part, [arrival.image for arrival in arrivals if not arrival.refusal])
         end = time.perf_counter()
         share = 1.0 / len(images)
         timings = Timings(
@@ -196,8 +202,17 @@ class Detector(Closing):
             done.score_ms * share,
             (end - start) * 1e3 * share,
         )
-        judged = (_judged(part.category, done, index, timings) for index in range(len(done.anomaly_score)))
-        return [_without_part(part.category, detail, timings) if detail else next(judged) for detail in missing]
+        index = iter(range(len(done.anomaly_score)))
+        return [
+            _refused(part.category, arrival, timings)
+            if arrival.refusal
+            else _judged(part.category, done, next(index), arrival, timings)
+            for arrival in arrivals
+        ]
+
+    def _arrive(self, part: Part, image: NDArray[Any]) -> Arrival:
+        category, threads = part.category, self.model.threads
+        return arrive(image, category.spec, category.limits, category.registration, part.template, threads)
 
     def _infer(self, part: Part, inputs: Sequence[NDArray[np.uint8]]) -> Inference:
         """Score the inputs, any number of them. Raises InputError for a score that is not finite."""
@@ -247,7 +262,7 @@ class Detector(Closing):
         return part
 
 
-def _judged(category: Category, done: Inference, index: int, timings: Timings) -> Result:
+def _judged(category: Category, done: Inference, index: int, arrival: Arrival, timings: Timings) -> Result:
     """The verdict on one image of a batch."""
     score, threshold, warn = float(done.anomaly_score[index]), category.threshold.value, category.threshold.warn
     return Result(
@@ -259,12 +274,22 @@ def _judged(category: Category, done: Inference, index: int, timings: Timings) -
         timings,
         category.spec,
         warn=warn is not None and warn < score <= threshold,
+        located=arrival.located,
     )
 
 
-def _without_part(category: Category, detail: str, timings: Timings) -> Result:
-    """The verdict on an image that shows no part, for the reason ``detail``."""
+def _refused(category: Category, arrival: Arrival, timings: Timings) -> Result:
+    """The verdict on an image that is not scored."""
     heat, thetas = np.full(_MAP, np.inf, np.float32), np.zeros(_THETAS, np.float32)
     return Result(
-        math.inf, category.threshold.value, True, heat, thetas, timings, category.spec, refusal="no_part", detail=detail
+        math.inf,
+        category.threshold.value,
+        True,
+        heat,
+        thetas,
+        timings,
+        category.spec,
+        refusal=arrival.refusal,
+        detail=arrival.detail,
+        located=arrival.located,
     )
