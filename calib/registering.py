@@ -19,7 +19,8 @@ from regad.runtime.formats.limits import Limit
 from regad.runtime.formats.registration import Register, Registration, Tried
 from regad.runtime.formats.scoring import Scoring
 from regad.runtime.formats.spec import GRID, LEVELS, SIZE, InputSpec
-from regad.runtime.imaging.registration import Registered, Template, filled, make_template, register, shown
+from regad.runtime.imaging.filling import fill
+from regad.runtime.imaging.registration import Registered, Template, make_template, register, shown
 
 from .gaussian import held_out_distances
 from .views import FEW_REGISTERED, REGISTERED, STANDARD, ViewSet
@@ -116,7 +117,7 @@ def choose(
 def _lay(images: Sequence[NDArray[Any]], inputs: Images, spec: InputSpec, threads: int | None) -> _Laid:
     template = make_template(images[0], spec)
     found = [register(image, spec, template, threads) for image in images]
-    return _Laid(template, found, [filled(one, inputs[0]) for one in found])
+    return _Laid(template, found, [fill(one.image, one.seen, inputs[0]) for one in found])
 
 
 def matches(quality: float, rival: float) -> bool:

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from .errors import DeviceError
 from .formats.spec import SIZE, Resample
 
-__all__ = ["BUILD", "available", "kernels", "library", "presence", "resample", "shared_pool", "usable_cores"]
+__all__ = ["BUILD", "available", "fill", "kernels", "library", "presence", "resample", "shared_pool", "usable_cores"]
 
 BUILD = "apt-get install g++, then pip install --force-reinstall --no-deps regad from source"
 """What to do where the library is missing."""
 
-_VERSION = 7
+_VERSION = 8
 _FILTERS = {"box": 0, "lanczos": 1, "bilinear": 2}
 
 
@@ -65,6 +65,7 @@ def _library() -> ctypes.CDLL | None:
     loaded.regad_embedded_template.argtypes = (ctypes.c_void_p,) * 4
     loaded.regad_embedded_template_free.restype = None
     loaded.regad_embedded_template_free.argtypes = (ctypes.c_void_p,)
+    loaded.regad_embedded_fill.argtypes = (ctypes.c_void_p,) * 3
     loaded.regad_embedded_register.argtypes = (
         *(ctypes.c_void_p,) * 3,
         ctypes.c_int32,
@@ -128,6 +129,17 @@ def resample(
     )
     if status != 0:
         raise DeviceError("the compiled resampler ran out of memory; free some, or use smaller images")
+    return out
+
+
+def fill(image: NDArray[np.uint8], seen: NDArray[np.float32], reference: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return what `regad.runtime.imaging.filling` makes of a registered input, uint8 RGB [224, 224, 3].
+
+    ``seen``: float32 [56, 56]. Raises DeviceError without the library, or when memory is short.
+    """
+    out, parts, known = image.copy(), np.ascontiguousarray(seen), np.ascontiguousarray(reference)
+    if library().regad_embedded_fill(known.ctypes.data, parts.ctypes.data, out.ctypes.data) != 0:
+        raise DeviceError("the compiled filling ran out of memory; free some")
     return out
 
 

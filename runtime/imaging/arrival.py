@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from ..formats.limits import Limit, Limits
 from ..formats.registration import Registration
 from ..formats.spec import InputSpec
+from .filling import fill
 from .preprocess import preprocess
 from .presence import absence, measure
-from .registration import Located, Registered, Template, filled, register, shown
+from .registration import Located, Registered, Template, register, shown
 
 __all__ = ["Arrival", "arrive", "misplacement"]
 
@@ -55,7 +56,7 @@ def arrive(
     detail = misplacement(found, registration)
     if detail:
         return Arrival(plain, located, "misplaced", detail)
-    return Arrival(filled(found, registration.reference), located)
+    return Arrival(fill(found.image, found.seen, registration.reference), located)
 
 
 def misplacement(found: Registered, registration: Registration) -> str:

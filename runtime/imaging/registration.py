@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..formats.registration import TemplateData
-from ..formats.spec import GRID, SIZE, InputSpec
+from ..formats.spec import SIZE, InputSpec
 from .finder import CompiledTemplate
 from .plane import CELLS, colour_weights, grey_cells, sample_plane
 from .pose import Outline, Similarity, find, outline, part_centre
@@ -27,7 +27,6 @@ __all__ = [
     "Pose",
     "Registered",
     "Template",
-    "filled",
     "lay",
     "lay_on_input",
     "make_template",
@@ -153,15 +152,6 @@ def register_plainly(image: NDArray[Any], spec: InputSpec, template: Template) -
     found = find(template.outline, grey_cells(plane, template.weights), plane.region)
     input_image, seen = warp_plane(plane, spec, template.box, template.centre, found.pose)
     return Registered(input_image, seen, Pose.of(found.pose), found.quality, found.rival)
-
-
-def filled(found: Registered, reference: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the registered input with the ``reference``'s 4x4 pixels at every position that the frame does not show
-    whole: uint8 RGB [224, 224, 3].
-    """
-    cell = SIZE // GRID
-    whole = np.repeat(np.repeat(found.seen >= 1, cell, axis=0), cell, axis=1)
-    return np.where(whole[..., None], found.image, reference)
 
 
 def shown(seen: NDArray[np.float32], structure: NDArray[np.float32]) -> float:
