@@ -214,6 +214,15 @@ typedef struct regad_result {
     char detail[100];      /* what REGAD_NO_PART or REGAD_MISPLACED rests on, "brightness 3, taught with 88 to 140";
                             * else "" */
     int32_t warn;          /* 1 for a REGAD_GOOD score above the category's warn limit, where it has one */
+    int32_t registered;    /* 1 if the category registers its part and it was looked for: the next five hold, else 0 */
+    float angle;           /* degrees by which the part is turned from the first support image, clockwise as seen */
+    float dx;              /* how far its centre moved right and down, in pixels of the encoder's input */
+    float dy;
+    float scale;           /* how many times as large it is */
+    float match;           /* how well it matches, -1 to 1; REGAD_MISPLACED if worse than the category allows */
+    float to_map[2][3];    /* takes a point of the image to the map: map x = to_map[0][0] x + to_map[0][1] y +
+                            * to_map[0][2], map y likewise; both in pixels from the upper left corner, so that the first
+                            * pixel's centre is 0.5, 0.5. What falls outside the map was not judged. */
 } regad_result;
 
 /* Makes it a result that was not judged. */

@@ -17,8 +17,6 @@ constexpr int steps[edge_levels] = {4, 4, 8};
 constexpr std::size_t chunk = 16;  // rows that a thread takes at a time
 constexpr double degree = M_PI / 180;
 
-double angle_of(const Similarity &pose) { return std::atan2(pose.b, pose.a) / degree; }
-
 // A part that looks alike at several angles is taken to be turned as little as possible.
 double upright(double angle) { return 1 - upright_gain * std::fabs(angle) / 180; }
 
@@ -34,6 +32,8 @@ void compose(const double (&change)[4], double radius, Similarity &pose) {
 }
 
 }  // namespace
+
+double angle_of(const Similarity &pose) noexcept { return std::atan2(pose.b, pose.a) / degree; }
 
 Registration::Registration()
     : grey_(plane_side * plane_side), query_(4 * coarse_length), peaks_(angles),
