@@ -1,6 +1,6 @@
-"""Builds the compiled scorer of the Python runtime from the native library's sources; everything else is declared.
+"""Builds the compiled kernels of the Python runtime from the native library's sources; everything else is declared.
 
-The extension is optional: where it cannot be built, the NumPy scorer runs, and ``regad-doctor`` says so.
+The extension is optional: where it cannot be built, NumPy does their work, and ``regad-doctor`` says so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SETS["avx512"] = [*SETS["avx2"], "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx
 
 
 def sources() -> list[str]:
-    """The scorer, its kernels for this machine's instruction sets, and what they need."""
+    """The kernels' interface, the kernels for this machine's instruction sets, and what they need."""
     names = ["judge", "kernels", "kernels_base", "pool", "presence", "resample", "scorer", "smoothing", "statistics"]
     names += ["edges", "fill", "plane", "registration", "template", "warp"]
     if platform.machine() in ("x86_64", "AMD64"):

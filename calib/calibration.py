@@ -1,9 +1,10 @@
-"""Calibrating the score: each position is divided by what a held-out good part shows there.
+"""Calibrating score and map: both are in units of a held-out good part.
 
 With H_i(p) the held-out distances of support image i, h^2(p) the mean of H_i^2 over the images and n^2 its mean over
-the positions, the scale is 1 / sqrt((h^2 + a n^2) / (1 + a)): a, the scoring's damping, limits it where good parts show
-little. A score of 1 says "as far from the taught parts as the cells of a held-out good part". n, the norm, is kept
-of every group.
+the positions, the scale is c / sqrt((h^2 + a n^2) / (1 + a)): a, the scoring's damping, limits it where good parts show
+little. The factor c makes the geometric mean of the held-out scores 1, so that a score of 1 says "as far from the
+taught parts as a held-out good part". The norms, for the map, are each group's n, times what makes the geometric mean
+of the held-out maps' largest values 1. Near copies of another image are left out of both means.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from numpy.typing import NDArray
 
 from regad.runtime.errors import InputError
 from regad.runtime.formats.scoring import Calibration, Scoring
-from regad.runtime.scoring.reference import Distances
+from regad.runtime.scoring.reference import Distances, judge
+
+from .threshold import near_copies
 
 __all__ = ["calibrate"]
-
-Array = NDArray[np.float32]
 
 
 def calibrate(distances: Distances, scoring: Scoring) -> Calibration | None:
@@ -28,14 +29,26 @@ def calibrate(distances: Distances, scoring: Scoring) -> Calibration | None:
     if scoring.damping is None:
         return None
     shown = [np.square(group, dtype=np.float64).mean(axis=0) for group in distances]
-    norms = np.sqrt([group.mean() for group in shown])
-    a = scoring.damping
+    norms, a = np.sqrt([group.mean() for group in shown]), scoring.damping
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        scale = np.sqrt((1 + a) / (shown[-1] + a * norms[-1] ** 2)).astype(np.float32)
-    calibration = Calibration(scale, norms.astype(np.float32))
+        scale = np.sqrt((1 + a) / (shown[-1] + a * norms[-1] ** 2))
+    relative = _require_positive(scale, norms)
+    maps, scores = judge(distances, scoring, relative)
+    copies = near_copies(scores.tolist())
+    unit = _geometric_mean(np.delete(scores, copies))
+    peak = _geometric_mean(np.delete(maps.max(axis=(1, 2)), copies)) if scoring.map == "product" else 1.0
+    return _require_positive(scale / unit, norms * peak)
+
+
+def _require_positive(scale: NDArray[np.float64], norms: NDArray[np.float64]) -> Calibration:
+    calibration = Calibration(scale.astype(np.float32), norms.astype(np.float32))
     if not all(np.isfinite(values).all() and (values > 0).all() for values in calibration):
         raise InputError(
             "the support images do not differ, so nothing is known of how good parts vary: "
             "take photos of several parts, each placed anew"
         )
     return calibration
+
+
+def _geometric_mean(values: NDArray[np.float32]) -> float:
+    return float(np.exp(np.log(values.astype(np.float64)).mean()))

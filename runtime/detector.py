@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class Detector(Closing):
 
     `Detector.load` opens a model of its own and closes it; ``Detector(model)`` shares a model that others use too, and
     leaves it open. A part change, a threshold or `close` never touches a call under way: it ends as it began.
-    What is called after `close` raises DeviceError; closing twice does nothing.
+    What is called after `close` raises DeviceError, but for `describe` and the properties; closing twice does nothing.
 
     Example::
 
@@ -133,24 +134,29 @@ class Detector(Closing):
         """
         from regad.calib.teach import teach  # the one place where the runtime reaches up, and only when asked to
 
-        self._check_open()
-        spec = spec or self._teaching_spec
-        category = teach(self.model, images, spec, target_frr=target_frr, registration=registration)
-        self.use(category)
+        with self._working():
+            spec = spec or self._teaching_spec
+            category = teach(self.model, images, spec, target_frr=target_frr, registration=registration)
+            self._put_in_force(category)
         return category
 
     def use(self, category: Category) -> None:
         """Put a category in force. Raises CategoryError if it was taught on another artifact; the one before stays."""
-        self._check_open()
+        with self._working():
+            self._put_in_force(category)
+
+    def _put_in_force(self, category: Category) -> None:
+        """`use` within a call under way: that ends as it began also where the detector was closed meanwhile."""
         part = self.model.part(category)
         with self._lock:
-            self._check_open()
-            self._part = part
+            if not self._closed:
+                self._part = part
 
     def load_category(self, path: str | Path) -> Category:
         """Read a category file and put it in force. Raises CategoryError; the category before it then stays."""
-        category = load_category(path, self.model.info.hash)
-        self.use(category)
+        with self._working():
+            category = load_category(path, self.model.info.hash)
+            self._put_in_force(category)
         return category
 
     def save_category(self, path: str | Path) -> None:
@@ -187,7 +193,10 @@ class Detector(Closing):
 
     def predict_batch(self, images: Sequence[NDArray[Any]]) -> list[Result]:
         """Judge several images in one pass; they may differ in size. See `predict`."""
-        part = self._current()
+        with self._working():
+            return self._judge(self._current(), images)
+
+    def _judge(self, part: Part, images: Sequence[NDArray[Any]]) -> list[Result]:
         if len(images) == 0:
             return []
         start = time.perf_counter()
@@ -215,21 +224,23 @@ class Detector(Closing):
         return arrive(image, category.spec, category.limits, category.registration, part.template, threads)
 
     def _infer(self, part: Part, inputs: Sequence[NDArray[np.uint8]]) -> Inference:
-        """Score the inputs, any number of them. Raises InputError for a score that is not finite."""
+        """Score the inputs, any number of them. Raises InputError for a result that is not finite."""
         if not inputs:
             return _NOTHING
         done = self.model.backend.infer(np.stack(inputs), part.statistics)
-        if not np.isfinite(done.anomaly_score).all():
-            raise InputError("the anomaly score is not finite; the image is not judged: run regad-doctor --model")
+        for what, values in (("score", done.anomaly_score), ("map", done.anomaly_map), ("theta", done.theta)):
+            if not np.isfinite(values).all():
+                raise InputError(f"the {what} is not finite; the image is not judged: run regad-doctor --model")
         return done
 
     def describe(self) -> dict[str, Any]:
-        """What is loaded, as plain data: artifact, device, dtype, category, threshold."""
-        category, info = self.category, self.model.info
+        """What is loaded, as plain data: artifact, device, dtype, category, threshold. Answers after `close` too."""
+        part, info = self._part, self.model.info
+        category = part.category if part else None
         return {
             "artifact": {"path": str(info.path), "hash": info.hash, "dtype": info.dtype},
             "device": self.device,
-            "input": self.spec.to_json(),
+            "input": (category.spec if category else self._teaching_spec).to_json(),
             "category": None
             if category is None
             else {
@@ -249,6 +260,13 @@ class Detector(Closing):
             self._part = None
         if self._owns_model:
             self.model.close()
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """A call under way, which a `close` of the model waits for. Raises DeviceError after `close`."""
+        with self.model.working():
+            self._check_open()
+            yield
 
     def _check_open(self) -> None:
         if self._closed:

@@ -1,7 +1,7 @@
 """The native library's kernels behind ctypes: loading them, the threads they share, and the resampler.
 
 The library is built with the package where there is a C++ compiler; `available` says whether it is there. The scorer
-that uses it is `regad.runtime.scoring.compiled`.
+that uses it is `regad.runtime.scoring.compiled`, the registration `regad.runtime.imaging.finder`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,24 @@ from numpy.typing import NDArray
 from .errors import DeviceError
 from .formats.spec import SIZE, Resample
 
-__all__ = ["BUILD", "available", "fill", "kernels", "library", "presence", "resample", "shared_pool", "usable_cores"]
+__all__ = [
+    "BUILD",
+    "available",
+    "check",
+    "fill",
+    "kernels",
+    "library",
+    "presence",
+    "resample",
+    "shared_pool",
+    "usable_cores",
+]
 
 BUILD = "apt-get install g++, then pip install --force-reinstall --no-deps regad from source"
 """What to do where the library is missing."""
 
-_VERSION = 8
+_VERSION = 9
+_OUT_OF_MEMORY = 1
 _FILTERS = {"box": 0, "lanczos": 1, "bilinear": 2}
 
 
@@ -36,13 +48,11 @@ def _library() -> ctypes.CDLL | None:
         loaded = ctypes.CDLL(str(found[0]))
         version = int(loaded.regad_embedded_version())
     except (OSError, AttributeError) as error:
-        raise DeviceError(f"the compiled scorer {found[0]} cannot be loaded ({error}); {BUILD}") from error
+        raise DeviceError(f"the compiled kernels {found[0]} cannot be loaded ({error}); {BUILD}") from error
     if version != _VERSION:
-        raise DeviceError(f"the compiled scorer {found[0]} has version {version}, expected {_VERSION}; {BUILD}")
+        raise DeviceError(f"the compiled kernels {found[0]} have version {version}, expected {_VERSION}; {BUILD}")
     loaded.regad_embedded_kernels.restype = ctypes.c_char_p
-    loaded.regad_embedded_pool.restype = ctypes.c_void_p
-    loaded.regad_embedded_pool.argtypes = (ctypes.c_size_t,)
-    loaded.regad_embedded_scorer.restype = ctypes.c_void_p
+    loaded.regad_embedded_pool.argtypes = (ctypes.c_size_t, ctypes.c_void_p)
     loaded.regad_embedded_scorer_free.restype = None
     loaded.regad_embedded_scorer_free.argtypes = (ctypes.c_void_p,)
     loaded.regad_embedded_score.argtypes = (
@@ -61,8 +71,7 @@ def _library() -> ctypes.CDLL | None:
     )
     loaded.regad_embedded_presence.restype = None
     loaded.regad_embedded_presence.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
-    loaded.regad_embedded_template.restype = ctypes.c_void_p
-    loaded.regad_embedded_template.argtypes = (ctypes.c_void_p,) * 4
+    loaded.regad_embedded_template.argtypes = (ctypes.c_void_p,) * 5
     loaded.regad_embedded_template_free.restype = None
     loaded.regad_embedded_template_free.argtypes = (ctypes.c_void_p,)
     loaded.regad_embedded_fill.argtypes = (ctypes.c_void_p,) * 3
@@ -98,17 +107,31 @@ def library() -> ctypes.CDLL:
     """The library, its functions declared. Raises DeviceError if it is missing or cannot be used."""
     found = _library()
     if found is None:
-        raise DeviceError(f"the compiled scorer was not built with this installation; {BUILD}")
+        raise DeviceError(f"the compiled kernels were not built with this installation; {BUILD}")
     return found
+
+
+def check(status: int, what: str, less: str) -> None:
+    """Raise DeviceError unless ``status``, which ``what`` of the library returned, is 0.
+
+    ``less`` is what to do where memory is short.
+    """
+    if status == _OUT_OF_MEMORY:
+        raise DeviceError(f"the compiled {what} ran out of memory", remedy=f"free some, or {less}", code="memory")
+    if status != 0:
+        raise DeviceError(f"the compiled {what} does not take what it was given (status {status})", remedy=BUILD)
 
 
 @cache
 def shared_pool(threads: int) -> int:
-    """Threads that all scorers of a process share; they sleep between frames and end with the process."""
-    pool: int | None = library().regad_embedded_pool(threads)
-    if pool is None:
+    """Threads that all scorers of a process share; they sleep between frames and end with the process.
+
+    Raises DeviceError without the library, or if there cannot be so many.
+    """
+    pool = ctypes.c_void_p()
+    if library().regad_embedded_pool(threads, ctypes.byref(pool)) != 0 or pool.value is None:
         raise DeviceError(f"{threads} threads cannot be started; use fewer with --threads")
-    return pool
+    return pool.value
 
 
 def resample(
@@ -127,8 +150,7 @@ def resample(
     status = library().regad_embedded_resample(
         rgb.ctypes.data, width, height, rgb.strides[0], spot.ctypes.data, _FILTERS[filter_], out.ctypes.data
     )
-    if status != 0:
-        raise DeviceError("the compiled resampler ran out of memory; free some, or use smaller images")
+    check(status, "resampler", "use smaller images")
     return out
 
 
@@ -138,8 +160,7 @@ def fill(image: NDArray[np.uint8], seen: NDArray[np.float32], reference: NDArray
     ``seen``: float32 [56, 56]. Raises DeviceError without the library, or when memory is short.
     """
     out, parts, known = image.copy(), np.ascontiguousarray(seen), np.ascontiguousarray(reference)
-    if library().regad_embedded_fill(known.ctypes.data, parts.ctypes.data, out.ctypes.data) != 0:
-        raise DeviceError("the compiled filling ran out of memory; free some")
+    check(library().regad_embedded_fill(known.ctypes.data, parts.ctypes.data, out.ctypes.data), "filling", "use less")
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -124,11 +125,15 @@ class Model(Closing):
         """Release the device. Closing twice does nothing."""
         self.backend.close()
 
+    def working(self) -> AbstractContextManager[None]:
+        """Several calls as one: `close` waits for the end of the block. Raises DeviceError after `close`."""
+        return self.backend.working()
+
 
 def check_spec(spec: InputSpec, model: InputSpec) -> None:
     """Raise CategoryError unless ``spec`` has the model's mean and standard deviation, which are in its graph."""
     if (spec.mean, spec.std) != (model.mean, model.std):
         raise CategoryError(
-            f"the category's mean/std {spec.mean}/{spec.std} are not the artifact's {model.mean}/{model.std}",
-            remedy="teach the part on this artifact: regad-calib",
+            f"mean/std {spec.mean}/{spec.std} are not the model's {model.mean}/{model.std}",
+            remedy="give the model's own; teach a part that has others again: regad-calib",
         )

@@ -9,7 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,18 @@ from ..formats.features import Features
 from ..formats.scoring import Calibration, Scoring
 from .lifecycle import Lifecycle
 
-__all__ = ["Backend", "Encoded", "Inference", "Maps", "StatisticsHandle", "Stopwatch", "foreign_error"]
+__all__ = ["Backend", "Encoded", "Inference", "Maps", "StatisticsHandle", "Stopwatch", "require_own"]
 
 
 class StatisticsHandle(Protocol):
-    """Statistics of one category, made ready by a backend (unpacked, uploaded). Shared by threads, never changed.
+    """Statistics of one category, made ready by ``backend`` (unpacked, uploaded). Shared by threads, never changed.
 
     Its memory is freed with the last reference to it.
     """
+
+    @property
+    def backend(self) -> Backend:
+        """The one that made it, and takes it."""
 
 
 class Maps(NamedTuple):
@@ -48,12 +52,15 @@ class Inference(NamedTuple):
 
 
 class Encoded(ABC):
-    """A batch's features, wherever the backend keeps them. Of use to that backend alone, by one thread at a time.
+    """A batch's features, wherever ``backend`` keeps them. Of use to that backend alone, by one thread at a time.
 
     ``ms`` are the milliseconds that encoding took, where a clock around the call would not tell; else None.
     """
 
     ms: float | None = None
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
 
     @property
     @abstractmethod
@@ -92,7 +99,8 @@ class _HostStopwatch:
 class _Passes(Encoded):
     """Several batches of the backend's size as one."""
 
-    def __init__(self, parts: Sequence[Encoded]) -> None:
+    def __init__(self, backend: Backend, parts: Sequence[Encoded]) -> None:
+        super().__init__(backend)
         self.parts = parts
 
     @property
@@ -136,15 +144,16 @@ class Backend(ABC):
         """
         with self._turn():
             parts = [self._encode(part) for part in self._passes(images)]
-        return parts[0] if len(parts) == 1 else _Passes(parts)
+        return parts[0] if len(parts) == 1 else _Passes(self, parts)
 
     def features(self, images: NDArray[np.uint8]) -> Features:
         """Return the features of uint8 RGB images [B, 224, 224, 3] on the host. Raises DeviceError."""
         parts = []
-        for part in self._passes(images):
-            encoded = self.encode(part)
-            parts.append(encoded.features())
-            encoded.release()
+        with self.working():  # the device is others' between the passes, but stays
+            for part in self._passes(images):
+                encoded = self.encode(part)
+                parts.append(encoded.features())
+                encoded.release()
         return _joined(parts)
 
     def prepare(
@@ -199,6 +208,10 @@ class Backend(ABC):
         encoded.release()
         return Inference(maps, scores, theta, encode_ms, score_ms)
 
+    def working(self) -> AbstractContextManager[None]:
+        """Several calls as one: `close` waits for the end of the block. Raises DeviceError after `close`."""
+        return self._lifecycle.working()
+
     def close(self) -> None:
         """Release the device's memory, once; waits for calls under way in other threads."""
         self._lifecycle.close()
@@ -211,7 +224,7 @@ class Backend(ABC):
 
     def _turn(self) -> AbstractContextManager[None]:
         """What is around every call: the lifecycle; backends add locks, and turn their library's errors into ours."""
-        return self._lifecycle.working()
+        return self.working()
 
     def _stopwatch(self) -> Stopwatch:
         """A clock for one batch; the host's, unless the device works on while the host goes ahead."""
@@ -236,9 +249,14 @@ class Backend(ABC):
         """Drop everything that holds memory; called once, when no call is at work."""
 
 
-def foreign_error(what: str, backend: Backend) -> DeviceError:
-    """The error for ``what`` that another backend made."""
-    return DeviceError(f"{what} come from another backend than {backend.name}; use each with the one that made it")
+_Made = TypeVar("_Made", bound=StatisticsHandle | Encoded)
+
+
+def require_own(made: object, kind: type[_Made], what: str, backend: Backend) -> _Made:
+    """Return ``made``, which ``backend`` made as a ``kind``. Raises DeviceError, naming ``what``, if another did."""
+    if isinstance(made, kind) and made.backend is backend:
+        return made
+    raise DeviceError(f"{what} come from another backend than {backend.name}; use each with the one that made it")
 
 
 def _joined(parts: Sequence[Features]) -> Features:

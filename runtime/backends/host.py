@@ -12,9 +12,17 @@ from ..formats.encodings import StatisticsGroups
 from ..formats.features import Features
 from ..formats.scoring import Calibration, Scoring
 from ..scoring.compiled import CompiledScorer, HostScorer, host_scorer
-from .base import Backend, Encoded, Maps, StatisticsHandle, foreign_error
+from .base import Backend, Encoded, Maps, StatisticsHandle, require_own
 
-__all__ = ["HostEncoded", "HostScoring", "scorer_name"]
+__all__ = ["HostEncoded", "HostScoring", "HostStatistics", "scorer_name"]
+
+
+class HostStatistics:
+    """Statistics in host memory, within their scorer."""
+
+    def __init__(self, backend: Backend, scorer: HostScorer) -> None:
+        self.backend = backend
+        self.scorer = scorer
 
 
 class HostEncoded(Encoded):
@@ -26,11 +34,13 @@ class HostEncoded(Encoded):
 
     def __init__(
         self,
+        backend: Backend,
         host: Features,
         distances: NDArray[np.float32] | None = None,
         give_back: Callable[[], None] | None = None,
         ms: float | None = None,
     ) -> None:
+        super().__init__(backend)
         self.host = host
         self.distances = distances
         self.ms = ms
@@ -63,16 +73,14 @@ class HostScoring(Backend):
     def _prepare(
         self, statistics: StatisticsGroups, scoring: Scoring, calibration: Calibration | None
     ) -> StatisticsHandle:
-        return host_scorer(statistics, self._threads, scoring, calibration)
+        return HostStatistics(self, host_scorer(statistics, self._threads, scoring, calibration))
 
     def _score(self, encoded: Encoded, statistics: StatisticsHandle) -> Maps:
-        if not isinstance(encoded, HostEncoded):
-            raise foreign_error("the features", self)
-        if not isinstance(statistics, HostScorer):
-            raise foreign_error("the statistics", self)
-        if isinstance(statistics, CompiledScorer):
-            return Maps(*statistics.score(encoded.host, encoded.distances))
-        return Maps(*statistics.score(encoded.host))
+        batch = require_own(encoded, HostEncoded, "the features", self)
+        scorer = require_own(statistics, HostStatistics, "the statistics", self).scorer
+        if isinstance(scorer, CompiledScorer):
+            return Maps(*scorer.score(batch.host, batch.distances))
+        return Maps(*scorer.score(batch.host))
 
 
 def scorer_name() -> str:

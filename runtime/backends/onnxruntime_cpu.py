@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -14,7 +12,7 @@ from ..errors import ArtifactError
 from ..formats.artifact import Artifact
 from .base import Encoded
 from .host import HostEncoded, HostScoring, scorer_name
-from .ort import device_errors, load_onnxruntime, open_session, reason
+from .ort import OrtTurns, load_onnxruntime, open_session, reason
 from .workspace import Workspaces
 
 __all__ = ["OrtCpuBackend", "cpu_available"]
@@ -28,7 +26,7 @@ def cpu_available() -> bool:
     return True
 
 
-class OrtCpuBackend(HostScoring):
+class OrtCpuBackend(OrtTurns, HostScoring):
     """See `regad.runtime.backends.base.Backend`; its name says which scorer runs beside the encoder."""
 
     def __init__(self, artifact: Artifact, threads: int | None = None) -> None:
@@ -59,12 +57,7 @@ class OrtCpuBackend(HostScoring):
     def _encode(self, images: NDArray[np.uint8]) -> Encoded:
         workspace = self._workspaces.take(len(images))
         features = workspace.encode(images)
-        return HostEncoded(features, workspace.distances, partial(self._workspaces.give, workspace))
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        with super()._turn(), device_errors(self.name):
-            yield
+        return HostEncoded(self, features, workspace.distances, partial(self._workspaces.give, workspace))
 
     def _release(self) -> None:
         self._session = None

@@ -7,8 +7,7 @@ import io
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,8 @@ from ..formats.features import Features
 from ..formats.scoring import Calibration, Scoring
 from ..formats.spec import SIZE, Dtype
 from ..scoring.reference import graph_tensors
-from .base import Backend, Encoded, Maps, StatisticsHandle, foreign_error
-from .ort import device_errors, load_onnxruntime, open_session, reason
+from .base import Encoded, Maps, StatisticsHandle, require_own
+from .ort import OrtTurns, load_onnxruntime, open_session, reason
 
 __all__ = ["OrtGpuBackend", "cuda_available", "open_cuda", "open_ort_tensorrt"]
 
@@ -68,32 +67,32 @@ def _preload(ort: Any) -> None:
 
 
 class _DeviceStatistics:
-    """A category's statistics as device values, for the scorer graph of their form."""
+    """A category's statistics as device values, for the scorer graph at ``path``."""
 
-    def __init__(self, levels: Sequence[str], scorer: Any, values: Mapping[str, Any]) -> None:
+    def __init__(self, backend: OrtGpuBackend, levels: Sequence[str], path: Path, values: Mapping[str, Any]) -> None:
+        self.backend = backend
         self.levels = levels
-        self.scorer = scorer
+        self.path = path
         self.values = values
 
 
 class _DeviceEncoded(Encoded):
     """Features as device values; theta on the host."""
 
-    def __init__(self, values: Mapping[str, Any], backend: OrtGpuBackend) -> None:
+    def __init__(self, backend: OrtGpuBackend, values: Mapping[str, Any]) -> None:
+        super().__init__(backend)
         self.values = values
-        self._backend = backend
+        self._fetch = backend.fetch
 
     @property
     def theta(self) -> NDArray[np.float32]:
-        theta: NDArray[np.float32] = self.values["theta"].numpy()
-        return theta
+        return self._fetch(self.values, ("theta",))[0]
 
     def features(self) -> Features:
-        with device_errors(self._backend.name):
-            return Features(*(self.values[name].numpy() for name in Features._fields))
+        return Features(*self._fetch(self.values, Features._fields))
 
 
-class OrtGpuBackend(Backend):
+class OrtGpuBackend(OrtTurns):
     """See `regad.runtime.backends.base.Backend`. Raises DeviceError if the provider or the device is not there.
 
     ``threads`` bounds what is left to the CPU.
@@ -156,48 +155,47 @@ class OrtGpuBackend(Backend):
         for name in Features._fields:
             binding.bind_output(name, "cpu" if name == "theta" else "cuda")
         self._encoder.run_with_iobinding(binding)
-        return _DeviceEncoded(dict(zip(Features._fields, binding.get_outputs(), strict=True)), self)
+        return _DeviceEncoded(self, dict(zip(Features._fields, binding.get_outputs(), strict=True)))
 
     def _prepare(
         self, statistics: StatisticsGroups, scoring: Scoring, calibration: Calibration | None
     ) -> StatisticsHandle:
         tensors = graph_tensors(statistics, self._artifact.statistics_dtype, scoring, calibration)
         upload = self._ort.OrtValue.ortvalue_from_numpy
-        scorer = self._scorer(statistics)
+        path = self._artifact.scorer_path(form_of(statistics))
+        self._scorer(path)
         values = {name: upload(value, "cuda", 0) for name, value in tensors.items()}
-        ready = _DeviceStatistics(sum(scoring.groups, ()), scorer, values)
+        ready = _DeviceStatistics(self, sum(scoring.groups, ()), path, values)
         # The first run of one image chooses kernels, which takes a third of a second: not with the first frame.
         self._infer(np.zeros((1, SIZE, SIZE, 3), np.uint8), ready)
         return ready
 
-    def _scorer(self, statistics: StatisticsGroups) -> Any:
-        """The session of the scorer graph for such statistics, opened once, whoever asks first."""
-        path = self._artifact.scorer_path(form_of(statistics))
+    def _scorer(self, path: Path) -> Any:
+        """The session of a scorer graph, opened once, whoever asks first."""
         with self._opening:
             if path not in self._scorers:
                 self._scorers[path] = self._session(path, _provider_options(self._device, "fp32"))
             return self._scorers[path]
 
     def _score(self, encoded: Encoded, statistics: StatisticsHandle) -> Maps:
-        if not isinstance(encoded, _DeviceEncoded):
-            raise foreign_error("the features", self)
-        if not isinstance(statistics, _DeviceStatistics):
-            raise foreign_error("the statistics", self)
-        binding = statistics.scorer.io_binding()
-        for name in statistics.levels:
-            binding.bind_ortvalue_input(name, encoded.values[name])
-        for name, value in statistics.values.items():
+        batch = require_own(encoded, _DeviceEncoded, "the features", self)
+        ready = require_own(statistics, _DeviceStatistics, "the statistics", self)
+        scorer = self._scorer(ready.path)
+        binding = scorer.io_binding()
+        for name in ready.levels:
+            binding.bind_ortvalue_input(name, batch.values[name])
+        for name, value in ready.values.items():
             binding.bind_ortvalue_input(name, value)
         binding.bind_output("anomaly_map", "cpu")
         binding.bind_output("anomaly_score", "cpu")
-        statistics.scorer.run_with_iobinding(binding)
+        scorer.run_with_iobinding(binding)
         maps, scores = binding.copy_outputs_to_cpu()
         return Maps(maps, scores)
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        with super()._turn(), device_errors(self.name):
-            yield
+    def fetch(self, values: Mapping[str, Any], names: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Bring some of a batch's device values to the host, in a turn of its own."""
+        with self._turn():
+            return [values[name].numpy() for name in names]
 
     def _release(self) -> None:
         self._encoder = None

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DeviceError
+from .base import Backend
 
-__all__ = ["device_errors", "load_onnxruntime", "load_quantization", "open_session", "reason"]
+__all__ = ["OrtTurns", "load_onnxruntime", "load_quantization", "open_session", "reason"]
 
 _MEMORY_FAILURE = re.compile(r"memory|alloc", re.IGNORECASE)
 
@@ -70,8 +71,17 @@ def open_session(
     return session
 
 
+class OrtTurns(Backend):
+    """A backend that ONNX Runtime works for: what it raises within a turn becomes a DeviceError."""
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        with super()._turn(), _device_errors(self.name):
+            yield
+
+
 @contextmanager
-def device_errors(name: str) -> Iterator[None]:
+def _device_errors(name: str) -> Iterator[None]:
     """Turn what ONNX Runtime raises while it works into a DeviceError; ``name`` is the backend's."""
     try:
         yield

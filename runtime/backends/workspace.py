@@ -73,8 +73,3 @@ class Workspaces:
             self._free.append(workspace)
             while self.nbytes > self._limit:
                 self._free.pop(0)
-
-    def clear(self) -> None:
-        """Drop all of them."""
-        with self._lock:
-            self._free.clear()

@@ -211,9 +211,11 @@ def _parse(metadata: Mapping[str, str], tensors: dict[str, NDArray[Any]]) -> Cat
     registered, tried = meta["registration"], meta.get("registration_tried")
     if (registered is None) != (FEATURE not in meta["requires"]):
         raise InputError("its 'requires' and its registration do not agree")
-    calibration = None
-    if scoring.damping is not None or "scale" in tensors:
-        calibration = Calibration(*(tensors[name].astype(np.float32, copy=False) for name in _CALIBRATION))
+    missing = [name for name in _CALIBRATION if name not in tensors]
+    if missing and scoring.damping is not None:
+        raise CategoryError(f"tensor {missing[0]} is missing; its scoring is calibrated by held-out parts")
+    # Their dtype is checked as the category is made.
+    calibration = None if missing else Calibration(*(cast(NDArray[np.float32], tensors[name]) for name in _CALIBRATION))
     return Category(
         artifact=str(meta["artifact"]),
         statistics=tuple(map(group, encodings, scoring.groups)),

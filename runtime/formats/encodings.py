@@ -36,6 +36,7 @@ __all__ = [
     "statistics_bytes",
     "stored_dtype",
     "triangle_of",
+    "views_of",
 ]
 
 Encoding = Literal["gram", "hybrid", "cholesky"]
@@ -66,6 +67,11 @@ def triangle_of(levels: Levels) -> str:
     return "l" if levels == ALL_LEVELS else f"l{levels[0][1]}"
 
 
+def views_of(levels: Levels) -> str:
+    """Return the name of the coarsest level's views in the forms that store them, unpacked: ``x3``, or ``x2``."""
+    return f"x{used_levels(levels)[-1].name[1]}"
+
+
 def _means(levels: Levels) -> _Shapes:
     return {f"mean{level.name[1]}": (level.positions, level.channels) for level in used_levels(levels)}
 
@@ -74,7 +80,7 @@ def _views(rank: int, levels: Levels) -> _Shapes:
     *finer, coarsest = used_levels(levels)
     shapes: _Shapes = {f"x{level.name[1]}": (level.positions, rank, level.channels) for level in finer}
     stored = int(staircase(min(rank, coarsest.channels), coarsest.channels).sum())
-    return {**shapes, f"x{coarsest.name[1]}_packed": (coarsest.positions, stored)}
+    return {**shapes, f"{views_of(levels)}_packed": (coarsest.positions, stored)}
 
 
 def _gram(rank: int, levels: Levels = ALL_LEVELS) -> _Shapes:

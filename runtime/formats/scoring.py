@@ -6,8 +6,8 @@ everywhere without one) and n_g the norms that are kept with the scale, all in f
 - the score ``max``, RegAD's own, is the largest value of the map;
 - ``top`` is the mean of the ``cells`` largest values of M_g scale, summed in float64;
 - the map ``raw``, RegAD's own, is A M A^T, A upsampling from 56 and smoothing with a Gaussian of 4 pixels;
-- ``product`` is B P B^T of P = sqrt(M_2 U(M_3)) / sqrt(n_2 n_3), U upsampling bilinearly from 14 to 28, B from 28 and
-  smoothing with a Gaussian of 2 pixels.
+- ``product`` is B P B^T of P = gain sqrt(M_2 U(M_3)) / sqrt(n_2 n_3), U upsampling bilinearly from 14 to 28, B from 28
+  and smoothing with a Gaussian of 2 pixels.
 
 `regad.runtime.scoring.reference` makes the matrices.
 """
@@ -15,7 +15,7 @@ everywhere without one) and n_g the norms that are kept with the scale, all in f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -30,13 +30,14 @@ Score = Literal["max", "top"]
 Shown = Literal["raw", "product"]
 Array = NDArray[np.float32]
 _MAPS: Mapping[Shown, Groups] = {"raw": REGAD_GROUPS, "product": EDGE_GROUPS}
+_KEYS = {"score", "cells", "levels", "calibration", "map", "map_gain"}
 
 
 class Calibration(NamedTuple):
     """What held-out good parts show, float32: ``regad.calib.calibration`` has the equations.
 
-    ``scale`` [g, g] is what the last group's distances are multiplied by; ``norms`` are the root mean squares of each
-    group's distances.
+    ``scale`` [g, g] is what the last group's distances are multiplied by for the score; ``norms``, one a group, are
+    what distances are divided by for the map.
     """
 
     scale: Array
@@ -48,8 +49,8 @@ class Scoring:
     """The groups of levels that are scored, the statistic of the score, and the map that is shown with it.
 
     The default is RegAD's. ``cells`` is how many positions ``top`` takes the mean of, 0 for ``max``. ``damping`` is
-    the a of the scale where scores are calibrated by held-out good parts, else None. Raises InputError for what does
-    not belong together.
+    the a of the scale where scores are calibrated by held-out good parts, else None; ``map_gain`` is of the product.
+    Raises InputError for what does not belong together.
     """
 
     score: Score = "max"
@@ -57,6 +58,7 @@ class Scoring:
     groups: Groups = REGAD_GROUPS
     damping: float | None = None
     map: Shown = "raw"
+    map_gain: float = 1.0
 
     def __post_init__(self) -> None:
         if self.score not in get_args(Score):
@@ -70,6 +72,8 @@ class Scoring:
             raise InputError(f"damping is {self.damping}; expected 0 to 1e6, or none")
         if self.groups != _MAPS[self.map]:
             raise InputError(f"map {self.map} is of {_words(_MAPS[self.map])}, not of {_words(self.groups)}")
+        if not 1e-6 <= self.map_gain <= 1e6 or (self.map == "raw" and self.map_gain != 1):
+            raise InputError(f"map_gain is {self.map_gain}; expected 1e-6 to 1e6, and 1 for the raw map")
         if self.map == "product" and (self.score == "max" or self.damping is None):
             raise InputError("map product is in units of held-out good parts: score top, with a damping")
         if self.score == "max" and (self.cells, self.damping) != (0, None):
@@ -113,28 +117,41 @@ class Scoring:
             return np.ones((self.grid, self.grid), np.float32)
         return np.ascontiguousarray(calibration.scale)
 
-    def map_gain(self, calibration: Calibration | None) -> np.float32:
-        """Return what the product is multiplied by for the map: 1 / sqrt(n_2 n_3), or 1 for the raw map."""
+    def map_factor(self, calibration: Calibration | None) -> np.float32:
+        """Return what the product is multiplied by for the map: gain / sqrt(n_2 n_3), or 1 for the raw map."""
         if self.map == "raw" or calibration is None:
             return np.float32(1)
-        return np.float32(1 / np.sqrt(calibration.norms.astype(np.float64).prod()))
+        return np.float32(self.map_gain / np.sqrt(calibration.norms.astype(np.float64).prod()))
 
     def to_json(self) -> dict[str, Any]:
         """The scoring as it stands in ``manifest.json`` and in a category's metadata."""
-        return {**asdict(self), "groups": [list(levels) for levels in self.groups]}
+        levels = [list(group) for group in self.groups]
+        return {
+            "score": self.score,
+            "cells": self.cells,
+            "levels": levels[0] if len(levels) == 1 else levels,
+            "calibration": None if self.damping is None else {"a": self.damping},
+            "map": self.map,
+            "map_gain": self.map_gain,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Scoring:
         """Read the scoring back. Raises InputError for anything that `to_json` would not have written."""
-        unknown = sorted(set(data) - {field.name for field in fields(cls)})
-        if unknown:
-            raise InputError(f"its scoring has {', '.join(unknown)}, which this version does not know; update regad")
         try:
-            cells, damping = data["cells"], data["damping"]
-            if type(cells) is not int or type(damping) not in (int, float, type(None)):
-                raise InputError(f"its scoring has {cells!r} cells and damping {damping!r}; expected numbers")
-            groups = tuple(tuple(levels) for levels in data["groups"])
-            return cls(data["score"], cells, groups, None if damping is None else float(damping), data["map"])
+            levels, calibration = data["levels"], data["calibration"]
+            damping = None if calibration is None else _number(calibration["a"])
+            unknown = sorted((set(data) - _KEYS) | (set(calibration or ()) - {"a"}))
+            if unknown:
+                raise InputError(
+                    f"its scoring has {', '.join(unknown)}, which this version does not know; update regad"
+                )
+            if type(data["cells"]) is not int:
+                raise InputError(f"its scoring has {data['cells']!r} cells; expected a whole number")
+            groups = (levels,) if all(isinstance(name, str) for name in levels) else levels
+            return cls(
+                data["score"], data["cells"], tuple(map(tuple, groups)), damping, data["map"], _number(data["map_gain"])
+            )
         except (KeyError, TypeError, OverflowError) as error:
             raise InputError(f"its scoring is incomplete or malformed ({error!r})") from error
 
@@ -144,6 +161,12 @@ SCORINGS: Mapping[str, Scoring] = {
     "edge": Scoring("top", 4, EDGE_GROUPS, 4.0, "product"),
 }
 """The scorings with a name: RegAD's own, and the one that was chosen by measurement for few parts and little memory."""
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise TypeError(f"{value!r} is not a number")
+    return float(value)
 
 
 def _words(groups: Groups) -> str:

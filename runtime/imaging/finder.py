@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DeviceError
 from ..formats.spec import GRID, SIZE
-from ..kernels import library, shared_pool, usable_cores
+from ..kernels import check, library, shared_pool, usable_cores
 
 __all__ = ["CompiledTemplate", "FoundPart"]
 
@@ -42,11 +42,12 @@ class CompiledTemplate:
         self._library = library()
         geometry = np.array([*region, *extent, *centre], np.float64)
         mix, cells = np.array(weights, np.float32), np.ascontiguousarray(grey, np.float32)
-        self._handle: int | None = self._library.regad_embedded_template(
-            shared_pool(usable_cores()), cells.ctypes.data, mix.ctypes.data, geometry.ctypes.data
+        handle = ctypes.c_void_p()
+        status = self._library.regad_embedded_template(
+            shared_pool(usable_cores()), cells.ctypes.data, mix.ctypes.data, geometry.ctypes.data, ctypes.byref(handle)
         )
-        if self._handle is None:
-            raise DeviceError("there is no memory for the part's template; free some")
+        check(status, "template of a part", "load fewer categories")
+        self._handle = handle.value
 
     def __del__(self) -> None:
         """Free what the library holds."""
@@ -85,7 +86,6 @@ class CompiledTemplate:
             image.ctypes.data,
             seen.ctypes.data,
         )
-        if status != 0:
-            raise DeviceError("the compiled registration ran out of memory; free some, or use smaller images")
+        check(status, "registration", "use smaller images")
         a, b, tx, ty, quality, rival = result.tolist()
         return FoundPart(image, seen, (a, b, tx, ty), quality, rival)

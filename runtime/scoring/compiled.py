@@ -34,8 +34,9 @@ class CompiledScorer:
     ) -> None:
         """Take the statistics as they are: no copy is made of tensors from `padded_empty`. ``threads`` None: all cores.
 
-        ``scoring`` None is RegAD's. Raises DeviceError if the library is missing; CategoryError for statistics that are
-        no category's; InputError for a scoring of other groups than theirs, or a calibration that it does not use.
+        ``scoring`` None is RegAD's. Raises DeviceError if the library or memory is missing, CategoryError for
+        statistics that are no category's, InputError for a scoring of other groups than theirs, or a calibration that
+        it does not use.
         """
         self._library = kernels.library()
         groups = grouped(statistics)
@@ -48,7 +49,8 @@ class CompiledScorer:
         self._tensors = {name: padded(tensor) for group in groups for name, tensor in group.tensors.items()}
         count = len(self._tensors)
         tensors = list(self._tensors.values())
-        self._handle: int | None = self._library.regad_embedded_scorer(
+        handle = ctypes.c_void_p()
+        status = self._library.regad_embedded_scorer(
             ctypes.c_void_p(kernels.shared_pool(threads or kernels.usable_cores())),
             ctypes.c_size_t(len(groups)),
             (ctypes.c_char_p * len(groups))(*(group.encoding.encode() for group in groups)),
@@ -61,11 +63,12 @@ class CompiledScorer:
             (ctypes.c_int32 * count)(*(tensor.dtype == np.float16 for tensor in tensors)),
             ctypes.c_size_t(scoring.cells),
             ctypes.c_void_p(scale.ctypes.data),
-            ctypes.c_float(float(scoring.map_gain(calibration))),
+            ctypes.c_float(float(scoring.map_factor(calibration))),
+            ctypes.byref(handle),
         )
-        if self._handle is None:
-            names = "+".join(group.encoding for group in groups)
-            raise DeviceError(f"the compiled scorer does not take {names} statistics; {kernels.BUILD}")
+        encodings = "+".join(group.encoding for group in groups)
+        kernels.check(status, f"scorer of {encodings} statistics", "load fewer categories")
+        self._handle = handle.value
 
     def __del__(self) -> None:
         """Free what the library holds; the statistics are the caller's."""
@@ -110,8 +113,7 @@ class CompiledScorer:
             None if maps is None else maps.ctypes.data,
             None if scores is None else scores.ctypes.data,
         )
-        if status != 0:
-            raise DeviceError("the compiled scorer ran out of memory; free some, or judge fewer images at a time")
+        kernels.check(status, "scorer", "judge fewer images at a time")
 
 
 HostScorer = CompiledScorer | Scorer

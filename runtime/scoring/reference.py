@@ -26,6 +26,7 @@ from ..formats.encodings import (
     staircase,
     stored_dtype,
     triangle_of,
+    views_of,
 )
 from ..formats.features import Features
 from ..formats.scoring import Calibration, Scoring, Shown
@@ -96,13 +97,12 @@ def dense_tensors(statistics: Statistics) -> dict[str, Array]:
     These are the inputs of the scorer graphs; a name loses its ``_packed``.
     """
     dense: dict[str, Array] = {}
-    coarsest = used_levels(statistics.levels)[-1]
     for name, value in statistics.tensors.items():
         if not name.endswith("_packed"):
             dense[name] = value.astype(np.float32, copy=False)
             continue
-        if name == f"x{coarsest.name[1]}_packed":
-            stored = staircase(statistics.rank, coarsest.channels)
+        if name == f"{views_of(statistics.levels)}_packed":
+            stored = staircase(statistics.rank, used_levels(statistics.levels)[-1].channels)
         else:
             size = (int(np.sqrt(8 * value.shape[1] + 1)) - 1) // 2
             stored = np.tri(size, dtype=bool)
@@ -148,7 +148,7 @@ def graph_tensors(
         judged = {
             **judged,
             "score_weights": weights[1:].copy(),
-            "map_gain": scoring.map_gain(calibration).reshape(1),
+            "map_gain": scoring.map_factor(calibration).reshape(1),
         }
     dense = {name: value for group in groups for name, value in dense_tensors(group).items()}
     return {
@@ -175,7 +175,7 @@ def judge(distances: Distances, scoring: Scoring, calibration: Calibration | Non
     if scoring.map == "product":
         grow = bilinear_matrix(distances[0].shape[1], distances[1].shape[1]).astype(np.float32)
         grown = np.matmul(np.matmul(grow, distances[1]), grow.T)
-        shown = np.sqrt(distances[0] * grown) * scoring.map_gain(calibration)
+        shown = np.sqrt(distances[0] * grown) * scoring.map_factor(calibration)
     smooth = smoothing_matrix(scoring.map)
     maps: Array = np.matmul(np.matmul(smooth, shown), smooth.T)
     if scoring.score == "max":

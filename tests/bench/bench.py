@@ -128,7 +128,8 @@ def reduced_forms(bench: BenchSetup, int8: Path) -> dict[str, Detector]:
     }
     for taught, detector in zip((bench, BenchSetup(int8)), forms.values(), strict=True):
         category = taught.category(4)
-        detector.use(replace(category, statistics=cast_statistics(category.statistics, "fp16")))
+        statistics = tuple(cast_statistics(group, "fp16") for group in category.statistics)
+        detector.use(replace(category, statistics=statistics))
     return forms
 
 

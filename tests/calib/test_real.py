@@ -16,7 +16,7 @@ from regad.runtime import Detector
 from regad.runtime.commands.run import command
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.imaging.reading import read_image
-from regad.runtime.scoring.reference import Scorer
+from regad.runtime.scoring.reference import distances_of
 
 pytestmark = pytest.mark.data
 POSITIONS = np.arange(0, 3136, 131)
@@ -35,7 +35,7 @@ def test_encodings_equal_the_dense_inverse_on_real_images(
         query = detector.backend.features(np.stack([preprocess(read_image(path), detector.spec) for path in tests]))
     want = dense_reference(support, query, POSITIONS)
     for encoding in ("gram", "hybrid", "cholesky"):
-        got = Scorer(fit_statistics(support, encoding)).mahalanobis(query).reshape(len(tests), -1)[:, POSITIONS]
+        got = distances_of(fit_statistics(support, encoding), query).reshape(len(tests), -1)[:, POSITIONS]
         assert np.abs(got / want - 1).max() < 1e-5, encoding
 
 

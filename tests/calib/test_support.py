@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -31,7 +32,8 @@ def save(folder: Path, name: str, seed: int) -> None:
 
 def unused() -> Detector:
     """A detector whose backend is not reached: copies are refused before anything is encoded."""
-    return Detector(Model(cast(Any, SimpleNamespace(spec=InputSpec())), cast(Any, None)), InputSpec())
+    backend = SimpleNamespace(working=nullcontext)
+    return Detector(Model(cast(Any, SimpleNamespace(spec=InputSpec())), cast(Any, backend)), InputSpec())
 
 
 def test_a_picture_saved_twice_in_other_formats_is_refused_with_both_names(tmp_path: Path) -> None:

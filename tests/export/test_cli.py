@@ -21,7 +21,7 @@ from regad.runtime.commands.console import run_cli
 from regad.runtime.errors import InputError, RegadError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.encodings import forms_of
-from regad.runtime.formats.spec import ALL_LEVELS, InputSpec
+from regad.runtime.formats.spec import REGAD_GROUPS, InputSpec
 from regad.runtime.selftest import Deviation, self_test
 
 from .conftest import Exported
@@ -41,7 +41,7 @@ def test_the_manifest(exported: Exported) -> None:
     assert set(manifest["files"]) == {
         "encoder.onnx",
         "golden.safetensors",
-        *map(build.scorer_file, forms_of(ALL_LEVELS)),
+        *map(build.scorer_file, forms_of(REGAD_GROUPS)),
     }
     assert all(row["ok"] and row["max_rel"] <= row["tolerance"] for row in manifest["parity"])
     assert {path.name for path in exported.artifact.path.iterdir()} == {"manifest.json", *manifest["files"]}

@@ -141,9 +141,9 @@ def test_a_scorer_that_takes_fp16_statistics_widens_them(encoding: str) -> None:
     text, model = scorer_text(form, "fp16"), scorer_model(form, dtype="fp16")
     kinds = {v.name: v.type.tensor_type.elem_type for v in model.graph.input}
     wide = {name for name, kind in kinds.items() if kind == onnx.TensorProto.FLOAT}
-    scoring = {"score_factors", "map_factors", "score_weights"}
+    scoring = {"score_factors", "score_weights"}
     assert wide == {"f1", "f2", "f3", "mean1", "mean2", "mean3", *scoring}
-    assert text.count("float16[") == len(kinds) - 9
+    assert text.count("float16[") == len(kinds) - 8
     casts = [node for node in model.graph.node if node.op_type == "Cast"]
     assert {node.input[0] for node in casts} == set(kinds) - wide
     assert "float16" not in count_onnx(model)["products"]

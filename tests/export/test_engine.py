@@ -27,12 +27,12 @@ from regad.runtime.commands.console import run_cli
 from regad.runtime.errors import DeviceError, InputError, RegadError
 from regad.runtime.formats.artifact import Artifact, write_artifact
 from regad.runtime.formats.encodings import Form, forms_of
-from regad.runtime.formats.scoring import Scoring
-from regad.runtime.formats.spec import LEVEL_SETS
+from regad.runtime.formats.scoring import SCORINGS
+from regad.runtime.formats.spec import EDGE_GROUPS
 
 from .conftest import Exported, identity_encoder, random_encoder
 
-FORMS = dict.fromkeys(form for levels in LEVEL_SETS for form in forms_of(levels))
+FORMS = forms_of(EDGE_GROUPS)
 
 pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed")
 
@@ -109,9 +109,7 @@ def test_fp32_engines_and_when_they_are_built_again(exported: Exported, tmp_path
     assert "altered or cut" in said[1]
 
 
-@pytest.mark.parametrize(
-    "form", [form for levels in LEVEL_SETS for form in forms_of(levels)], ids=lambda form: form.name
-)
+@pytest.mark.parametrize("form", forms_of(EDGE_GROUPS), ids=lambda form: form.name)
 def test_every_form_is_parsed(exported: Exported, tmp_path: Path, library: Library, form: Form) -> None:
     log = logger(library)
     onnx.save(scorer_model(form), tmp_path / "scorer.onnx")
@@ -119,20 +117,19 @@ def test_every_form_is_parsed(exported: Exported, tmp_path: Path, library: Libra
     assert count_network(library, network) == scorer_counts(form)
 
 
-def test_engines_are_built_for_the_levels_that_are_scored(exported: Exported, tmp_path: Path, library: Library) -> None:
+def test_engines_are_built_for_the_groups_that_are_scored(exported: Exported, tmp_path: Path, library: Library) -> None:
     artifact = copied(exported.artifact, tmp_path)
-    names = {form.name: f"scorer_{form.name}.onnx" for form in forms_of(("f3",))}
+    names = {form.name: f"scorer_{form.name}.onnx" for form in forms_of(EDGE_GROUPS)}
     files = {name: (artifact.path / name).read_bytes() for name in artifact.manifest["files"]}
-    files |= {names[form.name]: scorer_model(form).SerializeToString() for form in forms_of(("f3",))}
-    scoring = Scoring("top", 4, ("f3",))
-    whole = {**artifact.manifest, "scorers": names, "scoring": scoring.to_json()}
-    artifact = write_artifact(tmp_path / "levels.regad", whole, files)
+    files |= {names[form.name]: scorer_model(form).SerializeToString() for form in forms_of(EDGE_GROUPS)}
+    whole = {**artifact.manifest, "scorers": names, "scoring": SCORINGS["edge"].to_json()}
+    artifact = write_artifact(tmp_path / "groups.regad", whole, files)
     config = EngineConfig(max_shot=4, encodings=("gram",), compute_capability="8.9")
     _, _, scorer = build_engines(artifact, config)
-    assert scorer.operations == scorer_counts(Form("gram", ("f3",)))
-    assert scorer.profile["x3"] == ((196, 2, 256), (196, 87, 256), (196, 87, 256))
+    assert scorer.operations == scorer_counts(Form("gram", "gram"))
+    assert scorer.profile["x2"] == ((784, 2, 128), (784, 87, 128), (784, 87, 128))
     assert scorer.profile["f3"][2] == (4, 196, 256)
-    assert not {"f1", "f2"} & set(scorer.profile)
+    assert "f1" not in scorer.profile
 
 
 def test_a_gpu_that_tensorrt_rtx_leaves_out_is_told_before_building(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -11,10 +13,19 @@ from regad.export.parity import run_graph
 from regad.export.reference import distances, scores
 from regad.export.scorer import scorer_text
 from regad.export.writer import scorer_model
-from regad.runtime.formats.encodings import ENCODINGS, Encoding, Form, Statistics, forms_of
+from regad.runtime.formats.encodings import (
+    ENCODINGS,
+    Encoding,
+    Form,
+    Statistics,
+    StatisticsGroups,
+    form_of,
+    forms_of,
+    grouped,
+)
 from regad.runtime.formats.features import Features
-from regad.runtime.formats.scoring import Calibration, Scoring
-from regad.runtime.formats.spec import ALL_LEVELS, LEVEL_SETS, LEVELS, POSITIONS, Levels
+from regad.runtime.formats.scoring import SCORINGS, Calibration, Scoring
+from regad.runtime.formats.spec import ALL_LEVELS, LEVELS, POSITIONS, Levels
 from regad.runtime.scoring.reference import Scorer, graph_tensors, smoothing_matrix
 
 
@@ -33,15 +44,16 @@ def random_features(count: int, seed: int) -> Features:
 
 
 def score_with_graph(
-    statistics: Statistics,
+    statistics: Statistics | StatisticsGroups,
     query: Features,
     opset: int = 18,
     scoring: Scoring | None = None,
-    scale: np.ndarray | None = None,
+    calibration: Calibration | None = None,
 ) -> list[np.ndarray]:
-    features = {name: getattr(query, name) for name in statistics.levels}
-    inputs = {**features, **graph_tensors(statistics, "fp32", scoring, scale)}
-    return run_graph(scorer_model(statistics.form, opset), inputs)
+    groups = grouped(statistics)
+    features = {name: getattr(query, name) for group in groups for name in group.levels}
+    inputs = {**features, **graph_tensors(statistics, "fp32", scoring, calibration)}
+    return run_graph(scorer_model(form_of(groups), opset), inputs)
 
 
 def first(features: Features, count: int) -> Features:
@@ -78,34 +90,54 @@ def random_statistics(encoding: Encoding, rank: int, levels: Levels = ALL_LEVELS
     return Statistics(encoding, rank, rank + 1, tensors, levels=levels)
 
 
-SCORINGS = [
-    Scoring("top", cells, levels, calibration, shown, gain)
-    for levels in LEVEL_SETS
-    for cells, calibration, shown, gain in ((1, None, "raw", 1.0), (40, Calibration(), "calibrated", 0.25))
+EDGE = SCORINGS["edge"]
+CASES = [
+    (Form("gram"), Scoring("top", 40)),
+    (Form("gram"), Scoring("top", 3136, damping=1.0)),
+    *((form, scoring) for form in forms_of(EDGE.groups)[3:] for scoring in (EDGE, replace(EDGE, cells=196))),
 ]
 
 
-@pytest.mark.parametrize("scoring", [*SCORINGS, Scoring(levels=("f2", "f3")), Scoring(levels=("f3",))], ids=str)
-def test_a_scorer_graph_is_the_numpy_scorer_for_every_scoring(scoring: Scoring) -> None:
-    query, shape = first(QUERY, 2), (scoring.grid, scoring.grid)
-    scale = 0.5 + np.random.default_rng(1).random(shape, dtype=np.float32) if scoring.calibration else None
-    for form in forms_of(scoring.levels):
-        # All levels in one encoding: the cholesky form of f1 is large, and the scoring begins where the forms end.
-        if form.levels != scoring.levels or form in (Form("hybrid"), Form("cholesky")):
-            continue
-        statistics = random_statistics(form.encoding, 2, form.levels)
-        expected_map, expected_score = Scorer(statistics, scoring, scale).score(query)
-        assert expected_map.min() > 0
-        anomaly_map, anomaly_score = score_with_graph(statistics, query, scoring=scoring, scale=scale)
-        np.testing.assert_allclose(anomaly_map, expected_map, rtol=0, atol=1e-5 * expected_map.max())
-        np.testing.assert_allclose(anomaly_score, expected_score, rtol=1e-5)
+@pytest.mark.parametrize("rank", [2, 3, 130])
+@pytest.mark.parametrize(("form", "scoring"), CASES, ids=str)
+def test_a_scorer_graph_is_the_numpy_scorer_for_every_scoring(form: Form, scoring: Scoring, rank: int) -> None:
+    if rank > 3 and form.encodings != ("gram", "gram"):
+        rank = 17
+    query, calibration = first(QUERY, 2), None
+    if scoring.damping is not None:
+        scale = 0.5 + np.random.default_rng(1).random((scoring.grid, scoring.grid), dtype=np.float32)
+        calibration = Calibration(scale, np.float32([3.0, 5.0][: len(form.groups)]))
+    groups = zip(form.encodings, form.groups, strict=True)
+    # Small, so that the square roots are of clearly positive numbers.
+    small = np.float32(0.1 if rank > 3 else 1)
+    statistics = tuple(scaled(random_statistics(one, rank, levels), small) for one, levels in groups)
+    expected_map, expected_score = Scorer(statistics, scoring, calibration).score(query)
+    assert expected_map.min() > 0
+    anomaly_map, anomaly_score = score_with_graph(statistics, query, scoring=scoring, calibration=calibration)
+    np.testing.assert_allclose(anomaly_map, expected_map, rtol=0, atol=1e-5 * expected_map.max())
+    np.testing.assert_allclose(anomaly_score, expected_score, rtol=1e-5)
+
+
+def scaled(statistics: Statistics, factor: np.float32) -> Statistics:
+    tensors = {name: value * (1 if name.startswith("mean") else factor) for name, value in statistics.tensors.items()}
+    return replace(statistics, tensors=tensors)
 
 
 def test_the_ranked_distances_are_within_what_tensorrt_sorts() -> None:
-    for levels in LEVEL_SETS:
-        for form in forms_of(levels):
-            (count,) = (item for item in scorer_model(form).graph.initializer if item.name == "every_position")
-            assert onnx.numpy_helper.to_array(count) <= 3840
+    for form in forms_of(EDGE.groups):
+        (count,) = (item for item in scorer_model(form).graph.initializer if item.name == "every_position")
+        assert onnx.numpy_helper.to_array(count) <= 3840
+
+
+def test_the_inputs_of_groups_are_named_after_their_level() -> None:
+    names = [value.name for value in scorer_model(Form("gram", "cholesky")).graph.input]
+    assert names == ["f2", "f3", "mean2", "x2", "l2", "mean3", "w3", "score_factors", "score_weights", "map_gain"]
+
+
+def test_an_artifact_scored_by_groups_has_four_graphs_more() -> None:
+    names = [form.name for form in forms_of(EDGE.groups)]
+    assert names[:3] == [form.name for form in forms_of(Scoring().groups)] == ["gram", "hybrid", "cholesky"]
+    assert names[3:] == ["gram_f2_gram_f3", "gram_f2_cholesky_f3", "cholesky_f2_gram_f3", "cholesky_f2_cholesky_f3"]
 
 
 @pytest.mark.parametrize("encoding", ["gram", "hybrid", "cholesky"])
@@ -147,7 +179,7 @@ def test_opsets_and_dynamic_dimensions(opset: int) -> None:
 def test_the_inputs_are_the_dense_tensors(encoding: Encoding) -> None:
     names = [value.name for value in scorer_model(Form(encoding)).graph.input]
     statistics = [name.removesuffix("_packed") for name in ENCODINGS[encoding](2)]
-    assert names == ["f1", "f2", "f3", *statistics, "score_factors", "map_factors", "score_weights"]
+    assert names == ["f1", "f2", "f3", *statistics, "score_factors", "score_weights"]
     assert "0.01" not in scorer_text(Form(encoding))
 
 

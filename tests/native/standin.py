@@ -17,20 +17,15 @@ from regad.runtime.formats.artifact import Artifact, Golden, write_artifact, wri
 from regad.runtime.formats.category import Category, Threshold, save_category, tensors_of, tensors_sha256
 from regad.runtime.formats.encodings import ENCODINGS as ENCODING_SHAPES
 from regad.runtime.formats.encodings import Encoding, Form, Statistics, StatisticsDtype, cast_statistics, forms_of
-from regad.runtime.formats.scoring import Calibration, Scoring
-from regad.runtime.formats.spec import EPSILON, LEVEL_SETS, LEVELS, InputSpec, Levels
+from regad.runtime.formats.scoring import SCORINGS, Calibration, Scoring
+from regad.runtime.formats.spec import EDGE_GROUPS, EPSILON, LEVELS, InputSpec, Levels
 from regad.runtime.scoring.reference import Scorer
 
 __all__ = ["ENCODINGS", "FORMS", "encoder", "photo", "write_category", "write_standin"]
 
 ENCODINGS: tuple[Encoding, ...] = ("gram", "hybrid", "cholesky")
-FORMS = tuple(dict.fromkeys(form for levels in LEVEL_SETS for form in forms_of(levels)))
+FORMS = forms_of(EDGE_GROUPS)
 """Every form that statistics can have; the artifact has a graph for each."""
-SCORINGS = {
-    ("f2", "f3"): Scoring("top", 16, ("f2", "f3"), Calibration(), "calibrated", 20.0),
-    ("f3",): Scoring("top", 4, ("f3",), Calibration(), "raw", 0.5),
-}
-"""How the categories without f1 are scored."""
 
 
 def encoder() -> onnx.ModelProto:
@@ -130,31 +125,34 @@ def random_cholesky(rank: int, levels: Levels) -> Statistics:
 def write_category(artifact: Artifact, path: Path, form: Form, first_photo: int = 0) -> None:
     """Fit 18 photos in one form and write the category file, and beside it PATH-fp16 with the same rounded.
 
-    All levels are scored as RegAD does, fewer with a scale and the mean of the largest distances.
+    All levels are scored as RegAD does, f2 and f3 alone with a calibration and the mean of the largest distances.
 
     The threshold lies among the photos' scores. The rank of 17 has a row of x3 that is not stored whole.
     """
     views = np.stack([photo(seed, 224, 224) for seed in range(first_photo, first_photo + 18)])
     # Fitting the cholesky form takes a minute; any numbers serve to compare two scorers.
-    levels = form.levels
-    statistics = (
-        random_cholesky(5, levels)
-        if form.encoding == "cholesky"
-        else fit_statistics(OrtCpuBackend(artifact, 1).features(views), form.encoding, levels=levels)
+    features = OrtCpuBackend(artifact, 1).features(views)
+    statistics = tuple(
+        random_cholesky(features.f3.shape[0] - 1, levels)
+        if encoding == "cholesky"
+        else fit_statistics(features, encoding, levels=levels)
+        for encoding, levels in zip(form.encodings, form.groups, strict=True)
     )
-    scoring = SCORINGS.get(levels, Scoring())
-    shape = (scoring.grid, scoring.grid)
-    scale = 0.02 * np.random.default_rng(4).random(shape, np.float32) if scoring.calibration is not None else None
+    scoring, calibration = Scoring(), None
+    if form.groups == EDGE_GROUPS:
+        scoring = SCORINGS["edge"]
+        scale = np.float32(0.02) + 0.02 * np.random.default_rng(4).random((14, 14), np.float32)
+        calibration = Calibration(scale, np.float32([20.0, 30.0]))
     for dtype in get_args(StatisticsDtype):
-        stored = cast_statistics(statistics, dtype)
+        stored = tuple(cast_statistics(group, dtype) for group in statistics)
         category = Category(
             artifact=artifact.hash,
             statistics=stored,
             threshold=Threshold(20.0, "manual"),
             spec=artifact.spec,
             shot=2,
-            data_sha256=tensors_sha256(tensors_of(stored, scale)),
+            data_sha256=tensors_sha256(tensors_of(stored, calibration)),
             scoring=scoring,
-            scale=scale,
+            calibration=calibration,
         )
         save_category(category, path if dtype == "fp32" else path.with_stem(f"{path.stem}-{dtype}"))

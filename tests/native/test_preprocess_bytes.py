@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from regad.runtime.cabi import PixelFormat, _Image, _view
 from regad.runtime.errors import InputError
+from regad.runtime.formats.scoring import Shown
 from regad.runtime.formats.spec import Fit, InputSpec, Resample
 from regad.runtime.imaging.preprocess import place, resample_with_pillow
 from regad.runtime.scoring.reference import smoothing_matrix
@@ -139,9 +140,9 @@ def test_region_outside_the_image(probe: ctypes.CDLL) -> None:
         assert native(probe, image, spec) is None
 
 
-@pytest.mark.parametrize("grid", [56, 28, 14])
-def test_smoothing_matrix(probe: ctypes.CDLL, grid: int) -> None:
+@pytest.mark.parametrize(("shown", "grid"), [("raw", 56), ("product", 28)])
+def test_smoothing_matrix(probe: ctypes.CDLL, shown: Shown, grid: int) -> None:
     """The matrix that upsamples and smooths, to float32's last digits."""
     matrix = np.empty((224, grid), np.float32)
     probe.probe_smoothing_matrix(ctypes.c_size_t(grid), ctypes.c_void_p(matrix.ctypes.data))
-    np.testing.assert_allclose(matrix, smoothing_matrix(grid), rtol=2e-6, atol=1e-9)
+    np.testing.assert_allclose(matrix, smoothing_matrix(shown), rtol=2e-6, atol=1e-9)

@@ -78,16 +78,16 @@ def call(words: Sequence[object], **environment: str) -> None:
         raise RegadError(f"{shlex.join(text)} ended with status {done.returncode}; mend its cause and run again")
 
 
-def module(name: str) -> list[str]:
-    """The words that start one of our programs in this environment."""
-    return [sys.executable, "-m", f"regad.train.{name}"]
+def program(name: str) -> str:
+    """One of our programs in this environment."""
+    return str(Path(sys.executable).with_name(name))
 
 
 def train(run: Run, name: str, *words: str) -> Path:
     """Train into ``out/name`` unless that is done; returns the checkpoint."""
     folder = run.out / name
     if not (folder / "trained").is_file():
-        call([*module("cli"), "--data", run.data, "--out", folder, "--weights", run.weights, *words])
+        call([program("regad-train"), "--data", run.data, "--out", folder, "--weights", run.weights, *words])
         (folder / "trained").touch()
     return folder / "model.pt"
 
@@ -98,7 +98,7 @@ def judge(run: Run, name: str, checkpoint: Callable[[str], Path], *words: str) -
         path = run.out / name / f"{category}.json"
         if not path.is_file():
             ours = ["--ckpt", checkpoint(category), "--data", run.data, "--category", category, "--json", path]
-            call([*module("eval_cli"), *ours, *run.draws, *words])
+            call([program("regad-eval"), *ours, *run.draws, *words])
 
 
 def frozen(run: Run) -> None:
@@ -127,7 +127,7 @@ def train_held_out(run: Run, recipe: str, category: str) -> Path:
     """Train by a recipe on all categories but one, unless that is done; returns the checkpoint."""
 
     def start(words: list[str]) -> None:
-        call([*module("cli"), *words])
+        call([program("regad-train"), *words])
 
     arguments = ["--weights", str(run.weights), "--recipe", recipe, *shlex.split(run.train_args)]
     return train_without(category, run.out / "each" / recipe / category, run.data, arguments, start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -109,3 +110,9 @@ def test_every_placeholder_is_a_table_that_can_be(tmp_path: Path) -> None:
 def test_a_step_that_fails_stops_the_run() -> None:
     with pytest.raises(RegadError, match="ended with status 3"):
         script.call([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+@pytest.mark.parametrize("name", ["regad-train", "regad-eval"])
+def test_the_programs_that_it_starts_are_there(name: str) -> None:
+    done = subprocess.run([script.program(name), "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -227,7 +227,7 @@ class FakeTensorRT(types.ModuleType):
 def write_engines(artifact: Artifact, **changes: object) -> None:
     """Engines whose plans are the graphs themselves, for the doubles; ``changes`` are to the key."""
     batch = (1, 1, MAX_BATCH)
-    ranks = {"x3": tuple((196, rank, 256) for rank in (2, 4, 6))}
+    ranks = {"x2": tuple((784, rank, 128) for rank in (2, 4, 6)), "x3": tuple((196, rank, 256) for rank in (2, 4, 6))}
     profiles: dict[str, Any] = {"encoder.onnx": {"image": tuple((count, 224, 224, 3) for count in batch)}}
     profiles |= {name: ranks for form, name in artifact.manifest["scorers"].items() if form.startswith("gram")}
     for graph, profile in profiles.items():

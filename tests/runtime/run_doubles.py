@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ def category(
     tensors = {name: np.zeros(shape, np.float32) for name, shape in ENCODINGS["gram"](1).items()}
     return Category(
         artifact=artifact,
-        statistics=Statistics("gram", 1, 2, tensors),
+        statistics=(Statistics("gram", 1, 2, tensors),),
         threshold=Threshold(10.0, "leave-one-out", 0.01, (8.0, 9.0), "set from 2 good scores"),
         spec=spec or InputSpec(),
         shot=len(support) or 2,
@@ -49,13 +50,16 @@ class FakeBackend:
     name = "fake 1.0"
     device = "cpu"
 
-    def prepare(self, statistics: Statistics, scoring: object = None, scale: object = None) -> object:
+    def prepare(self, statistics: Statistics, scoring: object = None, calibration: object = None) -> object:
         return object()
 
     def infer(self, images: Any, statistics: object) -> Inference:
         score = images.mean(axis=(1, 2, 3)).astype(np.float32) / 10
         heat = np.broadcast_to(score[:, None, None], (len(images), 224, 224)).copy()
         return Inference(heat, score, np.zeros((len(images), 3, 2, 3), np.float32), 1.0, 2.0)
+
+    def working(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def close(self) -> None:
         pass

@@ -22,9 +22,10 @@ from regad.runtime.backends.host import HostEncoded, HostScoring
 from regad.runtime.detector import Detector
 from regad.runtime.errors import ArtifactError, CategoryError, DeviceError, InputError
 from regad.runtime.formats.category import save_category
+from regad.runtime.formats.encodings import levels_of
 from regad.runtime.formats.features import Features
-from regad.runtime.formats.scoring import Calibration, Scoring
-from regad.runtime.formats.spec import LEVELS, InputSpec
+from regad.runtime.formats.scoring import SCORINGS
+from regad.runtime.formats.spec import EDGE_GROUPS, LEVELS, InputSpec
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.model import Model
 from regad.runtime.scoring.reference import Scorer
@@ -46,7 +47,7 @@ class Noise(HostScoring):
         rng = np.random.default_rng(int(images.sum()))
         maps = [rng.normal(size=(len(images), level.positions, level.channels)) for level in LEVELS]
         return HostEncoded(
-            Features(*(m.astype(np.float32) for m in maps), np.zeros((len(images), 3, 2, 3), np.float32))
+            self, Features(*(m.astype(np.float32) for m in maps), np.zeros((len(images), 3, 2, 3), np.float32))
         )
 
     def _release(self) -> None: ...
@@ -107,6 +108,83 @@ def test_a_closed_detector_says_one_thing_whatever_is_asked(tmp_path: Path) -> N
     assert detector.describe()["category"] is None
 
 
+@pytest.mark.parametrize("owns_model", [True, False])
+@pytest.mark.parametrize("call", ["predict", "fit", "load_category"])
+def test_close_waits_for_a_call_that_is_between_two_passes_of_the_backend(
+    call: str, owns_model: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "part.safetensors"
+    save_category(dataclasses.replace(category(), artifact="ab" * 32), path)
+    model = Model(dataclasses.replace(ARTIFACT, hash="ab" * 32), Noise())
+    detector = Detector(model, owns_model=owns_model)
+    detector.load_category(path)
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def held(original: Any) -> Any:
+        def waiting(*args: Any, **options: Any) -> Any:
+            at_work.set()
+            assert go_on.wait(30)
+            return original(*args, **options)
+
+        return waiting
+
+    for module, name in (
+        (detector_module, "preprocess"),
+        (teaching, "fit_statistics"),
+        (detector_module, "load_category"),
+    ):
+        monkeypatch.setattr(module, name, held(getattr(module, name)))
+    calls = {
+        "predict": lambda: detector.predict(GREY).score,
+        "fit": lambda: detector.fit([GREY, GREY + 1]).shot,
+        "load_category": lambda: detector.load_category(path).shot,
+    }
+    done: list[Any] = []
+    worker = threading.Thread(target=lambda: done.append(calls[call]()))
+    worker.start()
+    assert at_work.wait(30)
+    closer = threading.Thread(target=lambda: (detector.close(), model.close()))
+    closer.start()
+    while not model.backend._lifecycle.closed:
+        closer.join(0.001)
+    assert closer.is_alive(), "the call is not over"
+    go_on.set()
+    for thread in (worker, closer):
+        thread.join(30)
+    assert len(done) == 1
+    assert done[0] > 0
+    assert detector.category is None, "nothing is put in force after close"
+
+
+def test_what_is_described_is_one_part_also_while_another_takes_its_place() -> None:
+    detector, backend = made()
+    parts = [category(spec=InputSpec(roi=(0, 0, 9 + number, 9))) for number in range(2)]
+    detector.use(parts[0])
+
+    class Swaps(Closing):
+        @property
+        def device(self) -> str:  # type: ignore[override]
+            detector.use(parts[1])
+            return "cpu"
+
+    backend.__class__ = Swaps
+    told = detector.describe()
+    assert detector.category is parts[1]
+    assert told["input"] == parts[0].spec.to_json()
+    assert told["category"]["hash"] == parts[0].hash
+
+
+@pytest.mark.parametrize(("output", "what"), [(0, "map"), (1, "score"), (2, "theta")])
+def test_what_is_not_finite_is_no_verdict(output: int, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector, backend = made()
+    detector.use(category())
+    done = FakeBackend().infer(GREY[None], None)
+    done[output].flat[-1] = np.nan
+    monkeypatch.setattr(backend, "infer", lambda *args: done)
+    with pytest.raises(InputError, match=f"the {what} is not finite; the image is not judged"):
+        detector.predict(GREY)
+
+
 def test_a_closed_model_ends_the_detectors_that_share_it() -> None:
     model = Model(ARTIFACT, Noise())
     detector = Detector(model)
@@ -138,12 +216,12 @@ def test_a_part_of_another_model_or_another_mean_is_refused_and_the_one_before_s
     detector.use(first)
     for wrong, word in (
         (category(artifact="b" * 64), "was taught on artifact bbbbbbbbbbbb, but this one is aaaaaaaaaaaa"),
-        (category(spec=InputSpec(mean=(0.5, 0.5, 0.5))), "mean/std"),
+        (category(spec=InputSpec(mean=(0.5, 0.5, 0.5))), r"^mean/std .* are not the model's"),
     ):
         with pytest.raises(CategoryError, match=word):
             detector.use(wrong)
     assert detector.category is first
-    with pytest.raises(CategoryError, match="mean/std"):
+    with pytest.raises(CategoryError, match=r"^mean/std .* are not the model's"):
         made(InputSpec(mean=(0.5, 0.5, 0.5)))
 
 
@@ -222,13 +300,13 @@ def test_a_part_is_taught_with_the_given_region_never_with_that_of_the_part_befo
 
 
 def test_a_part_is_taught_and_judged_as_its_scoring_says(tmp_path: Path) -> None:
-    """From teaching through the file to the verdict: levels, the scale, and a score of 1 for a held-out good part."""
-    scoring = Scoring("top", 16, ("f2", "f3"), Calibration(1.0, 2.0), "calibrated", 0.5)
+    """From teaching through the file to the verdict: groups, the calibration, and 1 for a held-out good part."""
+    scoring = SCORINGS["edge"]
     backend, images = Noise(), [GREY + shade for shade in range(3)]
     model = Model(dataclasses.replace(ARTIFACT, hash="ab" * 32, manifest={"scoring": scoring.to_json()}), backend)
     taught = teach(model, images, InputSpec())
-    assert (taught.scoring, taught.statistics.levels) == (scoring, ("f2", "f3"))
-    assert taught.scale is not None
+    assert (taught.scoring, levels_of(taught.statistics)) == (scoring, EDGE_GROUPS)
+    assert taught.calibration is not None
     assert np.exp(np.log(taught.threshold.scores).mean()) == pytest.approx(1, rel=1e-5)
     save_category(taught, tmp_path / "part.safetensors")
     detector = Detector(model)
@@ -236,15 +314,16 @@ def test_a_part_is_taught_and_judged_as_its_scoring_says(tmp_path: Path) -> None
     frame = GREY + 9
     result = detector.predict(frame)
     features = backend.features(preprocess(frame, InputSpec())[None])
-    maps, scores = Scorer(taught.statistics, scoring, taught.scale).score(features)
+    maps, scores = Scorer(taught.statistics, scoring, taught.calibration).score(features)
     assert result.score == pytest.approx(scores[0], rel=1e-5)
     np.testing.assert_allclose(result.anomaly_map, maps[0], rtol=0, atol=1e-5 * maps.max())
 
 
-def test_a_single_image_is_taught_without_a_scale() -> None:
-    scoring = Scoring("top", 4, ("f3",), Calibration())
-    taught = teach(Model(ARTIFACT, Noise()), [GREY], InputSpec(), threshold=5.0, scoring=scoring)  # type: ignore[arg-type]
-    assert (taught.scoring, taught.scale) == (scoring, None)
+def test_a_single_image_cannot_be_scored_in_units_of_held_out_parts() -> None:
+    model = Model(ARTIFACT, Noise())  # type: ignore[arg-type]
+    assert teach(model, [GREY], InputSpec(), threshold=5.0).calibration is None
+    with pytest.raises(InputError, match=r"takes 2: add photos .* or export the model again with --scoring regad"):
+        teach(model, [GREY], InputSpec(), threshold=5.0, scoring=SCORINGS["edge"])
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ class TorchBackend(HostScoring):
         batch = to_input(images).to(self._device, memory_format=torch.channels_last)
         aligned, thetas = self._forward(self._encoder, batch)
         f1, f2, f3 = (level.flatten(2).transpose(1, 2).contiguous().cpu().numpy() for level in aligned)
-        return HostEncoded(Features(f1, f2, f3, torch.stack(list(thetas), dim=1).cpu().numpy()))
+        return HostEncoded(self, Features(f1, f2, f3, torch.stack(list(thetas), dim=1).cpu().numpy()))
 
     def _release(self) -> None:
         self._encoder = None

@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regad.runtime.backends.base import Backend, Encoded, Inference, StatisticsHandle
-from regad.runtime.backends.host import HostEncoded, HostScoring
+from regad.runtime.backends.host import HostEncoded, HostScoring, HostStatistics
 from regad.runtime.formats.encodings import StatisticsGroups
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.scoring import Calibration, Scoring
-from regad.runtime.scoring.compiled import HostScorer
 
 __all__ = ["LIMIT_BYTES", "MemoBackend"]
 
@@ -64,7 +63,7 @@ class MemoBackend(HostScoring):
 
     def infer(self, images: NDArray[np.uint8], statistics: StatisticsHandle) -> Inference:
         """Encode and score uint8 RGB images [B, 224, 224, 3]."""
-        if isinstance(statistics, HostScorer):
+        if isinstance(statistics, HostStatistics):
             return super().infer(images, statistics)
         return self._backend.infer(images, statistics)
 
@@ -74,7 +73,8 @@ class MemoBackend(HostScoring):
     def _prepare(
         self, statistics: StatisticsGroups, scoring: Scoring, calibration: Calibration | None
     ) -> StatisticsHandle:
-        return self._backend.prepare(statistics, scoring, calibration)
+        made = self._backend.prepare(statistics, scoring, calibration)
+        return HostStatistics(self, made.scorer) if isinstance(made, HostStatistics) else made
 
     def _release(self) -> None:
         self._kept.clear()
@@ -85,7 +85,7 @@ class MemoBackend(HostScoring):
         with self._lock:
             kept = self._look_up(images)
         features = Features(*(np.concatenate(level) for level in zip(*(one.features for one in kept), strict=True)))
-        return HostEncoded(features, ms=sum(one.ms for one in kept))
+        return HostEncoded(self, features, ms=sum(one.ms for one in kept))
 
     def _look_up(self, images: NDArray[np.uint8]) -> list[_Kept]:
         keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import CategoryError
+from ...errors import CategoryError, DeviceError
 from ...formats.artifact import ENCODER, Artifact
-from ...formats.encodings import StatisticsGroups, form_of
+from ...formats.encodings import StatisticsGroups, form_of, views_of
 from ...formats.features import Features
 from ...formats.scoring import Calibration, Scoring
 from ...formats.spec import LEVELS, SIZE
 from ...scoring.reference import graph_tensors
-from ..base import Backend, Encoded, Maps, StatisticsHandle, foreign_error
+from ..base import Backend, Encoded, Maps, StatisticsHandle, require_own
 from .cuda import Cuda, DeviceMemory, HostMemory
 from .engine import Engine
 from .engines import find_engine
@@ -44,8 +44,13 @@ class _Statistics:
     """A category's statistics in GPU memory, by the names of the scorer graph."""
 
     def __init__(
-        self, levels: Sequence[str], graph: str, values: Mapping[str, tuple[DeviceMemory, tuple[int, ...]]]
+        self,
+        backend: Backend,
+        levels: Sequence[str],
+        graph: str,
+        values: Mapping[str, tuple[DeviceMemory, tuple[int, ...]]],
     ) -> None:
+        self.backend = backend
         self.levels = levels
         self.graph = graph
         self.values = values
@@ -67,22 +72,32 @@ class _DeviceEncoded(Encoded):
     """Features in GPU memory, in buffers of its own."""
 
     def __init__(self, backend: TrtBackend, buffers: _Buffers, count: int) -> None:
-        self.buffers = buffers
+        super().__init__(backend)
         self.count = count
         self.fetched: NDArray[np.float32] | None = None
-        self._backend = backend
+        self._maker = backend
+        self._buffers: _Buffers | None = buffers
+
+    @property
+    def buffers(self) -> _Buffers:
+        """The batch's own. Raises DeviceError once they were given back: they may be another batch's by now."""
+        if self._buffers is None:
+            raise DeviceError("the features were released; encode the images again")
+        return self._buffers
 
     @property
     def theta(self) -> NDArray[np.float32]:
         if self.fetched is None:
-            self.fetched = self._backend.fetch_features(self, ("theta",))[0]
+            self.fetched = self._maker.fetch_features(self, ("theta",))[0]
         return self.fetched
 
     def features(self) -> Features:
-        return Features(*self._backend.fetch_features(self, tuple(_FEATURES)))
+        return Features(*self._maker.fetch_features(self, tuple(_FEATURES)))
 
     def release(self) -> None:
-        self._backend.give_back(self.buffers)
+        buffers, self._buffers = self._buffers, None
+        if buffers is not None:
+            self._maker.give_back(buffers)
 
 
 class _CudaStopwatch:
@@ -118,7 +133,7 @@ class TrtBackend(Backend):
         self._library = load_tensorrt()
         self._cuda = Cuda()
         self._gpu = self._cuda.gpu()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # buffers are also given back within a turn
         self._stream = self._cuda.stream()
         self._events = [self._cuda.event() for _ in range(3)]
         handles = [("cudaStreamDestroy", self._stream), *(("cudaEventDestroy", event) for event in self._events)]
@@ -152,8 +167,9 @@ class TrtBackend(Backend):
         wanted = {name: value.dtype for name, value in tensors.items()}
         levels = sum(scoring.groups, ())
         scorer = self._scorer(graph, {**dict.fromkeys((*levels, *_RESULTS), _FLOAT), **wanted})
-        views = next((name for name in tensors if name.startswith("x")), None)
-        if views is not None and statistics[0].rank > (most := scorer.record.largest(views, 1)):
+        views = [name for name in (views_of(group.levels) for group in statistics) if name in tensors]
+        most = min((scorer.record.largest(name, 1) for name in views), default=statistics[0].rank)
+        if statistics[0].rank > most:
             raise CategoryError(
                 f"the category was taught from {statistics[0].views} views; the engine takes {most + 1}",
                 remedy="teach fewer images, or build it with a higher --max-shot: regad-export --engine --artifact "
@@ -165,7 +181,7 @@ class TrtBackend(Backend):
             self._cuda.upload(memory, np.ascontiguousarray(value), self._stream)
             self._cuda.synchronize(self._stream)
             values[name] = (memory, value.shape)
-        return _Statistics(levels, graph, values)
+        return _Statistics(self, levels, graph, values)
 
     def _scorer(self, graph: str, wanted: Mapping[str, Any]) -> Engine:
         if graph not in self._scorers:
@@ -185,27 +201,26 @@ class TrtBackend(Backend):
             for name in _FEATURES:
                 encoder.bind(name, buffers.device[name])
 
-        encoder.run((count, buffers), bind, self._cuda, self._stream, self._replay)
+        encoder.run((count, weakref.ref(buffers)), bind, self._cuda, self._stream, self._replay)
         return _DeviceEncoded(self, buffers, count)
 
     def _score(self, encoded: Encoded, statistics: StatisticsHandle) -> Maps:
-        if not isinstance(encoded, _DeviceEncoded):
-            raise foreign_error("the features", self)
-        if not isinstance(statistics, _Statistics):
-            raise foreign_error("the statistics", self)
-        scorer, buffers, count = self._scorers[statistics.graph], encoded.buffers, encoded.count
+        batch = require_own(encoded, _DeviceEncoded, "the features", self)
+        ready = require_own(statistics, _Statistics, "the statistics", self)
+        scorer, buffers, count = self._scorers[ready.graph], batch.buffers, batch.count
 
         def bind() -> None:
-            for name in statistics.levels:
+            for name in ready.levels:
                 scorer.bind(name, buffers.device[name], (count, *_FEATURES[name]))
-            for name, (memory, shape) in statistics.values.items():
+            for name, (memory, shape) in ready.values.items():
                 scorer.bind(name, memory, shape)
             for name in _RESULTS:
                 scorer.bind(name, buffers.device[name])
 
-        scorer.run((count, buffers, statistics), bind, self._cuda, self._stream, self._replay)
+        key = (count, weakref.ref(buffers), weakref.ref(ready))
+        scorer.run(key, bind, self._cuda, self._stream, self._replay)
         # theta comes with the maps: one wait for all three.
-        maps, scores, encoded.fetched = self._fetch(buffers, (*_RESULTS, "theta"), count)
+        maps, scores, batch.fetched = self._fetch(buffers, (*_RESULTS, "theta"), count)
         return Maps(maps, scores)
 
     def _fetch(self, buffers: _Buffers, names: tuple[str, ...], count: int) -> list[NDArray[np.float32]]:
@@ -222,8 +237,9 @@ class TrtBackend(Backend):
 
     def give_back(self, buffers: _Buffers) -> None:
         """Take a batch's buffers for the next one; one set lies ready, since threads take turns."""
-        if not self._free and not self._lifecycle.closed:
-            self._free.append(buffers)
+        with self._lock:
+            if not self._free and not self._lifecycle.closed:
+                self._free.append(buffers)
 
     def _stopwatch(self) -> _CudaStopwatch:
         return _CudaStopwatch(self._cuda, self._stream, self._events)
@@ -240,7 +256,8 @@ class TrtBackend(Backend):
         self._cuda.use()
         self._scorers.clear()
         self._encoder = None
-        self._free.clear()
+        with self._lock:  # what is given back later is not kept
+            self._free.clear()
         for destroy in self._destroy:
             destroy()
 

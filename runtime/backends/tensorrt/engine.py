@@ -20,15 +20,14 @@ class Engine:
     """An opened engine with its execution context, its tensors checked against what the artifact says."""
 
     def __init__(self, library: Library, artifact: Artifact, record: EngineRecord, wanted: Mapping[str, Any]) -> None:
-        log = logger(library)
-        self._runtime = library.module.Runtime(log)
+        self._log = logger(library)
+        self._runtime = library.module.Runtime(self._log)
         # A plan for later versions carries its own small runtime as code; its bytes are those that were built here.
         self._runtime.engine_host_code_allowed = record.key.portable
         self._engine = self._runtime.deserialize_cuda_engine(read_plan(artifact, record))
         again = f"build it again: regad-export --engine --artifact {artifact.path}"
         if self._engine is None:
-            why = log.errors[-1] if log.errors else "no reason given"
-            raise DeviceError(f"{library} cannot open the engine {record.stem} ({why}); {again}")
+            raise DeviceError(f"{library} cannot open the engine {record.stem} ({self._why()}); {again}")
         names = [self._engine.get_tensor_name(number) for number in range(self._engine.num_io_tensors)]
         found = {name: np.dtype(library.module.nptype(self._engine.get_tensor_dtype(name))) for name in names}
         if found != dict(wanted):
@@ -36,10 +35,10 @@ class Engine:
             raise DeviceError(f"the engine {record.stem} has other tensors than {record.graph} ({told}); {again}")
         self._context = self._engine.create_execution_context()
         if self._context is None:
-            why = log.errors[-1] if log.errors else "no reason given"
-            raise DeviceError(f"{library} cannot run the engine {record.stem}: {why}; free GPU memory or {again}")
+            raise DeviceError(
+                f"{library} cannot run the engine {record.stem}: {self._why()}; free GPU memory or {again}"
+            )
         self.record = record
-        self._log = log
         self._bound: object = None
         self._recording: GraphCapture | None = None
 
@@ -53,7 +52,8 @@ class Engine:
         """Queue the work on the stream, with the tensors that ``bind`` binds; equal keys mean that they are bound.
 
         With ``replay`` the second run under a key is recorded as a CUDA graph, which the later ones replay: the first
-        lets TensorRT settle its shapes. Another key drops the recording, which is tied to what was bound.
+        lets TensorRT settle its shapes. Another key drops the recording, which is tied to what was bound. A key refers
+        to memory weakly, so that it keeps none: a dead reference equals no other.
         """
         if self._bound != key:
             self._bound, self._recording = None, None

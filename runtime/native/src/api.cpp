@@ -137,7 +137,7 @@ void predict(regad::Detector &detector, const regad_image *images, std::size_t c
 
 constexpr regad_self_test_report untested = {sizeof(regad_self_test_report), INFINITY, INFINITY, INFINITY, INFINITY};
 
-// These are written whatever their struct_size says: one that has grown since its first version needs more care there.
+// These are written whatever their struct_size says: one that has grown since 0.1.0 needs more care there.
 static_assert(sizeof(void *) != 8 || (sizeof(regad_result) == 272 && sizeof(regad_self_test_report) == 24));
 
 constexpr const char *reason_texts[] = {"good", "anomalous", "misplaced", "no_part", "not_judged"};

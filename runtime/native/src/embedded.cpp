@@ -4,6 +4,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <stdexcept>
 #include <vector>
 
@@ -19,7 +20,7 @@
 namespace regad {
 namespace {
 
-constexpr std::int32_t version = 8;
+constexpr std::int32_t version = 9;
 
 struct Workspace {
     ScorerWorkspace scorer;
@@ -82,6 +83,19 @@ struct EmbeddedTemplate {
     Idle<Registration> idle;
 };
 
+// Runs `body`; no exception leaves.
+template <typename Body>
+std::int32_t status(const Body &body) noexcept {
+    try {
+        body();
+        return 0;
+    } catch (const std::bad_alloc &) {
+        return 1;
+    } catch (...) {
+        return 2;
+    }
+}
+
 // The tensors as statistics that borrow them; throws std::runtime_error unless they are what the encoding has.
 Statistics borrow(const char *encoding, std::size_t rank, std::size_t finest, std::size_t count,
                   const char *const *names, const void *const *tensors, const std::size_t *lengths,
@@ -131,57 +145,44 @@ std::int32_t regad_embedded_version() { return regad::version; }
 
 const char *regad_embedded_kernels() { return regad::kernels().name; }
 
-void *regad_embedded_pool(std::size_t threads) {
-    try {
-        return new regad::Pool(threads);
-    } catch (...) {
-        return nullptr;
-    }
+std::int32_t regad_embedded_pool(std::size_t threads, void **made) {
+    return regad::status([&] { *made = new regad::Pool(threads); });
 }
 
-void regad_embedded_pool_free(void *pool) { delete static_cast<regad::Pool *>(pool); }
-
-void *regad_embedded_scorer(void *pool, std::size_t groups, const char *const *encodings, const std::size_t *finest,
-                            std::size_t rank, std::size_t count, const char *const *names, const void *const *tensors,
-                            const std::size_t *lengths, const std::int32_t *half, std::size_t cells, const float *scale,
-                            float map_gain) {
-    try {
+std::int32_t regad_embedded_scorer(void *pool, std::size_t groups, const char *const *encodings,
+                                   const std::size_t *finest, std::size_t rank, std::size_t count,
+                                   const char *const *names, const void *const *tensors, const std::size_t *lengths,
+                                   const std::int32_t *half, std::size_t cells, const float *scale, float map_gain,
+                                   void **made) {
+    return regad::status([&] {
         regad::StatisticsGroups statistics;
         for (std::size_t i = 0; i < groups; ++i) {
             statistics.push_back(regad::borrow(encodings[i], rank, finest[i], count, names, tensors, lengths, half));
         }
-        return new regad::Embedded(*static_cast<regad::Pool *>(pool), std::move(statistics),
-                                   regad::scoring({finest, finest + groups}, cells, scale, map_gain));
-    } catch (...) {
-        return nullptr;
-    }
+        *made = new regad::Embedded(*static_cast<regad::Pool *>(pool), std::move(statistics),
+                                    regad::scoring({finest, finest + groups}, cells, scale, map_gain));
+    });
 }
 
 void regad_embedded_scorer_free(void *scorer) { delete static_cast<regad::Embedded *>(scorer); }
 
 std::int32_t regad_embedded_score(void *scorer, const float *f1, const float *f2, const float *f3, std::size_t batch,
                                   float *distances, float *maps, float *scores) {
-    try {
+    return regad::status([&] {
         static_cast<regad::Embedded *>(scorer)->score({f1, f2, f3}, batch, distances, maps, scores);
-        return 0;
-    } catch (...) {
-        return 1;
-    }
+    });
 }
 
 std::int32_t regad_embedded_resample(const unsigned char *pixels, std::int32_t width, std::int32_t height,
                                      std::int64_t stride, const std::int32_t *spot, std::int32_t filter,
                                      unsigned char *out) {
-    try {
+    return regad::status([&] {
         static regad::Pool alone(1);
         thread_local regad::Resampler resampler;
         const regad::Placement placement{spot[0], spot[1], spot[2], spot[3], spot[4], spot[5], spot[6], spot[7]};
         resampler.run({pixels, width, height, stride, {3, {0, 1, 2}}}, placement, static_cast<regad::Resample>(filter),
                       alone, out);
-        return 0;
-    } catch (...) {
-        return 1;
-    }
+    });
 }
 
 void regad_embedded_presence(const unsigned char *image, double *measures) {
@@ -189,15 +190,14 @@ void regad_embedded_presence(const unsigned char *image, double *measures) {
     std::copy(measured.begin(), measured.end(), measures);
 }
 
-void *regad_embedded_template(void *pool, const float *grey, const float *weights, const double *geometry) {
-    try {
+std::int32_t regad_embedded_template(void *pool, const float *grey, const float *weights, const double *geometry,
+                                     void **made) {
+    return regad::status([&] {
         const double *g = geometry;
         const regad::TemplateData data{grey, {weights[0], weights[1], weights[2]}, {g[0], g[1], g[2], g[3]},
                                        g[4], g[5], g[6], g[7]};
-        return new regad::EmbeddedTemplate(data, *static_cast<regad::Pool *>(pool));
-    } catch (...) {
-        return nullptr;
-    }
+        *made = new regad::EmbeddedTemplate(data, *static_cast<regad::Pool *>(pool));
+    });
 }
 
 void regad_embedded_template_free(void *part) { delete static_cast<regad::EmbeddedTemplate *>(part); }
@@ -206,7 +206,7 @@ std::int32_t regad_embedded_register(void *pool, void *part, const unsigned char
                                      std::int32_t height, std::int64_t stride, const std::int32_t *box,
                                      const std::int32_t *spot, std::int32_t stretched, double *result,
                                      unsigned char *out, float *seen) {
-    try {
+    return regad::status([&] {
         auto &known = *static_cast<regad::EmbeddedTemplate *>(part);
         regad::Pool &threads = *static_cast<regad::Pool *>(pool);
         std::unique_ptr<regad::Registration> workspace = known.idle.take();
@@ -217,18 +217,12 @@ std::int32_t regad_embedded_register(void *pool, void *part, const unsigned char
         const double values[6] = {found.pose.a, found.pose.b, found.pose.tx, found.pose.ty, found.quality, found.rival};
         std::memcpy(result, values, sizeof values);
         known.idle.give(std::move(workspace));
-        return 0;
-    } catch (...) {
-        return 1;
-    }
+    });
 }
 
 std::int32_t regad_embedded_fill(const unsigned char *reference, const float *seen, unsigned char *image) {
-    try {
+    return regad::status([&] {
         thread_local regad::Filling filling;
         filling.run(reference, seen, image);
-        return 0;
-    } catch (...) {
-        return 1;
-    }
+    });
 }

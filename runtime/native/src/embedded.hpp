@@ -1,7 +1,8 @@
-// The compiled scorer and resampler for the Python runtime (runtime/kernels.py), which brings its own ONNX Runtime, reader and memory:
-// a C ABI of its own over the same kernels, built by setup.py without the rest of the library.
+// The compiled kernels for the Python runtime (runtime/kernels.py), which brings its own ONNX Runtime, reader and memory:
+// a C ABI of its own over core/, built by setup.py without the rest of the library.
 //
-// A scorer may run in several threads at once. Statuses: 0 done, 1 out of memory, 2 an argument that Python never gives.
+// A scorer or a template may be used in several threads at once. Statuses: 0 done; 1 out of memory; 2 anything else, which
+// is an argument that Python never gives. What is made is written to the last argument, with status 0 alone.
 #pragma once
 
 #include <cstddef>
@@ -14,19 +15,18 @@ REGAD_EMBEDDED std::int32_t regad_embedded_version();
 // The instruction set in use.
 REGAD_EMBEDDED const char *regad_embedded_kernels();
 
-// Threads for `threads` cores, the caller's own included; null if they cannot be had.
-REGAD_EMBEDDED void *regad_embedded_pool(std::size_t threads);
-REGAD_EMBEDDED void regad_embedded_pool_free(void *pool);
+// Threads for `threads` cores, the caller's own included, to the end of the process; status 2 if they cannot be had.
+REGAD_EMBEDDED std::int32_t regad_embedded_pool(std::size_t threads, void **made);
 
 // Scores against `count` tensors in the caller's memory (float32, or binary16 where `half` is 1), which outlives the
 // scorer and has 64 readable, finite bytes behind each tensor; so does the pool. Of each of the `groups` (one or two)
 // `encodings` and `finest` (1, 2 or 3) say what it is; `cells` (0: the map's maximum), the scale [g, g] of the last one,
-// which is copied, and `map_gain` are those of core/judge.hpp. Null if something is amiss.
-REGAD_EMBEDDED void *regad_embedded_scorer(void *pool, std::size_t groups, const char *const *encodings,
-                                           const std::size_t *finest, std::size_t rank, std::size_t count,
-                                           const char *const *names, const void *const *tensors,
-                                           const std::size_t *lengths, const std::int32_t *half, std::size_t cells,
-                                           const float *scale, float map_gain);
+// which is copied, and `map_gain` are those of core/judge.hpp.
+REGAD_EMBEDDED std::int32_t regad_embedded_scorer(void *pool, std::size_t groups, const char *const *encodings,
+                                                  const std::size_t *finest, std::size_t rank, std::size_t count,
+                                                  const char *const *names, const void *const *tensors,
+                                                  const std::size_t *lengths, const std::int32_t *half,
+                                                  std::size_t cells, const float *scale, float map_gain, void **made);
 REGAD_EMBEDDED void regad_embedded_scorer_free(void *scorer);
 
 // f1 [batch, 3136, 64], f2 [batch, 784, 128], f3 [batch, 196, 256], null where the level is not scored, to distances
@@ -46,9 +46,9 @@ REGAD_EMBEDDED void regad_embedded_presence(const unsigned char *image, double *
 
 // A part's template from its cells [256][256], the weights of red, green and blue in them, and its geometry in cells: the
 // region its frame covered (left, top, right, bottom), width and height of the region of interest, x and y of the
-// part's centre. Nothing is kept of the caller's memory. Null if memory is short.
-REGAD_EMBEDDED void *regad_embedded_template(void *pool, const float *grey, const float *weights,
-                                             const double *geometry);
+// part's centre. Nothing is kept of the caller's memory.
+REGAD_EMBEDDED std::int32_t regad_embedded_template(void *pool, const float *grey, const float *weights,
+                                                    const double *geometry, void **made);
 REGAD_EMBEDDED void regad_embedded_template_free(void *part);
 
 // Finds the part in a uint8 RGB image whose region of interest is `box` (left, top, right, bottom), and samples the input,

@@ -9,7 +9,7 @@
 #include <type_traits>
 
 #include "core/error.hpp"
-#include "formats/log.hpp"
+#include "core/log.hpp"
 
 namespace regad {
 
@@ -67,7 +67,7 @@ regad_status guarded(const Body &body) noexcept {
 template <typename Struct>
 void check_size(std::size_t struct_size, const char *what) {
     static_assert(std::is_trivially_copyable_v<Struct>);
-    // Every struct still has its first size; a later version compares with the size of version 0.1 here.
+    // These layouts are the first released ones (0.1.0). A struct that has grown since compares with its size in 0.1.0.
     if (struct_size != sizeof(Struct)) {
         fail(REGAD_INVALID_ARGUMENT, what, ".struct_size is ", struct_size, ", this library knows ", sizeof(Struct),
              "; call its _init function with sizeof, and use a header that is not newer than the library");
@@ -86,7 +86,7 @@ regad_status init_struct(Struct *target, std::size_t struct_size, const Struct &
 }
 
 // Overwrites `count` structs with `value`, but for their struct_size. That is safe whatever their struct_size is: a
-// struct only grows, so the caller's are not smaller than those of the first version, of which all of this is.
+// struct only grows, so the caller's are not smaller than those of 0.1.0, of which all of this is.
 template <typename Struct>
 void overwrite(Struct *targets, std::size_t count, const Struct &value) noexcept {
     std::for_each(targets, targets + count, [&value](Struct &target) {

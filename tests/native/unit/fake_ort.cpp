@@ -92,8 +92,7 @@ const Ports scorer_ports = {{"f1", float32, {-1, 3136, 64}},      {"f2", float32
                             {"mean2", float32, {784, 128}},       {"mean3", float32, {196, 256}},
                             {"x1", float32, {3136, -1, 64}},      {"x2", float32, {784, -1, 128}},
                             {"x3", float32, {196, -1, 256}},      {"l", float32, {3136, -1, -1}},
-                            {"score_factors", float32, {56, 56}}, {"map_factors", float32, {56, 56}},
-                            {"score_weights", float32, {3137}},
+                            {"score_factors", float32, {56, 56}}, {"score_weights", float32, {3137}},
                             {"anomaly_map", float32, {-1, 224, 224}}, {"anomaly_score", float32, {-1}}};
 
 void level(const std::uint8_t *image, int grid, int channels, float *out) {

@@ -76,49 +76,50 @@ std::string safetensors(const Tensors &tensors, const std::map<std::string, std:
 
 Tensors statistics(const std::string &encoding, std::uint64_t rank, unsigned seed, std::size_t finest) {
     const auto packed = [](std::uint64_t size) { return size * (size + 1) / 2; };
-    const auto staircase = [](std::uint64_t rows) {
+    const auto staircase = [](std::uint64_t rows, std::uint64_t channels) {
         std::uint64_t length = 0;
-        for (std::uint64_t row = 0; row < std::min<std::uint64_t>(rows, 256); ++row) {
-            length += 256 - row / 16 * 16;
+        for (std::uint64_t row = 0; row < std::min(rows, channels); ++row) {
+            length += channels - row / 16 * 16;
         }
         return length;
     };
+    if (finest > 1) {
+        const std::string n = std::to_string(finest);
+        const std::uint64_t positions = finest == 2 ? 784 : 196, channels = finest == 2 ? 128 : 256;
+        Tensors alone = {{"mean" + n, floats({positions, channels}, seed + static_cast<unsigned>(finest) - 1, 0.5F)}};
+        if (encoding == "cholesky") {
+            alone["w" + n + "_packed"] = floats({positions, packed(channels)}, seed + 3, 0.1F);
+        } else {
+            alone["x" + n + "_packed"] = floats({positions, staircase(rank, channels)}, seed + 10, 0.1F);
+            alone["l" + n + "_packed"] = floats({positions, packed(rank)}, seed + 11, 0.1F);
+        }
+        return alone;
+    }
     Tensors tensors = {{"mean1", floats({3136, 64}, seed, 0.5F)},
                        {"mean2", floats({784, 128}, seed + 1, 0.5F)},
                        {"mean3", floats({196, 256}, seed + 2, 0.5F)}};
-    // The levels that are finer than `finest` are dropped from what the whole has.
-    const auto without_finer = [finest](Tensors whole) {
-        for (std::size_t level = 1; level < finest; ++level) {
-            const std::string number = std::to_string(level);
-            for (const std::string &name : {"mean" + number, "x" + number, "w" + number + "_cross",
-                                            "w" + number + "_packed"}) {
-                whole.erase(name);
-            }
-        }
-        return whole;
-    };
     if (encoding == "cholesky") {
         tensors["w3_packed"] = floats({196, packed(256)}, seed + 3, 0.1F);
         tensors["w2_cross"] = floats({784, 128, 256}, seed + 4, 0.1F);
         tensors["w2_packed"] = floats({784, packed(128)}, seed + 5, 0.1F);
         tensors["w1_cross"] = floats({3136, 64, 384}, seed + 6, 0.1F);
         tensors["w1_packed"] = floats({3136, packed(64)}, seed + 7, 0.1F);
-        return without_finer(std::move(tensors));
+        return tensors;
     }
     tensors["x1"] = floats({3136, rank, 64}, seed + 8, 0.1F);
     tensors["x2"] = floats({784, rank, 128}, seed + 9, 0.1F);
-    tensors["x3_packed"] = floats({196, staircase(rank)}, seed + 10, 0.1F);
-    const std::uint64_t grid = encoding == "gram" ? 56 >> (finest - 1) : 28, positions = grid * grid;
+    tensors["x3_packed"] = floats({196, staircase(rank, 256)}, seed + 10, 0.1F);
+    const std::uint64_t positions = encoding == "gram" ? 3136 : 784;
     tensors["l_packed"] = floats({positions, packed(rank)}, seed + 11, 0.1F);
     if (encoding == "hybrid") {
         tensors["w1_packed"] = floats({3136, packed(64)}, seed + 12, 0.5F);
     }
-    return without_finer(std::move(tensors));
+    return tensors;
 }
 
 Tensors halved(Tensors tensors) {
     for (auto &[name, tensor] : tensors) {
-        if (name.compare(0, 4, "mean") == 0) {
+        if (name.compare(0, 4, "mean") == 0 || name == "scale" || name == "norms") {
             continue;
         }
         std::string narrow(tensor.bytes.size() / 2, '\0');

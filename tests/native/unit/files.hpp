@@ -22,7 +22,7 @@ using Tensors = std::map<std::string, Tensor>;
 Tensor floats(const std::vector<std::uint64_t> &shape, unsigned seed, float scale);
 std::string safetensors(const Tensors &tensors, const std::map<std::string, std::string> &metadata);
 
-// `encoding` gram, hybrid or cholesky with random statistics.
+// `encoding` gram, hybrid or cholesky with random statistics of a group: `finest` 1 for RegAD's, 2 or 3 for a level alone.
 Tensors statistics(const std::string &encoding, std::uint64_t rank, unsigned seed, std::size_t finest = 1);
 // The same stored as fp16, all but the means: mantissas are cut, what is too small for a normal number becomes 0.
 Tensors halved(Tensors tensors);

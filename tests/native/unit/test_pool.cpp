@@ -26,6 +26,21 @@ TEST(pool_runs_every_index_once) {
     }
 }
 
+TEST(pool_runs_every_row_once) {
+    regad::Pool pool(3);
+    for (const std::size_t rows : {0U, 1U, 15U, 16U, 17U, 40U, 224U}) {
+        std::vector<std::atomic<int>> seen(rows);
+        regad::over_rows(rows, pool, [&](std::size_t y, std::size_t slot) {
+            if (slot < pool.threads()) {
+                seen[y].fetch_add(1);
+            }
+        });
+        for (const std::atomic<int> &times : seen) {
+            CHECK_EQUAL(times.load(), 1);
+        }
+    }
+}
+
 TEST(pool_is_shared_by_several_callers) {
     regad::Pool pool(3);
     std::vector<std::thread> callers;

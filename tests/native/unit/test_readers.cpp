@@ -1,4 +1,5 @@
 // The readers of the artifact's and the category's files, on good and on damaged bytes.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <utility>
@@ -42,11 +43,11 @@ TEST(category_reads_what_was_written) {
         const files::Tensors tensors = files::statistics(encoding, 3, 1);
         const std::string bytes = files::category(files::category_meta(encoding, 3, tensors, "hash"), tensors);
         const regad::Category category = read(bytes);
-        CHECK_EQUAL(regad::name(category.statistics.encoding), std::string(encoding));
+        CHECK_EQUAL(regad::name(category.statistics[0].encoding), std::string(encoding));
         CHECK_EQUAL(category.threshold, 20.0);
-        CHECK_EQUAL(category.statistics.tensors.size(), tensors.size());
-        CHECK(category.statistics.halves.empty());
-        const regad::Buffer<float> &mean = category.statistics.tensors.at("mean1");
+        CHECK_EQUAL(category.statistics[0].tensors.size(), tensors.size());
+        CHECK(category.statistics[0].halves.empty());
+        const regad::Buffer<float> &mean = category.statistics[0].tensors.at("mean1");
         CHECK(std::memcmp(mean.data(), tensors.at("mean1").bytes.data(), mean.size() * sizeof(float)) == 0);
     }
 }
@@ -57,12 +58,12 @@ TEST(category_reads_fp16) {
         const std::string bytes = files::category(files::category_meta(encoding, 3, tensors, "hash"), tensors);
         const regad::Category category = read(bytes);
         CHECK(category.dtype == regad::Dtype::fp16);
-        CHECK(category.statistics.dtype() == regad::Dtype::fp16);
-        CHECK_EQUAL(category.statistics.tensors.size(), 3U);
-        CHECK_EQUAL(category.statistics.halves.size(), tensors.size() - 3);
-        const auto &stored = category.statistics.halves.at("x2");
+        CHECK(category.statistics[0].dtype() == regad::Dtype::fp16);
+        CHECK_EQUAL(category.statistics[0].tensors.size(), 3U);
+        CHECK_EQUAL(category.statistics[0].halves.size(), tensors.size() - 3);
+        const auto &stored = category.statistics[0].halves.at("x2");
         CHECK(std::memcmp(stored.data(), tensors.at("x2").bytes.data(), stored.size() * 2) == 0);
-        CHECK(category.statistics.tensors.count("x2") == 0 && category.statistics.halves.count("mean2") == 0);
+        CHECK(category.statistics[0].tensors.count("x2") == 0 && category.statistics[0].halves.count("mean2") == 0);
     }
     files::Tensors tensors = files::halved(small());
     constexpr std::uint16_t not_finite[] = {0x7c00, 0xfc00, 0x7e00, 0x7c01};
@@ -107,10 +108,13 @@ TEST(category_refuses_what_does_not_fit) {
     CHECK_THROWS(read(changed("/scoring/levels", "f3")), "levels of its scoring");
     CHECK_THROWS(read(changed("/scoring/cells", 3)), "does not hold together");
     CHECK_THROWS(read(changed("/scoring/score", "top")), "does not hold together");
+    CHECK_THROWS(read(changed("/scoring/map", "product")), "does not hold together");
     CHECK_THROWS(read(changed("/scoring/map_gain", 2.0)), "does not hold together");
-    CHECK_THROWS(read(changed("/scoring/map", "calibrated")), "does not hold together");
-    CHECK_THROWS(read(changed("/scoring/calibration", {{"a", -1.0}, {"sigma", 2.0}})), "out of range");
-    CHECK_THROWS(read(changed("/scoring/calibration", {{"a", 1.0}})), "'sigma' is missing");
+    CHECK_THROWS(read(changed("/scoring/calibration", {{"a", 1.0}})), "does not hold together");
+    CHECK_THROWS(read(changed("/scoring/calibration", {{"a", -1.0}})), "out of range");
+    CHECK_THROWS(read(changed("/scoring/calibration", {{"a", "high"}})), "finite number");
+    CHECK_THROWS(read(changed("/scoring/calibration", {{"a", 1.0}, {"sigma", 2.0}})), "update regad");
+    CHECK_THROWS(read(changed("/encoding", "gram+gram")), "more than its scoring has groups");
     CHECK_THROWS(read(changed("/registration", {{"angle", 1}})), "registers the part");
     CHECK_THROWS(read(changed("/limits", 1)), "limits");
     CHECK_THROWS(read(changed("/limits/glare", limit_json(0, 1, 2, 3))), "glare, which this version does not measure");
@@ -146,49 +150,84 @@ TEST(category_passes_over_what_a_later_one_may_add_but_hashes_it) {
     files::Json meta = files::category_meta("gram", 1, tensors, "hash");
     meta["later"] = {{"a", 1}};
     const regad::Category category = read(files::category(meta, tensors));
-    CHECK_EQUAL(category.statistics.tensors.size(), small().size());
+    CHECK_EQUAL(category.statistics[0].tensors.size(), small().size());
     tensors["more"].bytes[5] ^= 1;
     CHECK_THROWS(read(files::category(meta, tensors)), "do not match their sha256");
 }
 
-TEST(category_reads_a_scale_and_how_it_is_scored) {
-    for (const std::size_t finest : {1U, 2U, 3U}) {
-        const std::uint64_t grid = regad::grid_of(finest);
-        files::Tensors tensors = files::statistics("gram", 1, 1, finest);
-        tensors["scale"] = files::floats({grid, grid}, 5, 0.5F);
-        auto *scale = reinterpret_cast<float *>(tensors.at("scale").bytes.data());
-        for (std::size_t i = 0; i < grid * grid; ++i) {
-            scale[i] += 1;
-        }
-        files::Json meta = files::category_meta("gram", 1, tensors, "hash");
-        files::Json levels = {"f1", "f2", "f3"};
-        levels.erase(levels.begin(), levels.begin() + static_cast<std::ptrdiff_t>(finest) - 1);
-        meta["scoring"] = {{"score", "top"}, {"cells", 9}, {"levels", levels}, {"map", "calibrated"},
-                           {"map_gain", 0.5}, {"calibration", {{"a", 1}, {"sigma", 2.0}}}};
-        const regad::Category category = read(files::category(meta, tensors));
-        CHECK_EQUAL(category.statistics.finest, finest);
-        CHECK_EQUAL(category.scoring.grid, grid);
-        CHECK_EQUAL(category.scoring.cells, 9U);
-        CHECK_EQUAL(category.scoring.score_factors[7], scale[7]);
-        CHECK_EQUAL(category.scoring.map_factors[7], scale[7] * 0.5F);
-        meta["scoring"]["map"] = "raw";
-        CHECK_EQUAL(read(files::category(meta, tensors)).scoring.map_factors[7], 0.5F);
-        files::Json plain = meta;
-        plain["scoring"]["calibration"] = nullptr;
-        CHECK_THROWS(read(files::category(plain, tensors)), "not calibrated");
-        meta["encoding"] = "hybrid";
-        if (finest > 1) {
-            CHECK_THROWS(read(files::category(meta, tensors)), "hybrid statistics do not begin");
-        }
-        meta["encoding"] = "gram";
-        for (const float bad : {0.0F, -1.0F, NAN, INFINITY}) {
-            scale[3] = bad;
-            meta["data_sha256"] = files::category_meta("gram", 1, tensors, "hash")["data_sha256"];
-            CHECK_THROWS(read(files::category(meta, tensors)), "tensor 'scale' holds values that are not");
-        }
-        tensors["scale"] = files::floats({grid, grid - 1}, 5, 0.5F);
-        CHECK_THROWS(read(files::category(meta, tensors)), "scale");
+namespace {
+
+// f2 in the cholesky form and f3 in the gram form, with a calibration.
+files::Tensors of_groups() {
+    files::Tensors tensors = files::statistics("cholesky", 1, 1, 2);
+    tensors.merge(files::statistics("gram", 1, 1, 3));
+    tensors["scale"] = files::floats({14, 14}, 5, 0.5F);
+    tensors["norms"] = files::floats({2}, 5, 0.5F);
+    for (const char *name : {"scale", "norms"}) {
+        auto *values = reinterpret_cast<float *>(tensors.at(name).bytes.data());
+        std::transform(values, values + tensors.at(name).bytes.size() / sizeof(float), values,
+                       [](float value) { return value + 1; });
     }
+    return tensors;
+}
+
+files::Json of_groups_meta(const files::Tensors &tensors) {
+    files::Json meta = files::category_meta("cholesky+gram", 1, tensors, "hash");
+    const files::Json groups = files::Json::array({files::Json::array({"f2"}), files::Json::array({"f3"})});
+    meta["scoring"] = {{"score", "top"}, {"cells", 9}, {"levels", groups},
+                       {"map", "product"}, {"map_gain", 0.5}, {"calibration", {{"a", 4}}}};
+    return meta;
+}
+
+}  // namespace
+
+TEST(category_reads_groups_and_their_calibration) {
+    files::Tensors tensors = of_groups();
+    const files::Json meta = of_groups_meta(tensors);
+    const regad::Category category = read(files::category(meta, tensors));
+    CHECK(category.scoring.groups == (regad::Groups{2, 3}));
+    CHECK_EQUAL(regad::form_name(category.statistics), "cholesky_f2_gram_f3");
+    CHECK_EQUAL(category.statistics[0].tensors.size(), 2U);
+    CHECK_EQUAL(category.statistics[1].tensors.size(), 3U);
+    CHECK_EQUAL(category.scoring.cells, 9U);
+    auto *scale = reinterpret_cast<float *>(tensors.at("scale").bytes.data());
+    const auto *norms = reinterpret_cast<const float *>(tensors.at("norms").bytes.data());
+    CHECK_EQUAL(category.scoring.scale[7], scale[7]);
+    const double product = static_cast<double>(norms[0]) * static_cast<double>(norms[1]);
+    CHECK_EQUAL(category.scoring.map_gain, static_cast<float>(0.5 / std::sqrt(product)));
+    const files::Tensors half = files::halved(tensors);
+    CHECK_EQUAL(half.at("scale").dtype, "F32");
+    const regad::Category stored = read(files::category(of_groups_meta(half), half));
+    CHECK(stored.statistics[1].dtype() == regad::Dtype::fp16 && stored.statistics[0].dtype() == regad::Dtype::fp16);
+    for (const float bad : {0.0F, -1.0F, NAN, INFINITY}) {
+        scale[3] = bad;
+        CHECK_THROWS(read(files::category(of_groups_meta(tensors), tensors)), "tensor 'scale' holds values that are not");
+    }
+}
+
+TEST(category_refuses_groups_that_do_not_fit) {
+    files::Tensors tensors = of_groups();
+    const auto refuses = [&tensors](const char *key, const files::Json &value, const char *complaint) {
+        files::Json meta = of_groups_meta(tensors);
+        meta[files::Json::json_pointer(key)] = value;
+        CHECK_THROWS(read(files::category(meta, tensors)), complaint);
+    };
+    refuses("/encoding", "cholesky", "expected gram, hybrid or cholesky");
+    refuses("/encoding", "gram+gram", "'x2_packed' is missing");
+    refuses("/encoding", "hybrid+gram", "hybrid statistics do not begin");
+    refuses("/encoding", "cholesky+gram+gram", "more than its scoring has groups");
+    refuses("/scoring/calibration", nullptr, "does not hold together");
+    refuses("/scoring/score", "max", "does not hold together");
+    refuses("/scoring/cells", 197, "does not hold together");
+    refuses("/scoring/map", "raw", "does not hold together");
+    files::Tensors plain = small();
+    plain["scale"] = tensors.at("scale");
+    plain["norms"] = tensors.at("norms");
+    CHECK_THROWS(read(files::category(files::category_meta("gram", 1, plain, "hash"), plain)), "its scoring has none");
+    tensors.erase("norms");
+    refuses("/encoding", "cholesky+gram", "tensor 'norms' is missing");
+    tensors["scale"] = files::floats({14, 13}, 5, 0.5F);
+    refuses("/encoding", "cholesky+gram", "scale");
 }
 
 TEST(category_reads_limits) {

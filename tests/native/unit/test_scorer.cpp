@@ -6,6 +6,7 @@
 #include <cstring>
 #include <functional>
 #include <random>
+#include <string>
 
 #include "check.hpp"
 #include "files.hpp"
@@ -131,41 +132,33 @@ double squared(const Case &c, std::size_t image, std::size_t p) {
     return (coarse - norm2(z)) / 0.01 + norm2(triangle(s.at<float>("w1_packed") + p * regad::packed_length(64), rest));
 }
 
-// The same where the finest levels are not scored, at cell p of the finest one that is.
-double squared_without(const Case &c, std::size_t image, std::size_t p) {
+// The same of one level alone, at one of its cells.
+double squared_alone(const Case &c, std::size_t image, std::size_t p) {
     const regad::Statistics &s = c.statistics;
-    const bool two = s.finest == 2;
-    const std::size_t p3 = two ? p / 28 / 2 * 14 + p % 28 / 2 : p, rank = s.rank;
-    const Vector d3 = centered(c.f3, s.at<float>("mean3"), image, 196, p3, 256);
-    const Vector d2 = two ? centered(c.f2, s.at<float>("mean2"), image, 784, p, 128) : Vector();
+    const std::string n = std::to_string(s.finest);
+    const std::size_t channels = regad::channels_of(s.finest), rank = s.rank;
+    const Vector d = centered(s.finest == 2 ? c.f2 : c.f3, s.at<float>("mean" + n), image, regad::positions_of(s.finest),
+                              p, channels);
     if (s.encoding == regad::Encoding::cholesky) {
-        double total = norm2(triangle(s.at<float>("w3_packed") + p3 * regad::packed_length(256), d3));
-        if (two) {
-            Vector z2 = triangle(s.at<float>("w2_packed") + p * regad::packed_length(128), d2);
-            add_product(s.at<float>("w2_cross") + p * 128 * 256, 128, d3, z2);
-            total += norm2(z2);
-        }
-        return total;
+        return norm2(triangle(s.at<float>("w" + n + "_packed") + p * regad::packed_length(channels), d));
     }
     Vector y(rank);
-    add_stairs(s.at<float>("x3_packed") + p3 * regad::staircase_length(rank), d3, y);
-    if (two) {
-        add_product(s.at<float>("x2") + p * rank * 128, rank, d2, y);
-    }
-    return (norm2(d2) + norm2(d3) - norm2(triangle(s.at<float>("l_packed") + p * regad::packed_length(rank), y))) / 0.01;
+    add_stairs(s.at<float>("x" + n + "_packed") + p * regad::staircase_length(rank, channels), d, y);
+    const float *l = s.at<float>("l" + n + "_packed") + p * regad::packed_length(rank);
+    return (norm2(d) - norm2(triangle(l, y))) / 0.01;
 }
 
-void compare_without(const char *encoding, std::size_t rank, std::size_t batch, std::size_t finest) {
+void compare_alone(const char *encoding, std::size_t rank, std::size_t batch, std::size_t finest) {
     const Case c = make_case(encoding, rank, batch, finest);
     const std::size_t positions = regad::positions_of(finest);
     regad::Pool pool(2);
     regad::ScorerWorkspace workspace;
     std::vector<float> got(batch * positions);
     // A level that is not scored is not read.
-    const float *f2 = finest == 2 ? c.f2.data() : nullptr;
-    regad::mahalanobis(c.statistics, {nullptr, f2, c.f3.data()}, batch, workspace, pool, got.data());
+    const regad::Features features = {nullptr, finest == 2 ? c.f2.data() : nullptr, finest == 3 ? c.f3.data() : nullptr};
+    regad::mahalanobis(c.statistics, features, batch, workspace, pool, got.data());
     for (std::size_t i = 0; i < got.size(); i += 3) {
-        const double expected = std::sqrt(std::max(squared_without(c, i / positions, i % positions), 0.0));
+        const double expected = std::sqrt(std::max(squared_alone(c, i / positions, i % positions), 0.0));
         CHECK(std::fabs(static_cast<double>(got[i]) - expected) <= 1e-5 * expected + 1e-5);
     }
 }
@@ -221,53 +214,114 @@ TEST(scorer_hybrid) {
 
 TEST(scorer_cholesky) { compare("cholesky", 43, 1, 2); }
 
-TEST(scorer_without_the_finest_levels) {
+TEST(scorer_of_a_level_alone) {
     for (const std::size_t finest : {2U, 3U}) {
-        compare_without("gram", 1, 1, finest);
-        compare_without("gram", 43, 2, finest);
-        compare_without("cholesky", 43, 2, finest);
+        compare_alone("gram", 1, 1, finest);
+        compare_alone("gram", 43, 2, finest);
+        compare_alone("gram", finest == 2 ? 131 : 259, 1, finest);
+        compare_alone("cholesky", 43, 2, finest);
     }
     CHECK_THROWS(regad::tensor_shapes(regad::Encoding::hybrid, 3, 2), "do not begin with level 2");
     CHECK_THROWS(regad::tensor_shapes(regad::Encoding::gram, 3, 4), "do not begin with level 4");
 }
 
-// The largest values in plain words: sorted, and the mean of the first ones.
-TEST(judging_scales_ranks_and_smooths) {
-    for (const std::size_t grid : {14U, 28U, 56U}) {
-        const std::size_t count = grid * grid;
-        std::vector<float> distances = random_floats(count, 3), workspace(regad::judging_workspace), map(224 * 224);
-        std::vector<float> plain(map.size()), smoothed(map.size()), scaled(count), shown(count);
-        for (float &value : distances) {
-            value = std::fabs(value);
+TEST(groups_are_scored_one_after_another) {
+    const Case two = make_case("cholesky", 3, 2, 2), three = make_case("gram", 3, 2, 3);
+    regad::StatisticsGroups groups(2);
+    for (const Case *one : {&two, &three}) {
+        regad::Statistics &group = groups[one == &two ? 0 : 1];
+        group.encoding = one->statistics.encoding;
+        group.rank = 3;
+        group.finest = one->statistics.finest;
+        for (const auto &[name, tensor] : one->statistics.tensors) {
+            regad::Buffer<float> values(tensor.size());
+            std::copy(tensor.begin(), tensor.end(), values.begin());
+            group.tensors.emplace(name, std::move(values));
         }
+    }
+    CHECK_EQUAL(regad::form_name(groups), "cholesky_f2_gram_f3");
+    CHECK_EQUAL(regad::encodings_of(groups), "cholesky+gram");
+    regad::Pool pool(2);
+    regad::ScorerWorkspace workspace;
+    std::vector<float> both(2 * (784 + 196)), alone(both.size());
+    const regad::Features features = {nullptr, two.f2.data(), three.f3.data()};
+    regad::mahalanobis(groups, features, 2, workspace, pool, both.data());
+    regad::mahalanobis(two.statistics, features, 2, workspace, pool, alone.data());
+    regad::mahalanobis(three.statistics, features, 2, workspace, pool, alone.data() + 2 * 784);
+    CHECK(both == alone);
+}
+
+std::vector<float> some_distances(std::size_t count, unsigned seed) {
+    std::vector<float> distances = random_floats(count, seed);
+    for (float &value : distances) {
+        value = std::fabs(value);
+    }
+    return distances;
+}
+
+// The largest values in plain words: sorted, and the mean of the first ones.
+TEST(judging_scales_and_ranks) {
+    for (const bool regad : {true, false}) {
+        std::vector<float> finer = some_distances(784, 4), workspace(regad::judging_workspace), map(224 * 224);
+        const std::size_t count = regad ? 3136 : 196;
+        std::vector<float> distances = some_distances(count, 3), scaled(count);
+        const float *groups[] = {regad ? distances.data() : finer.data(), distances.data()};
         regad::Scoring scoring;
-        scoring.grid = grid;
-        const float highest = regad::judge(scoring, distances.data(), workspace.data(), plain.data());
-        CHECK_EQUAL(highest, regad::smooth(distances.data(), grid, workspace.data(), smoothed.data()));
-        CHECK(plain == smoothed);
-        scoring.score_factors = regad::Buffer<float>(count);
-        scoring.map_factors = regad::Buffer<float>(count);
+        scoring.groups = regad ? regad::Groups{1} : regad::Groups{2, 3};
+        scoring.scale = regad::Buffer<float>(count);
         for (std::size_t i = 0; i < count; ++i) {
-            scoring.score_factors[i] = 0.5F + static_cast<float>(i % 7);
-            scoring.map_factors[i] = 2.0F;
-            scaled[i] = distances[i] * scoring.score_factors[i];
-            shown[i] = distances[i] * 2.0F;
+            scoring.scale[i] = 0.5F + static_cast<float>(i % 7);
+            scaled[i] = distances[i] * scoring.scale[i];
         }
         std::sort(scaled.begin(), scaled.end(), std::greater<float>());
-        double sum = 0;
         for (std::size_t cells = 1; cells <= count; cells = cells * 3 + 1) {
-            sum = 0;
+            double sum = 0;
             for (std::size_t i = 0; i < cells; ++i) {
                 sum += static_cast<double>(scaled[i]);
             }
             scoring.cells = cells;
-            CHECK_EQUAL(regad::judge(scoring, distances.data(), workspace.data(), map.data()),
+            CHECK_EQUAL(regad::judge(scoring, groups, workspace.data(), map.data()),
                         static_cast<float>(sum / static_cast<double>(cells)));
         }
-        regad::smooth(shown.data(), grid, workspace.data(), smoothed.data());
-        CHECK(map == smoothed);
         distances[5] = NAN;
-        CHECK(std::isnan(regad::judge(scoring, distances.data(), workspace.data(), map.data())));
+        CHECK(std::isnan(regad::judge(scoring, groups, workspace.data(), map.data())));
+    }
+}
+
+TEST(the_map_of_one_group_is_smoothed_as_it_is) {
+    const std::vector<float> distances = some_distances(3136, 3);
+    std::vector<float> workspace(regad::judging_workspace), map(224 * 224), smoothed(map.size());
+    const float *groups[] = {distances.data()};
+    const float highest = regad::judge(regad::Scoring(), groups, workspace.data(), map.data());
+    CHECK_EQUAL(highest, regad::smooth(distances.data(), 56, workspace.data(), smoothed.data()));
+    CHECK(map == smoothed);
+}
+
+// Bilinear from 14 to 28 in plain words: the middle of a fine cell lies a quarter of a coarse one from its own middle.
+TEST(the_map_of_two_groups_is_their_product) {
+    const std::vector<float> finer = some_distances(784, 4), coarse = some_distances(196, 3);
+    std::vector<float> workspace(regad::judging_workspace), map(224 * 224), smoothed(map.size()), product(784);
+    const auto at = [&coarse](int y, int x) {
+        return static_cast<double>(coarse[static_cast<std::size_t>(std::clamp(y, 0, 13) * 14 + std::clamp(x, 0, 13))]);
+    };
+    for (int y = 0; y < 28; ++y) {
+        for (int x = 0; x < 28; ++x) {
+            const int down = y % 2 == 0 ? -1 : 1, right = x % 2 == 0 ? -1 : 1;
+            const double grown = 0.5625 * at(y / 2, x / 2) + 0.1875 * at(y / 2 + down, x / 2) +
+                                 0.1875 * at(y / 2, x / 2 + right) + 0.0625 * at(y / 2 + down, x / 2 + right);
+            const auto i = static_cast<std::size_t>(y * 28 + x);
+            product[i] = static_cast<float>(std::sqrt(static_cast<double>(finer[i]) * grown) * 0.25);
+        }
+    }
+    regad::Scoring scoring;
+    scoring.groups = {2, 3};
+    scoring.cells = 4;
+    scoring.map_gain = 0.25F;
+    const float *groups[] = {finer.data(), coarse.data()};
+    regad::judge(scoring, groups, workspace.data(), map.data());
+    regad::smooth(product.data(), 28, workspace.data(), smoothed.data());
+    for (std::size_t i = 0; i < map.size(); ++i) {
+        CHECK(std::fabs(map[i] - smoothed[i]) < 1e-6F);
     }
 }
 
@@ -289,7 +343,7 @@ TEST(scorer_workspace_survives_want_of_memory) {
 }
 
 TEST(smoothing_is_its_matrix) {
-    for (const std::size_t grid : {56U, 28U, 14U}) {
+    for (const std::size_t grid : {56U, 28U}) {
         const std::vector<float> a = regad::smoothing_matrix(grid);
         const std::vector<float> m = random_floats(grid * grid, 9);
         std::vector<float> workspace(regad::smoothing_workspace), map(224 * 224);

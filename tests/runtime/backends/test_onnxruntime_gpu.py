@@ -49,6 +49,27 @@ def test_statistics_are_uploaded_once_and_features_stay(
     assert all(check.ok for check in self_test(artifact, backend))
 
 
+def test_features_are_fetched_in_a_turn_whose_errors_are_told(
+    ort: FakeOrt, artifact_dir: Path, images: np.ndarray
+) -> None:
+    backend = open_backend(Artifact.open(artifact_dir), "cuda")
+    encoded: Any = backend.encode(images[:1])
+
+    class Lost:
+        def numpy(self) -> None:
+            raise Fail("CUDA failure 719: unspecified launch failure")
+
+    kept, encoded.values = encoded.values, dict.fromkeys(encoded.values, Lost())
+    for attempt in (lambda: encoded.theta, encoded.features):
+        with pytest.raises(DeviceError, match="Provider failed: CUDA failure 719"):
+            attempt()
+    encoded.values = kept
+    backend.close()
+    for attempt in (lambda: encoded.theta, encoded.features):
+        with pytest.raises(DeviceError, match="closed"):
+            attempt()
+
+
 @pytest.mark.parametrize(
     ("device", "dtype", "encoder", "scorer"),
     [

@@ -90,15 +90,20 @@ def test_a_batch_of_no_images_is_refused(opened: Open, images: np.ndarray, stati
 def test_what_another_backend_made_is_refused(
     opened: Open, artifact_dir: Path, images: np.ndarray, statistics: Statistics
 ) -> None:
-    backend = opened()
+    backend, twin = opened(), opened()
 
     class Stranger:
         theta = None
+        backend = twin
 
     with pytest.raises(DeviceError, match="the features come from another backend"):
         backend.score(Stranger(), backend.prepare(statistics))  # type: ignore[arg-type]
     with pytest.raises(DeviceError, match="the statistics come from another backend"):
         backend.infer(images[:1], Stranger())
+    with pytest.raises(DeviceError, match="the features come from another backend"):
+        backend.score(twin.encode(images[:1]), backend.prepare(statistics))
+    with pytest.raises(DeviceError, match="the statistics come from another backend"):
+        backend.infer(images[:1], twin.prepare(statistics))
 
 
 def test_after_close_every_call_says_the_same(opened: Open, images: np.ndarray, statistics: Statistics) -> None:
@@ -163,11 +168,12 @@ def test_close_lets_go_of_the_encoder_while_the_backend_is_still_held(artifact_d
 
 def test_close_lets_go_of_every_gpu_session(ort: FakeOrt, artifact_dir: Path, statistics: Statistics) -> None:
     backend = open_backend(Artifact.open(artifact_dir), "cuda")
-    backend.prepare(statistics)
+    held = backend.prepare(statistics)
     sessions = [weakref.ref(backend._encoder), weakref.ref(*backend._scorers.values())]  # type: ignore[attr-defined]
     backend.close()
     gc.collect()
-    assert [session() for session in sessions] == [None, None]
+    assert [session() for session in sessions] == [None, None], "also while a part's statistics are held"
+    assert held.backend is backend
 
 
 def test_close_gives_back_tensorrts_memory_stream_and_events(

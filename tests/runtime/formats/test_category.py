@@ -6,6 +6,7 @@ import json
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,8 +34,8 @@ from regad.runtime.formats.encodings import (
     stored_dtype,
 )
 from regad.runtime.formats.limits import Limit
-from regad.runtime.formats.scoring import Calibration, Scoring
-from regad.runtime.formats.spec import InputSpec, Levels
+from regad.runtime.formats.scoring import SCORINGS, Calibration, Scoring
+from regad.runtime.formats.spec import EDGE_GROUPS, InputSpec
 from regad.runtime.scoring.reference import dense_tensors
 
 ARTIFACT = "ab" * 32
@@ -45,7 +46,7 @@ def category(encoding: str = "gram", rank: int = 2) -> Category:
     tensors = {n: rng.random(s, dtype=np.float32) for n, s in ENCODINGS[encoding](rank).items()}  # type: ignore[index]
     return Category(
         artifact=ARTIFACT,
-        statistics=Statistics(encoding, rank, rank + 1, tensors),  # type: ignore[arg-type]
+        statistics=(Statistics(encoding, rank, rank + 1, tensors),),  # type: ignore[arg-type]
         threshold=Threshold(5.5, "leave-one-out", 0.01, (3.0, 4.0), "two scores"),
         spec=InputSpec(fit="letterbox", roi=(1, 2, 300, 400)),
         limits={"brightness": Limit(5.5, 240.0, (88.0, 140.25)), "contrast": Limit(2.0, None, (16.0, 18.0))},
@@ -82,60 +83,92 @@ def rewritten(saved: Path, out: Path, **changes: object) -> Path:
 @pytest.mark.parametrize(("encoding", "dtype"), [*((name, "fp32") for name in ENCODINGS), ("gram", "fp16")])
 def test_a_category_comes_back_as_saved(tmp_path: Path, encoding: str, dtype: StatisticsDtype) -> None:
     before = category(encoding)
-    before = replace(before, statistics=cast_statistics(before.statistics, dtype))
-    before = replace(before, data_sha256=tensors_sha256(before.statistics.tensors))
+    before = replace(before, statistics=(cast_statistics(before.statistics[0], dtype),))
+    before = replace(before, data_sha256=tensors_sha256(before.statistics[0].tensors))
     save_category(before, tmp_path / "part.safetensors")
     after = load_category(tmp_path / "part.safetensors", ARTIFACT)
-    assert after.statistics.dtype == dtype
+    assert after.statistics[0].dtype == dtype
     assert replace(after, statistics=before.statistics) == before
-    for name, tensor in before.statistics.tensors.items():
-        assert (after.statistics.tensors[name] == tensor).all()
-        assert after.statistics.tensors[name].dtype == stored_dtype(name, dtype)
+    for name, tensor in before.statistics[0].tensors.items():
+        assert (after.statistics[0].tensors[name] == tensor).all()
+        assert after.statistics[0].tensors[name].dtype == stored_dtype(name, dtype)
     assert list(tmp_path.iterdir()) == [tmp_path / "part.safetensors"]
 
 
-def test_a_scale_comes_back_and_is_part_of_the_hash(tmp_path: Path) -> None:
-    scale = 1 + np.random.default_rng(0).random((56, 56), dtype=np.float32)
-    before = replace(category(), scoring=Scoring("top", 63, calibration=Calibration(1.0, 2.0)), scale=scale)
-    before = replace(before, data_sha256=tensors_sha256(before.tensors))
-    save_category(before, tmp_path / "part.safetensors")
-    after = load_category(tmp_path / "part.safetensors")
-    assert after.scale is not None
-    assert (after.scale == scale).all()
-    assert after.scoring == before.scoring
-    assert after.hash == before.hash != replace(before, data_sha256=tensors_sha256(before.statistics.tensors)).hash
-    for wrong in (scale[:-1], scale.astype(np.float64), np.full((56, 56), np.inf, np.float32)):
+def edge_category() -> Category:
+    rng = np.random.default_rng(1)
+    shapes = {levels: ENCODINGS["gram"](2, levels) for levels in EDGE_GROUPS}
+    statistics = tuple(
+        Statistics("gram", 2, 3, {n: rng.random(s, dtype=np.float32) for n, s in own.items()}, levels=levels)
+        for levels, own in shapes.items()
+    )
+    calibration = Calibration(1 + rng.random((14, 14), dtype=np.float32), np.float32([9.0, 16.0]))
+    made = replace(category(), statistics=statistics, scoring=SCORINGS["edge"], calibration=calibration)
+    return replace(made, data_sha256=tensors_sha256(made.tensors))
+
+
+def test_groups_and_their_calibration_come_back(tmp_path: Path) -> None:
+    before, path = edge_category(), tmp_path / "part.safetensors"
+    save_category(before, path)
+    after = load_category(path)
+    assert after.calibration is not None
+    assert before.calibration is not None
+    for got, wanted in zip(after.calibration, before.calibration, strict=True):
+        assert np.array_equal(got, wanted)
+    assert (after.encoding, after.scoring) == ("gram+gram", before.scoring)
+    assert [group.levels for group in after.statistics] == list(EDGE_GROUPS)
+    names = {name for levels in EDGE_GROUPS for name in ENCODINGS["gram"](2, levels)}
+    assert set(after.tensors) == {*names, "scale", "norms"}
+    for name, tensor in before.tensors.items():
+        assert np.array_equal(after.tensors[name], tensor)
+
+
+def test_a_calibration_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    good = edge_category()
+    assert good.calibration is not None
+    scale, norms = good.calibration
+    for wrong in (scale[:-1], scale.astype(np.float64), np.full((14, 14), np.inf, np.float32)):
         with pytest.raises(CategoryError, match="scale"):
-            replace(before, scale=wrong)
-    with pytest.raises(CategoryError, match="not calibrated"):
-        replace(before, scoring=Scoring())
-    with safetensors.safe_open(tmp_path / "part.safetensors", framework="numpy") as file:
+            replace(good, calibration=Calibration(wrong, norms))
+    with pytest.raises(CategoryError, match="norms holds values that are not finite and above 0"):
+        replace(good, calibration=Calibration(scale, 0 * norms))
+    with pytest.raises(CategoryError, match="there is no calibration by held-out parts; the scoring has one"):
+        replace(good, calibration=None)
+    with pytest.raises(CategoryError, match="there is a calibration by held-out parts; the scoring has none"):
+        replace(category(), calibration=good.calibration)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "words"),
+    [({"scale": np.ones((14, 14))}, "scale is float64"), ({"norms": None}, "tensor norms is missing")],
+)
+def test_a_file_whose_calibration_is_damaged_is_refused(tmp_path: Path, tensors: dict[str, Any], words: str) -> None:
+    good, path = edge_category(), tmp_path / "part.safetensors"
+    save_category(good, path)
+    with safetensors.safe_open(path, framework="numpy") as file:
         metadata = file.metadata()
-    tensors = {**before.tensors, "scale": scale.astype(np.float64)}
-    (tmp_path / "wide.safetensors").write_bytes(safetensors.numpy.save(tensors, metadata))
-    hashed = rewritten(
-        tmp_path / "wide.safetensors", tmp_path / "wide.safetensors", data_sha256=tensors_sha256(tensors)
-    )
-    with pytest.raises(CategoryError, match="scale is float64"):
-        load_category(hashed)
+    changed = {name: value for name, value in {**good.tensors, **tensors}.items() if value is not None}
+    path.write_bytes(safetensors.numpy.save(changed, metadata))
+    with pytest.raises(CategoryError, match=words):
+        load_category(rewritten(path, path, data_sha256=tensors_sha256(changed)))
 
 
-@pytest.mark.parametrize("levels", [("f2", "f3"), ("f3",)])
-def test_statistics_of_fewer_levels_come_back(tmp_path: Path, levels: Levels) -> None:
-    shapes = ENCODINGS["gram"](2, levels)
-    statistics = Statistics("gram", 2, 3, {n: np.ones(s, np.float32) for n, s in shapes.items()}, levels=levels)
-    with pytest.raises(CategoryError, match=r"the scoring is of f1\+f2\+f3"):
-        replace(category(), statistics=statistics)
-    before = replace(
-        category(),
-        statistics=statistics,
-        scoring=Scoring("top", 4, levels),
-        data_sha256=tensors_sha256(statistics.tensors),
+def test_groups_that_do_not_belong_together_are_refused() -> None:
+    good = edge_category()
+    f2, f3 = good.statistics
+    other = Statistics(
+        "gram", 3, 4, {n: np.ones(s, np.float32) for n, s in ENCODINGS["gram"](3, ("f3",)).items()}, levels=("f3",)
     )
-    save_category(before, tmp_path / "part.safetensors")
-    after = load_category(tmp_path / "part.safetensors")
-    assert (after.statistics.levels, after.scoring) == (levels, before.scoring)
-    assert set(after.tensors) == set(shapes)
+    for groups, words in (
+        ((f3, f2), "the statistics are of f3 and f2; expected"),
+        ((f3,), "the statistics are of f3; expected"),
+        ((), "of nothing; expected"),
+        ((f2, other), "not of the same views"),
+        ((f2, cast_statistics(f3, "fp16")), "not stored as the same dtype"),
+        (category().statistics, r"the scoring is of f2 and f3, the statistics of f1\+f2\+f3"),
+    ):
+        with pytest.raises(CategoryError, match=words):
+            replace(good, statistics=groups)
 
 
 def test_tensors_and_keys_of_a_later_version_are_passed_over(tmp_path: Path) -> None:
@@ -165,8 +198,10 @@ def test_another_artifact_is_refused_with_the_remedy(saved: Path) -> None:
         ({"requires": ["telepathy"]}, "requires telepathy, which this version does not provide; update regad"),
         ({"requires": "telepathy"}, "not a list of names"),
         ({"scoring": {**Scoring().to_json(), "share": 0.02}}, "scoring has share, which this version does not know"),
-        ({"scoring": {**Scoring().to_json(), "levels": ["f2"]}}, r"levels are .* expected one of f1\+f2\+f3"),
-        ({"scoring": Scoring(levels=("f3",)).to_json()}, "l_packed"),
+        ({"scoring": {**Scoring().to_json(), "levels": [["f2"]]}}, r"groups are .* expected one of f1\+f2\+f3"),
+        ({"scoring": SCORINGS["edge"].to_json()}, "expected one for each of 2 groups"),
+        ({"scoring": SCORINGS["edge"].to_json(), "encoding": "gram+gram"}, "tensor scale is missing"),
+        ({"encoding": "gram+gram"}, "expected one for each of 1 groups"),
         ({"scoring": {"score": "max"}}, "scoring is incomplete"),
         ({"registration": {"reference": 0}}, "registers the part, .* update regad"),
         ({"limits": {"glare": {}}}, "limits glare, .* update regad"),
@@ -217,7 +252,7 @@ def test_noise_is_refused(saved: Path, noise: bytes) -> None:
 
 
 def test_statistics_must_be_whole_and_finite() -> None:
-    good = category().statistics
+    good = category().statistics[0]
     with pytest.raises(CategoryError, match="not finite"):
         Statistics("gram", 2, 3, {**good.tensors, "mean2": np.full((784, 128), np.nan, np.float32)})
     with pytest.raises(CategoryError, match="mean2"):
@@ -227,7 +262,7 @@ def test_statistics_must_be_whole_and_finite() -> None:
 
 
 def test_fp16_halves_the_memory_and_widens_exactly() -> None:
-    rounded = cast_statistics(category(rank=5).statistics, "fp16")
+    rounded = cast_statistics(category(rank=5).statistics[0], "fp16")
     size = sum(tensor.nbytes for tensor in rounded.tensors.values())
     assert size == statistics_bytes("gram", 5, "fp16")
     means = sum(rounded.tensors[name].nbytes for name in ("mean1", "mean2", "mean3"))
@@ -239,14 +274,14 @@ def test_fp16_halves_the_memory_and_widens_exactly() -> None:
 
 
 def test_what_fp16_cannot_hold_is_refused() -> None:
-    good = category().statistics
+    good = category().statistics[0]
     tensors = {**good.tensors, "x1": np.full((3136, 2, 64), 7e4, np.float32)}
     with pytest.raises(CategoryError, match="x1 holds values that are not finite"):
         cast_statistics(replace(good, tensors=tensors), "fp16")
 
 
 def test_packed_triangles_unpack_to_lower_triangles() -> None:
-    statistics = category(rank=5).statistics
+    statistics = category(rank=5).statistics[0]
     dense = dense_tensors(statistics)["l"]
     rows, columns = np.tril_indices(5)
     assert (dense[:, rows, columns] == statistics.tensors["l_packed"]).all()

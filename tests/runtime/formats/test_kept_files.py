@@ -44,8 +44,8 @@ def artifact_of(version: int, folder: Path) -> Path:
 @pytest.mark.parametrize("version", range(FIRST_CATEGORY, CATEGORY_VERSION + 1))
 def test_a_category_of_every_version_is_read(version: int, tmp_path: Path) -> None:
     category = load_category(unpacked(version, tmp_path), "ab" * 32)
-    assert (category.shot, category.statistics.encoding, category.statistics.rank) == (2, "gram", 2)
-    assert (category.statistics.tensors["mean2"] == np.float32(0.5)).all()
+    assert (category.shot, category.encoding, category.statistics[0].rank) == (2, "gram", 2)
+    assert (category.tensors["mean2"] == np.float32(0.5)).all()
     assert category.threshold.value == 5.5
     assert category.limits["brightness"] == Limit(5.5, 240.625, (88.0, 140.0))
     assert category.scoring == Scoring()

@@ -162,7 +162,7 @@ def test_without_the_compiled_resampler_pillow_resamples(monkeypatch: pytest.Mon
     expected = preprocess(image, spec)
     monkeypatch.setattr(kernels, "_library", lambda: None)
     np.testing.assert_array_equal(preprocess(image, spec), expected)
-    with pytest.raises(DeviceError, match="was not built"):
+    with pytest.raises(DeviceError, match="were not built"):
         kernels.resample(image, (0, 0, 400, 300), (0, 0, 224, 224), "box")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
@@ -41,6 +42,23 @@ def statistics(encoding: Encoding, rank: int, dtype: StatisticsDtype = "fp32") -
 
 
 @built
+def test_what_the_library_refuses_and_what_memory_refuses_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    stats, cut = statistics("gram", 2), statistics("gram", 2)
+    dict.popitem(cut.tensors)  # type: ignore[arg-type]  # which no reader lets through
+    with pytest.raises(DeviceError, match=r"scorer of gram statistics does not take what it was given \(status 2\)"):
+        CompiledScorer(cut)
+    scorer, library = CompiledScorer(stats), kernels.library()
+    full = SimpleNamespace(regad_embedded_scorer=lambda *args: 1, regad_embedded_score=lambda *args: 1)
+    monkeypatch.setattr(kernels, "library", lambda: full)
+    with pytest.raises(DeviceError, match="scorer of gram statistics ran out of memory; free some, or load fewer"):
+        CompiledScorer(stats)
+    monkeypatch.setattr(scorer, "_library", full)
+    with pytest.raises(DeviceError, match="scorer ran out of memory; free some, or judge fewer images at a time"):
+        scorer.score(drawn(1))
+    scorer._library = library  # frees it
+
+
+@built
 @pytest.mark.parametrize("dtype", get_args(StatisticsDtype))
 @pytest.mark.parametrize(
     ("encoding", "rank"),
@@ -54,8 +72,8 @@ def test_it_is_the_reference(encoding: Encoding, rank: int, dtype: StatisticsDty
     stats, features = statistics(encoding, rank, dtype), drawn(2)
     expected = Scorer(stats)
     got = CompiledScorer(stats, threads=2)
-    distances = expected.mahalanobis(features)
-    np.testing.assert_allclose(got.mahalanobis(features), distances, rtol=0, atol=2e-6 * distances.max())
+    (distances,) = expected.mahalanobis(features)
+    np.testing.assert_allclose(got.mahalanobis(features)[0], distances, rtol=0, atol=2e-6 * distances.max())
     for ours, theirs in zip(got.score(features), expected.score(features), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-6 * theirs.max())
 
@@ -63,10 +81,10 @@ def test_it_is_the_reference(encoding: Encoding, rank: int, dtype: StatisticsDty
 @built
 def test_images_of_a_batch_and_numbers_of_threads_give_the_same_bits() -> None:
     stats, features = statistics("gram", 9), drawn(3)
-    together = CompiledScorer(stats, threads=2).mahalanobis(features)
+    (together,) = CompiledScorer(stats, threads=2).mahalanobis(features)
     for image in range(3):
         alone = Features(*(level[image : image + 1] for level in features))
-        assert np.array_equal(CompiledScorer(stats, threads=1).mahalanobis(alone)[0], together[image])
+        assert np.array_equal(CompiledScorer(stats, threads=1).mahalanobis(alone)[0][0], together[image])
 
 
 @built
@@ -110,7 +128,7 @@ def test_a_missing_library_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     (finding,) = check_scorer()
     assert (finding.level, finding.remedy) == ("note", kernels.BUILD)
     assert "not compiled" in finding.text
-    with pytest.raises(DeviceError, match="was not built"):
+    with pytest.raises(DeviceError, match="were not built"):
         CompiledScorer(statistics("gram", 2))
 
 

@@ -89,7 +89,7 @@ class Counting:
         maps = [np.ones((len(images), n.positions, n.channels), np.float32) * means[:, None, None] for n in LEVELS]
         return Features(*maps, np.zeros((len(images), 3, 2, 3), np.float32) + means[:, None, None, None])
 
-    def prepare(self, statistics: Statistics, scoring: object = None, scale: object = None) -> StatisticsHandle:
+    def prepare(self, statistics: Statistics, scoring: object = None, calibration: object = None) -> StatisticsHandle:
         return statistics
 
     def infer(self, images: NDArray[np.uint8], statistics: StatisticsHandle) -> Inference:
@@ -133,8 +133,9 @@ def test_scores_come_from_the_kept_features(encoder: RegistrationEncoder) -> Non
     backend = TorchBackend(encoder, torch.device("cpu"))
     memo = MemoBackend(backend)
     images = photos(4)
-    handle = memo.prepare(fit_statistics(memo.features(images)))
-    got, want = memo.infer(images[1:3], handle), backend.infer(images[1:3], handle)
+    statistics = fit_statistics(memo.features(images))
+    handle = memo.prepare(statistics)
+    got, want = memo.infer(images[1:3], handle), backend.infer(images[1:3], backend.prepare(statistics))
     assert got.anomaly_score == pytest.approx(want.anomaly_score, rel=1e-4)
     assert np.array_equal(got.theta, memo.features(images[1:3]).theta)
     assert got.encode_ms > 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,8 +35,11 @@ class FakeBackend:
 
     name, device = "fake", "cpu"
 
-    def prepare(self, statistics: Any, scoring: object = None, scale: object = None) -> Any:
+    def prepare(self, statistics: Any, scoring: object = None, calibration: object = None) -> Any:
         return statistics
+
+    def working(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def infer(self, images: NDArray[np.uint8], statistics: Any) -> Inference:
         heat = images[:, :, :, 0].astype(np.float32) / 255
@@ -53,7 +57,7 @@ def detector() -> Detector:
 
 def fake_teach(model: Any, images: Any, spec: Any, *, files: Any, without: Any) -> Any:
     return SimpleNamespace(
-        threshold=SimpleNamespace(value=LIMIT), support=files, statistics=None, scoring=None, scale=None
+        threshold=SimpleNamespace(value=LIMIT), support=files, statistics=None, scoring=None, calibration=None
     )
 
 

@@ -38,9 +38,11 @@
  * something. Setting a variable is not safe while another thread reads the environment: a program whose threads do that
  * sets the variable itself before it starts them, or makes its first detector before.
  *
- * Versions: structs begin with struct_size and only grow at their end. Their *_init function fills in the defaults;
- * its second argument is the caller's sizeof. A program built against an older header runs with a newer library of
- * the same major version (before 1.0: of the same minor version, which the soname carries).
+ * Versions: structs begin with struct_size; their *_init function fills in the defaults, its second argument is the
+ * caller's sizeof. The layouts in the header of release 0.1.0 are the first ones that are promised: from that release on
+ * structs only grow at their end, and a program built against an older released header runs with a newer library of the
+ * same major version (before 1.0: of the same minor version, which the soname carries). A header from before 0.1.0 was
+ * released has no such promise: build again.
  */
 #ifndef REGAD_REGAD_H
 #define REGAD_REGAD_H

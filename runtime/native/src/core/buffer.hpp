@@ -73,4 +73,12 @@ private:
     bool owned_ = true;
 };
 
+// Makes room for `size` values; what was in a buffer that grows is lost.
+template <typename T>
+void reserve(Buffer<T> &buffer, std::size_t size) {
+    if (buffer.size() < size) {
+        buffer = Buffer<T>(size);
+    }
+}
+
 }  // namespace regad

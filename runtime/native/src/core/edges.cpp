@@ -9,7 +9,6 @@ namespace regad {
 namespace {
 
 constexpr double saturation = 2, tiny = 1e-6;
-constexpr std::size_t chunk = 16;  // rows that a thread takes at a time
 
 constexpr std::size_t length_of(std::size_t level) {
     return static_cast<std::size_t>(edge_side(level)) * static_cast<std::size_t>(edge_side(level));
@@ -22,15 +21,6 @@ void halve(const float *in, std::size_t size, float *out) {
             out[y * size / 2 + x] = (above[2 * x] + above[2 * x + 1] + below[2 * x] + below[2 * x + 1]) / 4;
         }
     }
-}
-
-template <typename Row>
-void over_rows(std::size_t rows, Pool &pool, const Row &row) {
-    pool.run((rows + chunk - 1) / chunk, [&](std::size_t index, std::size_t) {
-        for (std::size_t y = index * chunk; y < std::min((index + 1) * chunk, rows); ++y) {
-            row(y);
-        }
-    });
 }
 
 double mean_inside(const float *values, std::size_t size, const Rectangle &inside) {
@@ -73,16 +63,16 @@ void Edges::compute(const float *grey, const Region &region, Pool &pool) {
             k.smooth(from + (y == 0 ? 0 : y - 1) * size, from + y * size, from + std::min(y + 1, size - 1) * size, size,
                      to + y * size);
         };
-        over_rows(size, pool, [&](std::size_t y) { smoothed(images[number], y, smooth); });
-        over_rows(size, pool, [&](std::size_t y) {
+        over_rows(size, pool, [&](std::size_t y, std::size_t) { smoothed(images[number], y, smooth); });
+        over_rows(size, pool, [&](std::size_t y, std::size_t) {
             const std::size_t next = y == 0 || y + 1 == size ? 0 : size;
             const float *here = smooth + y * size;
             k.slope(here - next, here, here + next, size, slope + y * size);
         });
         const double mean = mean_inside(slope, size, covered(region, static_cast<int>(size), 1));
         const auto c = static_cast<float>(saturation * mean + tiny);
-        over_rows(size, pool, [&](std::size_t y) { k.saturate(slope + y * size, size, c); });
-        over_rows(size, pool, [&](std::size_t y) { smoothed(slope, y, level[number].data()); });
+        over_rows(size, pool, [&](std::size_t y, std::size_t) { k.saturate(slope + y * size, size, c); });
+        over_rows(size, pool, [&](std::size_t y, std::size_t) { smoothed(slope, y, level[number].data()); });
     }
 }
 

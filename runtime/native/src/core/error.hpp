@@ -1,4 +1,4 @@
-// The one exception of the library: a status and a line for the user. It never leaves api.cpp.
+// The one exception of the library: a status and a line for the user. guard.hpp lets none leave the C ABI.
 #pragma once
 
 #include <regad/regad.h>

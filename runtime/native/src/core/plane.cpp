@@ -9,8 +9,6 @@
 namespace regad {
 namespace {
 
-constexpr std::size_t chunk = 16;  // rows that a thread takes at a time
-
 int density_for(int longest, int shortest, bool stretched) {
     if (!stretched) {
         return 2;
@@ -21,10 +19,6 @@ int density_for(int longest, int shortest, bool stretched) {
         }
     }
     return 4;
-}
-
-const unsigned char *row_of(const Pixels &image, int row) {
-    return image.data + static_cast<std::ptrdiff_t>(image.stride) * row;
 }
 
 // How much of the plane a frame covers along one axis: pixels before and after the middle of the region.
@@ -38,13 +32,6 @@ struct Span {
           from(static_cast<float>(std::max(middle - before * step, 0.0))),
           to(static_cast<float>(std::min(middle + after * step, static_cast<double>(size)))) {}
 };
-
-template <typename T>
-void reserve(Buffer<T> &buffer, std::size_t size) {
-    if (buffer.size() < size) {
-        buffer = Buffer<T>(size);
-    }
-}
 
 }  // namespace
 
@@ -75,23 +62,19 @@ void Plane::sample(const Pixels &image, const Box &box, bool stretched, Pool &po
     const std::size_t narrow_bytes = width * channels;
     reserve(pixels_, width * static_cast<std::size_t>(height_));
     reserve(low_, pool.threads() * (row_bytes + narrow_bytes));
-    const auto chunks = (static_cast<std::size_t>(height_) + chunk - 1) / chunk;
-    pool.run(chunks, [&](std::size_t index, std::size_t slot) {
+    over_rows(static_cast<std::size_t>(height_), pool, [&](std::size_t y, std::size_t slot) {
         unsigned char *low = low_.data() + slot * (row_bytes + narrow_bytes), *narrow = low + row_bytes;
-        const std::size_t last = std::min((index + 1) * chunk, static_cast<std::size_t>(height_));
-        for (std::size_t y = index * chunk; y < last; ++y) {
-            const auto count = static_cast<std::size_t>(rows_.bounds[2 * y + 1]);
-            k.pose.shrink(row_of(image, rows_.bounds[2 * y]) + from, image.stride, count, rows_.weights.data() + y * rows_.taps,
-                          rows_.flat, to - from, low + from);
-            horizontal(low, static_cast<std::size_t>(image.width), layout.channels, columns_.bounds.data(),
-                       columns_.weights.data(), columns_.taps, width, narrow);
-            std::uint32_t *out = pixels_.data() + y * width;
-            for (std::size_t x = 0; x < width; ++x) {
-                const unsigned char *p = narrow + x * channels;
-                out[x] = static_cast<std::uint32_t>(p[layout.order[0]]) |
-                        static_cast<std::uint32_t>(p[layout.order[1]]) << 8 |
-                        static_cast<std::uint32_t>(p[layout.order[2]]) << 16;
-            }
+        const auto count = static_cast<std::size_t>(rows_.bounds[2 * y + 1]);
+        k.pose.shrink(image.row(rows_.bounds[2 * y]) + from, image.stride, count, rows_.weights.data() + y * rows_.taps,
+                      rows_.flat, to - from, low + from);
+        horizontal(low, static_cast<std::size_t>(image.width), layout.channels, columns_.bounds.data(),
+                   columns_.weights.data(), columns_.taps, width, narrow);
+        std::uint32_t *out = pixels_.data() + y * width;
+        for (std::size_t x = 0; x < width; ++x) {
+            const unsigned char *p = narrow + x * channels;
+            out[x] = static_cast<std::uint32_t>(p[layout.order[0]]) |
+                     static_cast<std::uint32_t>(p[layout.order[1]]) << 8 |
+                     static_cast<std::uint32_t>(p[layout.order[2]]) << 16;
         }
     });
 }
@@ -105,24 +88,22 @@ void Plane::grey(const float *weights, Pool &pool, float *cells) {
     const auto k = static_cast<std::size_t>(density_);
     const auto width = static_cast<std::size_t>(width_), left = static_cast<std::size_t>(left_);
     const std::size_t side = plane_side * k;
-    pool.run(plane_side / chunk, [&](std::size_t index, std::size_t) {
+    over_rows(plane_side, pool, [&](std::size_t y, std::size_t) {
         alignas(64) float sums[plane_side * 4];
-        for (std::size_t y = index * chunk; y < (index + 1) * chunk; ++y) {
-            std::memset(sums, 0, sizeof sums);
-            for (std::size_t j = 0; j < k; ++j) {
-                const int row = std::clamp(static_cast<int>(y * k + j) - top_, 0, height_ - 1);
-                kernels().pose.grey(pixels_.data() + static_cast<std::size_t>(row) * width, width, weights, sums + left);
+        std::memset(sums, 0, sizeof sums);
+        for (std::size_t j = 0; j < k; ++j) {
+            const int row = std::clamp(static_cast<int>(y * k + j) - top_, 0, height_ - 1);
+            kernels().pose.grey(pixels_.data() + static_cast<std::size_t>(row) * width, width, weights, sums + left);
+        }
+        std::fill(sums, sums + left, sums[left]);
+        std::fill(sums + left + width, sums + side, sums[left + width - 1]);
+        float *to = cells + y * plane_side;
+        for (std::size_t x = 0; x < plane_side; ++x) {
+            float sum = 0;
+            for (std::size_t i = 0; i < k; ++i) {
+                sum += sums[x * k + i];
             }
-            std::fill(sums, sums + left, sums[left]);
-            std::fill(sums + left + width, sums + side, sums[left + width - 1]);
-            float *to = cells + y * plane_side;
-            for (std::size_t x = 0; x < plane_side; ++x) {
-                float sum = 0;
-                for (std::size_t i = 0; i < k; ++i) {
-                    sum += sums[x * k + i];
-                }
-                to[x] = sum / static_cast<float>(k * k);
-            }
+            to[x] = sum / static_cast<float>(k * k);
         }
     });
 }

@@ -1,6 +1,7 @@
 // Threads that share the work of one prediction. Several predictions may use one pool at the same time.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
@@ -56,6 +57,19 @@ private:
     bool stop_ = false;
     std::vector<std::thread> workers_;
 };
+
+constexpr std::size_t row_chunk = 16;  // rows that a thread takes at a time
+
+// Calls row(y, slot) for every y below `rows`; `slot` as in Pool::run.
+template <typename Row>
+void over_rows(std::size_t rows, Pool &pool, const Row &row) {
+    pool.run((rows + row_chunk - 1) / row_chunk, [&](std::size_t index, std::size_t slot) {
+        const std::size_t end = std::min((index + 1) * row_chunk, rows);
+        for (std::size_t y = index * row_chunk; y < end; ++y) {
+            row(y, slot);
+        }
+    });
+}
 
 // Cores that this process may use.
 std::size_t usable_cores() noexcept;

@@ -14,7 +14,6 @@ constexpr int reach = 20;  // coarse pixels
 constexpr double upright_gain = 0.02, least_seen = 0.3, apart = 20, still = 0.01;
 constexpr double smallest_scale = 0.85, largest_scale = 1.18;
 constexpr int steps[edge_levels] = {4, 4, 8};
-constexpr std::size_t chunk = 16;  // rows that a thread takes at a time
 constexpr double degree = M_PI / 180;
 
 // A part that looks alike at several angles is taken to be turned as little as possible.
@@ -37,7 +36,7 @@ double angle_of(const Similarity &pose) noexcept { return std::atan2(pose.b, pos
 
 Registration::Registration()
     : grey_(plane_side * plane_side), query_(4 * coarse_length), peaks_(angles),
-      row_sums_(track_sums * plane_side / chunk), covered_(map_length) {}
+      row_sums_(track_sums * plane_side / row_chunk), covered_(map_length) {}
 
 Found Registration::find(const Template &part, const Pixels &image, const Box &box, bool stretched, Pool &pool) {
     plane_.sample(image, box, stretched, pool);
@@ -97,9 +96,7 @@ void Registration::transform_query(const Region &region) {
 void Registration::search(const Template &part, int from_x, int from_y, Pool &pool) {
     const PoseKernels &k = kernels().pose;
     const float *query_re = query_.data() + 2 * coarse_length, *query_im = query_re + coarse_length;
-    if (waves_.size() < pool.threads() * 4 * coarse_length) {
-        waves_ = Buffer<float>(pool.threads() * 4 * coarse_length);
-    }
+    reserve(waves_, pool.threads() * 4 * coarse_length);
     pool.run(angles / 2, [&](std::size_t pair, std::size_t slot) {
         float *wave = waves_.data() + slot * 4 * coarse_length;
         float *maps = wave + 2 * coarse_length;
@@ -166,9 +163,9 @@ void Registration::sums_at(const Template &part, std::size_t number, const Regio
     const double scale = static_cast<double>(level.cells) / plane_side;
     const double centre_x = part.centre_x() * scale, centre_y = part.centre_y() * scale;
     const auto rows = static_cast<std::size_t>(level.height);
-    const std::size_t chunks = (rows + chunk - 1) / chunk;
+    const std::size_t chunks = (rows + row_chunk - 1) / row_chunk;
     std::fill(row_sums_.begin(), row_sums_.begin() + static_cast<std::ptrdiff_t>(chunks * track_sums), 0.0);
-    pool.run(chunks, [&](std::size_t index, std::size_t) {
+    over_rows(rows, pool, [&](std::size_t y, std::size_t) {
         TrackRow row{};
         row.image = edges_.level[number].data();
         row.size = level.cells;
@@ -177,16 +174,14 @@ void Registration::sums_at(const Template &part, std::size_t number, const Regio
         row.top = static_cast<float>(region.top * scale), row.bottom = static_cast<float>(region.bottom * scale - 1);
         row.count = level.width;
         const double x = level.left + 0.5 - centre_x;
-        for (std::size_t y = index * chunk; y < std::min((index + 1) * chunk, rows); ++y) {
-            const double down = level.top + static_cast<double>(y) + 0.5 - centre_y;
-            row.x = static_cast<float>(centre_x + pose.tx * scale + pose.a * x - pose.b * down - 0.5);
-            row.y = static_cast<float>(centre_y + pose.ty * scale + pose.b * x + pose.a * down - 0.5);
-            row.values = level.values.data() + y * level.stride;
-            for (int j = 0; j < 4; ++j) {
-                row.steepest[j] = level.steepest[j].data() + y * level.stride;
-            }
-            kernels().pose.track(row, row_sums_.data() + index * track_sums);
+        const double down = level.top + static_cast<double>(y) + 0.5 - centre_y;
+        row.x = static_cast<float>(centre_x + pose.tx * scale + pose.a * x - pose.b * down - 0.5);
+        row.y = static_cast<float>(centre_y + pose.ty * scale + pose.b * x + pose.a * down - 0.5);
+        row.values = level.values.data() + y * level.stride;
+        for (int j = 0; j < 4; ++j) {
+            row.steepest[j] = level.steepest[j].data() + y * level.stride;
         }
+        kernels().pose.track(row, row_sums_.data() + y / row_chunk * track_sums);
     });
     std::fill(sums, sums + track_sums, 0.0);
     for (std::size_t i = 0; i < chunks * track_sums; ++i) {

@@ -33,11 +33,6 @@ double lanczos(double x) { return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3) :
 
 constexpr Filter filters[] = {{0.5, box}, {3.0, lanczos}, {1.0, triangle}};
 
-const unsigned char *row_at(const Pixels &image, int row) {
-    // A negative stride walks up from the bottom row, which `data` then points to the start of the last row of.
-    return image.data + static_cast<std::ptrdiff_t>(image.stride) * row;
-}
-
 // Three bytes a pixel, in the order RGB, from `channels` bytes (1 or 3) in the layout's order.
 void spread(const unsigned char *from, std::size_t count, const Layout &layout, int channels, unsigned char *to) {
     for (std::size_t i = 0; i < count; ++i) {
@@ -112,16 +107,13 @@ void Resampler::run(const Pixels &image, const Placement &spot, Resample filter,
     const std::size_t last = 2 * static_cast<std::size_t>(spot.height) - 2;
     const int first_row = rows_.bounds[0];
     const int row_count = rows_.bounds[last] + rows_.bounds[last + 1] - first_row;
-    const std::size_t needed = static_cast<std::size_t>(row_count) * row_bytes;
-    if (narrow_.size() < needed) {
-        narrow_ = Buffer<unsigned char>(needed);
-    }
+    reserve(narrow_, static_cast<std::size_t>(row_count) * row_bytes);
     constexpr int chunk = 32;
     const auto chunks = static_cast<std::size_t>((row_count + chunk - 1) / chunk);
     pool.run(chunks, [&](std::size_t index, std::size_t) {
         const int start = static_cast<int>(index) * chunk;
         for (int row = start; row < std::min(start + chunk, row_count); ++row) {
-            horizontal(row_at(image, first_row + row), static_cast<std::size_t>(image.width), layout.channels,
+            horizontal(image.row(first_row + row), static_cast<std::size_t>(image.width), layout.channels,
                        columns_.bounds.data(), columns_.weights.data(), columns_.taps, width,
                        narrow_.data() + static_cast<std::size_t>(row) * row_bytes);
         }

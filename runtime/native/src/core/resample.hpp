@@ -25,6 +25,8 @@ struct Pixels {
     int width, height;
     std::int64_t stride;  // from one row to the next
     Layout layout;
+
+    const unsigned char *row(int y) const noexcept { return data + static_cast<std::ptrdiff_t>(stride) * y; }
 };
 
 // Where a part of the source image lands in the square input (preprocess.place in Python).

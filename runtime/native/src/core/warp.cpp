@@ -9,8 +9,7 @@
 namespace regad {
 namespace {
 
-constexpr std::size_t chunk = 16;                 // rows that a thread takes at a time
-constexpr std::size_t stride = input_size + 16;   // of a row's samples
+constexpr std::size_t stride = input_size + 16;  // of a row's samples
 
 void average_cells(const float *covered, float *seen) {
     constexpr std::size_t cell = input_size / grid1;
@@ -34,39 +33,35 @@ void Registration::warp(const Template &part, const Spot &spot, const Similarity
     const int samples_x = static_cast<int>(std::ceil(part.width() * density / spot.width / 2));
     const int samples_y = static_cast<int>(std::ceil(part.height() * density / spot.height / 2));
     const auto samples = static_cast<float>(samples_x * samples_y);
-    if (samples_.size() < pool.threads() * 4 * stride) {
-        samples_ = Buffer<float>(pool.threads() * 4 * stride);
-    }
+    reserve(samples_, pool.threads() * 4 * stride);
     const double middle = plane_side / 2.0, width = part.width() / spot.width, height = part.height() / spot.height;
-    pool.run((static_cast<std::size_t>(spot.height) + chunk - 1) / chunk, [&](std::size_t index, std::size_t slot) {
+    over_rows(static_cast<std::size_t>(spot.height), pool, [&](std::size_t index, std::size_t slot) {
+        const int line = static_cast<int>(index);
         float *sums = samples_.data() + slot * 4 * stride;
         WarpRow row{};
         row.pixels = plane_.pixels();
         row.width = plane_.width(), row.height = plane_.height(), row.count = spot.width;
         row.step_x = static_cast<float>(pose.a * width * density);
         row.step_y = static_cast<float>(pose.b * width * density);
-        const int last = std::min(static_cast<int>((index + 1) * chunk), spot.height);
-        for (int line = static_cast<int>(index * chunk); line < last; ++line) {
-            std::fill(sums, sums + 4 * stride, 0.0F);
-            for (int j = 0; j < samples_y; ++j) {
-                const double y = middle + (line + (j + 0.5) / samples_y) * height - part.height() / 2 - part.centre_y();
-                for (int i = 0; i < samples_x; ++i) {
-                    const double x = middle + (i + 0.5) / samples_x * width - part.width() / 2 - part.centre_x();
-                    const double to_x = part.centre_x() + pose.tx + pose.a * x - pose.b * y;
-                    const double to_y = part.centre_y() + pose.ty + pose.b * x + pose.a * y;
-                    row.x = static_cast<float>(to_x * density - plane_.left());
-                    row.y = static_cast<float>(to_y * density - plane_.top());
-                    kernels().pose.warp(row, sums, stride);
-                }
+        std::fill(sums, sums + 4 * stride, 0.0F);
+        for (int j = 0; j < samples_y; ++j) {
+            const double y = middle + (line + (j + 0.5) / samples_y) * height - part.height() / 2 - part.centre_y();
+            for (int i = 0; i < samples_x; ++i) {
+                const double x = middle + (i + 0.5) / samples_x * width - part.width() / 2 - part.centre_x();
+                const double to_x = part.centre_x() + pose.tx + pose.a * x - pose.b * y;
+                const double to_y = part.centre_y() + pose.ty + pose.b * x + pose.a * y;
+                row.x = static_cast<float>(to_x * density - plane_.left());
+                row.y = static_cast<float>(to_y * density - plane_.top());
+                kernels().pose.warp(row, sums, stride);
             }
-            const std::size_t at = static_cast<std::size_t>(spot.y + line) * input_size + static_cast<std::size_t>(spot.x);
-            for (std::size_t x = 0; x < static_cast<std::size_t>(spot.width); ++x) {
-                for (std::size_t channel = 0; channel < 3; ++channel) {
-                    out[3 * (at + x) + channel] =
-                        static_cast<unsigned char>(std::nearbyint(sums[channel * stride + x] / samples));
-                }
-                covered_[at + x] = sums[3 * stride + x] / samples;
+        }
+        const std::size_t at = static_cast<std::size_t>(spot.y + line) * input_size + static_cast<std::size_t>(spot.x);
+        for (std::size_t x = 0; x < static_cast<std::size_t>(spot.width); ++x) {
+            for (std::size_t channel = 0; channel < 3; ++channel) {
+                out[3 * (at + x) + channel] =
+                    static_cast<unsigned char>(std::nearbyint(sums[channel * stride + x] / samples));
             }
+            covered_[at + x] = sums[3 * stride + x] / samples;
         }
     });
     average_cells(covered_.data(), seen);

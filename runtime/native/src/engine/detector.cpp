@@ -7,8 +7,8 @@
 
 #include "core/error.hpp"
 #include "core/kernels.hpp"
+#include "core/log.hpp"
 #include "core/presence.hpp"
-#include "formats/log.hpp"
 
 namespace regad {
 namespace {

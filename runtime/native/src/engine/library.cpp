@@ -9,8 +9,8 @@
 #include <mutex>
 
 #include "core/error.hpp"
+#include "core/log.hpp"
 #include "engine/ort.hpp"
-#include "formats/log.hpp"
 
 namespace regad {
 namespace {

@@ -15,7 +15,7 @@
 namespace regad {
 
 // One opened library with its environment. Shared by every detector of the process that names the same library.
-class Ort : public std::enable_shared_from_this<Ort> {
+class Ort {
 public:
     // `path` may be empty: then $REGAD_ONNXRUNTIME, then the loader's search. The first call turns ONNX Runtime's telemetry
     // off, unless $ORT_DISABLE_TELEMETRY is set. Throws Error (REGAD_DEVICE_ERROR).

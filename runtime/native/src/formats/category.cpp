@@ -60,7 +60,7 @@ void pass_over(const Source &source, const TensorEntry &entry, Sha256 &digest) {
 }
 
 void check_calibration(const SafetensorsHeader &header, const ScoringSpec &scoring) {
-    const bool found = header.tensors.count("scale") != 0 || header.tensors.count("norms") != 0;
+    const bool found = header.tensors.count("scale") != 0 && header.tensors.count("norms") != 0;
     if (found && !scoring.calibrated) {
         throw std::runtime_error("it has a calibration by held-out parts, but its scoring has none");
     }
@@ -121,7 +121,7 @@ Calibration read_tensors(const Source &source, const SafetensorsHeader &header, 
     for (const auto &[name, entry] : header.tensors) {  // in the order of the names
         digest.update(name.data(), name.size());
         const auto group = own.find(name);
-        if (name == "scale" || name == "norms") {
+        if (scoring.calibrated && (name == "scale" || name == "norms")) {
             Buffer<float> &values = name == "scale" ? calibration.scale : calibration.norms;
             values = above_zero(read_values<float>(source, name, entry, digest), name);
         } else if (category.registration && read_registration(source, name, entry, digest, *category.registration)) {

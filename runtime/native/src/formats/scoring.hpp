@@ -16,6 +16,7 @@ struct ScoringSpec {
     Groups groups{1};
     std::size_t cells = 0;    // 0: the map's largest value
     bool calibrated = false;  // whether a category has a calibration
+    double map_gain = 1;      // of the product of two groups
 
     // Throws std::runtime_error for anything that Python would not have written.
     static ScoringSpec from_json(const Json &scoring);

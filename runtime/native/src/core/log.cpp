@@ -1,4 +1,4 @@
-#include "formats/log.hpp"
+#include "core/log.hpp"
 
 #include <atomic>
 #include <mutex>
