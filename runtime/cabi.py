@@ -118,7 +118,11 @@ class SelfTestReport(NamedTuple):
 
 
 class NativeResult(NamedTuple):
-    """The verdict on one image; see `regad.runtime.result.Result`."""
+    """The verdict on one image: that of `regad.runtime.detector.Result`.
+
+    ``match``: how well a registered part matches; ``to_map`` float32 [2, 3] takes a point of the image to the map, both
+    in pixels from the upper left corner.
+    """
 
     score: float
     threshold: float
