@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from regad.calib.teach import teach
 from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
 from regad.runtime.formats.category import Category, SupportImage
+from regad.runtime.formats.registration import Register
 from regad.runtime.formats.spec import SIZE, InputSpec
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.imaging.reading import read_picture
@@ -28,6 +29,7 @@ from regad.runtime.text import Say, noted, shown, unsaid
 
 from ..data.layouts import TestItem, good_images, test_items
 from ..data.masks import read_mask
+from .frames import Frames
 from .metrics import PixelTruth, image_measures, rate
 
 __all__ = ["Draw", "Evaluation", "TestSet", "Trial", "draw", "evaluate", "load_test", "measured"]
@@ -54,7 +56,7 @@ class Evaluation:
     it (None without a threshold); the other measures are those of `regad.train.evaluation.metrics`. Pixels count in
     good images and in those defective ones that have a mask (``masked`` of them), at the encoder's 224 x 224.
     ``scores`` are in the order of the test images; ``ms`` is the median of preprocessing, encoding and scoring one
-    image (None where that was not measured).
+    image (None where that was not measured). ``registered``: the part was laid on the first support image.
     """
 
     category: str
@@ -75,6 +77,7 @@ class Evaluation:
     escape: float | None
     ms: float | None
     scores: tuple[float, ...]
+    registered: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +148,9 @@ def draw(root: Path, category: str, shot: int, seed: int) -> Draw:
     return Draw(category, shot, seed, tuple(SupportImage(path.relative_to(root).as_posix(), "") for path in paths))
 
 
-def _teach(detector: Detector, root: Path, drawn: Draw, without: Collection[str]) -> tuple[Category, Draw]:
+def _teach(
+    detector: Detector, root: Path, drawn: Draw, without: Collection[str], registration: Register
+) -> tuple[Category, Draw]:
     """Teach the support set; returns it with the hashes of what was read, found to be those recorded if any were."""
     read = read_good_images([root / support.name for support in drawn.support])
     files = tuple(SupportImage(s.name, f.sha256) for s, f in zip(drawn.support, read.files, strict=True))
@@ -156,7 +161,8 @@ def _teach(detector: Detector, root: Path, drawn: Draw, without: Collection[str]
                 f"{found.sha256[:12]}, not {recorded.sha256[:12]}); use the data set of that run, or draw anew without "
                 "--support-from"
             )
-    taught = teach(detector.model, read.images, detector.teaching_spec, files=files, without=without)
+    spec = detector.teaching_spec
+    taught = teach(detector.model, read.images, spec, files=files, without=without, registration=registration)
     detector.use(taught)
     return taught, Draw(drawn.category, drawn.shot, drawn.seed, files)
 
@@ -167,27 +173,35 @@ def evaluate(
     drawn: Draw,
     without: Collection[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
+    registration: Register = "auto",
 ) -> Trial:
     """Teach the support set of ``drawn`` and judge the test images.
 
-    ``without`` names groups of support views to leave out, for ablations. Raises InputError for support images that
-    cannot be read or are not those recorded.
+    ``without`` names groups of support views to leave out, for ablations; ``registration`` as in `teach`. The maps of a
+    registered part are brought to the inputs that are not; a misplaced part scores higher than all that are scored.
+    Raises InputError for support images that cannot be read or are not those recorded.
     """
-    taught, drawn = _teach(detector, tests.root, drawn, without)
+    taught, drawn = _teach(detector, tests.root, drawn, without, registration)
+    frames = Frames(taught)
     handle = detector.backend.prepare(taught.statistics, taught.scoring, taught.calibration)
     count = len(tests.items)
     maps = np.empty((count, SIZE, SIZE), np.float32)
     scores, times = np.empty(count, np.float32), np.empty(count)
-    thetas = np.empty((count, 3, 2, 3), np.float32)
+    thetas, misplaced = np.empty((count, 3, 2, 3), np.float32), np.zeros(count, np.bool_)
     for index in range(count):
-        done = detector.backend.infer(tests.images[index : index + 1], handle)
-        maps[index], scores[index], thetas[index] = done.anomaly_map[0], done.anomaly_score[0], done.theta[0]
-        times[index] = done.encode_ms + done.score_ms
+        frame = frames.frame(tests.items[index].path, tests.images[index])
+        done = detector.backend.infer(frame.image[None], handle)
+        maps[index] = frames.lay(done.anomaly_map[0], frame)
+        scores[index], thetas[index], misplaced[index] = done.anomaly_score[0], done.theta[0], frame.misplaced
+        times[index] = frame.ms + done.encode_ms + done.score_ms
         progress(index + 1, count)
     if not np.isfinite(scores).all():
         raise InputError(f"{tests.category}: an anomaly score is not finite; check the model with regad-doctor --model")
+    scores[misplaced] = 2 * max(float(scores.max()), taught.threshold.value)
     ms = float(np.median(times)) + tests.preprocess_ms
-    return Trial(measured(tests, drawn, scores, maps, taught.threshold.value, ms), taught, tests, maps, thetas)
+    evaluation = measured(tests, drawn, scores, maps, taught.threshold.value, ms)
+    evaluation = replace(evaluation, registered=taught.registration is not None)
+    return Trial(evaluation, taught, tests, maps, thetas)
 
 
 def measured(
