@@ -7,7 +7,7 @@ from typing import get_args
 
 import click
 
-from regad.runtime.commands.console import run_cli
+from regad.runtime.commands.console import note, run_cli
 from regad.runtime.commands.options import (
     device_option,
     preprocessing_options,
@@ -96,11 +96,11 @@ def command(
             dtype=stats_dtype,
             encoding=None if encoding == "auto" else encoding,  # type: ignore[arg-type]
             progress=lambda done, count: click.echo(f"\rencoding image {done}/{count}", nl=done == count, err=True),
-            say=lambda note: click.echo(f"note: {note}", err=True),
+            say=note,
         )
         detector.save_category(out)
     for text in category.notes:
-        click.echo(f"note: {text}", err=True)
+        note(text)
     size = out.stat().st_size / 1e6
     form = f"{category.encoding} encoding, {category.statistics[0].dtype}"
     click.echo(f"category  {shown(out)} ({size:.1f} MB, k = {category.shot}, {form})")

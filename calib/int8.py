@@ -11,7 +11,7 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -23,9 +23,9 @@ from regad.runtime.backends.ort import load_quantization
 from regad.runtime.errors import DeviceError, InputError
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.imaging.preprocess import preprocess
-from regad.runtime.text import Say, shown, unsaid
+from regad.runtime.text import Say, unsaid
 
-from .support import draw_support, list_images, look_into, read_good_images
+from .support import draw_support, read_good_images
 
 if TYPE_CHECKING:
     import onnx
@@ -48,24 +48,17 @@ MAX_IMAGES = 64
 _BATCH = 4
 
 
-def calibration_images(folder: Path, spec: InputSpec, seed: int = 0, say: Say = unsaid) -> NDArray[np.uint8]:
-    """Return up to `MAX_IMAGES` preprocessed images, uint8 RGB [N, 224, 224, 3], drawn by ``seed``.
+def calibration_images(
+    groups: Sequence[Sequence[Path]], spec: InputSpec, seed: int = 0, say: Say = unsaid
+) -> NDArray[np.uint8]:
+    """Return preprocessed images, uint8 RGB [N, 224, 224, 3], drawn by ``seed`` from groups of files.
 
-    ``folder`` holds images, or categories in MVTec layout, of which each gives its share of ``train/good``; ``say`` is
-    told what else is there. Raises InputError if it holds neither, or an image cannot be read.
+    Each group gives the same share of `MAX_IMAGES`, at least one image, or all that it has; ``say`` is told what is
+    odd about them. Raises InputError for an image that cannot be read.
     """
-    if not folder.is_dir():
-        raise InputError(
-            f"{shown(folder)} is not a folder; --calib-images wants photos of good parts to set int8 ranges from"
-        )
-    places = sorted(folder.glob("*/train/good"))
-    for empty in (place for place in places if not look_into(place).images):
-        say(f"{shown(empty)} holds no image files")
-    groups = [list_images(place, say) for place in places if look_into(place).images]
-    groups = groups or [list_images(folder, say)]
-    share = -(-MAX_IMAGES // len(groups))
+    share = max(1, MAX_IMAGES // len(groups))
     paths = [path for group in groups for path in draw_support(group, min(share, len(group)), seed)]
-    return np.stack([preprocess(image, spec) for image in read_good_images(paths[:MAX_IMAGES], say).images])
+    return np.stack([preprocess(image, spec) for image in read_good_images(paths, say).images])
 
 
 def quantize_encoder(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from regad.runtime.errors import InputError
 from regad.runtime.formats.category import SupportImage
-from regad.runtime.imaging.files import Listing, list_folder
+from regad.runtime.imaging.files import list_folder
 from regad.runtime.imaging.preprocess import as_rgb8
 from regad.runtime.imaging.reading import IMAGE_SUFFIXES, read_picture
 from regad.runtime.text import Say, noted, shown, unsaid
@@ -23,7 +23,6 @@ __all__ = [
     "array_support",
     "draw_support",
     "list_images",
-    "look_into",
     "read_good_images",
     "refuse_copies",
 ]
@@ -41,7 +40,12 @@ def list_images(folder: str | Path, say: Say = unsaid) -> list[Path]:
 
     Raises InputError if it is not a folder that can be read or holds no image file.
     """
-    found = look_into(folder)
+    try:
+        found = list_folder(Path(folder))
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise InputError(f"{shown(folder)} is not a folder; expected a folder of images of good parts") from error
+    except OSError as error:
+        raise InputError(f"{shown(folder)} cannot be read: {error.strerror}; expected photos of good parts") from error
     if not found.images:
         raise InputError(
             f"{shown(folder)} holds no image files; expected photos of good parts "
@@ -50,16 +54,6 @@ def list_images(folder: str | Path, say: Say = unsaid) -> list[Path]:
     for note in found.notes:
         say(f"{shown(folder)}: {note}")
     return found.images
-
-
-def look_into(folder: str | Path) -> Listing:
-    """Return what is directly in ``folder``. Raises InputError if it is not a folder that can be read."""
-    try:
-        return list_folder(Path(folder))
-    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
-        raise InputError(f"{shown(folder)} is not a folder; expected a folder of images of good parts") from error
-    except OSError as error:
-        raise InputError(f"{shown(folder)} cannot be read: {error.strerror}; expected photos of good parts") from error
 
 
 def draw_support(paths: Sequence[Path], shot: int | None, seed: int = 0) -> list[Path]:

@@ -34,7 +34,7 @@ from .check import check_matches, check_pictures, check_scores, refuse
 from .gaussian import fit_statistics, held_out_distances
 from .limits import learn_limits
 from .registering import Chosen, choose, encode
-from .support import array_support, draw_support, list_images, read_good_images, refuse_copies
+from .support import GoodImages, array_support, draw_support, list_images, read_good_images, refuse_copies
 from .threshold import check_rates, default_rate, held_out_scale, set_threshold
 from .views import STANDARD, kept_views
 
@@ -45,16 +45,14 @@ OnImage = Callable[[int, int], None]
 
 def encode_views(
     backend: Backend,
-    images: Sequence[NDArray[Any]],
-    spec: InputSpec,
+    inputs: Sequence[NDArray[np.uint8]],
     progress: OnImage | None = None,
     without: Collection[str] = (),
 ) -> Features:
-    """Return the features of the 22 views of each image, in order: float32, first axis 22 * len(images).
+    """Return the features of the 22 views of each input, uint8 RGB [224, 224, 3]: float32, first axis 22 * len(inputs).
 
     ``without`` names groups of views to leave out (`VIEW_GROUPS`), for ablations; there are fewer than 22 then.
     """
-    inputs = [preprocess(image, spec) for image in images]
     return encode(backend, inputs, STANDARD, kept_views(without), progress)
 
 
@@ -177,7 +175,8 @@ def _aim(
     if threshold is not None:
         manual = Threshold(float(threshold), "manual", note="set by hand").with_warn(warn_threshold)
     scoring = scoring or model.info.scoring
-    priors = model.info.prior if scoring == model.info.scoring else None  # it was learnt with that one
+    # A prior was learnt with the model's scoring, and goes with held-out scores: of one image there are none.
+    priors = model.info.prior if scoring == model.info.scoring and shot > 1 else None
     prior = None if priors is None else priors.at(shot)
     rate = default_rate(prior) if target_frr is None else target_frr
     check_rates(rate, warn_frr)
@@ -250,7 +249,7 @@ def teach_folder(
     """
     photos = list_images(folder, say) if isinstance(folder, str | Path) else folder
     support = read_good_images(draw_support(photos, shot, seed), say)
-    extra = None if validation is None else read_good_images(list_images(validation, say), say)
+    extra = None if validation is None else _read_validation(Path(validation), say)
     category = teach(
         detector.model,
         support.images,
@@ -258,8 +257,8 @@ def teach_folder(
         files=support.files,
         target_frr=target_frr,
         warn_frr=warn_frr,
-        validation=extra.images if extra is not None else (),
-        validation_files=None if extra is None else _in(validation, extra.files),
+        validation=() if extra is None else extra.images,
+        validation_files=None if extra is None else extra.files,
         threshold=threshold,
         warn_threshold=warn_threshold,
         encoding=encoding,
@@ -272,6 +271,7 @@ def teach_folder(
     return category
 
 
-def _in(folder: str | Path | None, files: tuple[SupportImage, ...]) -> tuple[SupportImage, ...]:
-    """The files under names that tell them from those of another folder."""
-    return tuple(SupportImage(f"{shown(Path(folder or '') / file.name)}", file.sha256) for file in files)
+def _read_validation(folder: Path, say: Say) -> GoodImages:
+    """Read a folder of further good images, under names that tell them from the support images."""
+    images, files = read_good_images(list_images(folder, say), say)
+    return GoodImages(images, tuple(SupportImage(shown(folder / file.name), file.sha256) for file in files))

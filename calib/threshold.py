@@ -12,6 +12,7 @@ prediction limit for the next good part, by one of three rules:
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -106,12 +107,11 @@ def held_out_scale(shot: int) -> float:
 
 def near_copies(scores: Sequence[float]) -> list[int]:
     """Which of the support images' held-out scores are so low that another photo must be nearly the same."""
-    ordered, half = sorted(scores), len(scores) // 2
-    median = (ordered[half] + ordered[~half]) / 2 if scores else 0.0
+    median = statistics.median(scores) if scores else 0.0
     return [index for index, score in enumerate(scores) if score < NEAR_COPY * median]
 
 
-def default_rate(prior: object | None) -> float:
+def default_rate(prior: Prior | None) -> float:
     """The false-reject rate that is aimed at when none is asked for: 0.05 with a prior, 0.01 without.
 
     With a prior the threshold is where it is meant to be, and at 0.01 a third of the defects would pass (measured on

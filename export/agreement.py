@@ -19,7 +19,7 @@ from regad.runtime.formats.spec import Dtype
 from regad.runtime.imaging.reading import read_picture
 from regad.runtime.model import Model
 from regad.runtime.text import Say, noted, shown, unsaid
-from regad.train.data.episodes import list_categories, test_items
+from regad.train.data.layouts import list_categories, test_items
 from regad.train.evaluation.metrics import auroc
 
 __all__ = ["LIMITS", "Agreement", "Limits", "agreement_table", "as_json", "compare_decisions", "require_agreement"]

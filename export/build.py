@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -21,9 +21,12 @@ from regad.runtime.commands.options import spec_from_options
 from regad.runtime.errors import ArtifactError, InputError, RegadError
 from regad.runtime.formats.artifact import Artifact, is_artifact, write_artifact
 from regad.runtime.formats.encodings import Form, StatisticsDtype, forms_of
-from regad.runtime.formats.scoring import Scoring
+from regad.runtime.formats.normalization import PLAIN
+from regad.runtime.formats.scoring import SCORINGS, Scoring
 from regad.runtime.formats.spec import EPSILON, Dtype, InputSpec
 from regad.runtime.selftest import Deviation, compare_golden, worst_of
+from regad.runtime.text import Say, unsaid
+from regad.train.evaluation.prior import read_priors
 from regad.train.model.checkpoint import Checkpoint, build_encoder, load_checkpoint
 from regad.train.model.registration import RegistrationEncoder
 
@@ -32,13 +35,12 @@ from .counts import describe, encoder_counts, require_counts, scorer_counts
 from .golden import golden_bytes
 from .parity import REMEDIES, parity_table, require_parity, verify
 from .proof import count_onnx
-from .samples import verification_images
+from .samples import good_groups, verification_images
 from .stns import predicts_transforms
 from .writer import IR_VERSION, check_opset, encoder_model, finish, scorer_model
 
 __all__ = ["ExportConfig", "export_artifact", "scorer_file"]
 
-Say = Callable[[str], None]
 _Manifest = dict[str, Any]
 
 
@@ -48,8 +50,9 @@ class ExportConfig:
 
     ``stn_mode`` is for released checkpoints, which do not name theirs. ``calib_images`` are for int8, ``verify_data``
     (labelled, MVTec layout) for fp16 and int8; its limits are those of `LIMITS` where none are given. ``scoring`` is
-    how parts taught on the artifact are scored; it gets graphs for statistics of these groups besides RegAD's. Raises
-    InputError at construction for an opset that the sampler cannot have and for options that do not belong together.
+    how parts taught on it are scored; it gets graphs for statistics of these groups besides RegAD's. ``prior`` is what
+    ``regad-eval --learn-prior`` wrote of such scores; thresholds are set with it. Raises InputError at construction for
+    an opset that the sampler cannot have and for options that do not belong together.
     """
 
     ckpt: Path
@@ -72,6 +75,7 @@ class ExportConfig:
     resample: str | None = None
     roi: tuple[int, int, int, int] | None = None
     scoring: Scoring = field(default_factory=Scoring)
+    prior: Path | None = None
 
     def __post_init__(self) -> None:
         check_opset(self.sampler, self.opset)
@@ -99,25 +103,27 @@ class ExportConfig:
         )
 
 
-def export_artifact(
-    config: ExportConfig, progress: Say = lambda stage: None, report: Say = lambda text: None
-) -> Artifact:
+def export_artifact(config: ExportConfig, progress: Say = unsaid, report: Say = unsaid, say: Say = unsaid) -> Artifact:
     """Export a checkpoint, verify the graphs against PyTorch, and write the artifact atomically.
 
-    ``progress`` is told each stage, ``report`` each table before it is judged. Raises InputError for the checkpoint
-    or the images, ArtifactError if ``config.out`` is something else, RegadError beyond tolerance, for decisions that
-    change too much or a graph of another dtype, OutputError if it cannot be written. After any error ``config.out`` is
-    as it was.
+    ``progress`` is told each stage, ``report`` each table before it is judged, ``say`` what is odd about the images.
+    Raises InputError for the checkpoint or the images, ArtifactError if ``config.out`` is something else, RegadError
+    beyond tolerance, for decisions that change too much or a graph of another dtype, OutputError if it cannot be
+    written. After any error ``config.out`` is as it was.
     """
     load_onnxruntime()
     if config.out.exists() and not is_artifact(config.out):
         raise ArtifactError(f"{config.out} exists and is not an artifact; it is not replaced: choose another --out")
     checkpoint = load_checkpoint(config.ckpt, config.stn_mode)
+    if config.scoring == SCORINGS["edge"] and checkpoint.normalization == PLAIN:
+        say("the scoring edge is meant for features of normalised length: make the checkpoint with --recipe edge")
+    priors = None if config.prior is None else read_priors(config.prior, config.scoring)
     encoder = build_encoder(checkpoint, str(config.ckpt))
     spec = spec_from_options(checkpoint.spec, config.fit, config.resample, config.roi)
-    say = _noting(report)
     images = verification_images(config.verify_images, spec, config.verify_seed, say=say)
-    ranges_from = None if config.calib_images is None else calibration_images(config.calib_images, spec, say=say)
+    ranges_from = None
+    if config.calib_images is not None:
+        ranges_from = calibration_images(good_groups(config.calib_images, say), spec, say=say)
 
     progress("writing the graphs")
     model = encoder_model(encoder, config.sampler, config.opset, config.dtype == "fp16")
@@ -141,6 +147,8 @@ def export_artifact(
     manifest = _manifest(config, checkpoint, spec, checks)
     manifest["operations"] = counts
     manifest["transforms"] = "predicted" if whole else "identity"
+    if priors is not None:
+        manifest["prior"] = priors.to_json()
     files = _files(encoder, model, scorers)
     if config.dtype != "fp32":
         _require_golden(config, manifest, files)
@@ -148,7 +156,7 @@ def export_artifact(
         if config.dtype == "fp16":
             plain = encoder_model(encoder, config.sampler, config.opset)
         fp32 = _files(encoder, plain, {form: scorer_model(form, config.opset) for form in scorers})
-        manifest["decisions"] = _decisions(config, manifest, fp32, files, progress, report)
+        manifest["decisions"] = _decisions(config, manifest, fp32, files, progress, report, say)
     return write_artifact(config.out, manifest, files)
 
 
@@ -183,10 +191,6 @@ def _require_golden(config: ExportConfig, manifest: _Manifest, files: Mapping[st
             )
 
 
-def _noting(report: Say) -> Say:
-    return lambda text: report(f"note: {text}")
-
-
 def _decisions(
     config: ExportConfig,
     manifest: _Manifest,
@@ -194,6 +198,7 @@ def _decisions(
     files: Mapping[str, bytes],
     progress: Say,
     report: Say,
+    say: Say,
 ) -> _Manifest:
     """Compare the verdicts with those of an artifact that is fp32 throughout; returns the manifest's entry."""
     assert config.verify_data is not None and config.limits is not None
@@ -209,7 +214,7 @@ def _decisions(
             config.verify_shot,
             config.verify_seed,
             progress,
-            _noting(report),
+            say,
         )
     report(agreement_table(results, config.dtype))
     require_agreement(results, config.limits, config.dtype)

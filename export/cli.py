@@ -7,14 +7,14 @@ from typing import Any, get_args
 
 import click
 
-from regad.runtime.commands.console import run_cli
+from regad.runtime.commands.console import note, run_cli
 from regad.runtime.commands.options import preprocessing_options
 from regad.runtime.commands.outputs import check_folder, inputs
 from regad.runtime.commands.own_files import ARTIFACT
 from regad.runtime.errors import InputError, RegadError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.encodings import StatisticsDtype
-from regad.runtime.formats.scoring import SCORINGS
+from regad.runtime.formats.scoring import DEFAULT_SCORING, SCORINGS
 from regad.runtime.formats.spec import Dtype
 
 from .engine_options import EngineOptions, engine_options
@@ -30,7 +30,7 @@ __all__ = ["command", "main"]
 @click.option(
     "--calib-images",
     type=click.Path(path_type=Path),
-    help="Folder of photos of good parts, or of categories in MVTec layout, that int8 ranges are set from.",
+    help="Folder of photos of good parts, or of categories in any layout that training reads, for the ranges of int8.",
 )
 @click.option(
     "--ranges",
@@ -53,8 +53,13 @@ __all__ = ["command", "main"]
 @click.option(
     "--scoring",
     type=click.Choice(list(SCORINGS)),
-    default="regad",
+    default=DEFAULT_SCORING,
     help="How parts taught on it are scored: as in the paper, or from f2 and f3 in units of held-out good parts.",
+)
+@click.option(
+    "--prior",
+    type=click.Path(path_type=Path),
+    help="What regad-eval --learn-prior wrote of scores of this kind; thresholds are set with it.",
 )
 @click.option(
     "--sampler",
@@ -110,14 +115,14 @@ def _export(sampler: str, opset: int, scoring: str, **options: Any) -> Artifact:
 
     _check_out(options["out"], options)
     config = ExportConfig(sampler=sampler, opset=opset, scoring=SCORINGS[scoring], **options)
-    artifact = export_artifact(config, progress=lambda stage: click.echo(f"{stage} ...", err=True), report=click.echo)
+    artifact = export_artifact(config, lambda stage: click.echo(f"{stage} ...", err=True), click.echo, note)
     _summary(artifact, sampler, opset)
     return artifact
 
 
 def _check_out(out: Path, options: dict[str, Any]) -> None:
     """Raise OutputError if the old artifact at --out, which is replaced whole, holds what is not its own."""
-    names = ("ckpt", "calib_images", "verify_images", "verify_data")
+    names = ("ckpt", "prior", "calib_images", "verify_images", "verify_data")
     check_folder("--out", out, inputs(**{name: options[name] for name in names}), kind=ARTIFACT, replaced=True)
 
 
@@ -127,6 +132,8 @@ def _summary(artifact: Artifact, sampler: str, opset: int) -> None:
     size = sum(file.stat().st_size for file in artifact.path.iterdir()) / 1e6
     click.echo(f"artifact  {artifact.path} ({size:.1f} MB, {artifact.dtype}, opset {opset}, {sampler})")
     click.echo(f"hash      {artifact.hash}")
+    if artifact.prior is not None:
+        click.echo(f"prior     {artifact.prior.evidence}")
     click.echo(f"next      regad-calib --model {artifact.path} --support GOOD_IMAGES --out part.safetensors")
 
 

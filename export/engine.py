@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -24,6 +24,7 @@ from regad.runtime.errors import DeviceError, InputError, RegadError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.atomic import atomic_write
 from regad.runtime.formats.encodings import Encoding, forms_of
+from regad.runtime.text import Say, unsaid
 
 from .counts import Counts, describe, encoder_counts, require_counts, scorer_counts
 from .network import Parsed, count_network, inspect, parse
@@ -34,7 +35,6 @@ Hardware = Literal["this", "ampere-plus"]
 _VIEWS = 22
 _USUAL_SHOT = 4
 _LEAST_RANK = 2  # that of the golden self-test
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class EngineConfig:
 
 
 def build_engines(
-    artifact: Artifact, config: EngineConfig, progress: Say = lambda stage: None, report: Say = lambda text: None
+    artifact: Artifact, config: EngineConfig, progress: Say = unsaid, report: Say = unsaid
 ) -> list[EngineRecord]:
     """Build the engines of an artifact's encoder and scorers that are not there yet, and return the records of all.
 

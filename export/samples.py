@@ -1,4 +1,4 @@
-"""The images that an export is verified with: the user's own, or drawn from a seed."""
+"""The images that an export is verified with, the user's own or drawn from a seed, and that int8 is calibrated with."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from regad.calib.support import draw_support, list_images, read_good_images
+from regad.runtime.errors import InputError
 from regad.runtime.formats.spec import SIZE, InputSpec
 from regad.runtime.imaging.preprocess import preprocess
-from regad.runtime.text import Say, unsaid
+from regad.runtime.text import Say, shown, unsaid
+from regad.train.data.layouts import find_categories, good_images, is_folder
 
-__all__ = ["synthetic_images", "verification_images"]
+__all__ = ["good_groups", "synthetic_images", "verification_images"]
 
 
 def synthetic_images(count: int, seed: int) -> NDArray[np.uint8]:
@@ -46,3 +48,21 @@ def verification_images(
     drawn = draw_support(paths, min(count, len(paths)), seed)
     real = [preprocess(image, spec) for image in read_good_images(drawn, say).images]
     return np.concatenate([np.stack(real), synthetic_images(count, seed)])[:count]
+
+
+def good_groups(folder: Path, say: Say = unsaid) -> list[list[Path]]:
+    """Return the good images of each category in ``folder`` (`regad.train.data.layouts`), or of the folder itself.
+
+    ``say`` is told what is passed over. Raises InputError if there is neither, or something cannot be read.
+    """
+    if not is_folder(folder):
+        raise InputError(
+            f"{shown(folder)} is not a folder; --calib-images wants photos of good parts to set int8 ranges from"
+        )
+    notes: list[str] = []
+    names = find_categories(folder, notes.append)
+    if not names:
+        return [list_images(folder, say)]
+    for note in notes:
+        say(note)
+    return [good_images(folder, name, say) for name in names]

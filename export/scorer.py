@@ -18,7 +18,16 @@ import onnx.parser
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from regad.runtime.formats.encodings import ENCODINGS, Encoding, Form, StatisticsDtype, stored_dtype, triangle_of
+from regad.runtime.formats.encodings import (
+    ENCODINGS,
+    Encoding,
+    Form,
+    StatisticsDtype,
+    packed_side,
+    stored_dtype,
+    triangle_of,
+    views_of,
+)
 from regad.runtime.formats.spec import EPSILON, GRID, LEVELS, Levels, used_levels
 from regad.runtime.scoring.reference import bilinear_matrix, smoothing_matrix, upsample
 
@@ -171,10 +180,10 @@ def _statistics_inputs(encoding: Encoding, levels: Levels, dtype: StatisticsDtyp
     inputs = []
     for name, shape in shapes.items():
         dims = [str(size) if size == other else "rank" for size, other in zip(shape, others[name], strict=True)]
-        if name == f"x{coarsest.name[1]}_packed":
+        if name == f"{views_of(levels)}_packed":
             dims = [dims[0], "rank", str(coarsest.channels)]
         elif name.endswith("_packed"):
-            side = "rank" if dims[1] == "rank" else str(round((2 * shape[1] + 0.25) ** 0.5 - 0.5))
+            side = "rank" if dims[1] == "rank" else str(packed_side(shape[1]))
             dims = [dims[0], side, side]
         kind = "float16" if stored_dtype(name, dtype) == np.float16 else "float"
         inputs.append(f"{kind}[{','.join(dims)}] {name.removesuffix('_packed')}")

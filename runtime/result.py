@@ -39,8 +39,9 @@ class Timings:
 class Result:
     """The verdict on one image.
 
-    ``score`` is the raw maximum of ``anomaly_map`` (float32 [224, 224], Mahalanobis distances in the frame of the
-    encoder's input); ``anomalous`` is ``score > threshold``. ``thetas`` float32 [3, 2, 3] are the STN transforms.
+    ``score`` is the statistic that the category's `Scoring` names; ``anomaly_map`` float32 [224, 224] is in the frame
+    of the encoder's input, in the unit that it says; ``anomalous`` is ``score > threshold``. ``thetas`` float32
+    [3, 2, 3] are the STN transforms.
     A frame that shows no part is not scored: it is anomalous, score and map are infinite, ``thetas`` are 0, and
     ``detail`` says what that rests on, ``brightness 3, taught with 88 to 140``. ``warn``: it is not anomalous, but its
     score is above the category's warn limit (never where there is none).

@@ -1,4 +1,4 @@
-"""What people may read of names and addresses: file names that are not UTF-8, and addresses without their secrets."""
+"""What people may read of names, addresses and errors: in one line of Unicode, and without secrets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import PurePath
 
-__all__ = ["Say", "as_path", "noted", "redact", "shown", "unsaid"]
+__all__ = ["Say", "as_path", "as_unicode", "noted", "reason_of", "redact", "shown", "system_reason", "unsaid"]
 
 Say = Callable[[str], None]
 """Takes one line that a command should print as a note; `unsaid` where nobody listens."""
@@ -32,18 +32,24 @@ def unsaid(text: str) -> None:
     """Take a note and print nothing."""
 
 
-def shown(name: str | PurePath) -> str:
-    """Return a file name (or any text) as it is printed, recorded and stored: valid Unicode on one line.
+def as_unicode(text: str) -> str:
+    """Return text that may hold file names as valid Unicode: bytes that are not UTF-8 become U+FFFD.
 
-    Bytes that are not UTF-8 and control characters become U+FFFD. A name that the system's locale could not decode
-    is decoded as UTF-8, so an umlaut is right even under ``LC_ALL=C``.
+    A name that the system's locale could not decode is decoded as UTF-8, so an umlaut is right even under ``LC_ALL=C``.
     """
-    text = str(name)
     try:
         data = text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         data = text.encode("utf-8", "replace")
-    return data.decode("utf-8", "replace").translate(_UNPRINTABLE)
+    return data.decode("utf-8", "replace")
+
+
+def shown(name: str | PurePath) -> str:
+    """Return a file name as it is printed, recorded and stored: `as_unicode`, and on one line.
+
+    Control characters become U+FFFD too.
+    """
+    return as_unicode(str(name)).translate(_UNPRINTABLE)
 
 
 def as_path(text: str) -> str:
@@ -82,6 +88,17 @@ def _without_user(rest: str) -> str:
     if "@" in rest and (":" in head or "@" in head):
         return f"{_HIDDEN}@{rest.rpartition('@')[2]}"
     return rest
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what an exception says: its first line, without passwords; its type if it says nothing."""
+    said = str(error).strip()
+    return redact(shown(" ".join(said.splitlines()[0].split()))) if said else type(error).__name__
+
+
+def system_reason(error: BaseException) -> str:
+    """Return why the system refused a file, without the file's name, which stands beside it; else `reason_of`."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else reason_of(error)
 
 
 def noted(found: Iterable[tuple[str, str]]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,34 @@ settings.register_profile("regad", deadline=None, derandomize=True, print_blob=T
 settings.load_profile("regad")
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def lock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Close a folder for this test as ``chmod 0`` does, also for root: it is there, what is in it cannot be known."""
+    locked: set[Path] = set()
+    stat, iterdir, scandir = Path.stat, Path.iterdir, os.scandir
+
+    def refuse(folders: Iterable[Path], path: object) -> None:
+        if not locked.isdisjoint(folders):
+            raise PermissionError(13, "Permission denied", str(path))
+
+    def checked_stat(path: Path, **options: bool) -> os.stat_result:
+        refuse(path.parents, path)
+        return stat(path, **options)
+
+    def checked_iterdir(path: Path) -> Iterator[Path]:
+        refuse((path, *path.parents), path)
+        return iterdir(path)
+
+    def checked_scandir(path: str | Path = ".") -> Iterator[os.DirEntry[str]]:
+        refuse((Path(path), *Path(path).parents), path)
+        return scandir(path)
+
+    monkeypatch.setattr(Path, "stat", checked_stat)
+    monkeypatch.setattr(Path, "iterdir", checked_iterdir)
+    monkeypatch.setattr(os, "scandir", checked_scandir)
+    return locked.add
 
 
 @pytest.fixture(scope="session")

@@ -65,12 +65,12 @@ def imports(name: str, path: Path, known: dict[str, Path]) -> Iterator[tuple[str
         elif isinstance(node, ast.ImportFrom):
             if node.level:
                 base = ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])])
-            elif node.module and node.module.startswith("regad."):
-                base = node.module.removeprefix("regad.")
+            elif node.module and f"{node.module}.".startswith("regad."):
+                base = node.module.removeprefix("regad").removeprefix(".")
             else:
                 continue
             for alias in node.names:
-                inner = f"{base}.{alias.name}"
+                inner = f"{base}.{alias.name}".removeprefix(".")
                 yield (inner if inner in known else base), id(node) in top
 
 
@@ -103,7 +103,11 @@ def faults() -> list[str]:
             found.append(f"{name} has no room in LAYERS")
             continue
         for target, at_top in sorted(targets):
-            theirs = room_of(target)
+            try:
+                theirs = room_of(target)
+            except KeyError:
+                found.append(f"{name} imports {target or 'regad'}, which has no room in LAYERS")
+                continue
             if theirs == mine or floor[theirs] < floor[mine]:
                 continue
             if target not in TEACHING.get(name, ()):

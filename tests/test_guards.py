@@ -87,6 +87,24 @@ def test_an_import_that_runs_up_is_found_also_inside_a_function(
     assert layers.circles() == [["runtime.detector", "runtime.formats.spec"]]
 
 
+def test_an_import_from_the_package_itself_and_one_without_a_room_are_found(
+    layers: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for package, text in {
+        "runtime/errors.py": "from regad import calib\nfrom regad.runtime import stray\n",
+        "runtime/stray.py": "",
+        "calib/__init__.py": "",
+    }.items():
+        (tmp_path / package).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / package).write_text(text)
+    monkeypatch.setattr(layers, "ROOT", tmp_path)
+    assert layers.faults() == [
+        "runtime.errors imports calib: runtime.errors may not import calib",
+        "runtime.errors imports runtime.stray, which has no room in LAYERS",
+        "runtime.stray has no room in LAYERS",
+    ]
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_imports_name_the_package_and_the_core_stays_lean(package: str) -> None:
     for path in modules(package):

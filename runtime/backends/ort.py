@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DeviceError
+from ..text import reason_of
 from .base import Backend
 
 __all__ = ["OrtTurns", "load_onnxruntime", "load_quantization", "open_session", "reason"]
@@ -45,9 +46,8 @@ def load_quantization() -> Any:
 
 def reason(error: Exception) -> str:
     """ONNX Runtime's words in one line; of CUDA's errors only what failed, without its functions, files and lines."""
-    words = str(error).strip() or type(error).__name__
-    found = re.search(r"\bCU\w+ failure \d+: [^;\n]+", words)
-    return found.group().strip() if found else words.splitlines()[0]
+    found = re.search(r"\bCU\w+ failure \d+: [^;\n]+", str(error))
+    return found.group().strip() if found else reason_of(error)
 
 
 def open_session(

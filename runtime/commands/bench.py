@@ -43,21 +43,21 @@ def command(
     """
     if target is not None:
         check_file("--json", target, json_kind("regad-bench --json", FORMAT), inputs("model", model=find_model(model)))
-    bench = BenchSetup(find_model(model), shots, runs)
-    on = f"{hardware()}; {bench.detector.device}"
-    click.echo(on, err=True)
-    rows: list[Row] = []
-    for name, group in ROWS.items():
-        if groups and name not in groups:
-            continue
-        click.echo(f"measuring {name} ...", err=True)
-        rows += group(bench)
-    found = {"shot": shot_curve(bench), "megapixels": camera_curve(bench)} if curves else None
+    with BenchSetup(find_model(model), shots, runs) as bench:
+        on = f"{hardware()}; {bench.detector.device}"
+        click.echo(on, err=True)
+        rows: list[Row] = []
+        for name, group in ROWS.items():
+            if groups and name not in groups:
+                continue
+            click.echo(f"measuring {name} ...", err=True)
+            rows += group(bench)
+        found = {"shot": shot_curve(bench), "megapixels": camera_curve(bench)} if curves else None
+    if target is not None:
+        write_rows(rows, target, on, found)
     click.echo(table(rows))
     for name, points in (found or {}).items():
         click.echo(f"{name}: " + ", ".join(f"{x:g} {y:.2f} ms" for x, y in points))
-    if target is not None:
-        write_rows(rows, target, on, found)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends.lifecycle import Closing
 from ..backends.table import open_backend
 from ..detector import Detector
 from ..formats.category import Category, save_category
@@ -51,7 +53,7 @@ def drawn_image(width: int, height: int, seed: int) -> NDArray[np.uint8]:
 
 
 @dataclass
-class BenchSetup:
+class BenchSetup(Closing):
     """The things that rows share: an artifact, how often to run, and one taught part for each number of shots."""
 
     model: Path
@@ -72,6 +74,11 @@ class BenchSetup:
     def view(self, seed: int) -> NDArray[np.uint8]:
         """A drawn image as the encoder takes it."""
         return preprocess(drawn_image(SIZE, SIZE, seed), InputSpec())
+
+    def close(self) -> None:
+        """Close the detector, if any row asked for it."""
+        if "detector" in vars(self):
+            self.detector.close()
 
     def category(self, shot: int) -> Category:
         """A part taught from ``shot`` drawn images."""
@@ -160,8 +167,8 @@ def encoder_rows(bench: BenchSetup) -> Iterator[Row]:
     batch = np.stack([bench.view(seed) for seed in range(8)])
     one, eight = medians([lambda: backend.features(batch[:1]), lambda: backend.features(batch)], bench.runs)
     yield Row("encode: one image, and one of a batch of 8", one, eight / 8)
-    single = open_backend(bench.detector.artifact, "cpu", 1)
-    ours, alone = medians([lambda: backend.features(batch[:1]), lambda: single.features(batch[:1])], bench.runs)
+    with closing(open_backend(bench.detector.artifact, "cpu", 1)) as single:
+        ours, alone = medians([lambda: backend.features(batch[:1]), lambda: single.features(batch[:1])], bench.runs)
     yield Row(f"encode: {usable_cores()} threads, and 1", ours, alone)
 
 
@@ -185,8 +192,6 @@ def throughput_rows(bench: BenchSetup) -> Iterator[Row]:
     bench.detector.use(bench.category(bench.shots[0]))
     frames = [drawn_image(*FULL_HD, seed) for seed in range(8)]
     predict = bench.detector.predict
-    single = Detector.load(bench.model, threads=1)
-    single.use(bench.category(bench.shots[0]))
 
     def streams(detector: Detector) -> None:
         workers = [
@@ -198,14 +203,15 @@ def throughput_rows(bench: BenchSetup) -> Iterator[Row]:
         for worker in workers:
             worker.join()
 
-    calls: list[Callable[[], object]] = [
-        lambda: [predict(frame) for frame in frames],
-        lambda: bench.detector.predict_batch(frames),
-        lambda: streams(bench.detector),
-        lambda: streams(single),
-    ]
-    alone, batch, two, two_single = medians(calls, max(3, bench.runs // 3))
-    single.close()
+    with Detector.load(bench.model, threads=1) as single:
+        single.use(bench.category(bench.shots[0]))
+        calls: list[Callable[[], object]] = [
+            lambda: [predict(frame) for frame in frames],
+            lambda: bench.detector.predict_batch(frames),
+            lambda: streams(bench.detector),
+            lambda: streams(single),
+        ]
+        alone, batch, two, two_single = medians(calls, max(3, bench.runs // 3))
     yield Row(f"batch of 8, k = {bench.shots[0]}, an image, and one at a time", batch / 8, alone / 8)
     yield Row(f"2 streams, k = {bench.shots[0]}, an image, and one at a time", two / 8, alone / 8)
     what = f"2 streams, one thread an inference, k = {bench.shots[0]}, an image, and one at a time"
@@ -219,11 +225,11 @@ def teach_rows(bench: BenchSetup) -> Iterator[Row]:
 
     images = [drawn_image(SIZE, SIZE, seed) for seed in range(4)]
     model, backend = bench.detector.model, bench.detector.backend
-    features = encode_views(backend, images, InputSpec())
+    features = encode_views(backend, images)
     plain = reference_fit(features)
     calls: list[Callable[[], object]] = [
         lambda: teach(model, images, InputSpec()),
-        lambda: encode_views(backend, images, InputSpec()),
+        lambda: encode_views(backend, images),
         lambda: fit_statistics(features),
         plain,
     ]

@@ -10,16 +10,18 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
-from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..detector import Detector
-from ..errors import OutputError, RegadError
+from ..errors import InputError, OutputError, RegadError
 from ..formats.places import cache_folder
 from ..formats.registration import Register
+from ..text import Say, shown, system_reason
 
 __all__ = ["MAX_BYTES", "MAX_FILES", "SOURCES", "cache_key", "prune", "recall", "remember"]
 
@@ -43,10 +45,10 @@ def cache_key(
 ) -> str:
     """Return the name of an entry: a hash of all that decides what the photos teach.
 
-    That is the model, the device with its library, the preprocessing, the photos, the rates aimed at, the
-    prior, whether it is registered, and the software:
-    the versions of the packages that read, resize and compute, and every line of `SOURCES`, since a version may stay
-    where a line has changed. ``by_hand``: the threshold is set apart from the photos.
+    That is the model, the device with its library, the preprocessing, the photos, the rates aimed at, the prior,
+    whether the part is registered, and the software: the versions of the packages that read, resize and compute, and
+    every line of `SOURCES`, since a version may stay where a line has changed. ``by_hand``: the threshold is set apart
+    from the photos. Raises InputError for a photo that cannot be read.
     """
     prior = detector.model.info.prior
     facts = {
@@ -54,7 +56,7 @@ def cache_key(
         "device": detector.device,
         "statistics_dtype": detector.model.info.statistics_dtype,
         "input": detector.teaching_spec.to_json(),
-        "photos": [(path.name, _sha256(path)) for path in photos],
+        "photos": [(path.name, _photo_sha256(path)) for path in photos],
         "target_frr": target_frr,
         "warn_frr": warn_frr,
         "prior": prior and prior.to_json(),
@@ -71,7 +73,9 @@ def sources_sha256() -> str:
     """One hash over every Python module and compiled library of `SOURCES`, names included."""
     digest = hashlib.sha256()
     for package in SOURCES:
-        (folder,) = import_module(package).__path__
+        spec = find_spec(package)  # where it is, without running it
+        assert spec is not None
+        (folder,) = spec.submodule_search_locations or [""]
         for path in sorted(Path(folder).rglob("*")):
             if path.suffix in (".py", ".so"):
                 digest.update(f"{package}/{path.relative_to(folder).as_posix()} {_sha256(path)}\n".encode())
@@ -82,7 +86,14 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def recall(detector: Detector, key: str, say: Callable[[str], None]) -> bool:
+def _photo_sha256(path: Path) -> str:
+    try:
+        return _sha256(path)
+    except OSError as error:
+        raise InputError(f"{shown(path)} cannot be read: {system_reason(error)}; expected a photo") from error
+
+
+def recall(detector: Detector, key: str, say: Say) -> bool:
     """Load an entry into ``detector`` and return whether there was a sound one; of a broken one ``say`` is told."""
     try:
         path = cache_folder() / f"{key}{_SUFFIX}"
@@ -92,14 +103,15 @@ def recall(detector: Detector, key: str, say: Callable[[str], None]) -> bool:
         return False
     try:
         detector.load_category(path)
-        os.utime(path)
-    except (RegadError, OSError) as error:
+    except RegadError as error:
         say(f"the cached part cannot be used and is taught again ({error})")
         return False
+    with suppress(OSError):  # a cache that may only be read
+        os.utime(path)
     return True
 
 
-def remember(detector: Detector, key: str, say: Callable[[str], None]) -> None:
+def remember(detector: Detector, key: str, say: Say) -> None:
     """Store the category in force as an entry, and remove the oldest ones; ``say`` is told if that is not possible."""
     try:
         folder = cache_folder()
@@ -111,12 +123,19 @@ def remember(detector: Detector, key: str, say: Callable[[str], None]) -> None:
 
 def prune(folder: Path, *, files: int = MAX_FILES, size: int = MAX_BYTES) -> None:
     """Keep the newest ``files`` entries within ``size`` bytes (the newest in any case); drop abandoned temporaries."""
-    entries = sorted(folder.glob(f"[!.]*{_SUFFIX}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    entries = sorted(_found(folder, f"[!.]*{_SUFFIX}"), key=lambda entry: entry[1].st_mtime, reverse=True)
     total = 0
-    for place, path in enumerate(entries):
-        total += path.stat().st_size
+    for place, (path, state) in enumerate(entries):
+        total += state.st_size
         if place > 0 and (place >= files or total > size):
             path.unlink(missing_ok=True)
-    for path in folder.glob(f".*{_SUFFIX}.*"):
-        if time.time() - path.stat().st_mtime > _ABANDONED:
+    for path, state in _found(folder, f".*{_SUFFIX}.*"):
+        if time.time() - state.st_mtime > _ABANDONED:
             path.unlink(missing_ok=True)
+
+
+def _found(folder: Path, pattern: str) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield what a pattern matches; another process may remove some of it meanwhile."""
+    for path in folder.glob(pattern):
+        with suppress(FileNotFoundError):
+            yield path, path.stat()

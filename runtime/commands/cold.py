@@ -1,7 +1,7 @@
 """One start of the runtime as a line application makes it, in a process of its own: for `regad-bench`.
 
-``python -m regad.runtime.commands.cold ARTIFACT CATEGORY WIDTH HEIGHT``: load both, judge one image, and say so
-on stdout in a JSON line; then judge a few more and add the memory it takes.
+``python -m regad.runtime.commands.cold ARTIFACT CATEGORY WIDTH HEIGHT``: load both, judge one image, and print
+``verdict``; then judge a few more and print the megabytes that are resident.
 """
 
 from __future__ import annotations

@@ -11,18 +11,16 @@ from ..errors import OutputError, RegadError
 from ..imaging.reading import prepare_pillow
 from .streams import standard_streams
 
-__all__ = ["EXIT_FAILURE", "EXIT_USAGE", "note", "run_cli", "tell"]
+__all__ = ["EXIT_FAILURE", "note", "run_cli", "tell"]
 
 EXIT_FAILURE = 1
-EXIT_USAGE = 2
 
 
 def run_cli(command: click.Command, args: list[str] | None = None) -> NoReturn:
     """Run a click command as a program, with `standard_streams`.
 
-    A `RegadError` becomes ``error: <one line>`` on stderr and exit status 1, as does a stdout that cannot be written; a
-    stdout whose reader has gone ends with 1 and no word; wrong usage exits with 2, an interrupt with 130. Whatever
-    status the command itself returns becomes the exit status.
+    A `RegadError` becomes ``error: <one line>`` on stderr and exit status 1, as does a stdout that cannot be written;
+    wrong usage exits with 2, an interrupt with 130. Whatever status the command itself returns becomes the exit status.
     """
     prepare_pillow()
     with standard_streams():
@@ -30,10 +28,7 @@ def run_cli(command: click.Command, args: list[str] | None = None) -> NoReturn:
         try:
             sys.stdout.flush()
         except OutputError as error:
-            if status != EXIT_FAILURE:  # else it is told
-                tell(f"error: {error}")
-            status = status or EXIT_FAILURE
-        except BrokenPipeError:
+            tell(f"error: {error}")
             status = status or EXIT_FAILURE
         sys.stderr.flush()
     sys.exit(status)
@@ -63,6 +58,4 @@ def _status(command: click.Command, args: list[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         tell("interrupted")
         return 130
-    except BrokenPipeError:
-        return EXIT_FAILURE
     return status if isinstance(status, int) else 0

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import click
 
+from ..errors import ArtifactError
 from ..formats.atomic import atomic_write
+from ..formats.places import find_model
 from .checks import Finding, examine
 from .console import EXIT_FAILURE, run_cli
-from .outputs import check_file, inputs
+from .outputs import Input, check_file, inputs
 from .own_files import json_kind
 
 __all__ = ["command", "findings_text", "main"]
@@ -43,19 +45,24 @@ def command(model: Path | None, target: str | None) -> int:
     Exit status: 0 if all that is needed works (notes are about optional things), 1 if there is a problem.
     """
     if target not in (None, "-"):
-        check_file("--json", Path(str(target)), json_kind("regad-doctor --json", _FORMAT), inputs("model", model=model))
+        check_file("--json", Path(str(target)), json_kind("regad-doctor --json", _FORMAT), _read(model))
     findings = examine(model)
     broken = any(finding.level == "problem" for finding in findings)
     data = json.dumps(
         {"format": _FORMAT, "ok": not broken, "findings": [asdict(finding) for finding in findings]}, indent=2
     )
-    if target == "-":
-        click.echo(data)
-    else:
-        click.echo(findings_text(findings))
     if target not in (None, "-"):
         atomic_write(Path(str(target)), f"{data}\n".encode())
+    click.echo(data if target == "-" else findings_text(findings))
     return EXIT_FAILURE if broken else 0
+
+
+def _read(model: Path | None) -> list[Input]:
+    """The artifact that is examined, if there is any."""
+    try:
+        return inputs("model", model=find_model(model))
+    except ArtifactError:
+        return []
 
 
 def main() -> None:

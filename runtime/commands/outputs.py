@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import OutputError
+from ..imaging.files import list_glob, split_glob
 from ..imaging.reading import IMAGE_SUFFIXES
+from ..text import system_reason
 from .own_files import FileKind, FolderKind
 
 __all__ = ["Input", "check_distinct", "check_file", "check_folder", "inputs", "source_inputs"]
@@ -39,7 +41,10 @@ def inputs(*sealed: str, **paths: Path | None) -> list[Input]:
 
 
 def source_inputs(uri: str) -> list[Input]:
-    """Return the files and folders that ``--source URI`` reads; those of a glob and of a GStreamer pipeline too."""
+    """Return the files and folders that ``--source URI`` reads; those of a glob and of a GStreamer pipeline too.
+
+    Of a glob that reaches into folders also the one that it starts from: the next run would read what is put below it.
+    """
     uri = uri.removeprefix("file://")
     if " ! " in uri:
         found = re.findall(r"""\blocation=(?:"([^"]*)"|'([^']*)'|(\S+))""", uri)
@@ -47,13 +52,17 @@ def source_inputs(uri: str) -> list[Input]:
     if _exists(Path(uri)):
         return [Input("--source", Path(uri))]
     if "://" not in uri and glob.has_magic(uri):
-        return [Input("--source", Path(match)) for match in glob.iglob(uri, recursive=True)]  # noqa: PTH207
+        root, parts = split_glob(uri)
+        reaches = len(parts) > 1 or parts == ("**",)
+        return [Input("--source", path) for path in ([root] if reaches else []) + list_glob(uri).images]
     return []
 
 
 def check_file(option: str, path: Path, kind: FileKind, given: Sequence[Input] = ()) -> None:
     """Raise OutputError unless the file ``path`` may be written: see the module's rule."""
     remedy = f"choose another {option}"
+    if str(path) == "-":
+        raise OutputError(f"{option} {path} is not the name of a file; name one")
     for one in given:
         if _same(path, one.path):
             raise OutputError(f"{option} {path} is also {_named(one)}, which would be lost; {remedy}")
@@ -64,7 +73,7 @@ def check_file(option: str, path: Path, kind: FileKind, given: Sequence[Input] =
                 raise OutputError(f"{option} {path} would be read as an image of {_named(one)}; {remedy}")
     if not _exists(path):
         return
-    if path.is_dir() or str(path) == "-":
+    if path.is_dir():
         raise OutputError(f"{option} {path} is not the name of a file; name one")
     if not path.is_file():
         if kind.streams:
@@ -73,7 +82,7 @@ def check_file(option: str, path: Path, kind: FileKind, given: Sequence[Input] =
     try:
         own = path.stat().st_size == 0 or kind.is_own(path)
     except OSError as error:
-        raise OutputError(f"{option} {path} is there and cannot be read ({error.strerror}); {remedy}") from error
+        raise OutputError(f"{option} {path} is there and cannot be read ({system_reason(error)}); {remedy}") from error
     if not own:
         raise OutputError(f"{option} {path} exists and is not {kind.what}; it is left as it is: {remedy}")
 
@@ -121,7 +130,9 @@ def _strange(option: str, path: Path, kind: FolderKind) -> Iterator[str]:
     try:
         yield from kind.strange(path)
     except OSError as error:
-        raise OutputError(f"{option} {path} cannot be read ({error.strerror}); choose another {option}") from error
+        raise OutputError(
+            f"{option} {path} cannot be read ({system_reason(error)}); choose another {option}"
+        ) from error
 
 
 def _named(one: Input) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import struct
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..formats.artifact import is_artifact
+from ..backends.tensorrt.engines import FOLDER as ENGINES
+from ..formats.artifact import MANIFEST, is_artifact
 from ..formats.category import FORMAT as CATEGORY_FORMAT
+from ..formats.json_text import parse
 from ..line.picture_file import is_own as is_own_picture
 
 __all__ = [
@@ -20,9 +19,9 @@ __all__ = [
     "CATEGORY",
     "PICTURE",
     "RECORD",
-    "TRAINING_RUN",
     "FileKind",
     "FolderKind",
+    "head",
     "html_kind",
     "html_mark",
     "json_kind",
@@ -30,7 +29,7 @@ __all__ = [
     "markdown_mark",
 ]
 
-_HEAD = 4096
+_HEAD = 4096  # bytes
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,8 @@ class FolderKind:
     writes: tuple[str, ...] = ()
 
 
-def _head(path: Path) -> str:
+def head(path: Path) -> str:
+    """Return how a file begins, as UTF-8 with U+FFFD for what is none. Raises OSError."""
     with path.open("rb") as file:
         return file.read(_HEAD).decode("utf-8", "replace")
 
@@ -62,7 +62,7 @@ def _head(path: Path) -> str:
 def json_kind(command: str, form: str) -> FileKind:
     """A JSON file that begins with ``"format": form``, written by ``command``."""
     start = re.compile(rf'\s*\{{\s*"format"\s*:\s*"{re.escape(form)}"')
-    return FileKind(f"a file of {command}", lambda path: start.match(_head(path)) is not None)
+    return FileKind(f"a file of {command}", lambda path: start.match(head(path)) is not None)
 
 
 def html_mark(command: str) -> str:
@@ -72,7 +72,7 @@ def html_mark(command: str) -> str:
 
 def html_kind(command: str) -> FileKind:
     """A page with `html_mark`."""
-    return FileKind(f"a page of {command}", lambda path: html_mark(command) in _head(path))
+    return FileKind(f"a page of {command}", lambda path: html_mark(command) in head(path))
 
 
 def markdown_mark(command: str) -> str:
@@ -82,7 +82,7 @@ def markdown_mark(command: str) -> str:
 
 def markdown_kind(command: str) -> FileKind:
     """A Markdown file with `markdown_mark`."""
-    return FileKind(f"a report of {command}", lambda path: markdown_mark(command) in _head(path))
+    return FileKind(f"a report of {command}", lambda path: markdown_mark(command) in head(path))
 
 
 def _is_category(path: Path) -> bool:
@@ -93,7 +93,7 @@ def _is_category(path: Path) -> bool:
             return False
         header = file.read(length)
     try:
-        return bool(json.loads(header)["__metadata__"]["format"] == CATEGORY_FORMAT)
+        return bool(parse(header)["__metadata__"]["format"] == CATEGORY_FORMAT)
     except (ValueError, KeyError, TypeError):
         return False
 
@@ -109,45 +109,9 @@ def _strange_in_artifact(folder: Path) -> Iterator[str]:
     if not is_artifact(folder):
         yield from (path.name for path in folder.iterdir())
         return
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    files = manifest.get("files")
-    known = {"manifest.json", "engines", *(files if isinstance(files, dict) else ())}
+    files = parse((folder / MANIFEST).read_bytes()).get("files")
+    known = {MANIFEST, ENGINES, *(files if isinstance(files, dict) else ())}
     yield from (path.name for path in sorted(folder.iterdir()) if path.name not in known)
 
 
 ARTIFACT = FolderKind("part of an artifact", _strange_in_artifact)
-
-
-def _torch_file_says(path: Path, word: bytes) -> bool:
-    """Whether the pickle in a torch file holds a word; it is searched, not run."""
-    try:
-        with zipfile.ZipFile(path) as file:
-            names = [name for name in file.namelist() if name.endswith("data.pkl")]
-            return bool(names) and word in file.read(names[0])
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):  # the last: encrypted, or packed in another way
-        return False
-
-
-def _is_training_log(path: Path) -> bool:
-    first = _head(path).partition("\n")[0]
-    try:
-        return not first or "epoch" in json.loads(first)
-    except (ValueError, TypeError):
-        return False
-
-
-def _strange_in_run(folder: Path) -> Iterator[str]:
-    """Which of the files that a training run writes are there without being a run's."""
-    log = folder / "log.jsonl"
-    checks: dict[str, Callable[[Path], bool]] = {
-        "log.jsonl": _is_training_log,
-        "model.pt": lambda path: _torch_file_says(path, b"regad-checkpoint"),
-        "state.pt": lambda path: _torch_file_says(path, b"regad-run"),
-        "curve.png": lambda path: log.is_file() and _is_training_log(log),
-    }
-    yield from (name for name, is_own in checks.items() if (folder / name).exists() and not is_own(folder / name))
-
-
-TRAINING_RUN = FolderKind(
-    "of a run of regad-train", _strange_in_run, ("model.pt", "state.pt", "log.jsonl", "curve.png")
-)

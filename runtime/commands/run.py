@@ -53,7 +53,8 @@ Exit status:
 JSON lines have the keys source, frame, time, score, threshold, anomalous, warn, reject, reason, thetas, ms
 {{preprocess, encode, score, total}}, artifact, category; or source, frame, time, reject, error. reason is good,
 anomalous, misplaced or no_part; in the last two cases the score is null and detail says why. A registered part
-has a pose too: {{angle, dx, dy, scale, quality}}. An existing file is continued.
+has a pose too: {{angle, dx, dy, scale, quality}}. An existing file is continued. Where there is such a file, or
+pictures, a stdout that fails is told once and the run goes on.
 
 Pictures never overwrite each other: those of videos and cameras, and those whose name is taken, carry the time at
 which the run started. A thread writes them; at a camera, what it has no time for is left out and counted.
@@ -106,7 +107,12 @@ def run(config: RunConfig) -> int:
         counters = Counters()
         line = LiveLine(counters, total=_expected(source, config.limit), live=source.live)
         record, pictures = _record(config), _pictures(config, source, line)
-        speaker = Speaker(line, still=source.still, silent=config.json == "-")
+        speaker = Speaker(
+            line,
+            still=source.still,
+            silent=config.json == "-",
+            recorded=record is not None or pictures is not None,
+        )
         sinks = [record, speaker, pictures, open_window(config.display)]
         # What cannot be written is told here, before the slow start.
         sink = stack.enter_context(Together([one for one in sinks if one is not None]))
@@ -194,15 +200,20 @@ def _pictures(config: RunConfig, source: Source, line: LiveLine) -> Outbox | Non
     wanted = config.pictures
     if wanted is None:
         return None
+
+    def say(text: str) -> None:
+        line.say(f"note: {text}")
+
     sink: Sink = Pictures(
         wanted.folder,
         only_anomalous=wanted.only_anomalous,
         still=source.still,
         keep=wanted.keep,
         max_bytes=wanted.max_bytes,
+        say=say,
     )
     policy: Policy = "drop" if source.live else "block"
-    return Outbox(sink, what="picture", policy=policy, say=lambda text: line.say(f"note: {text}"))
+    return Outbox(sink, what="picture", policy=policy, say=say)
 
 
 def _load(config: RunConfig) -> Detector:

@@ -10,10 +10,12 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import TextIO
 
 from ..errors import OutputError
+from ..text import as_unicode, system_reason
 
 __all__ = ["standard_streams"]
 
@@ -23,7 +25,8 @@ _STDOUT, _STDERR = 1, 2
 class _Checked(io.TextIOBase):
     """A stream over ``under`` that escapes what its encoding lacks, and stays failed once it has failed.
 
-    It offers no ``buffer``, so that click does not write past it.
+    A failure is raised by that call and by every later write, for whoever writes has to know; no flush repeats it. It
+    offers no ``buffer``, so that click does not write past it.
     """
 
     def __init__(self, under: TextIO, number: int) -> None:
@@ -32,12 +35,13 @@ class _Checked(io.TextIOBase):
         self._failure: OSError | None = None
 
     def write(self, text: str) -> int:
-        data = text.encode(self.encoding, "backslashreplace")
-        self._try(lambda: self._under.write(data.decode(self.encoding)))
+        data = as_unicode(text).encode(self.encoding, "backslashreplace")
+        if data:  # click tries a stream with nothing, and takes an error for an answer
+            self._try(lambda: self._under.write(data.decode(self.encoding)))
         return len(text)
 
     def flush(self) -> None:
-        if not self.closed:
+        if self._failure is None and not self.closed:
             self._try(self._under.flush)
 
     def _try(self, act: Callable[[], object]) -> None:
@@ -50,11 +54,8 @@ class _Checked(io.TextIOBase):
                 with suppress(OSError):
                     if self._under.fileno() == self._number:
                         _to_nowhere(self._number)
-        if self._number == _STDERR:
-            return
-        if isinstance(self._failure, BrokenPipeError):
-            raise self._failure
-        raise OutputError(f"cannot write stdout: {self._failure.strerror or self._failure}; send it somewhere else")
+        if self._number == _STDOUT:
+            raise OutputError(f"cannot write stdout: {system_reason(self._failure)}; send it somewhere else")
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -92,16 +93,17 @@ def _fill_gaps() -> None:
 def standard_streams() -> Iterator[None]:
     """Make ``sys.stdout`` and ``sys.stderr`` usable, whatever the program was started with, until the end of the block.
 
-    In the block, writing to stderr never raises; writing to stdout raises OutputError, or BrokenPipeError when its
-    reader has gone.
+    In the block, writing to stderr never raises; writing to stdout raises OutputError when it fails.
     """
     _fill_gaps()
     before = sys.stdout, sys.stderr
-    for number, name in ((_STDOUT, "stdout"), (_STDERR, "stderr")):
-        stream = getattr(sys, name)
-        usable = stream if stream is not None else open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
-        setattr(sys, name, _Checked(usable, number))
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = before
+    with ExitStack() as opened:
+        for number, name in ((_STDOUT, "stdout"), (_STDERR, "stderr")):
+            stream = getattr(sys, name)
+            if stream is None:
+                stream = opened.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            setattr(sys, name, _Checked(stream, number))
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before

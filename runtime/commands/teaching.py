@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from ..detector import Detector
+from ..errors import InputError
 from ..formats.category import Category, registration_text
 from ..formats.places import cache_folder
 from ..line.config import Teaching
@@ -75,7 +77,10 @@ def _teach(detector: Detector, part: Teaching, threshold: float | None) -> str:
         progress=_progress if sys.stderr.isatty() else None,
     )
     spent = time.monotonic() - start
-    if part.cache and key() != known:
+    again = ""
+    with suppress(InputError):  # a photo may be gone
+        again = key() if part.cache else ""
+    if again != known:
         note("the photos changed while the part was taught; it is not cached")
     elif part.cache:
         cache.remember(detector, known, note)

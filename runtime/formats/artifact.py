@@ -15,9 +15,11 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from ..errors import ArtifactError, CategoryError, InputError
+from ..text import system_reason
 from .atomic import atomic_folder
 from .encodings import Form, Statistics, StatisticsDtype
 from .features import Features
+from .json_text import parse
 from .normalization import PLAIN, FeatureNormalization
 from .prior import Priors
 from .requires import check_requires
@@ -65,7 +67,7 @@ class Artifact:
         """Open and check an artifact folder; with ``verify`` every file's sha256 too.
 
         Raises ArtifactError, with the remedy, for a path that is no artifact, another format version, a file that
-        is missing or altered, or a manifest that describes another encoder.
+        is missing, altered or cannot be read, or a manifest that describes another encoder.
         """
         path = Path(path)
         manifest = _read_manifest(path)
@@ -79,6 +81,9 @@ class Artifact:
             return cls(path, manifest, artifact_hash(manifest), spec, manifest["dtype"])
         except InputError as error:
             raise ArtifactError(f"{path / MANIFEST}: {error}; {_MAKE}") from error
+        except OSError as error:
+            where = error.filename or path
+            raise ArtifactError(f"{where} cannot be read: {system_reason(error)}; allow reading it") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(f"{path / MANIFEST} is incomplete or malformed ({error!r}); {_MAKE}") from error
 
@@ -210,12 +215,12 @@ def write_golden(golden: Golden) -> bytes:
 
 def _read_manifest(path: Path, any_version: bool = False) -> dict[str, Any]:
     file = path / MANIFEST
-    if not file.is_file():
-        raise ArtifactError(f"{path} is not an artifact folder (it has no {MANIFEST}); {_MAKE}")
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        if not file.is_file():
+            raise ArtifactError(f"{path} is not an artifact folder (it has no {MANIFEST}); {_MAKE}")
+        manifest = parse(file.read_bytes())
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{file} cannot be read as JSON ({error}); {_MAKE}") from error
+        raise ArtifactError(f"{file} cannot be read as JSON ({system_reason(error)}); {_MAKE}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ArtifactError(f"{file} is not the manifest of an artifact; {_MAKE}")
     if manifest.get("version") != VERSION and not any_version:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import OutputError
+from ..text import system_reason
 
 __all__ = ["atomic_folder", "atomic_write"]
 
 
 def _failed(path: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"cannot write {path}: {error.strerror or error}; nothing half-written is left: "
+        f"cannot write {path}: {system_reason(error)}; nothing half-written is left: "
         "free some space or choose another place"
     )
 
@@ -94,16 +95,30 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def _replace_folder(new: Path, path: Path) -> None:
-    """Put ``new`` where ``path`` is. A folder cannot be replaced by rename: the old one steps aside first."""
+    """Put ``new`` where ``path`` is. A folder cannot be replaced by rename: the old one steps aside first.
+
+    Raises OSError when that fails and all is as it was; OutputError when the old folder cannot be put back either.
+    """
     if not path.exists():
         new.rename(path)
         return
     aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-    path.rename(aside / path.name)
+    old = aside / path.name
     try:
+        path.rename(old)
         new.rename(path)
-    except OSError:
-        (aside / path.name).rename(path)
+    except OSError as error:
+        if old.exists():
+            _put_back(old, path, error)
+        aside.rmdir()
         raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _put_back(old: Path, path: Path, error: OSError) -> None:
+    try:
+        old.rename(path)
+    except OSError:
+        raise OutputError(
+            f"cannot write {path}: {system_reason(error)}; what was there is kept in {old}: move it back"
+        ) from error

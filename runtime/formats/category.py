@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..errors import CategoryError, InputError
 from .atomic import atomic_write
 from .encodings import ENCODINGS, Encoding, Statistics, StatisticsGroups, grouped, levels_of
+from .json_text import parse
 from .limits import Limits, limits_from_json, limits_to_json
 from .memory import padded
 from .registration import FEATURE, Registration, Tried
@@ -172,9 +173,9 @@ def save_category(category: Category, path: str | Path) -> None:
 def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     """Metadata and tensors of a safetensors file whose metadata says it is a category of this version."""
     teach = "make one with: regad-calib --model ARTIFACT --support DIR --out FILE"
-    if not path.is_file():
-        raise CategoryError(f"{path} is not a file; expected a category file: {teach}")
     try:
+        if not path.is_file():
+            raise CategoryError(f"{path} is not a file; expected a category file: {teach}")
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata: dict[str, str] = file.metadata() or {}
             if metadata.get("format") != FORMAT:
@@ -191,7 +192,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
 
 
 def _parse(metadata: Mapping[str, str], tensors: dict[str, NDArray[Any]]) -> Category:
-    meta = json.loads(metadata["meta"])
+    meta = parse(metadata["meta"])
     check_requires(meta)
     if meta["data_sha256"] != tensors_sha256(tensors):
         raise CategoryError("it is damaged: its statistics do not match their sha256")
@@ -222,7 +223,7 @@ def _parse(metadata: Mapping[str, str], tensors: dict[str, NDArray[Any]]) -> Cat
         threshold=Threshold.from_json(meta["threshold"]),
         spec=InputSpec.from_json(meta["input"]),
         shot=int(meta["shot"]),
-        support=tuple(SupportImage(**item) for item in meta["support"]),
+        support=tuple(SupportImage(str(item["name"]), str(item["sha256"])) for item in meta["support"]),
         software=meta["software"],
         device=str(meta["device"]),
         created=str(meta["created"]),

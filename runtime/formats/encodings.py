@@ -32,6 +32,7 @@ __all__ = [
     "grouped",
     "levels_of",
     "packed_length",
+    "packed_side",
     "staircase",
     "statistics_bytes",
     "stored_dtype",
@@ -49,6 +50,11 @@ _STEP = 16  # as many values as the widest register of the kernels
 def packed_length(size: int) -> int:
     """Number of values in the lower triangle of a ``size`` x ``size`` matrix."""
     return size * (size + 1) // 2
+
+
+def packed_side(length: int) -> int:
+    """Side of the square matrix whose lower triangle holds ``length`` values."""
+    return (math.isqrt(8 * length + 1) - 1) // 2
 
 
 def staircase(rank: int, channels: int = LEVELS[-1].channels) -> NDArray[np.bool_]:

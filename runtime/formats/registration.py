@@ -55,11 +55,6 @@ class TemplateData:
         if not fits or min(self.box) < 1:
             raise InputError("the template's geometry contradicts itself; teach the category again")
 
-    @property
-    def extent(self) -> tuple[float, float]:
-        """Width and height of the region of interest, cells."""
-        return CELLS * self.box[0] / max(self.box), CELLS * self.box[1] / max(self.box)
-
 
 class Tried(NamedTuple):
     """What teaching found when it was ``asked`` to register a part.

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .spec import EDGE_GROUPS, GROUP_SETS, REGAD_GROUPS, Groups, Level, used_levels
 
-__all__ = ["SCORINGS", "Calibration", "Score", "Scoring", "Shown"]
+__all__ = ["DEFAULT_SCORING", "SCORINGS", "Calibration", "Score", "Scoring", "Shown"]
 
 Score = Literal["max", "top"]
 Shown = Literal["raw", "product"]
@@ -161,6 +161,8 @@ SCORINGS: Mapping[str, Scoring] = {
     "edge": Scoring("top", 4, EDGE_GROUPS, 4.0, "product"),
 }
 """The scorings with a name: RegAD's own, and the one that was chosen by measurement for few parts and little memory."""
+DEFAULT_SCORING = "regad"
+"""What `regad-export` takes where none is named."""
 
 
 def _number(value: Any) -> float:

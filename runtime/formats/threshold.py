@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from ..errors import InputError
@@ -67,7 +67,11 @@ class Threshold:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Threshold:
-        """Read it back. Raises InputError, or TypeError and ValueError for what `to_json` does not write."""
-        fields = {name: tuple(float(score) for score in data.get(name, ())) for name in ("scores", "held_out")}
-        prior = data.get("prior")
-        return cls(**{**data, **fields, "prior": None if prior is None else Prior.from_json(prior)})
+        """Read it back; keys that are not known are passed over.
+
+        Raises InputError, or TypeError and ValueError for what `to_json` does not write.
+        """
+        known = {one.name: data[one.name] for one in fields(cls) if data.get(one.name) is not None}
+        readers: dict[str, Callable[[Any], Any]] = {"prior": Prior.from_json, "target_frr": float, "warn_frr": float}
+        readers |= dict.fromkeys(("scores", "held_out"), lambda scores: tuple(map(float, scores)))
+        return cls(**{name: readers[name](value) if name in readers else value for name, value in known.items()})

@@ -6,6 +6,7 @@ Nothing is left out in silence: what is not listed is in ``notes`` (files of oth
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import glob
 import os
@@ -16,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from ..text import shown
+from ..text import shown, system_reason
 from .reading import IMAGE_SUFFIXES
 
-__all__ = ["Listing", "image_files", "list_folder", "list_glob", "natural_key"]
+__all__ = ["Listing", "list_folder", "list_glob", "mode_of", "natural_key", "split_glob"]
 
 
 class Listing(NamedTuple):
@@ -36,12 +37,19 @@ def natural_key(path: PurePath) -> list[tuple[int, int, str]]:
     return [(0, int(piece), piece) if piece.isdecimal() else (1, 0, piece) for piece in pieces]
 
 
-def image_files(folder: Path, recursive: bool = False) -> list[Path]:
-    """Return the images of `list_folder`. Raises OSError if a folder cannot be read."""
-    found = list_folder(folder, recursive)
-    if found.denied:
-        raise PermissionError(None, found.denied[0][1], str(found.denied[0][0]))
-    return found.images
+def mode_of(path: Path) -> int | None:
+    """Return the mode (of `os.stat`) of what is at a place, links followed; None if nothing is, or no name is that.
+
+    Raises OSError if it cannot be known: a folder on the way cannot be entered.
+    """
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return None
+        raise
 
 
 def list_folder(folder: Path, recursive: bool = False) -> Listing:
@@ -57,11 +65,19 @@ def list_folder(folder: Path, recursive: bool = False) -> Listing:
 
 def list_glob(pattern: str) -> Listing:
     """List the image files that a shell pattern matches: ``*``, ``?``, ``[...]``, and ``**`` for any depth."""
+    walk = _Walk()
+    walk.match(*split_glob(pattern))
+    return walk.listing()
+
+
+def split_glob(pattern: str) -> tuple[Path, tuple[str, ...]]:
+    """Split a shell pattern before its first part with magic: the folder that it starts from, and the parts to match.
+
+    Where none has any, the last part is the one to match.
+    """
     parts = PurePath(pattern).parts
     fixed = next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
-    walk = _Walk()
-    walk.match(Path(*parts[:fixed]), parts[fixed:])
-    return walk.listing()
+    return Path(*parts[:fixed]), parts[fixed:]
 
 
 class _Walk:
@@ -158,7 +174,7 @@ class _Walk:
 
     def _deny(self, folder: Path, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
-            self._denied[folder] = error.strerror or str(error)
+            self._denied[folder] = system_reason(error)
 
 
 def _kind(path: Path) -> str:

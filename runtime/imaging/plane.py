@@ -18,7 +18,7 @@ from ..formats.registration import CELLS, SIDE
 from ..formats.spec import SIZE, InputSpec
 from .preprocess import place
 
-__all__ = ["CELLS", "SIDE", "Plane", "colour_weights", "edges", "grey_cells", "halve", "sample_plane"]
+__all__ = ["CELLS", "SIDE", "Plane", "colour_weights", "edges", "extent", "grey_cells", "halve", "sample_plane"]
 
 _SATURATION = 2.0
 _TINY = 1e-6
@@ -46,11 +46,11 @@ class Plane(NamedTuple):
         left, top, right, bottom = (edge / self.density for edge in edges)
         return left, top, right, bottom
 
-    @property
-    def extent(self) -> tuple[float, float]:
-        """Width and height of the region of interest, cells."""
-        width, height = self.box
-        return CELLS * width / max(self.box), CELLS * height / max(self.box)
+
+def extent(box: tuple[int, int]) -> tuple[float, float]:
+    """Width and height in cells of a region of interest, from those in source pixels."""
+    width, height = box
+    return CELLS * width / max(box), CELLS * height / max(box)
 
 
 def density(box: tuple[int, int], spec: InputSpec) -> int:

@@ -17,22 +17,22 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import InputError
-from ..text import shown
+from ..text import shown, system_reason
 from .preprocess import as_rgb8
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "LOW_SAMPLES",
+    "Page",
     "Picture",
     "are_low",
-    "has_16_bits",
+    "count_pages",
     "opened",
-    "pages_of",
+    "opened_page",
     "prepare_pillow",
     "read_image",
     "read_picture",
     "samples16",
-    "upright",
 ]
 
 IMAGE_SUFFIXES = frozenset(
@@ -60,6 +60,7 @@ LOW_SAMPLES = (
     "its 16-bit samples all stay below 4096, so it is seen almost black; if the camera delivers 12 bits, store them "
     "in the upper bits"
 )
+_DOUBLE = "it holds further pictures for its camera's own use (MPO); the first is used"
 _BROKEN_EXIF = "its EXIF data cannot be read, so no orientation is known; it is taken as it is stored"
 
 
@@ -84,27 +85,23 @@ def read_picture(path: str | Path, page: int | None = None) -> Picture:
     Raises InputError for a file that is missing, damaged, of no known format, of 32-bit samples, or, without a
     ``page``, of several pages.
     """
-    with opened(path) as file:
-        pages = pages_of(file)
-        if page is None and len(pages) > 1:
-            raise InputError(f"{shown(path)} holds {len(pages)} pictures; expected one: save each as a file of its own")
-        if page:
-            file.seek(pages[page])
-        notes = []
-        if file.format == "MPO":
-            notes.append("it holds further pictures for its camera's own use (MPO); the first is used")
-        low = has_16_bits(file)
-        file.load()
-        picture, sound = upright(file)
-        if not sound:
-            notes.append(_BROKEN_EXIF)
-        samples = samples16(file, picture)
+    with opened_page(path, page) as one:
+        samples = samples16(one.file, one.picture)
         if samples is not None:
-            image, low = as_rgb8(samples), low and are_low(samples)
+            image, low = as_rgb8(samples), one.deep and are_low(samples)
         else:
-            image = _rgb8(picture)
-            low = low and int(image.max()) < 1 << 4
-        return Picture(image, (*notes, LOW_SAMPLES) if low else tuple(notes), len(pages))
+            image = _rgb8(one.picture)
+            low = one.deep and int(image.max()) < 1 << 4
+        return Picture(image, (*one.notes, LOW_SAMPLES) if low else one.notes, one.pages)
+
+
+def count_pages(path: str | Path) -> int:
+    """Return how many pictures an image file declares; 1 where even that cannot be read."""
+    try:
+        with opened(path) as file:
+            return len(_pages_of(file))
+    except InputError:
+        return 1
 
 
 def are_low(samples: NDArray[Any]) -> bool:
@@ -136,6 +133,40 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
         ) from error
     except Exception as error:  # a decoder may raise anything, and a file must not end a run
         raise InputError(f"{name} cannot be read as an image: {_reason(error)}") from error
+
+
+class Page(NamedTuple):
+    """A page of an open image file, loaded: ``picture`` is it upright, ``pages`` how many there are.
+
+    ``deep``: its samples have 16 bits, scaled by no maximum. ``notes`` are what should be said of it.
+    """
+
+    file: Image.Image
+    picture: Image.Image
+    pages: int
+    deep: bool
+    notes: tuple[str, ...]
+
+
+@contextmanager
+def opened_page(path: str | Path, page: int | None = None) -> Iterator[Page]:
+    """Open an image file as `opened` does and load a page, counted from 0.
+
+    Raises InputError, also, without a ``page``, for a file of several.
+    """
+    with opened(path) as file:
+        pages = _pages_of(file)
+        if page is None and len(pages) > 1:
+            raise InputError(f"{shown(path)} holds {len(pages)} pictures; expected one: save each as a file of its own")
+        if page:
+            file.seek(pages[page])
+        notes = [_DOUBLE] if file.format == "MPO" else []
+        deep = _has_16_bits(file)
+        file.load()
+        picture, sound = _upright(file)
+        if not sound:
+            notes.append(_BROKEN_EXIF)
+        yield Page(file, picture, len(pages), deep, tuple(notes))
 
 
 def prepare_pillow() -> None:
@@ -176,12 +207,12 @@ def _rgb8(picture: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
-def has_16_bits(file: Image.Image) -> bool:
+def _has_16_bits(file: Image.Image) -> bool:
     """Whether a file that is not yet loaded holds 16 bits a sample and no maximum that they are scaled by."""
     return any(";16" in str(tile[3]) for tile in getattr(file, "tile", ()))
 
 
-def upright(file: Image.Image) -> tuple[Image.Image, bool]:
+def _upright(file: Image.Image) -> tuple[Image.Image, bool]:
     """Turn a loaded file as its orientation says, reading that tag alone; also whether its EXIF data could be read."""
     try:
         turn = _TURNS.get(file.getexif().get(_ORIENTATION, 1))
@@ -190,7 +221,7 @@ def upright(file: Image.Image) -> tuple[Image.Image, bool]:
     return (file if turn is None else file.transpose(turn)), True
 
 
-def pages_of(file: Image.Image) -> list[int]:
+def _pages_of(file: Image.Image) -> list[int]:
     """The numbers of a file's pictures. Thumbnails, pyramids and masks of a TIFF, and an MPO's others, are no pages."""
     count = getattr(file, "n_frames", 1)
     if count == 1 or file.format == "MPO":
@@ -210,5 +241,4 @@ def _reason(error: Exception) -> str:
     """What went wrong, in one line without the path, which stands before it."""
     if isinstance(error, MemoryError):
         return "there is not enough memory for it"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return shown(" ".join(text.split())) or type(error).__name__
+    return system_reason(error)

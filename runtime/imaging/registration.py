@@ -17,7 +17,7 @@ from .. import kernels
 from ..formats.registration import TemplateData
 from ..formats.spec import SIZE, InputSpec
 from .finder import CompiledTemplate
-from .plane import CELLS, colour_weights, grey_cells, sample_plane
+from .plane import CELLS, colour_weights, extent, grey_cells, sample_plane
 from .pose import Outline, Similarity, find, outline, part_centre
 from .preprocess import as_rgb8, from_map, place
 from .warp import map_to_frame, map_to_input, warp_plane
@@ -113,12 +113,12 @@ class Template(TemplateData):
     @cached_property
     def outline(self) -> Outline:
         """What the plain form computes once."""
-        return outline(self.grey, self.region, self.extent, self.centre)
+        return outline(self.grey, self.region, extent(self.box), self.centre)
 
     @cached_property
     def compiled(self) -> CompiledTemplate:
         """What the compiled form computes once. Raises DeviceError without the library."""
-        return CompiledTemplate(self.grey, self.weights, self.region, self.extent, self.centre)
+        return CompiledTemplate(self.grey, self.weights, self.region, extent(self.box), self.centre)
 
 
 def make_template(image: NDArray[Any], spec: InputSpec) -> Template:
@@ -126,7 +126,7 @@ def make_template(image: NDArray[Any], spec: InputSpec) -> Template:
     plane = sample_plane(as_rgb8(image), spec)
     weights = colour_weights(plane)
     grey = grey_cells(plane, weights)
-    return Template(grey, weights, plane.region, plane.box, part_centre(grey, plane.region, plane.extent))
+    return Template(grey, weights, plane.region, plane.box, part_centre(grey, plane.region, extent(plane.box)))
 
 
 def register(image: NDArray[Any], spec: InputSpec, template: Template, threads: int | None = None) -> Registered:

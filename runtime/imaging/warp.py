@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..formats.spec import GRID, SIZE, InputSpec
-from .plane import CELLS, SIDE, Plane
+from .plane import CELLS, SIDE, Plane, extent
 from .pose import Similarity
 from .preprocess import place
 
@@ -28,7 +28,7 @@ def warp_plane(
     what the frame does not cover repeats its border, and the fraction that it does cover, float32 [56, 56], says so.
     """
     spot = place(*box, InputSpec(fit=spec.fit))
-    extent_x, extent_y = (CELLS * side / max(box) for side in box)
+    extent_x, extent_y = extent(box)
     samples_x = math.ceil(extent_x * plane.density / spot.width / 2)
     samples_y = math.ceil(extent_y * plane.density / spot.height / 2)
     a, b, tx, ty = pose
@@ -76,7 +76,7 @@ def frame_to_map(
     left, top, right, bottom = place(shape[1], shape[0], spec).box
     a, b, tx, ty = pose
     to_template = np.array([[a, b], [-b, a]]) / (a * a + b * b)
-    scale = np.array([spot.width / box[0], spot.height / box[1]]) * max(box) / CELLS  # input pixels a cell
+    scale = np.array([spot.width, spot.height]) / extent(box)  # input pixels a cell
     linear = scale[:, None] * to_template * (CELLS / max(right - left, bottom - top))
     fixed = np.array([(left + right) / 2, (top + bottom) / 2])
     part, moved = np.array(centre) - SIDE / 2, np.array(centre) - SIDE / 2 + (tx, ty)

@@ -7,17 +7,21 @@ import math
 import os
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError
+from ..formats.json_text import parse
 from ..imaging.registration import Located
+from ..text import system_reason
 from .sink import Sink
 from .verdict import Verdict
 
 __all__ = ["JsonLines", "LineFile", "record"]
 
 _BEGINNING = b'{"source": '
+_LONGEST = 65536  # bytes of a line: it holds one name and a few dozen numbers
 
 
 def record(verdict: Verdict, artifact: str, category: str) -> dict[str, Any]:
@@ -58,8 +62,9 @@ def _pose(located: Located) -> dict[str, float]:
 class LineFile:
     """Appends whole lines to a file, or to stdout (``-``); each is handed to the system before `write` returns.
 
-    A file that exists is continued, so that a restarted service keeps its record; a half line at its end, from a power
-    cut, is removed. When a line cannot be written, the file is cut back to its last whole line and OutputError raised.
+    A file that exists is continued, so that a restarted service keeps its record: a half line at its end, from a power
+    cut, is removed, and one that lacks only its newline gets it. When a line cannot be written, the file is cut back to
+    its last whole line and OutputError raised.
     """
 
     def __init__(self, target: str) -> None:
@@ -68,33 +73,25 @@ class LineFile:
         self._owned = target != "-"
         self._closed = False
         try:
-            self._handle = _open(Path(target)) if self._owned else _stdout_handle()
+            self._handle = _open(Path(target)) if self._owned else None
         except OSError as error:
             raise self._failed(error) from error
 
     def write(self, line: str) -> None:
         """Write ``line`` and a newline.
 
-        Raises OutputError, also after `close`; BrokenPipeError if stdout's reader has gone.
+        Raises OutputError, also after `close`.
         What UTF-8 cannot hold (half of a file name's bytes) is written as an escape.
         """
         if self._closed:
             raise OutputError(f"{self._name} is closed; a line was to be written: open it again for more")
         data = (line + "\n").encode(errors="backslashreplace")
-        if self._handle is None:
-            if sys.stdout is not None:  # None in a program that was started without one
-                sys.stdout.write(data.decode())
-                sys.stdout.flush()
-            return
-        whole = _length(self._handle)
         try:
-            while data:
-                data = data[os.write(self._handle, data) :]
-        except BrokenPipeError:
-            raise
+            if self._handle is None:
+                _print(data.decode())
+            else:
+                _append(self._handle, data)
         except OSError as error:
-            if whole is not None:
-                os.ftruncate(self._handle, whole)
             raise self._failed(error) from error
 
     def close(self) -> None:
@@ -105,16 +102,28 @@ class LineFile:
             self._handle = None
 
     def _failed(self, error: OSError) -> OutputError:
-        reason = error.strerror or str(error)
-        return OutputError(f"cannot write {self._name}: {reason}; free some space or choose another place")
+        return OutputError(
+            f"cannot write {self._name}: {system_reason(error)}; free some space or choose another place"
+        )
 
 
-def _stdout_handle() -> int | None:
-    """The descriptor of stdout, or None where it is not a real file (captured output)."""
+def _print(text: str) -> None:
+    if sys.stdout is not None:  # None in a program that was started without one
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def _append(handle: int, data: bytes) -> None:
+    """Write all of it, or leave a regular file as it was. Raises OSError."""
+    whole = _length(handle)
     try:
-        return sys.stdout.fileno()
-    except (OSError, AttributeError):
-        return None
+        while data:
+            data = data[os.write(handle, data) :]
+    except OSError:
+        if whole is not None:
+            with suppress(OSError):  # what failed first is told
+                os.ftruncate(handle, whole)
+        raise
 
 
 def _length(handle: int) -> int | None:
@@ -138,22 +147,35 @@ def _open(path: Path) -> int:
 
 def _continue(handle: int, path: Path, size: int) -> None:
     """Make sure that what is there is a record of ours, and that it ends with a whole line."""
-    first, newline, _ = os.pread(handle, 65536, 0).partition(b"\n")
-    if not (_is_record(first) if newline else first.startswith(_BEGINNING) or _BEGINNING.startswith(first)):
+    first, newline, _ = os.pread(handle, _LONGEST, 0).partition(b"\n")
+    half = not newline and size < _LONGEST and not _is_json(first)  # half a line of ours is never valid JSON
+    if not (first.startswith(_BEGINNING) if half else _is_record(first)):
         raise OutputError(
             f"{path} exists and does not hold JSON lines of regad-run; it is left as it is: choose another --json"
         )
     end = size
-    while end and not (tail := os.pread(handle, min(end, 65536), end - min(end, 65536))).endswith(b"\n"):
+    while end and not (tail := os.pread(handle, min(end, _LONGEST), end - min(end, _LONGEST))).endswith(b"\n"):
         at = tail.rfind(b"\n")
         end = end - len(tail) + at + 1
-    if end < size:
+    if end == size:
+        return
+    if _is_json(os.pread(handle, size - end, end)):
+        _append(handle, b"\n")
+    else:
         os.ftruncate(handle, end)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        parse(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_record(line: bytes) -> bool:
     try:
-        data = json.loads(line)
+        data = parse(line)
     except ValueError:
         return False
     return isinstance(data, dict) and {"source", "frame", "time"} <= data.keys()

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..detector import Result
-from ..errors import InputError
+from ..errors import DeviceError, InputError, RegadError
+from ..result import Result
 from ..sources.frame import Frame, Source
+from ..text import reason_of
 from .counters import Counters
 from .sink import Sink
 from .stopping import stopped_on
@@ -45,7 +46,7 @@ def judge(frame: Frame, predict: Predict) -> Judged:
     except InputError as error:
         return Judged(Verdict(frame, error=str(error)))
     except Exception as error:
-        return Judged(Verdict(frame, error=str(error).partition("\n")[0] or type(error).__name__), error)
+        return Judged(Verdict(frame, error=reason_of(error)), error)
 
 
 def run_line(
@@ -72,12 +73,22 @@ def run_line(
             counters.add(verdict)
             go_on = sink.write(verdict)
             if fatal is not None:
-                raise fatal
+                raise _final(fatal) from fatal
             if limit is not None and counters.seen >= limit:
                 return True
             if not go_on:
                 return source.live
     return source.live or not stop.is_set()
+
+
+def _final(error: Exception) -> RegadError:
+    """The error that ends a run; what no library of ours raised is told with its kind, as a fault of the device."""
+    if isinstance(error, RegadError):
+        return error
+    return DeviceError(
+        f"judging failed ({type(error).__name__}: {reason_of(error)})",
+        remedy="see whether regad-doctor finds a cause, and report it otherwise",
+    )
 
 
 def exit_status(counters: Counters, *, complete: bool, lost: bool, fail_on_anomaly: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from ..errors import OutputError
 from ..imaging.opencv import load_cv2
 from ..imaging.reading import IMAGE_SUFFIXES
+from ..text import system_reason
 
 __all__ = ["encode", "foreign_pictures", "is_own", "own_pictures", "remove_own"]
 
@@ -60,9 +62,13 @@ def is_own(path: Path) -> bool | None:
 
 
 def _pictures(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file():
-            yield path
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for root, _, names in os.walk(folder, onerror=refuse):
+        for path in (Path(root, name) for name in names if not name.startswith(".")):
+            if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+                yield path
 
 
 def foreign_pictures(folder: Path) -> Iterator[Path]:
@@ -80,7 +86,13 @@ def own_pictures(folder: Path) -> list[tuple[Path, int]]:
 
 
 def remove_own(path: Path) -> None:
-    """Remove a picture if it still bears our mark. A file that cannot be removed stays."""
-    with suppress(OSError):
-        if is_own(path):
-            path.unlink()
+    """Remove a picture if it is still there and still bears our mark. Raises OutputError where that is refused."""
+    try:
+        with suppress(FileNotFoundError):
+            if is_own(path):
+                path.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"cannot remove {path}: {system_reason(error)}; the bound on the pictures is not kept: "
+            "allow writing in its folder, or empty it"
+        ) from error

@@ -13,6 +13,7 @@ from ..errors import OutputError
 from ..formats.atomic import atomic_write
 from ..imaging.opencv import load_cv2
 from ..imaging.overlay import render
+from ..text import Say, system_reason, unsaid
 from .picture_file import encode, foreign_pictures, own_pictures, remove_own
 from .sink import Sink
 from .verdict import Verdict
@@ -27,8 +28,8 @@ class Pictures(Sink):
 
     A picture of a single image (``still``) is called as `Frame.name` says; others, and those whose name is taken,
     carry the time at which the run started: what an earlier run wrote stays. ``keep`` bounds the number of pictures and
-    ``max_bytes`` their size; the oldest go first, and only files that bear our mark. Pictures are not synced to the
-    disk: a power cut may cost the last ones.
+    ``max_bytes`` their size; the oldest go first, and only files that bear our mark; ``say`` is told, once, if that is
+    refused. Pictures are not synced to the disk: a power cut may cost the last ones.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Pictures(Sink):
         keep: int | None = None,
         max_bytes: int | None = None,
         started: float | None = None,
+        say: Say = unsaid,
     ) -> None:
         self._folder = folder
         self._only_anomalous = only_anomalous
@@ -49,12 +51,13 @@ class Pictures(Sink):
         self._stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(started))
         self._held: deque[tuple[Path, int]] = deque()
         self._bytes = 0
+        self._say: Say = say
 
     def open(self) -> None:
         """Make the folder, and count what is in it.
 
-        Raises DeviceError without OpenCV, which draws the pictures; OutputError if the folder cannot be written, or
-        holds images that are none of ours: they would be mixed up.
+        Raises DeviceError without OpenCV, which draws the pictures; OutputError if the folder cannot be written, holds
+        images that are none of ours (they would be mixed up), or more of ours than may be kept and can be removed.
         """
         load_cv2()
         remedy = "choose another --overlay"
@@ -63,13 +66,15 @@ class Pictures(Sink):
             strange = next(foreign_pictures(self._folder), None)
             held = own_pictures(self._folder) if self._keep or self._max_bytes else []
         except OSError as error:
-            raise OutputError(f"cannot make the folder {self._folder}: {error.strerror or error}; {remedy}") from error
+            where = error.filename or self._folder
+            raise OutputError(f"cannot use the folder {where}: {system_reason(error)}; {remedy}") from error
         if strange is not None:
             raise OutputError(f"{self._folder} holds images that regad-run did not write ({strange.name}); {remedy}")
         if not os.access(self._folder, os.W_OK | os.X_OK):
             raise OutputError(f"cannot write into {self._folder}: it is read-only; {remedy}")
-        for path, size in held:
-            self._hold(path, size)
+        self._held.extend(held)
+        self._bytes = sum(size for _, size in held)
+        self._prune()
 
     def write(self, verdict: Verdict) -> bool:
         """Write the picture; always True (go on). Raises OutputError, and leaves no half-written picture."""
@@ -80,7 +85,8 @@ class Pictures(Sink):
         picture = encode(render(frame.image, result, PurePath(name).with_suffix("").as_posix()), PurePath(name).suffix)
         path = self._place(name)
         atomic_write(path, picture, sync=False)
-        self._hold(path, len(picture))
+        if self._keep or self._max_bytes:
+            self._hold(path, len(picture))
         return True
 
     def _place(self, name: str) -> Path:
@@ -98,17 +104,24 @@ class Pictures(Sink):
             number += 1
 
     def _hold(self, path: Path, size: int) -> None:
-        """Count a picture, and remove the oldest ones beyond the bound; the newest stays in any case."""
-        if not self._keep and not self._max_bytes:
-            return
+        """Count a picture, which is not lost where older ones cannot be removed."""
         self._held.append((path, size))
         self._bytes += size
+        try:
+            self._prune()
+        except OutputError as error:
+            self._say(str(error))
+            self._say = unsaid
+
+    def _prune(self) -> None:
+        """Remove the oldest pictures beyond the bound; the newest stays in any case. Raises OutputError."""
         while len(self._held) > 1 and (
             (self._keep and len(self._held) > self._keep) or (self._max_bytes and self._bytes > self._max_bytes)
         ):
-            oldest, bytes_ = self._held.popleft()
-            self._bytes -= bytes_
+            oldest, size = self._held[0]
             remove_own(oldest)
+            self._held.popleft()
+            self._bytes -= size
 
 
 def safe_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..errors import OutputError
 from .jsonlines import LineFile
 from .live_line import LiveLine
 from .sink import Sink
@@ -14,17 +15,19 @@ class Speaker(Sink):
     """Says each verdict for single images (``still``), and each change for videos and cameras.
 
     Every error and every new note of a frame goes to the live line's stream. ``silent`` keeps stdout free, for records.
+    ``recorded``: the verdicts go elsewhere too, so a stdout that takes no more is said once and the run goes on.
     """
 
-    def __init__(self, line: LiveLine, *, still: bool, silent: bool) -> None:
+    def __init__(self, line: LiveLine, *, still: bool, silent: bool, recorded: bool = False) -> None:
         self._line = line
         self._still = still
         self._out = None if silent else LineFile("-")
+        self._recorded = recorded
         self._last = ""
         self._noted: set[str] = set()
 
     def write(self, verdict: Verdict) -> bool:
-        """Say the verdict; always True (go on). Raises OutputError when stdout takes no more."""
+        """Say the verdict; always True (go on). Raises OutputError when stdout fails and nothing is recorded."""
         result, frame, word = verdict.result, verdict.frame, verdict.word
         where = frame.source if self._still else f"{frame.source} frame {frame.index}"
         for note in frame.notes:
@@ -37,10 +40,19 @@ class Speaker(Sink):
         elif self._out is not None and (self._still or word != self._last):
             self._line.clear()
             told = f"{where}: {result.message}" if result.message else f"{result.score:9.3f}  {where}"
-            self._out.write(f"{word:<8} {told}")
+            self._print(self._out, f"{word:<8} {told}")
         self._last = word
         self._line.update()
         return True
+
+    def _print(self, out: LineFile, text: str) -> None:
+        try:
+            out.write(text)
+        except OutputError as error:
+            if not self._recorded:
+                raise
+            self._out = None
+            self._line.say(f"note: {error}; no more verdicts are printed, the run goes on")
 
     def close(self) -> None:
         """Remove the live line."""

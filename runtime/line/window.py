@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..detector import Result
 from ..errors import DeviceError
 from ..imaging.opencv import ABSENT, INSTALL, build_options, is_installed, load_cv2
 from ..imaging.overlay import error_panel, render
+from ..result import Result
+from ..text import reason_of
 from .sink import Sink
 from .verdict import Verdict
 
@@ -35,7 +37,7 @@ class Window(Sink):
         self._shown = False
 
     def write(self, verdict: Verdict) -> bool:
-        """Show the overlay, or why there is none; False once the user has ended it."""
+        """Show the overlay, or why there is none; False once the user has ended it. Raises DeviceError."""
         cv2 = load_cv2()
         frame, result = verdict.frame, verdict.result
         if result is None or frame.image is None:
@@ -43,17 +45,23 @@ class Window(Sink):
         else:
             picture = render(*_shrink(frame.image, result))
             self._shape = picture.shape[:2]
-        if self._shown and cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
-            return False
-        cv2.imshow(self._title, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        self._shown = True
-        return cv2.waitKey(1) & 0xFF not in (ord("q"), _ESCAPE)
+        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        try:
+            if self._shown and cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
+                return False
+            cv2.imshow(self._title, picture)
+            self._shown = True
+            return cv2.waitKey(1) & 0xFF not in (ord("q"), _ESCAPE)
+        except cv2.error as error:
+            raise DeviceError(f"the display failed ({reason_of(error)})", remedy="use --no-display") from error
 
     def close(self) -> None:
         """Close the window."""
         if self._shown:
-            load_cv2().destroyAllWindows()
             self._shown = False
+            cv2 = load_cv2()
+            with suppress(cv2.error):  # the display may be gone
+                cv2.destroyAllWindows()
 
 
 def _shrink(image: NDArray[np.uint8], result: Result) -> tuple[NDArray[np.uint8], Result]:

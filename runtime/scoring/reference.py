@@ -23,6 +23,7 @@ from ..formats.encodings import (
     StatisticsGroups,
     grouped,
     levels_of,
+    packed_side,
     staircase,
     stored_dtype,
     triangle_of,
@@ -104,7 +105,7 @@ def dense_tensors(statistics: Statistics) -> dict[str, Array]:
         if name == f"{views_of(statistics.levels)}_packed":
             stored = staircase(statistics.rank, used_levels(statistics.levels)[-1].channels)
         else:
-            size = (int(np.sqrt(8 * value.shape[1] + 1)) - 1) // 2
+            size = packed_side(value.shape[1])
             stored = np.tri(size, dtype=bool)
         whole = np.zeros((len(value), *stored.shape), np.float32)
         start = 0

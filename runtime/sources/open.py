@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import glob
 import re
+import stat
 from collections.abc import Callable
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import RegadError, SourceError
-from ..imaging.files import Listing, list_folder, list_glob
+from ..imaging.files import Listing, list_folder, list_glob, mode_of, split_glob
 from ..imaging.reading import IMAGE_SUFFIXES
-from ..text import redact, shown
+from ..text import reason_of, redact, shown
 from .capture import camera_capture, gstreamer_capture, network_capture
 from .frame import Frame, Source
 from .stills import image_frames
-from .streams import LiveSource, ReadAhead, reason_of
+from .streams import LiveSource, ReadAhead
 from .video import VIDEO_SUFFIXES, video_frames
 
 __all__ = ["KINDS", "VIDEO_SUFFIXES", "Frame", "Source", "open_camera", "open_source"]
@@ -52,9 +53,7 @@ def _open_glob(uri: str) -> Source:
             f"no image file ({_suffixes(IMAGE_SUFFIXES)}) matches {shown(uri)}{_why(found)}; quote the pattern, "
             "check the folder"
         )
-    parts = PurePath(uri).parts
-    fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
-    return _stills(uri, found, Path(*parts[:fixed]))
+    return _stills(uri, found, split_glob(uri)[0])
 
 
 def _stills(uri: str, found: Listing, root: Path) -> Source:
@@ -143,16 +142,21 @@ def _suffixes(suffixes: frozenset[str]) -> str:
     return " ".join(sorted(suffixes))
 
 
-def _exists(uri: str) -> bool:
+def _mode(uri: str) -> int | None:
+    """See `mode_of`. Raises SourceError if it cannot be known."""
     try:
-        return Path(uri).exists()
-    except (OSError, ValueError):  # too long for a name, or a folder on the way that cannot be entered
-        return False
+        return mode_of(Path(uri))
+    except OSError as error:
+        raise SourceError(f"{redact(shown(uri))} cannot be read: {error.strerror}; check its permissions") from error
+
+
+def _exists(uri: str) -> bool:
+    return _mode(uri) is not None
 
 
 def _is_folder(uri: str) -> bool:
-    return _exists(uri) and Path(uri).is_dir()
+    return stat.S_ISDIR(_mode(uri) or 0)
 
 
 def _is_file(uri: str, suffixes: frozenset[str]) -> bool:
-    return Path(uri).suffix.lower() in suffixes and _exists(uri) and Path(uri).is_file()
+    return Path(uri).suffix.lower() in suffixes and stat.S_ISREG(_mode(uri) or 0)

@@ -6,10 +6,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 from ..errors import InputError
 from ..imaging.files import Listing
-from ..imaging.reading import read_picture
+from ..imaging.reading import count_pages, read_picture
 from ..text import shown
 from .frame import Frame
 
@@ -45,15 +46,17 @@ def image_frames(found: Listing, root: Path) -> Iterator[Frame]:
 
 def _frame(path: Path, page: int, index: int, name: str) -> tuple[Frame, int]:
     """The frame of one page of a file, and how many pages there are."""
-    source, now = shown(path), time.time()
+    source, now, taken = shown(path), time.time(), monotonic()
     try:
         picture = read_picture(path, page)
     except InputError as error:
         of_page = f" (page {page + 1})" if page else ""
-        return Frame(source, index, now, None, error=f"{error}{of_page}", name=name), 1
+        pages = 1 if page else count_pages(path)  # the others may be sound
+        return Frame(source, index, now, None, error=f"{error}{of_page}", name=name, taken=taken), pages
     if picture.pages > 1:
         source += f", page {page + 1}"
-    return Frame(source, index, now, picture.image, name=name, notes=picture.notes), picture.pages
+    frame = Frame(source, index, now, picture.image, name=name, taken=taken, notes=picture.notes)
+    return frame, picture.pages
 
 
 def _page_name(name: str, page: int, taken: set[str]) -> str:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, RegadError, SourceError
 from ..imaging.reading import LOW_SAMPLES, are_low
-from ..text import redact, shown
+from ..text import reason_of
 from .capture import Capture, OpenCapture, to_rgb
 from .frame import Frame, Source
 from .slot import Slot
 
-__all__ = ["LONGEST_SILENCE", "TIMEOUT", "LiveSource", "ReadAhead", "frame_name", "frame_of", "reason_of"]
+__all__ = ["LONGEST_SILENCE", "TIMEOUT", "LiveSource", "ReadAhead", "frame_name", "frame_of"]
 
 TIMEOUT = 5.0
 """Seconds without a frame after which a live source reports an error."""
@@ -203,11 +203,6 @@ class LiveSource(Source):
             capture.release()
         except Exception as error:
             self._failure = reason_of(error)
-
-
-def reason_of(error: Exception) -> str:
-    """Return what an exception says, in one line and without passwords; its type if it says nothing."""
-    return redact(shown(" ".join(str(error).split()))) or type(error).__name__
 
 
 def frame_name(index: int) -> str:

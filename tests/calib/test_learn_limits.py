@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 from regad.calib.limits import learn_limits
 from regad.runtime.formats.limits import MEASURES, Limit
 from regad.runtime.formats.spec import InputSpec
-from regad.runtime.imaging.files import image_files
+from regad.runtime.imaging.files import list_folder
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.imaging.presence import Measures, absence, measure
 from regad.runtime.imaging.reading import read_image
@@ -21,7 +21,7 @@ PARTS = ("cookies", "fibre_layup", "magnetic_tile", "solar_mono", "solar_poly")
 
 
 def inputs(folder: Path) -> list[np.ndarray]:
-    return [preprocess(read_image(path), InputSpec()) for path in image_files(folder)]
+    return [preprocess(read_image(path), InputSpec()) for path in list_folder(folder).images]
 
 
 def test_limits_lie_a_fixed_margin_beyond_what_was_taught(monkeypatch: pytest.MonkeyPatch) -> None:

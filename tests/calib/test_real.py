@@ -31,7 +31,8 @@ def test_encodings_equal_the_dense_inverse_on_real_images(
     tests = [sorted(kind.iterdir())[0] for kind in sorted((folder / "test").iterdir())]
     with Detector.load(imagenet_artifact) as detector:
         photos = read_good_images(draw_support(list_images(folder / "train" / "good"), 2, 0))
-        support = encode_views(detector.backend, photos.images, detector.spec)
+        inputs = [preprocess(image, detector.spec) for image in photos.images]
+        support = encode_views(detector.backend, inputs)
         query = detector.backend.features(np.stack([preprocess(read_image(path), detector.spec) for path in tests]))
     want = dense_reference(support, query, POSITIONS)
     for encoding in ("gram", "hybrid", "cholesky"):

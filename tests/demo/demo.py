@@ -32,7 +32,7 @@ from regad.runtime.formats.atomic import atomic_write
 from regad.runtime.imaging.overlay import render
 from regad.runtime.imaging.reading import read_image
 from regad.runtime.line.picture_file import encode
-from regad.train.data.episodes import TestItem, good_images, list_categories, test_items
+from regad.train.data.layouts import TestItem, good_images, list_categories, test_items
 from regad.train.data.masks import read_marked, read_mask
 from regad.train.evaluation.metrics import auroc
 from regad.train.run import command as train_cli

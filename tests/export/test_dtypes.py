@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from regad.export.counts import describe, encoder_counts, require_counts
 from regad.export.parity import run_graph, verify
 from regad.export.proof import count_onnx
 from regad.export.reference import torch_features
-from regad.export.samples import synthetic_images
+from regad.export.samples import good_groups, synthetic_images
 from regad.export.scorer import scorer_text
 from regad.export.writer import encoder_model, finish, scorer_model
 from regad.runtime.backends.table import open_backend
@@ -209,12 +210,15 @@ def test_int8_through_the_command_line(exported: Exported, tmp_path: Path, capfd
     photos.mkdir()
     for number, image in enumerate(synthetic_images(6, seed=3)):
         Image.fromarray(image).save(photos / f"{number}.png")
+    (photos / "readme.txt").touch()
     options = ["--calib-images", photos, "--ranges", "minmax", "--activations", "uint8"]
     assert run("--ckpt", exported.checkpoint, "--int8", "--out", out, *options) == 0
     text, progress = capfd.readouterr()
     assert "proof     convolutions 6 fp32, 15 int8; products 15 fp32" in text
     assert "decisions not compared with fp32" in text
     assert "setting int8 ranges from 6 images ..." in progress.splitlines()
+    assert f"note: {photos}: passed over, being no image files: 1 .txt" in progress.splitlines()
+    assert "note:" not in text
     assert "Collecting" not in text
     artifact = Artifact.open(out)
     assert artifact.manifest["int8"] == {"ranges": "minmax", "activations": "uint8"}
@@ -316,15 +320,58 @@ def test_wrong_requests_are_one_line(
 
 
 def test_calibration_images_come_from_every_category(parts: Path) -> None:
-    images = calibration_images(parts, InputSpec())
+    images = calibration_images(good_groups(parts), InputSpec())
     assert images.shape == (8, 224, 224, 3)
-    assert calibration_images(parts / "wide" / "train" / "good", InputSpec()).shape[0] == 4
-    assert MAX_IMAGES == 64
+    assert calibration_images(good_groups(parts / "wide" / "train" / "good"), InputSpec()).shape[0] == 4
     (parts / "empty" / "train" / "good").mkdir(parents=True)
-    assert calibration_images(parts, InputSpec()).shape[0] == 8
+    with pytest.raises(InputError, match="holds no image of a good empty"):
+        good_groups(parts)
     (parts / "empty" / "train" / "good").rmdir()
     with pytest.raises(InputError, match="expected one of minmax"):
         quantize_encoder(onnx.ModelProto(), images, "best")  # type: ignore[arg-type]
+
+
+def test_no_category_is_left_out_of_calibration(tmp_path: Path) -> None:
+    groups = []
+    for number in range(MAX_IMAGES + 1):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(path)
+        groups.append([path])
+    images = calibration_images(groups, InputSpec())
+    assert images[:, 0, 0, 0].tolist() == list(range(MAX_IMAGES + 1))
+    twos = [[*groups[0], *groups[1]], *groups[2:41]]  # 40 categories: one image each
+    assert len(calibration_images(twos, InputSpec())) == 40
+    assert len(calibration_images(twos[:32], InputSpec())) == 33
+
+
+@pytest.mark.parametrize("good", ["train/good", "train/ok", "good"])
+def test_calibration_reads_every_layout_and_says_what_it_passes_over(tmp_path: Path, good: str) -> None:
+    for name in ("nut", "screw"):
+        (tmp_path / name / good).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name / good / "0.png")
+    (tmp_path / "nut" / good / "readme.txt").touch()
+    (tmp_path / "other").mkdir()
+    said: list[str] = []
+    groups = good_groups(tmp_path, said.append)
+    assert groups == [[tmp_path / name / good / "0.png"] for name in ("nut", "screw")]
+    assert said == [
+        f"{tmp_path}: passed over, being no category: other",
+        f"{tmp_path}/nut/{good}: passed over, being no image files: 1 .txt",
+    ]
+
+
+def test_a_category_that_cannot_be_read_is_not_left_out(parts: Path, lock: Callable[[Path], None]) -> None:
+    lock(parts / "narrow")
+    with pytest.raises(InputError, match=r"narrow/train/good cannot be read: Permission denied"):
+        good_groups(parts)
+
+
+def test_a_folder_of_photos_is_one_group(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "0.png")
+    (tmp_path / "raw").mkdir()
+    said: list[str] = []
+    assert good_groups(tmp_path, said.append) == [[tmp_path / "0.png"]]
+    assert said == [f"{tmp_path}: passed over, being no image files: 1 folder(s)"]
 
 
 def test_an_unknown_dtype_is_refused(exported: Exported, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import threading
 import tracemalloc
@@ -270,6 +272,30 @@ def test_a_wrong_manifest_is_refused(artifact_dir: Path, tmp_path: Path, changes
     (tmp_path / "manifest.json").write_text(json.dumps({**manifest, **changes}))
     with pytest.raises(ArtifactError, match=word):
         Artifact.open(tmp_path)
+
+
+def test_a_manifest_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("[" * 100_000)
+    with pytest.raises(ArtifactError, match="nested too deeply"):
+        Artifact.open(tmp_path)
+    assert not is_artifact(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "encoder.onnx"])
+def test_a_file_of_an_artifact_that_must_not_be_read_is_told(
+    artifact_dir: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    real = Path.is_file
+
+    def is_file(path: Path) -> bool:
+        if path.name == name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    with pytest.raises(ArtifactError, match=f"{name} cannot be read.*Permission denied"):
+        Artifact.open(artifact_dir)
+    assert is_artifact(artifact_dir) is (name != "manifest.json")
 
 
 def test_an_artifact_never_replaces_something_else(artifact_dir: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regad.runtime.sources.streams import ReadAhead
-from regad.runtime.text import as_path, noted, redact, shown
+from regad.runtime.text import as_path, as_unicode, noted, reason_of, redact, shown, system_reason
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,19 @@ def test_whatever_is_shown_can_be_stored(text: str) -> None:
     safe.encode()
     assert "\n" not in safe
     assert shown(safe) == safe
+
+
+def test_the_reason_of_an_error_is_its_first_line_without_secrets_or_its_kind() -> None:
+    assert reason_of(ValueError("  cannot open\t rtsp://u:p@h/1\nat line 3")) == "cannot open rtsp://***@h/1"
+    assert reason_of(KeyError()) == "KeyError"
+    assert reason_of(ValueError("\n")) == "ValueError"
+    assert system_reason(OSError(28, "No space left on device", "/secret/path")) == "No space left on device"
+    assert system_reason(OSError("odd")) == "odd"
+
+
+def test_what_is_printed_keeps_its_lines_and_has_no_half_bytes() -> None:
+    assert as_unicode("pr\udcfcf\nü\udcc3\udcbc") == "pr\ufffdf\nüü"
+    assert as_unicode("\ud800") == "?"
 
 
 def test_names_from_utf8_files_can_be_opened_where_the_locale_has_no_umlauts() -> None:

@@ -14,16 +14,11 @@ from torch import Tensor
 from regad.runtime.errors import InputError
 from regad.runtime.text import Say, unsaid
 
-from .layouts import TestItem, good_images, list_categories, list_images, test_items
+from .layouts import good_images, list_categories
 
 __all__ = [
     "Episode",
     "EpisodeSampler",
-    "TestItem",
-    "good_images",
-    "list_categories",
-    "list_images",
-    "test_items",
     "to_input",
     "training_images",
 ]

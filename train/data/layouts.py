@@ -6,19 +6,32 @@ ISIE 2021) names its folders otherwise; VisA (Zou et al., ECCV 2022) lists its i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import stat
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from regad.runtime.errors import InputError
-from regad.runtime.imaging.files import list_folder
+from regad.runtime.imaging.files import list_folder, mode_of
 from regad.runtime.imaging.reading import IMAGE_SUFFIXES
 from regad.runtime.text import Say, shown, unsaid
 
 from .visa import VISA_SPLIT, visa_rows
 
-__all__ = ["LAYOUTS", "VISA_SPLIT", "Layout", "TestItem", "good_images", "list_categories", "list_images", "test_items"]
+__all__ = [
+    "LAYOUTS",
+    "VISA_SPLIT",
+    "Layout",
+    "TestItem",
+    "find_categories",
+    "good_images",
+    "is_folder",
+    "list_categories",
+    "list_images",
+    "test_items",
+]
 
 
 class TestItem(NamedTuple):
@@ -83,9 +96,17 @@ def list_categories(root: Path, say: Say = unsaid) -> list[str]:
     ``say`` is told which folders hold none. Raises InputError when ``root`` is missing, is itself a category, or holds
     no category.
     """
-    if not root.is_dir():
+    names = find_categories(root, say)
+    if not names:
+        raise InputError(f"data folder {shown(root)} holds no category; {_EXPECTED}")
+    return names
+
+
+def find_categories(root: Path, say: Say = unsaid) -> list[str]:
+    """Return what `list_categories` does, and nothing for a folder that holds no category."""
+    if not is_folder(root):
         raise InputError(f"data folder {shown(root)} does not exist; {_EXPECTED}")
-    if (root / VISA_SPLIT).is_file():
+    if _is_file(root / VISA_SPLIT):
         return sorted({row.category for row in visa_rows(root)})
     if _layout(root) is not None:
         raise InputError(
@@ -93,9 +114,7 @@ def list_categories(root: Path, say: Say = unsaid) -> list[str]:
         )
     folders = _folders(root, say)
     names = [path.name for path in folders if _layout(path) is not None]
-    if not names:
-        raise InputError(f"data folder {shown(root)} holds no category; {_EXPECTED}")
-    if others := [path.name for path in folders if path.name not in names]:
+    if names and (others := [path.name for path in folders if path.name not in names]):
         say(f"{shown(root)}: passed over, being no category: {_some(others)}")
     return names
 
@@ -108,8 +127,14 @@ def good_images(root: Path, category: str, say: Say = unsaid) -> list[Path]:
     known = list_categories(root)
     if category not in known:
         raise InputError(f"category {shown(category)!r} is not in {shown(root)}; it holds {shown(', '.join(known))}")
-    if (root / VISA_SPLIT).is_file():
-        paths, place = [item.path for item in _visa_items(root, category, "train") if not item.label], root / VISA_SPLIT
+    if _is_file(root / VISA_SPLIT):
+        items, place = _visa_items(root, category, "train"), root / VISA_SPLIT
+        paths = [item.path for item in items if not item.label]
+        if defective := [item.path.name for item in items if item.label]:
+            say(
+                f"{shown(place)}: {len(defective)} train image(s) of {shown(category)} are labelled anomaly and left "
+                f"out: {_some(defective)}"
+            )
     else:
         layout = _layout(root / category)
         assert layout is not None, category
@@ -126,7 +151,7 @@ def test_items(category: Path, say: Say = unsaid) -> list[TestItem]:
     ``say`` is told of defective images without the mask that others have, of masks that belong to no image, and of what
     else is there. Raises InputError when there is no test image.
     """
-    if (category.parent / VISA_SPLIT).is_file():
+    if _is_file(category.parent / VISA_SPLIT):
         items = _visa_items(category.parent, category.name, "test")
         if not items:
             raise InputError(f"{shown(category.parent / VISA_SPLIT)} lists no test image of {shown(category.name)}")
@@ -149,7 +174,7 @@ def _folder_items(category: Path, layout: Layout, say: Say) -> list[TestItem]:
             f"{shown(category)} has only good images ({layout.good}/); to test, use {LAYOUTS[0].name}'s layout"
         )
     test = category / layout.test
-    if not test.is_dir():
+    if not is_folder(test):
         raise InputError(f"{shown(test)} does not exist; {wanted}")
     items: list[TestItem] = []
     for folder in _folders(test, say):
@@ -169,14 +194,14 @@ def _folders(parent: Path, say: Say) -> list[Path]:
         paths = sorted(parent.iterdir())
     except OSError as error:
         raise InputError(f"cannot read folder {shown(parent)}: {error.strerror}; {_EXPECTED}") from error
-    folders = [path for path in paths if path.is_dir() and not path.name.startswith(".")]
+    folders = [path for path in paths if not path.name.startswith(".") and is_folder(path)]
     if others := [path.name for path in paths if path not in set(folders)]:
         say(f"{shown(parent)}: passed over, being no folders or hidden: {_some(others)}")
     return folders
 
 
 def _layout(category: Path) -> Layout | None:
-    return next((layout for layout in LAYOUTS if (category / layout.good).is_dir()), None)
+    return next((layout for layout in LAYOUTS if is_folder(category / layout.good)), None)
 
 
 def _mask_places(layout: Layout, image: Path) -> list[str]:
@@ -185,19 +210,29 @@ def _mask_places(layout: Layout, image: Path) -> list[str]:
 
 def _mask(category: Path, layout: Layout, image: Path) -> Path | None:
     places = (category / place for place in _mask_places(layout, image))
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in places if _is_file(place)), None)
 
 
 def _say_unmatched(category: Path, layout: Layout, items: Iterable[TestItem], say: Say) -> None:
     """Tell of files among the masks that belong to no image."""
     expected = {category / place for item in items for place in _mask_places(layout, item.path)}
     tops = {Path(pattern).parts[0] for pattern in layout.masks}
-    found = [path for top in tops for path in sorted((category / top).rglob("*")) if not path.is_dir()]
+    found = [path for top in tops for path in _files_below(category / top, say)]
     if unmatched := [str(path.relative_to(category)) for path in found if path not in expected]:
         say(
             f"{shown(category)}: {len(unmatched)} file(s) among the masks belong to no test image: {_some(unmatched)}; "
             f"expected {' or '.join(layout.masks[:2])}"
         )
+
+
+def _files_below(top: Path, say: Say) -> list[Path]:
+    """The files of a folder and those below it, by name; ``say`` is told of those that cannot be read."""
+
+    def denied(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            say(f"{shown(error.filename)} cannot be read: {error.strerror}; the masks in it are not looked at")
+
+    return sorted(Path(folder, name) for folder, _, names in os.walk(top, onerror=denied) for name in names)
 
 
 def _some(names: list[str]) -> str:
@@ -220,8 +255,18 @@ def _visa_items(root: Path, category: str, split: str) -> list[TestItem]:
     return items
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there. Raises InputError if that cannot be known: one on the way to it cannot be entered."""
+    return _is(path, stat.S_ISDIR)
+
+
 def _is_file(path: Path) -> bool:
+    """Whether a file is there. Raises InputError as `is_folder` does."""
+    return _is(path, stat.S_ISREG)
+
+
+def _is(path: Path, kind: Callable[[int], bool]) -> bool:
     try:
-        return path.is_file()
-    except (OSError, ValueError):  # too long for a name, or in a folder that cannot be entered
-        return False
+        return kind(mode_of(path) or 0)
+    except OSError as error:
+        raise InputError(f"{shown(path)} cannot be read: {error.strerror}; check its permissions") from error

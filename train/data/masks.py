@@ -11,7 +11,7 @@ from PIL import Image
 from regad.runtime.errors import InputError
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.imaging.preprocess import preprocess_mask
-from regad.runtime.imaging.reading import has_16_bits, opened, pages_of, samples16, upright
+from regad.runtime.imaging.reading import opened_page, samples16
 from regad.runtime.text import Say, shown, unsaid
 
 __all__ = ["read_marked", "read_mask"]
@@ -50,19 +50,16 @@ def read_marked(path: Path, say: Say = unsaid) -> NDArray[np.bool_]:
     is sound. Otherwise what is not black is defect, at any number of bits and with either end of the scale declared to
     be black. Raises InputError for a file that cannot be read, of several pages, or of 16 bits a colour.
     """
-    with opened(path) as file:
-        if (count := len(pages_of(file))) > 1:
-            raise InputError(f"mask {shown(path)} holds {count} pictures; expected one")
-        deep = has_16_bits(file)
-        file.load()
-        picture, _ = upright(file)
-        if deep and len(picture.getbands()) > 1:
+    with opened_page(path) as one:
+        if one.deep and len(one.picture.getbands()) > 1:
             raise InputError(
                 f"mask {shown(path)} has 16 bits a colour, of which the lower 8 are not read; store it as grey"
             )
-        if file.format in ("JPEG", "MPO"):
+        for note in one.notes:
+            say(note)
+        if one.file.format in ("JPEG", "MPO"):
             say(_LOSSY)
-        return _marked(file, picture, say)
+        return _marked(one.file, one.picture, say)
 
 
 def _marked(file: Image.Image, picture: Image.Image, say: Say) -> NDArray[np.bool_]:

@@ -19,7 +19,7 @@ from regad.runtime.formats.atomic import atomic_write
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.imaging.reading import read_picture
-from regad.runtime.text import Say, shown, unsaid
+from regad.runtime.text import Say, noted, shown, unsaid
 
 __all__ = ["Cache", "ImageStore", "ahead"]
 
@@ -27,6 +27,7 @@ Cache = Literal["memory", "disk"]
 Images = NDArray[np.uint8]
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+_FORMAT = 2  # of the file of decoded images and its key, the first line of what lies beside it; the rest are notes
 _DEPTH = 2
 """Batches made ahead of the one in use."""
 
@@ -61,7 +62,8 @@ class ImageStore:
         """
         if file is None:
             self._images = np.empty((self.kept, *self.shape), np.uint8)
-            self._decode_into(self._images, progress)
+            for line in self._decode_into(self._images, progress):
+                self._say(line)
         elif not self._reuse(file):
             self._write(file, progress)
             assert self._reuse(file)
@@ -73,41 +75,50 @@ class ImageStore:
         inside = slots < self.kept
         out[inside] = self._images[slots[inside]]
         outside = np.flatnonzero(~inside)
-        for place, image in zip(outside, self._pool.map(self._read, slots[outside]), strict=True):
+        for place, slot, (image, notes) in zip(
+            outside, slots[outside], self._pool.map(self._read, slots[outside]), strict=True
+        ):
             out[place] = image
+            for note in set(notes) - self._said:
+                self._said.add(note)
+                self._say(f"{shown(self.paths[slot])}, and perhaps others that are not kept: {note}")
         return out.reshape(*indices.shape, *self.shape)
 
     def close(self) -> None:
         """Let the threads go."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _read(self, slot: int) -> Images:
+    def _read(self, slot: int) -> tuple[Images, tuple[str, ...]]:
         picture = read_picture(self.paths[slot])
-        for note in set(picture.notes) - self._said:
-            self._said.add(note)
-            self._say(f"{shown(self.paths[slot])}: {note}")
-        return preprocess(picture.image, self.spec)
+        return preprocess(picture.image, self.spec), picture.notes
 
-    def _decode_into(self, images: Images, progress: Callable[[int], None]) -> None:
-        for slot, image in enumerate(self._pool.map(self._read, range(self.kept))):
+    def _decode_into(self, images: Images, progress: Callable[[int], None]) -> list[str]:
+        """Decode what is kept; returns what should be said of it, a line for each note."""
+        found: list[tuple[str, str]] = []
+        for slot, (image, notes) in enumerate(self._pool.map(self._read, range(self.kept))):
             images[slot] = image
+            found += [(shown(self.paths[slot]), note) for note in notes]
             progress(slot + 1)
+        return noted(found)
 
     def _key(self) -> bytes:
         """Say which images, in which state, a file of decoded images holds."""
         states = [(str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns) for path in self.paths]
-        content = json.dumps([states[: self.kept], self.spec.to_json(), self.kept])
+        content = json.dumps([_FORMAT, states[: self.kept], self.spec.to_json(), self.kept])
         return hashlib.sha256(content.encode()).hexdigest().encode()
 
     def _reuse(self, file: Path) -> bool:
         note = file.with_suffix(".key")
         if not self.kept:
             return True
-        if not (file.is_file() and note.is_file() and note.read_bytes() == self._key()):
+        key, *lines = note.read_bytes().split(b"\n") if file.is_file() and note.is_file() else [b""]
+        if key != self._key():
             return False
         if file.stat().st_size != self.kept * int(np.prod(self.shape)):
             return False
         self._images = np.memmap(file, np.uint8, "r", shape=(self.kept, *self.shape))
+        for line in lines:
+            self._say(line.decode("utf-8", "replace"))
         return True
 
     def _write(self, file: Path, progress: Callable[[int], None]) -> None:
@@ -119,7 +130,7 @@ class ImageStore:
             with temporary.open("wb") as handle:
                 os.posix_fallocate(handle.fileno(), 0, self.kept * int(np.prod(self.shape)))
             images = np.memmap(temporary, np.uint8, "r+", shape=(self.kept, *self.shape))
-            self._decode_into(images, progress)
+            lines = self._decode_into(images, progress)
             images.flush()
             temporary.replace(file)
         except OSError as error:
@@ -127,7 +138,7 @@ class ImageStore:
         finally:
             if temporary.is_file():
                 temporary.unlink()
-        atomic_write(file.with_suffix(".key"), self._key())
+        atomic_write(file.with_suffix(".key"), "\n".join([self._key().decode(), *lines]).encode())
 
 
 def ahead(items: Iterator[Item], make: Callable[[Item], Made], threaded: bool = True) -> Iterator[Made]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ VISA_SPLIT = Path("split_csv") / "1cls.csv"
 
 _COLUMNS = ("object", "split", "label", "image", "mask")
 _SEPARATORS = ",;\t"
+_SEP_LINE = re.compile(f"sep=([{_SEPARATORS}])\r?\n", re.IGNORECASE)
 
 
 class VisaRow(NamedTuple):
@@ -33,21 +35,27 @@ class VisaRow(NamedTuple):
 def visa_rows(root: Path) -> list[VisaRow]:
     """Return the lines of VisA's list. Raises InputError when it cannot be read or is not such a list.
 
-    A byte-order mark, UTF-16, and ``;`` or tabs in place of commas are understood, as spreadsheets write them.
+    A byte-order mark, UTF-16, ``;`` or tabs in place of commas, and Excel's first line ``sep=;`` are understood.
     """
     path = root / VISA_SPLIT
     try:
         text = _decoded(path.read_bytes())
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=_separator(text))
+        told = _SEP_LINE.match(text)
+        table = text[told.end() :] if told else text
+        reader = csv.DictReader(io.StringIO(table, newline=""), delimiter=told[1] if told else _separator(text))
         missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
-        rows = [] if missing else list(reader)
-    except (OSError, UnicodeError, csv.Error) as error:
+        rows = [] if missing else [(reader.line_num + bool(told), row) for row in reader]
+    except UnicodeError as error:
+        raise InputError(
+            f"{shown(path)} is neither UTF-8 nor UTF-16; save it again as UTF-8 (Excel's file type CSV UTF-8)"
+        ) from error
+    except (OSError, csv.Error) as error:
         raise InputError(f"cannot read {shown(path)} ({_why(error)}); expected VisA's list of images") from error
     if missing:
         raise InputError(f"{shown(path)} lacks the column {missing[0]}; expected {','.join(_COLUMNS)}")
     if not rows:
         raise InputError(f"{shown(path)} lists no image")
-    return [_row(path, number, row) for number, row in enumerate(rows, 2)]
+    return [_row(path, number, row) for number, row in rows]
 
 
 def _decoded(data: bytes) -> str:

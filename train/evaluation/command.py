@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +13,21 @@ from typing import Any
 import click
 
 from regad.runtime.backends.table import AUTO, DEVICE_CHOICES
-from regad.runtime.commands.console import run_cli
+from regad.runtime.commands.console import note, run_cli
 from regad.runtime.commands.options import register_option
 from regad.runtime.commands.outputs import check_distinct, check_file, check_folder, inputs
 from regad.runtime.commands.own_files import html_kind, json_kind, markdown_kind
 from regad.runtime.detector import Detector
 from regad.runtime.formats.atomic import atomic_write
 from regad.runtime.formats.registration import Register
+from regad.runtime.formats.scoring import Scoring
 from regad.runtime.text import shown
 
 from ..data.layouts import TestItem
 from .ablate import NOTE, SHOTS, VARIANTS, Ablation, ablation_json, ablation_table, run_ablation, shots_ablations
 from .each_out import evaluate_each
 from .evaluate import Draw, Evaluation, Trial
+from .prior import PRIOR_FORMAT, check_kinds, learn_priors, without_own, write_priors
 from .published import published_beside, published_note
 from .report_html import Gallery, render_report
 from .report_markdown import render_markdown
@@ -63,6 +65,7 @@ class _Options:
     json_path: Path | None
     markdown: Path | None
     html: Path | None
+    learn_prior: Path | None
     ablate: tuple[str, ...]
     train_each: Path | None
     train_args: str
@@ -85,6 +88,12 @@ class _Options:
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write all results to this file.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Also write the table to this file.")
 @click.option("--html", type=click.Path(path_type=Path), help="Also write a report with pictures to this file.")
+@click.option(
+    "--learn-prior",
+    type=click.Path(path_type=Path),
+    help="Also learn what good scores look like from these categories, into this file for regad-export --prior; "
+    "each category is then judged at the threshold that all others teach.",
+)
 @click.option(
     "--ablate",
     multiple=True,
@@ -110,6 +119,8 @@ def _evaluate(options: _Options) -> None:
     _check(options)
     _check_outputs(options)
     draws = _draws(options)
+    if options.learn_prior is not None:
+        check_kinds({drawn.category for drawn in draws}, spare=1)
     gallery = Gallery(max(drawn.shot for drawn in draws), draws[0].seed)
     look = gallery.look if options.html is not None else None
     ablations: list[Ablation] = []
@@ -119,16 +130,18 @@ def _evaluate(options: _Options) -> None:
         with closing(remembering(_open(options))) as detector:
             look_at = look or (lambda trial: None)
             results, items = run_rounds(
-                detector, options.data, draws, _Progress(), look_at, say=_say, registration=options.register
+                detector, options.data, draws, _Progress(), look_at, say=note, registration=options.register
             )
             ablations = _ablations(options, detector, results)
             model = _describe(options, detector)
+    if options.learn_prior is not None:
+        results = _learn_prior(options.learn_prior, results, items, detector.model.info.scoring)
     facts = facts_of(model, options.data)
     tables = {"Results": (result_table(results, published_beside(items)), published_note(items))}
     if ablations:
         tables["Ablations"] = (ablation_table(ablations), NOTE)
-    for table, note in tables.values():
-        click.echo(table.text(_style) + (f"\n{note}" if note else "") + "\n")
+    for table, remark in tables.values():
+        click.echo(table.text(_style) + (f"\n{remark}" if remark else "") + "\n")
     command = shown(shlex.join(["regad-eval", *sys.argv[1:]]))
     if options.json_path is not None:
         extra = {"ablations": ablation_json(ablations)} if ablations else {}
@@ -149,6 +162,8 @@ def _check(options: _Options) -> None:
         raise click.UsageError(
             "--ablate needs one model: give --ckpt FOLDER/CATEGORY/model.pt --category CATEGORY after --train-each"
         )
+    if options.learn_prior is not None and options.train_each is not None:
+        raise click.UsageError("--learn-prior needs one model, whose scores it is about; --train-each makes several")
     if options.train_args and options.train_each is None:
         raise click.UsageError("--train-args is for --train-each")
 
@@ -162,6 +177,7 @@ def _check_outputs(options: _Options) -> None:
         "--json": (options.json_path, json_kind("regad-eval --json", FORMAT)),
         "--markdown": (options.markdown, markdown_kind("regad-eval")),
         "--html": (options.html, html_kind("regad-eval")),
+        "--learn-prior": (options.learn_prior, json_kind("regad-eval --learn-prior", PRIOR_FORMAT)),
     }
     for option, (path, kind) in files.items():
         if path is not None:
@@ -169,6 +185,15 @@ def _check_outputs(options: _Options) -> None:
     if options.train_each is not None:
         check_folder("--train-each", options.train_each, given)
     check_distinct({**{option: path for option, (path, _) in files.items()}, "--train-each": options.train_each})
+
+
+def _learn_prior(
+    path: Path, results: list[Evaluation], items: Mapping[str, Sequence[TestItem]], scoring: Scoring
+) -> list[Evaluation]:
+    """Write the priors of all categories; returns the evaluations at thresholds that had no say of their own."""
+    labels = {name: [bool(item.label) for item in tested] for name, tested in items.items()}
+    write_priors(path, learn_priors(results, labels), scoring)
+    return without_own(results, labels)
 
 
 def _each_out(
@@ -191,7 +216,7 @@ def _each_out(
         train,
         _Progress(),
         look,
-        _say,
+        note,
         options.register,
     )
     model = {"kind": "leave-one-out", "name": shown(folder.name), "hash": done.hash, "device": done.device}
@@ -231,7 +256,7 @@ def _open(options: _Options, forward: str = "as trained") -> Detector:
 def _draws(options: _Options) -> list[Draw]:
     """The support sets: drawn, or those of an earlier run (of the categories named, if any are)."""
     if options.support_from is None:
-        return plan(options.data, options.categories, options.shots, options.rounds, options.seed, _say)
+        return plan(options.data, options.categories, options.shots, options.rounds, options.seed, note)
     given = {source for name in ("shots", "rounds", "seed") if (source := _given(name))}
     if given:
         raise click.UsageError(f"--support-from brings its own {', '.join(sorted(given))}: leave the option away")
@@ -258,10 +283,6 @@ def _describe(options: _Options, detector: Detector) -> dict[str, str]:
         "hash": detector.model.info.hash,
         "device": detector.device,
     }
-
-
-def _say(note: str) -> None:
-    click.echo(f"note: {note}", err=True)
 
 
 def _style(line: str, kind: str) -> str:

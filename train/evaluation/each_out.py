@@ -17,10 +17,10 @@ from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
 from regad.runtime.formats.atomic import atomic_write
 from regad.runtime.formats.registration import Register
-from regad.runtime.text import Say, unsaid
+from regad.runtime.text import Say, shown, unsaid
 
-from ..data.layouts import TestItem, list_categories, test_items
-from .evaluate import Draw, Evaluation, Trial
+from ..data.layouts import TestItem, list_categories
+from .evaluate import Draw, Evaluation, Trial, list_test
 from .results import facts_of, read_model, read_results, write_results
 from .rounds import OnTrial, remembering, run_rounds
 
@@ -116,7 +116,7 @@ def evaluate_each(
         done.hashes.append(digest)
         if look is None and _is_done(path, own, digest):
             done.results += read_results(path)
-            done.items[name] = test_items(data / name)
+            done.items[name] = list_test(data, name, say)
             done.device = read_model(path)["device"]
             continue
         with closing(remembering(opened(checkpoint))) as detector:
@@ -135,4 +135,5 @@ def _is_done(path: Path, draws: Sequence[Draw], digest: str) -> bool:
     if not path.is_file() or read_model(path)["hash"] != digest:
         return False
     found = {(r.shot, r.seed): [one.name for one in r.support] for r in read_results(path)}
-    return found == {(drawn.shot, drawn.seed): [one.name for one in drawn.support] for drawn in draws}
+    wanted = {(drawn.shot, drawn.seed): [shown(one.name) for one in drawn.support] for drawn in draws}
+    return found == wanted  # names are stored as they are shown

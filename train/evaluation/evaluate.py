@@ -32,7 +32,7 @@ from ..data.masks import read_mask
 from .frames import Frames
 from .metrics import PixelTruth, image_measures, rate
 
-__all__ = ["Draw", "Evaluation", "TestSet", "Trial", "draw", "evaluate", "load_test", "measured"]
+__all__ = ["Draw", "Evaluation", "TestSet", "Trial", "draw", "evaluate", "list_test", "load_test", "measured"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class Evaluation:
     it (None without a threshold); the other measures are those of `regad.train.evaluation.metrics`. Pixels count in
     good images and in those defective ones that have a mask (``masked`` of them), at the encoder's 224 x 224.
     ``scores`` are in the order of the test images; ``ms`` is the median of preprocessing, encoding and scoring one
-    image (None where that was not measured). ``registered``: the part was laid on the first support image.
+    image (None where that was not measured). ``held_out`` are the scores of the support images, each judged by the
+    others' statistics. ``registered``: the part was laid on the first support image.
     """
 
     category: str
@@ -77,6 +78,7 @@ class Evaluation:
     escape: float | None
     ms: float | None
     scores: tuple[float, ...]
+    held_out: tuple[float, ...] = ()
     registered: bool = False
 
 
@@ -108,13 +110,18 @@ class Trial:
     thetas: NDArray[np.float32]
 
 
+def list_test(root: Path, category: str, say: Say = unsaid) -> list[TestItem]:
+    """Return the test images of a category; ``say`` is told what is odd about its folders. Raises InputError."""
+    good_images(root, category, say)
+    return test_items(root / category, say)
+
+
 def load_test(root: Path, category: str, spec: InputSpec, say: Say = unsaid) -> TestSet:
     """Read and preprocess the test images and masks of a category, once for all rounds.
 
     ``say`` is told what is odd about them. Raises InputError for missing folders and unreadable images or masks.
     """
-    good_images(root, category, say)
-    items = test_items(root / category, say)
+    items = list_test(root, category, say)
     notes: list[tuple[str, str]] = []
     images = np.empty((len(items), SIZE, SIZE, 3), np.uint8)
     known: list[int] = []
@@ -199,8 +206,10 @@ def evaluate(
         raise InputError(f"{tests.category}: an anomaly score is not finite; check the model with regad-doctor --model")
     scores[misplaced] = 2 * max(float(scores.max()), taught.threshold.value)
     ms = float(np.median(times)) + tests.preprocess_ms
-    evaluation = measured(tests, drawn, scores, maps, taught.threshold.value, ms)
-    evaluation = replace(evaluation, registered=taught.registration is not None)
+    limit, registered = taught.threshold, taught.registration is not None
+    held_out = limit.scores if limit.method == "leave-one-out" else ()
+    evaluation = measured(tests, drawn, scores, maps, limit.value, ms)
+    evaluation = replace(evaluation, held_out=held_out, registered=registered)
     return Trial(evaluation, taught, tests, maps, thetas)
 
 

@@ -56,11 +56,6 @@ class MemoBackend(HostScoring):
         """That of the other backend."""
         return self._backend.device
 
-    def features(self, images: NDArray[np.uint8]) -> Features:
-        """Features on the host of uint8 RGB images [B, 224, 224, 3]."""
-        with self._turn():
-            return self._remembered(images).features()
-
     def infer(self, images: NDArray[np.uint8], statistics: StatisticsHandle) -> Inference:
         """Encode and score uint8 RGB images [B, 224, 224, 3]."""
         if isinstance(statistics, HostStatistics):

@@ -18,7 +18,8 @@ import numpy as np
 from regad.runtime.errors import InputError
 from regad.runtime.formats.atomic import atomic_write
 from regad.runtime.formats.category import SupportImage
-from regad.runtime.text import shown
+from regad.runtime.formats.json_text import parse
+from regad.runtime.text import shown, system_reason
 
 from ..data.layouts import TestItem
 from .evaluate import Draw, Evaluation
@@ -212,9 +213,9 @@ def _named(result: Evaluation) -> Evaluation:
 def _load(path: Path) -> dict[str, Any]:
     expected = "expected a result file of regad-eval --json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse(path.read_bytes())
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; {expected}") from error
+        raise InputError(f"cannot read {path}: {system_reason(error)}; {expected}") from error
     except ValueError as error:
         raise InputError(f"{path} is not JSON ({error}); {expected}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -234,6 +235,7 @@ def read_results(path: Path) -> list[Evaluation]:
                     **result,
                     "support": tuple(SupportImage(**one) for one in result["support"]),
                     "scores": tuple(result["scores"]),
+                    "held_out": tuple(result.get("held_out", ())),
                 }
             )
             for result in content["results"]
@@ -251,5 +253,17 @@ def read_model(path: Path) -> dict[str, Any]:
 
 
 def read_draws(path: Path) -> list[Draw]:
-    """Read which support sets a run taught, to repeat it. Raises InputError."""
-    return [Draw(result.category, result.shot, result.seed, result.support) for result in read_results(path)]
+    """Read which support sets a run taught, to repeat it.
+
+    Raises InputError, also for a file of no rounds, or of names that were not UTF-8 and so lead to no file.
+    """
+    draws = [Draw(result.category, result.shot, result.seed, result.support) for result in read_results(path)]
+    if not draws:
+        raise InputError(f"{shown(path)} holds no support set; evaluate again with --json")
+    lost = next((one.name for drawn in draws for one in drawn.support if "\ufffd" in one.name), None)
+    if lost is not None:
+        raise InputError(
+            f"{shown(path)} has the support image {lost}, whose name is not UTF-8 and cannot be stored; "
+            "rename the file in the data set and evaluate again"
+        )
+    return draws

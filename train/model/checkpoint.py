@@ -19,6 +19,7 @@ from regad.runtime.errors import InputError
 from regad.runtime.formats.atomic import atomic_write
 from regad.runtime.formats.normalization import PLAIN, FeatureNormalization
 from regad.runtime.formats.spec import InputSpec
+from regad.runtime.text import system_reason
 
 from .heads import Predictor, SiameseEncoder
 from .registration import RegistrationEncoder
@@ -108,7 +109,7 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read checkpoint {path}: {error.strerror}; {_EXPECTED}") from error
+        raise InputError(f"cannot read checkpoint {path}: {system_reason(error)}; {_EXPECTED}") from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and torch each raise their own kinds for a file they cannot read

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from regad.runtime.errors import InputError
+from regad.runtime.text import reason_of
 
 from .registration import RegistrationEncoder
 from .state import load_state
@@ -48,8 +49,9 @@ def _imagenet_file() -> Path:
         prefix = path.stem.rsplit("-", 1)[-1]
         torch.hub.download_url_to_file(IMAGENET_URL, str(path), hash_prefix=prefix, progress=True)
     except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"cannot download ImageNet weights from {IMAGENET_URL} ({reason}); {_REMEDY}") from error
+        raise InputError(
+            f"cannot download ImageNet weights from {IMAGENET_URL} ({reason_of(error)}); {_REMEDY}"
+        ) from error
     return path
 
 
@@ -86,8 +88,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return _READERS[path.suffix.lower()](path)
     except Exception as error:  # each reader has its own family of errors for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"weights file {path} cannot be read ({reason}); {_REMEDY}") from error
+        raise InputError(f"weights file {path} cannot be read ({reason_of(error)}); {_REMEDY}") from error
 
 
 def _is_backbone(name: str) -> bool:

@@ -11,15 +11,15 @@ from typing import Any, get_args
 
 import click
 
-from regad.runtime.commands.console import run_cli
+from regad.runtime.commands.console import note, run_cli
 from regad.runtime.commands.outputs import check_folder, inputs
-from regad.runtime.commands.own_files import TRAINING_RUN
 from regad.runtime.formats.normalization import PLAIN
 from regad.runtime.formats.spec import Fit, Resample
 
 from ..data.store import Cache
 from ..model.stn import DEFAULT_MODE, STN_MODES
 from .config import DEFAULT_RECIPE, RECIPES, Decay, Freeze, Normalize, TrainConfig, TrainDevice, recipe
+from .folder import TRAINING_RUN
 from .loop import train
 from .steps import Progress
 
@@ -54,10 +54,6 @@ class _Line:
         if progress.stage == "load":
             return f"load images  {bar}"
         return f"epoch {progress.epoch}/{self.epochs}  {bar}  loss {progress.loss:+.4f}  {progress.rate:.1f} images/s"
-
-
-def _say(note: str) -> None:
-    click.echo(f"note: {note}", err=True)
 
 
 def _by_recipe(*flags: str, **options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -116,7 +112,7 @@ def command(name: str, **options: Any) -> None:
         gains = " ".join(f"{gain:g}" for gain in config.level_gains)
         scored = "" if config.normalization == PLAIN else f", features normalised ({config.normalization})"
         click.echo(f"{doing}, weights {config.weights}{kept}, level gains {gains}{scored}", err=True)
-    path = train(config, _Line(config.epochs), _say) if first else train(config)
+    path = train(config, _Line(config.epochs), note) if first else train(config)
     if first:
         click.echo(f"wrote {path}\nnext: regad-export --ckpt {path} --out model.regad", err=True)
 

@@ -83,9 +83,11 @@ class TrainConfig:
 
     ``lr``, ``stn_lr`` and ``head_lr`` are the rates of the backbone, the three STNs and the siamese heads; a part whose
     rate is 0 is not trained. ``freeze`` leaves the backbone up to that layer as it is, ``freeze_bn`` the statistics of
-    its batch norm. ``level_gains`` multiply the maps f1, f2, f3 of the checkpoint that is written. By
-    ``feature_exponents`` and ``feature_gains`` it normalises what is scored (`FeatureNormalization`), after the level
-    gains; training does not see it. ``prior`` weighs how far the transforms are from the identity. ``decay`` lowers
+    its batch norm. ``level_gains`` multiply the maps f1, f2, f3 of the checkpoint that is written: they are folded into
+    its weights, so a graph pays nothing for them and any reader of weights has them. By ``feature_exponents`` and
+    ``feature_gains`` what is scored is normalised after that (`FeatureNormalization`), by a table beside the weights;
+    with exponent 0 such a gain does what a level gain does, but only a lengths' exponent needs it. Training sees
+    neither. ``prior`` weighs how far the transforms are from the identity. ``decay`` lowers
     the rates by a cosine, once an ``epoch`` (as released) or every ``step``. ``select`` is the fraction of good images
     held out to choose the epoch by, 0 for the last epoch. Raises InputError at construction for a value out of range.
     """

@@ -23,6 +23,7 @@ from ..model.gains import scale_levels
 from ..model.weights import Weights
 from .config import TrainConfig
 from .distributed import Group, check_batch, check_equal, join
+from .folder import MODEL, STATE
 from .resume import RunState, fingerprint, load_run, restore, save_run
 from .runlog import RunLog, open_tensorboard
 from .selection import Split, hold_back
@@ -54,8 +55,8 @@ def train(config: TrainConfig, report: OnProgress = lambda progress: None, say: 
             _run(config, split, model, facts, fingerprint(config, split, weights), group, report, say, stack)
         elif group.first:
             RunLog(config.out, [], None)
-            save_checkpoint(config.out / "model.pt", _snapshot(model, config, {**facts, "epoch": 0}))
-    return config.out / "model.pt"
+            save_checkpoint(config.out / MODEL, _snapshot(model, config, {**facts, "epoch": 0}))
+    return config.out / MODEL
 
 
 def _run(
@@ -71,7 +72,7 @@ def _run(
 ) -> None:
     """Train the epochs that are left; the first process writes."""
     optimizer = torch.optim.SGD(parameter_groups(model.to(group.device), config), momentum=config.momentum)
-    saved = load_run(config.out / "state.pt", run)
+    saved = load_run(config.out / STATE, run)
     state = RunState() if saved is None else restore(saved, model, optimizer)
     group.wait()
     writer = stack.enter_context(open_tensorboard(config.out / "tensorboard", config.tensorboard and group.first))
@@ -87,8 +88,8 @@ def _run(
             # The checkpoint comes before the state: a kill between the two repeats the epoch, with the same result.
             if _advance(state, epoch, line):
                 reached = {**facts, "epoch": epoch, "loss": line["loss"]}
-                save_checkpoint(config.out / "model.pt", _snapshot(model, config, reached))
-            save_run(config.out / "state.pt", state, model, optimizer, run)
+                save_checkpoint(config.out / MODEL, _snapshot(model, config, reached))
+            save_run(config.out / STATE, state, model, optimizer, run)
             log.add(line)
     group.wait()
 

@@ -23,9 +23,9 @@ from ..model.weights import Weights
 from .config import TrainConfig
 from .selection import Split
 
-__all__ = ["RunState", "fingerprint", "load_run", "restore", "save_run"]
+__all__ = ["FORMAT", "RunState", "fingerprint", "load_run", "restore", "save_run"]
 
-_FORMAT, _VERSION = "regad-run", 1
+FORMAT, _VERSION = "regad-run", 1
 _FREE = ("data", "out", "device", "workers", "cache", "cache_mb", "tensorboard")
 """Settings that may change when a run goes on: they say where and how, not what is computed."""
 
@@ -53,7 +53,7 @@ def save_run(
 ) -> None:
     """Write the state to ``path`` atomically. Raises OutputError."""
     content = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "version": _VERSION,
         "run": dict(run),
         "state": asdict(state),
@@ -76,7 +76,7 @@ def load_run(path: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and torch each raise their own kinds for a file they cannot read
         raise InputError(f"{path} is damaged; {remedy}") from error
-    if not isinstance(content, dict) or (content.get("format"), content.get("version")) != (_FORMAT, _VERSION):
+    if not isinstance(content, dict) or (content.get("format"), content.get("version")) != (FORMAT, _VERSION):
         raise InputError(f"{path} is not the state of a run of this version; {remedy}")
     theirs: Mapping[str, Any] = content["run"]
     for name, value in run.items():

@@ -10,8 +10,10 @@ from typing import Any, Protocol
 
 from regad.runtime.errors import InputError, OutputError
 from regad.runtime.formats.atomic import atomic_write
+from regad.runtime.text import system_reason
 
 from .curve import draw_curve
+from .folder import CURVE, LOG
 
 __all__ = ["RunLog", "Writer", "open_tensorboard"]
 
@@ -34,14 +36,14 @@ class RunLog:
 
     def __init__(self, folder: Path, history: Sequence[Mapping[str, Any]], writer: Writer | None) -> None:
         """Raises OutputError when the folder cannot be written."""
-        self.path = folder / "log.jsonl"
-        self.curve = folder / "curve.png"
+        self.path = folder / LOG
+        self.curve = folder / CURVE
         self.lines = list(history)
         self.writer = writer
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}; choose another --out") from error
+            raise OutputError(f"cannot write {self.path}: {system_reason(error)}; choose another --out") from error
         atomic_write(self.path, "".join(json.dumps(line) + "\n" for line in self.lines).encode())
 
     def add(self, line: Mapping[str, Any]) -> None:
@@ -51,7 +53,7 @@ class RunLog:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}; choose another --out") from error
+            raise OutputError(f"cannot write {self.path}: {system_reason(error)}; choose another --out") from error
         atomic_write(self.curve, draw_curve(self.lines))
         if self.writer is not None:
             for name, value in line.items():

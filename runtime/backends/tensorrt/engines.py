@@ -15,6 +15,8 @@ from pathlib import Path
 from ...errors import DeviceError
 from ...formats.artifact import Artifact
 from ...formats.atomic import atomic_write
+from ...formats.json_text import parse
+from ...text import system_reason
 from .library import Library
 
 __all__ = [
@@ -135,7 +137,7 @@ def write_engine(artifact: Artifact, record: EngineRecord, plan: bytes) -> Path:
 def read_record(path: Path) -> EngineRecord | str:
     """Return the record in a file, or what is wrong with it."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse(path.read_bytes())
         if (data["format"], data["version"]) != (FORMAT, VERSION):
             return f"it is {data['format']} {data['version']}, not {FORMAT} {VERSION}"
         record = EngineRecord(
@@ -184,7 +186,7 @@ def read_plan(artifact: Artifact, record: EngineRecord) -> bytes:
     try:
         plan = path.read_bytes()
     except OSError as error:
-        raise DeviceError(f"{path} cannot be read ({error.strerror})", remedy=again) from error
+        raise DeviceError(f"{path} cannot be read ({system_reason(error)})", remedy=again) from error
     if len(plan) != record.plan_bytes or hashlib.sha256(plan).hexdigest() != record.plan_sha256:
         raise DeviceError(
             f"{path} was altered or cut: {len(plan)} bytes, sha256 not that of its record ({record.plan_bytes} bytes)",

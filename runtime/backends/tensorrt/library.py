@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import DeviceError
+from ...text import reason_of
 
 __all__ = ["FLAVORS", "MODULES", "Flavor", "Library", "load_tensorrt", "logger", "tensorrt_available"]
 
@@ -76,7 +77,7 @@ def load_tensorrt(name: str | None = None) -> Library:
         try:
             module = importlib.import_module(candidate)
         except (ImportError, OSError) as error:
-            failures.append(f"{candidate}: {str(error).splitlines()[0]}")
+            failures.append(f"{candidate}: {reason_of(error)}")
             continue
         version = str(module.__version__)
         flavor = FLAVORS.get((candidate, int(version.partition(".")[0])))

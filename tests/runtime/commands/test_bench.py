@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -92,6 +93,19 @@ def test_scoring_rows_name_what_they_measure(monkeypatch: pytest.MonkeyPatch) ->
     size = next(row for row in rows if row.unit == "MB")
     assert size.ours == pytest.approx(statistics_bytes("gram", 2) / 1e6)
     assert size.met is True
+
+
+def test_a_bench_closes_the_detector_that_it_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+    loaded = SimpleNamespace(close=lambda: closed.append("detector"))
+    monkeypatch.setattr(benches.Detector, "load", lambda path: loaded)
+    with DrawnBench(Path("none")):
+        pass
+    assert closed == []
+    with pytest.raises(KeyError), DrawnBench(Path("none")) as bench:
+        assert bench.detector is loaded
+        raise KeyError
+    assert closed == ["detector"]
 
 
 def test_usage() -> None:

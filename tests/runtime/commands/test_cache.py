@@ -16,7 +16,7 @@ from regad.runtime.formats.category import (
     load_category,
 )
 
-from ..run_doubles import Bench, Run
+from ..run_doubles import Bench, Run, failure
 
 
 def cached(bench: Bench) -> list[Path]:
@@ -119,8 +119,9 @@ def test_a_cache_that_cannot_be_written_is_a_note(bench: Bench, run: Run, monkey
     assert "note: the part was not cached" in outcome.err
 
 
+@pytest.mark.parametrize("removed", [False, True])
 def test_photos_that_change_while_they_are_taught_are_not_cached(
-    bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch, removed: bool
 ) -> None:
     path = bench.image("x.png", 40)
     real = bench.teach
@@ -128,6 +129,8 @@ def test_photos_that_change_while_they_are_taught_are_not_cached(
     def teach(detector: Detector, photos: list[Path], **options: object) -> object:
         bench.image("support/1.png", 99)
         bench.image("support/3.png", 50)
+        if removed:
+            (bench.root / "support/1.png").unlink()
         return real(detector, photos, **options)
 
     monkeypatch.setattr(teaching, "teach_folder", teach)
@@ -172,3 +175,46 @@ def test_the_cache_is_bounded(tmp_path: Path) -> None:
     assert {p.name for p in tmp_path.glob("*.safetensors")} == {"10.safetensors", "11.safetensors"}
     cache.prune(tmp_path, size=1)
     assert [p.name for p in tmp_path.glob("*.safetensors")] == ["11.safetensors"]
+
+
+def test_a_photo_that_cannot_be_read_is_one_line(bench: Bench, run: Run) -> None:
+    (bench.root / "support/1.png").unlink()
+    (bench.root / "support/1.png").symlink_to(bench.root / "absent.png")
+    line = failure(run("--source", bench.image("x.png", 40)))
+    assert "1.png cannot be read: No such file or directory" in line
+
+
+def test_an_entry_that_may_only_be_read_is_used(bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = bench.image("x.png", 40)
+    run("--source", path)
+
+    def utime(path: Path) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(cache.os, "utime", utime)
+    assert "from the cache" in run("--source", path).err
+    assert len(bench.taught) == 1
+
+
+def test_an_entry_that_another_process_removes_meanwhile_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.safetensors").touch()
+    real = Path.stat
+
+    def stat(self: Path, **options: bool) -> os.stat_result:
+        if self.name == "1.safetensors":
+            raise FileNotFoundError(self)
+        return real(self, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    cache.prune(tmp_path, files=1)
+    monkeypatch.undo()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_sources_of_the_key_are_found_without_running_them() -> None:
+    code = "import sys; from regad.runtime.commands import cache; cache.sources_sha256(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "regad.calib" not in done.stdout.split()

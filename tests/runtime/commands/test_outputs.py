@@ -23,7 +23,6 @@ from regad.runtime.commands.own_files import (
     CATEGORY,
     PICTURE,
     RECORD,
-    TRAINING_RUN,
     FileKind,
     html_kind,
     html_mark,
@@ -36,6 +35,7 @@ from regad.runtime.formats.category import save_category
 from regad.runtime.line.picture_file import encode
 from regad.train.evaluation.command import command as evaluate
 from regad.train.run.command import command as train
+from regad.train.run.folder import TRAINING_RUN
 
 from ..run_doubles import Bench, Run, category, failure
 
@@ -70,6 +70,7 @@ def test_a_file_of_another_kind_is_left_alone(tmp_path: Path) -> None:
         lambda: check_file("--out", path, TEXT)
     )
     assert "is not the name of a file" in refused(lambda: check_file("--out", tmp_path, TEXT))
+    assert "is not the name of a file" in refused(lambda: check_file("--out", Path("-"), TEXT))
 
 
 @pytest.mark.parametrize("way", ["itself", "relative", "link", "hard link", "linked folder", "link to it"])
@@ -212,6 +213,21 @@ def test_a_training_run_replaces_no_file_of_another(tmp_path: Path, name: str) -
     )
 
 
+@pytest.mark.parametrize(
+    ("log", "own"),
+    [
+        ("", True),
+        ('{"epoch": 1}\n', True),
+        ("\nsomebody's\n", False),
+        ('["epoch"]\n', False),
+        ("[" * 4000 + "\n", False),
+    ],
+)
+def test_the_log_of_a_run_is_empty_or_begins_with_an_epoch(tmp_path: Path, log: str, own: bool) -> None:
+    (tmp_path / "log.jsonl").write_text(log)
+    assert list(TRAINING_RUN.strange(tmp_path)) == ([] if own else ["log.jsonl"])
+
+
 # What a source reads
 
 
@@ -224,6 +240,7 @@ def test_what_a_source_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         return sorted(str(one.path) for one in source_inputs(uri))
 
     assert reads("*.png") == ["a.png", "b.png"]
+    assert reads(f"{tmp_path}/**/a.*") == [str(tmp_path), f"{tmp_path}/a.png"]
     assert reads(f"file://{tmp_path}/a.png") == [f"{tmp_path}/a.png"]
     assert reads(".") == ["."]
     assert reads('filesrc location="my clip.avi" ! decodebin ! appsink') == ["my clip.avi"]
@@ -241,6 +258,9 @@ def test_what_a_source_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("in", "in", "is also --source"),
         ("in", "in/out", "lies inside --source"),
         ("in/*.png", "in", "holds images of --source"),
+        ("in/*/*.png", "in/out", "lies inside --source"),
+        ("in/**/*.png", "in/out", "lies inside --source"),
+        ("in/**", "in/out", "lies inside --source"),
         ("in/x.png", "in", "holds images of --source"),
         ("in/x.png", "link", "holds images of --source"),
         ("in", "support", "is also --support"),
@@ -331,6 +351,13 @@ def test_every_other_command_says_so_before_it_starts(
         line = fails(capsys, command, *args)
         assert "choose another --" in line or "give each a file of its own" in line, line
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_the_report_of_the_doctor_does_not_go_into_the_model_that_it_finds(
+    artifact_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGAD_MODEL", str(artifact_dir))
+    assert "lies inside --model" in fails(capsys, doctor, "--json", artifact_dir / "report.json")
 
 
 def test_reports_are_replaced_by_their_successors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from regad.runtime.formats.category import (
     save_category,
 )
 from regad.runtime.formats.spec import InputSpec
-from regad.runtime.line import jsonlines, pictures
+from regad.runtime.line import pictures
 from regad.runtime.line.counters import Counters
 from regad.runtime.line.loop import exit_status
 
@@ -277,12 +277,6 @@ def test_a_long_pipeline_is_a_source_like_any_other(bench: Bench, run: Run) -> N
 def test_a_display_that_is_not_there(bench: Bench, run: Run) -> None:
     assert "no window can be shown" in failure(run("--source", bench.image("x.png", 40), "--display"))
     assert not bench.loads, "told before the slow start"
-
-
-def test_verdicts_on_a_full_stdout(bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Path("/dev/full").open("w") as full:
-        monkeypatch.setattr(jsonlines, "_stdout_handle", full.fileno)
-        assert "cannot write stdout: No space left" in failure(run("--source", bench.image("x.png", 40)))
 
 
 # The exit status

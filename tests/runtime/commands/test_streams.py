@@ -39,13 +39,14 @@ def place(tmp_path: Path) -> Path:
 
 
 def shell(
-    place: Path, redirect: str = "", *, source: str = "in", **environment: str
+    place: Path, redirect: str = "", *, source: str = "in", start: str = "", bare: bool = False, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run regad-run under a shell, which redirects its streams."""
     given = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), **environment}
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV") if name in os.environ}
-    words = f"--model model.regad --support {place}/support --source {place}/{source} --json {place}/log.jsonl"
-    line = f'"$PY" -c "$CODE" {place} {words} {redirect}'
+    words = f"--model model.regad --support {place}/support --source {place}/{source}"
+    words += "" if bare else f" --json {place}/log.jsonl"
+    line = f'{start}"$PY" -c "$CODE" {place} {words} {redirect}'
     return subprocess.run(
         ["sh", "-c", line],
         env={**kept, "XDG_CACHE_HOME": str(place / "cache"), **given, "PY": sys.executable, "CODE": CHILD},
@@ -65,22 +66,30 @@ def errors(place: Path) -> list[bool]:
 ALL = [False, False, False, True]
 
 
-@pytest.mark.parametrize("redirect", ["", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full", "| true"])
+@pytest.mark.parametrize(
+    "redirect", ["", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full", ">/dev/full", "| true"]
+)
 def test_the_run_goes_on_whatever_its_streams_are(place: Path, redirect: str) -> None:
     done = shell(place, redirect)
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
-    if redirect == "| true":
-        return  # it ends as soon as it notices that nobody reads
     assert errors(place) == ALL, "each frame is recorded, and nothing else is in the record"
+    if redirect == "| true":
+        return  # that is whose status the shell gives
     assert done.returncode == 3, "because of the broken image"
+    if redirect == ">/dev/full":
+        told = [line for line in done.stderr.splitlines() if "stdout" in line]
+        assert told == [
+            "note: cannot write stdout: No space left on device; send it somewhere else; "
+            "no more verdicts are printed, the run goes on"
+        ]
 
 
 @pytest.mark.parametrize("buffered", ["", "1"])
 def test_a_command_that_prints_to_a_full_stdout_fails_in_one_line(place: Path, buffered: str) -> None:
     code = "from regad.runtime.commands.doctor import main; main()"
     done = subprocess.run(
-        ["sh", "-c", '"$PY" -c "$CODE" > /dev/full'],
+        ["sh", "-c", '"$PY" -c "$CODE" --json found.json > /dev/full'],
         env={**os.environ, "PY": sys.executable, "CODE": code, "PYTHONUNBUFFERED": buffered},
         cwd=place,
         capture_output=True,
@@ -91,14 +100,16 @@ def test_a_command_that_prints_to_a_full_stdout_fails_in_one_line(place: Path, b
     assert done.stderr.splitlines() == ["error: cannot write stdout: No space left on device; send it somewhere else"]
 
 
-def test_a_full_stdout_is_one_line_and_status_1(place: Path) -> None:
-    done = shell(place, ">/dev/full")
-    assert done.returncode == 1
+@pytest.mark.parametrize(("redirect", "reason"), [(">/dev/full", "No space left on device"), ("| true", "Broken pipe")])
+def test_where_nothing_else_is_recorded_a_broken_stdout_ends_the_run_in_one_line(
+    place: Path, redirect: str, reason: str
+) -> None:
+    done = shell(place, f"; echo status $? >&2; }} {redirect}", start="{ ", bare=True)
+    assert "status 1" in done.stderr
     assert [line for line in done.stderr.splitlines() if "error" in line] == [
-        "error: cannot write stdout: No space left on device; free some space or choose another place"
+        f"error: cannot write stdout: {reason}; send it somewhere else"
     ]
     assert "Traceback" not in done.stderr
-    assert errors(place) == [False], "the frame in hand is recorded"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +122,26 @@ def test_a_full_stdout_is_one_line_and_status_1(place: Path) -> None:
 )
 def test_no_name_and_no_encoding_ends_a_run(place: Path, environment: dict[str, str]) -> None:
     (place / "in" / "Gehäuse ±.png").write_bytes((place / "in" / "0.png").read_bytes())
+    Path(os.fsdecode(os.fsencode(place) + b"/in/pr\xfcf.png")).write_bytes((place / "in" / "0.png").read_bytes())
     done = shell(place, **environment)
     assert "Traceback" not in done.stderr
     assert done.returncode == 3
-    assert len(errors(place)) == 5
+    assert len(errors(place)) == 6
+    assert "\\udc" not in done.stdout + done.stderr, "no halves of characters"
+
+
+@pytest.mark.parametrize(
+    ("environment", "printed"),
+    [
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "pr\\ufffd f\\xfc\nnext\n"),
+        ({"LC_ALL": "C.UTF-8"}, "pr\ufffd fü\nnext\n"),
+    ],
+)
+def test_every_command_prints_names_as_people_may_see_them(environment: dict[str, str], printed: str) -> None:
+    code = (
+        "import click\nfrom regad.runtime.commands.console import run_cli\n"
+        "run_cli(click.Command('x', callback=lambda: click.echo('pr\\udcfc f\\udcc3\\udcbc\\nnext')))"
+    )
+    fresh = {**os.environ, **environment}
+    done = subprocess.run([sys.executable, "-c", code], env=fresh, capture_output=True, check=True)
+    assert done.stdout.decode() == printed

@@ -39,6 +39,32 @@ def test_a_folder_takes_the_place_of_the_old_one_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("failing", [2, 3])
+def test_an_old_folder_is_never_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
+    """The renames are: the old aside, the new in its place, and if that fails the old back."""
+    path = tmp_path / "folder"
+    with atomic_folder(path) as folder:
+        (folder / "one").touch()
+    real, count = Path.rename, 0
+
+    def rename(self: Path, target: Path) -> Path:
+        nonlocal count
+        count += 1
+        if 2 <= count <= failing:
+            raise OSError(5, "Input/output error")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(OutputError, match="Input/output error") as caught, atomic_folder(path) as folder:
+        (folder / "two").touch()
+    (old,) = tmp_path.rglob("one")
+    if failing == 2:
+        assert [old] == [p for p in tmp_path.rglob("*") if p.is_file()]
+        assert old.parent == path
+    else:
+        assert f"what was there is kept in {old.parent}: move it back" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("raised", "status", "line"),
     [

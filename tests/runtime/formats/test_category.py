@@ -226,6 +226,38 @@ def test_wrong_metadata_is_refused(saved: Path, tmp_path: Path, changes: dict[st
     assert "\n" not in str(caught.value)
 
 
+def test_keys_that_are_not_known_are_passed_over_at_every_level(saved: Path, tmp_path: Path) -> None:
+    known = category()
+    threshold = {**known.threshold.to_json(), "later": [1]}
+    support = [{"name": one.name, "sha256": one.sha256, "later": 1} for one in known.support]
+    loaded = load_category(rewritten(saved, tmp_path / "new", threshold=threshold, support=support))
+    assert (loaded.threshold, loaded.support) == (known.threshold, known.support)
+
+
+@pytest.mark.parametrize("rate", ["warn_frr", "target_frr"])
+def test_a_rate_that_is_no_number_is_refused(saved: Path, tmp_path: Path, rate: str) -> None:
+    threshold = {**category().threshold.to_json(), rate: "x"}
+    with pytest.raises(CategoryError, match="malformed metadata"):
+        load_category(rewritten(saved, tmp_path / "new", threshold=threshold))
+
+
+def test_metadata_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "deep"
+    meta = {"format": "regad-category", "version": "3", "meta": "[" * 100_000}
+    path.write_bytes(safetensors.numpy.save({"x": np.zeros(1)}, meta))
+    with pytest.raises(CategoryError, match="nested too deeply"):
+        load_category(path)
+
+
+def test_a_file_in_a_folder_that_cannot_be_entered_is_refused(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(CategoryError, match="Permission denied"):
+        load_category(saved)
+
+
 def test_an_altered_byte_is_noticed(saved: Path, tmp_path: Path) -> None:
     raw = bytearray(saved.read_bytes())
     raw[-5] ^= 1

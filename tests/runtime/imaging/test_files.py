@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regad.runtime.imaging import files
-from regad.runtime.imaging.files import Listing, image_files, list_folder, list_glob, natural_key
+from regad.runtime.imaging.files import Listing, list_folder, list_glob, mode_of, natural_key
 
 
 def touch(root: Path, *names: str) -> None:
@@ -65,8 +66,6 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytes
     ):
         assert names(found, tmp_path) == ["a/1.png"]
         assert found.denied == ((tmp_path / "b", "Permission denied"),)
-    with pytest.raises(PermissionError):
-        image_files(tmp_path, recursive=True)
 
 
 def test_a_pipe_is_no_image(tmp_path: Path) -> None:
@@ -101,7 +100,12 @@ def test_any_name_has_its_place_in_the_order(parts: list[str]) -> None:
     sorted(map(Path, [*parts, "²", "１2"]), key=natural_key)
 
 
-def test_the_listing_needs_no_second_rule(tmp_path: Path) -> None:
+def test_what_cannot_be_there_is_told_from_what_cannot_be_known(tmp_path: Path, lock: Callable[[Path], None]) -> None:
     touch(tmp_path, "1.png")
-    assert image_files(tmp_path) == list_folder(tmp_path).images
-    assert set(files.__all__) <= set(dir(files))
+    assert stat.S_ISREG(mode_of(tmp_path / "1.png") or 0)
+    assert stat.S_ISDIR(mode_of(tmp_path) or 0)
+    absent = ("gone", "1.png/below", "nul\0", "x" * 5000)
+    assert [mode_of(tmp_path / name) for name in absent] == [None] * len(absent)
+    lock(tmp_path)
+    with pytest.raises(PermissionError):
+        mode_of(tmp_path / "1.png")

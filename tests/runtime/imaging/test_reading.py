@@ -12,7 +12,7 @@ from PIL import EpsImagePlugin, Image, ImageOps, JpegImagePlugin
 
 from regad.runtime.errors import InputError
 from regad.runtime.imaging import reading
-from regad.runtime.imaging.reading import LOW_SAMPLES, read_image, read_picture
+from regad.runtime.imaging.reading import LOW_SAMPLES, count_pages, read_image, read_picture
 
 from ...fuzz.seeds import odd_exif, packed12, pixels, saved, tiff
 
@@ -129,6 +129,11 @@ def test_several_pages_are_refused_or_read_one_by_one(tmp_path: Path, kind: str)
     got = [read_picture(path, page) for page in range(3)]
     assert [int(picture.image[0, 0, 0]) for picture in got] == [10, 90, 200]
     assert {picture.pages for picture in got} == {3}
+    assert count_pages(path) == 3
+
+
+def test_what_cannot_be_opened_counts_as_one_picture(tmp_path: Path) -> None:
+    assert count_pages(tmp_path / "gone.tif") == count_pages(stored(tmp_path, b"no image")) == 1
 
 
 def test_a_thumbnail_is_no_page(tmp_path: Path) -> None:

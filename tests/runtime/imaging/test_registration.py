@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from regad.runtime import kernels
 from regad.runtime.errors import InputError
 from regad.runtime.formats.spec import Fit, InputSpec
-from regad.runtime.imaging.plane import CELLS, SIDE, grey_cells, sample_plane
+from regad.runtime.imaging.plane import CELLS, SIDE, extent, grey_cells, sample_plane
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.imaging.registration import (
     Pose,
@@ -220,3 +220,9 @@ def test_a_template_that_makes_no_sense_is_refused(change: dict[str, object], sa
     values = {name: getattr(good, name) for name in ("grey", "weights", "region", "box", "centre")}
     with pytest.raises(InputError, match=says):
         Template(**{**values, **change})  # type: ignore[arg-type]
+
+
+def test_the_longest_side_takes_192_cells() -> None:
+    assert extent((640, 480)) == (192, 144)
+    assert extent((480, 640)) == (144, 192)
+    assert extent((1, 1)) == (192, 192)

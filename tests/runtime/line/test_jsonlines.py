@@ -89,13 +89,22 @@ def test_an_existing_record_is_continued_and_its_half_line_removed(tmp_path: Pat
     path.write_text(record * 2 + '{"source": "x", "frame": 2, "sco')
     LineFile(str(path)).write('{"frame": 3}')
     assert [line["frame"] for line in lines(path)] == [0, 0, 3]
-    for half in ('{"source": "x", "fra', '{"sou', "{"):
+    for half in ('{"source": "x", "fra', ""):
         path.write_text(half)
         LineFile(str(path)).write("{}")
         assert lines(path) == [{}]
     path.write_text(record + '{"long": "' + "x" * 200_000)
     LineFile(str(path)).write("{}")
     assert lines(path) == [json.loads(record), {}]
+
+
+@pytest.mark.parametrize("before", ["", "x"])
+def test_a_record_that_lacks_only_its_newline_gets_it(tmp_path: Path, before: str) -> None:
+    path = tmp_path / "log.jsonl"
+    record = '{"source": "x", "frame": 0, "time": 1.5, "error": "dark"}'
+    path.write_text(f"{record}\n{record}" if before else record)
+    LineFile(str(path)).write("{}")
+    assert lines(path) == [json.loads(record)] * (2 if before else 1) + [{}]
 
 
 @pytest.mark.parametrize(
@@ -106,6 +115,11 @@ def test_an_existing_record_is_continued_and_its_half_line_removed(tmp_path: Pat
         "\x89PNG",
         '{"level": "info", "message": "the log of another program"}\n',
         '{"half": "of another program',
+        '{"source": "a minified configuration", "port": 1}',
+        "{",
+        '{"sou',
+        "[" * 50_000,
+        '{"source": ' + "[" * 50_000 + "\n",
     ],
 )
 def test_a_file_that_is_no_record_is_left_alone(tmp_path: Path, content: str) -> None:
@@ -165,17 +179,46 @@ def test_captured_stdout(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_stdout_whose_reader_has_gone(tmp_path: Path) -> None:
     code = (
+        "from regad.runtime.errors import OutputError\n"
         "from regad.runtime.line.jsonlines import LineFile\nfile = LineFile('-')\n"
-        "try:\n    while True: file.write('{}' * 1000)\nexcept BrokenPipeError: raise SystemExit(7)"
+        "try:\n    while True: file.write('{}' * 1000)\nexcept OutputError as error: raise SystemExit(str(error))"
     )
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert child.stdout is not None
     assert child.stderr is not None
     child.stdout.readline()
     child.stdout.close()
-    assert child.wait(20) == 7
-    assert child.stderr.read() == b""
+    assert child.wait(20) == 1
+    assert child.stderr.read().startswith(b"cannot write stdout: Broken pipe;")
     child.stderr.close()
+
+
+def test_a_pipe_that_nobody_reads_any_more_is_named(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    sink = opened(pipe)
+    sink.write(verdict())
+    os.close(reader)
+    with pytest.raises(OutputError, match=r"cannot write .*pipe: Broken pipe"):
+        sink.write(verdict())
+
+
+def test_what_failed_first_is_told_where_the_file_cannot_be_cut_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = opened(tmp_path / "log.jsonl")
+
+    def fail(number: int) -> Any:
+        def call(*args: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        return call
+
+    monkeypatch.setattr(jsonlines.os, "write", fail(errno.ENOSPC))
+    monkeypatch.setattr(jsonlines.os, "ftruncate", fail(errno.EIO))
+    with pytest.raises(OutputError, match="No space left on device"):
+        sink.write(verdict())
 
 
 def test_nothing_is_written_after_close_and_nothing_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -146,6 +146,16 @@ def test_a_defect_of_the_program_leaves_a_record_too() -> None:
     assert isinstance(fatal, ZeroDivisionError)
 
 
+def test_a_defect_ends_a_run_in_one_line_and_hides_passwords() -> None:
+    def predict(image: Any) -> Any:
+        raise RuntimeError("no answer from http://me:secret@host/1\nat line 5")
+
+    sink = Kept()
+    with pytest.raises(DeviceError, match=r"judging failed \(RuntimeError: no answer from http://\*\*\*@host/1\)"):
+        run_line(Scripted(40, live=True), predict, sink, Counters(), stop=threading.Event())
+    assert [verdict.error for verdict in sink.verdicts] == ["no answer from http://***@host/1"]
+
+
 def test_only_a_result_that_says_good_is_not_rejected() -> None:
     frame = Frame("x", 0, 0.0, np.zeros((2, 2, 3), np.uint8))
     heat, thetas = np.zeros((224, 224), np.float32), np.zeros((3, 2, 3), np.float32)
@@ -277,6 +287,17 @@ def test_a_signal_interrupts_the_start_at_once() -> None:
             signal.raise_signal(signal.SIGTERM)
         with signals.run() as stop:
             assert not stop.is_set()
+
+
+def test_a_handler_that_was_not_set_from_python_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    real = signal.signal
+    monkeypatch.setattr(signal, "signal", lambda number, handler: real(number, handler) and None)
+    with StopSignals():
+        pass
+    monkeypatch.undo()
+    for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+        signal.signal(number, handler)
 
 
 def test_no_handlers_outside_the_main_thread() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -97,6 +98,73 @@ def test_a_disk_that_hangs_does_not_keep_the_run_from_ending() -> None:
     box.close()
     assert (box.failed, said) == (3, ["3 picture(s) were given up: writing one takes over 0.01 s"])
     sink.gate.set()
+
+
+def test_a_disk_that_is_slow_but_works_loses_nothing_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The patience is for one item: here each turn of waiting sees one more written, and no more."""
+    turns = threading.Semaphore(0)
+
+    class Slow(Gate):
+        def write(self, verdict: Verdict) -> bool:
+            turns.acquire()
+            return super().write(verdict)
+
+    sink = Slow()
+    box, said = outbox(sink, length=9)
+    for name in "01234567":
+        box.write(verdict(name=name))
+    real = box._changed.wait_for
+
+    def wait_for(ready: Callable[[], bool], timeout: float | None = None) -> bool:
+        if timeout is not None:
+            turns.release()
+        return real(ready, timeout)
+
+    monkeypatch.setattr(box._changed, "wait_for", wait_for)
+    box.close()
+    assert (len(sink.names), box.failed, said) == (8, 0, [])
+
+
+def test_a_disk_that_hangs_holds_up_one_verdict_for_the_patience_and_no_more() -> None:
+    sink = Gate(shut=True)
+    box, said = outbox(sink, "block", patience=0.01)
+    for name in "012345":
+        assert box.write(verdict(name=name))
+    assert sink.begun.wait(30)
+    assert box.failed in (3, 4), "of six, two wait and one is in hand, or will be"
+    assert said == ["a picture was lost: writing one takes over 0.01 s; more may follow"]
+    sink.gate.set()
+
+
+def test_what_was_given_up_is_counted_once_though_it_fails_later() -> None:
+    sink = Gate(shut=True)
+    box, said = outbox(sink, patience=0.01)
+    box.write(verdict(name="bad"))
+    assert sink.begun.wait(30)
+    thread = box._thread
+    box.close()
+    sink.gate.set()
+    assert thread is not None
+    thread.join(30)
+    assert (box.failed, len(said), sink.closed) == (1, 1, 1)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_dead_thread_holds_up_nobody_and_what_comes_after_is_counted() -> None:
+    def say(text: str) -> None:
+        raise ValueError(text)
+
+    sink = Gate()
+    box = Outbox(sink, what="picture", policy="block", say=say, length=1)
+    box.open()
+    thread = box._thread
+    box.write(verdict(name="bad"))
+    assert thread is not None
+    thread.join(30)
+    for _ in range(3):
+        assert box.write(verdict())
+    box.close()
+    assert (sink.names, box.failed, sink.closed) == (["bad"], 4, 1)
 
 
 def test_an_abandoned_outbox_does_not_wait() -> None:

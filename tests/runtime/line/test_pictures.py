@@ -190,6 +190,41 @@ def test_overlay_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pyte
         opened(tmp_path)
 
 
+def test_a_picture_that_cannot_be_removed_is_said_once_and_the_new_one_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    said: list[str] = []
+    sink = opened(tmp_path, keep=1, say=said.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        for name in "abc":
+            sink.write(verdict(9.0, f"{name}.png"))
+        assert names(tmp_path) == ["a.png", "b.png", "c.png"]
+        assert len(said) == 1
+        assert "a.png: Permission denied; the bound on the pictures is not kept" in said[0]
+        with pytest.raises(OutputError, match="the bound on the pictures is not kept"):
+            opened(tmp_path, keep=1)
+    sink.write(verdict(9.0, "d.png"))
+    assert names(tmp_path) == ["d.png"], "as soon as it is possible again"
+
+
+def test_a_folder_in_it_that_cannot_be_looked_into_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub").mkdir()
+    real = os.scandir
+
+    def scan(path: Any) -> Any:
+        if str(path).endswith("sub"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    with pytest.raises(OutputError, match=r"sub: Permission denied"):
+        opened(tmp_path)
+
+
 def test_a_picture_too_large_for_jpeg() -> None:
     with pytest.raises(OutputError, match="cannot be stored as"):
         encode(np.zeros((70_000, 2, 3), np.uint8), ".jpg")

@@ -77,6 +77,19 @@ def test_closing_the_window_ends_the_run(screen: FakeCv2) -> None:
     assert len(screen.shown) == 1
 
 
+def test_a_display_that_dies_on_the_way_is_one_line(screen: FakeCv2, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*args: object) -> None:
+        raise cv2.error("GTK: the display is gone")
+
+    window = Window()
+    window.write(verdict())
+    for name in ("imshow", "destroyAllWindows"):
+        monkeypatch.setattr(screen, name, die)
+    with pytest.raises(DeviceError, match=r"the display failed \(GTK: the display is gone\)"):
+        window.write(verdict())
+    window.close()
+
+
 def test_large_frames_are_scaled_to_the_window_with_their_region(screen: FakeCv2) -> None:
     image = np.full((2000, 4000, 3), 200, np.uint8)
     Window().write(verdict(1.0, image=image, spec=InputSpec(roi=(1000, 500, 3000, 1500))))

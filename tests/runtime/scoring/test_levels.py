@@ -19,6 +19,8 @@ from regad.runtime.formats.encodings import (
     StatisticsDtype,
     cast_statistics,
     encodings_of,
+    packed_length,
+    packed_side,
 )
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.scoring import SCORINGS, Calibration, Scoring
@@ -176,3 +178,8 @@ def test_scoring_and_statistics_of_different_groups_are_refused() -> None:
     for scorer in (Scorer, CompiledScorer) if kernels.available() else (Scorer,):
         with pytest.raises(InputError, match=r"scoring is of f1\+f2\+f3, the statistics of f2 and f3"):
             scorer(stats, scoring=Scoring())
+
+
+@given(st.integers(1, 1 << 40))
+def test_a_triangle_of_any_size_tells_its_side(size: int) -> None:
+    assert packed_side(packed_length(size)) == size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from regad.runtime.errors import SourceError
-from regad.runtime.imaging.files import image_files, natural_key
+from regad.runtime.imaging.files import list_folder, natural_key
 from regad.runtime.sources import capture
 from regad.runtime.sources import open as sources
 from regad.runtime.sources.open import open_camera, open_source
@@ -51,7 +52,7 @@ def test_images_are_listed_below_a_folder_without_hidden_and_foreign_files(tmp_p
         (tmp_path / name).touch()
     (tmp_path / "notes.txt").touch()
     (tmp_path / "folder.png").mkdir()
-    assert [str(p.relative_to(tmp_path)) for p in image_files(tmp_path, recursive=True)] == [
+    assert [str(p.relative_to(tmp_path)) for p in list_folder(tmp_path, recursive=True).images] == [
         "2.PNG",
         "10.png",
         "deep/1.jpg",
@@ -129,6 +130,18 @@ def test_what_cannot_be_opened_says_why(tmp_path: Path, uri: str, words: str) ->
     with pytest.raises(SourceError, match=words) as caught:
         open_source(str(tmp_path / uri))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["part.png", "line.avi", "shots", "notes.txt", "*.png"])
+def test_what_cannot_be_looked_at_is_not_called_missing(
+    tmp_path: Path, lock: Callable[[Path], None], name: str
+) -> None:
+    (tmp_path / "locked").mkdir()
+    lock(tmp_path / "locked")
+    path = tmp_path / "locked" / name
+    with pytest.raises(SourceError) as caught:
+        open_source(str(path))
+    assert str(caught.value) == f"{path} cannot be read: Permission denied; check its permissions"
 
 
 # Videos

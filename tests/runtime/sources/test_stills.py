@@ -12,7 +12,8 @@ from PIL import Image
 
 from regad.runtime.errors import RegadError
 from regad.runtime.imaging.files import Listing, list_folder
-from regad.runtime.imaging.reading import LOW_SAMPLES
+from regad.runtime.imaging.reading import LOW_SAMPLES, Picture
+from regad.runtime.sources import stills
 from regad.runtime.sources.open import open_source
 from regad.runtime.sources.stills import image_frames
 
@@ -33,18 +34,29 @@ def test_every_page_is_a_frame_with_a_name_of_its_own(tmp_path: Path) -> None:
     assert len({frame.name for frame in frames}) == 4
 
 
-def test_a_damaged_page_does_not_hide_the_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damaged", [0, 1, 2])
+def test_a_damaged_page_does_not_hide_the_others(tmp_path: Path, damaged: int) -> None:
     path = tmp_path / "a.tif"
     grey(10).save(path, save_all=True, append_images=[grey(20), grey(30)], compression="tiff_lzw")
     with Image.open(path) as file:
-        file.seek(1)
+        file.seek(damaged)
         at = file.tag_v2[273][0]  # type: ignore[attr-defined]
     data = bytearray(path.read_bytes())
     data[at : at + 4] = b"\xff\xff\xff\xff"
     path.write_bytes(data)
     frames = list(image_frames(Listing([path]), tmp_path))
-    assert [frame.error is None for frame in frames] == [True, False, True]
-    assert "(page 2)" in str(frames[1].error)
+    assert [frame.error is None for frame in frames] == [page != damaged for page in range(3)]
+    assert ("(page" in str(frames[damaged].error)) == (damaged > 0)
+    assert [frame.index for frame in frames] == [0, 1, 2]
+    assert len({frame.name for frame in frames}) == 3
+
+
+def test_pages_of_32_bits_are_all_told(tmp_path: Path) -> None:
+    deep = Image.fromarray(np.zeros((6, 8), np.float32))
+    deep.save(tmp_path / "a.tif", save_all=True, append_images=[grey(20), deep])
+    frames = list(image_frames(Listing([tmp_path / "a.tif"]), tmp_path))
+    assert [frame.error is None for frame in frames] == [False, True, False]
+    assert all("32-bit" in str(frame.error) for frame in frames[::2])
 
 
 def test_folders_that_cannot_be_read_are_error_frames(tmp_path: Path) -> None:
@@ -88,3 +100,17 @@ def test_odd_addresses_are_refused_in_one_line_without_their_secrets(uri: str) -
         open_source(uri)
     assert "\n" not in str(caught.value)
     assert "geheim" not in str(caught.value)
+
+
+def test_both_times_of_a_frame_are_from_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def read(path: Path, page: int) -> Picture:
+        clock[0] += 5
+        return Picture(np.zeros((2, 2, 3), np.uint8))
+
+    monkeypatch.setattr(stills, "read_picture", read)
+    monkeypatch.setattr(stills, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("time.time", lambda: 1000 + clock[0])
+    frames = list(image_frames(Listing([tmp_path / "1.png", tmp_path / "2.png"]), tmp_path))
+    assert [(frame.time, frame.taken) for frame in frames] == [(1000, 0), (1005, 5)]

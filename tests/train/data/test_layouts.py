@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,9 @@ def test_visas_masks_number_their_defects_from_one(tmp_path: Path) -> None:
         VISA.replace(",", ";").replace("\n", "\r\n").encode("utf-8-sig"),
         VISA.replace(",", "\t").encode("utf-16"),
         VISA.replace("candle,", '"candle",').encode(),
+        ("sep=;\n" + VISA.replace(",", ";")).replace("\n", "\r\n").encode("utf-8-sig"),
+        ("SEP=,\n" + VISA).encode(),
+        ("sep=\t\n" + VISA.replace(",", "\t")).encode("utf-16"),
     ],
 )
 def test_visas_list_as_a_spreadsheet_writes_it(tmp_path: Path, data: bytes) -> None:
@@ -140,6 +144,9 @@ def test_odd_names_in_visas_list_are_named_in_one_line(tmp_path: Path, name: str
         (VISA + "candle,train,bad,x.JPG,\n", "line 6: split 'train', label 'bad'"),
         (VISA + "candle,train,normal,candle/x.JPG,\n", r"lists candle/x\.JPG, which is missing"),
         ("\xff\xfe", "lacks the column"),
+        ("sep=,\n\n" + VISA, "lacks the column object"),
+        ("sep=,\n" + VISA + "candle,train\n", "line 7, is cut short"),
+        (VISA + "\ncandle,train\n", "line 7, is cut short"),
     ],
 )
 def test_a_damaged_visa_list(tmp_path: Path, rows: str, said: str) -> None:
@@ -149,11 +156,15 @@ def test_a_damaged_visa_list(tmp_path: Path, rows: str, said: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_visa_list_that_is_no_text(tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", [b"\xff\xfe\x00", (VISA + "Prüfling").encode("cp1252")])
+def test_a_visa_list_in_another_encoding_says_what_to_do(tmp_path: Path, data: bytes) -> None:
     root = make_visa(tmp_path)
-    (root / VISA_SPLIT).write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match=r"cannot read .*expected VisA's list of images"):
+    (root / VISA_SPLIT).write_bytes(data)
+    with pytest.raises(InputError) as caught:
         list_categories(root)
+    assert str(caught.value) == (
+        f"{root / VISA_SPLIT} is neither UTF-8 nor UTF-16; save it again as UTF-8 (Excel's file type CSV UTF-8)"
+    )
 
 
 def test_one_category_instead_of_its_folder(tmp_path: Path) -> None:
@@ -231,3 +242,51 @@ def test_folders_that_are_no_category_are_said(tmp_path: Path) -> None:
     notes: list[str] = []
     assert list_categories(tmp_path, notes.append) == ["nut"]
     assert notes == [f"{tmp_path}: passed over, being no category: notes"]
+
+
+def test_visas_train_rows_of_defects_are_left_out_and_counted(tmp_path: Path) -> None:
+    root = make_visa(tmp_path, VISA + "candle,train,anomaly,candle/Data/Images/Anomaly/000.JPG,\n")
+    notes: list[str] = []
+    assert [path.name for path in good_images(root, "candle", notes.append)] == ["0001.JPG"]
+    assert notes == [f"{root / VISA_SPLIT}: 1 train image(s) of candle are labelled anomaly and left out: 000.JPG"]
+
+
+@pytest.mark.parametrize("place", [".", "screw", "screw/train", "screw/test"])
+def test_a_folder_that_cannot_be_entered_is_named_in_one_line(
+    tmp_path: Path, lock: Callable[[Path], None], place: str
+) -> None:
+    root = tmp_path / "data"
+    touch(root / "screw", "train/good/0.png", "test/good/0.png", "test/dent/1.png", "ground_truth/dent/1_mask.png")
+    lock(root / place)
+    with pytest.raises(InputError, match=r"(cannot be read|cannot read folder).*Permission denied"):
+        good_images(root, "screw")
+        layouts.test_items(root / "screw")
+
+
+def test_masks_that_cannot_be_looked_for_are_an_error(tmp_path: Path, lock: Callable[[Path], None]) -> None:
+    root = tmp_path / "screw"
+    touch(root, "train/good/0.png", "test/dent/1.png", "ground_truth/dent/1_mask.png")
+    lock(root / "ground_truth" / "dent")
+    with pytest.raises(InputError, match=r"1_mask\.png cannot be read: Permission denied; check its permissions"):
+        layouts.test_items(root)
+
+
+def test_masks_of_no_image_that_cannot_be_listed_are_said(tmp_path: Path, lock: Callable[[Path], None]) -> None:
+    root = tmp_path / "screw"
+    touch(root, "train/good/0.png", "test/dent/1.png", "ground_truth/dent/1_mask.png", "ground_truth/old/1_mask.png")
+    lock(root / "ground_truth" / "old")
+    assert notes_of(root) == ["ground_truth/old cannot be read: Permission denied; the masks in it are not looked at"]
+
+
+def test_visas_images_that_cannot_be_read_are_not_called_missing(tmp_path: Path, lock: Callable[[Path], None]) -> None:
+    root = make_visa(tmp_path)
+    lock(root / "candle" / "Data" / "Images")
+    with pytest.raises(InputError, match=r"0001\.JPG cannot be read: Permission denied"):
+        good_images(root, "candle")
+
+
+def test_an_image_whose_masks_name_would_be_too_long_has_none(tmp_path: Path) -> None:
+    root = tmp_path / "screw"
+    name = "x" * 251 + ".png"
+    touch(root, "train/good/0.png", f"test/dent/{name}", "test/dent/1.png", "ground_truth/dent/1_mask.png")
+    assert items(root) == [("1.png", 1, "dent", "1_mask.png"), (name, 1, "dent", None)]

@@ -109,3 +109,13 @@ def test_masks_that_cannot_be_read_exactly_are_refused(tmp_path: Path) -> None:
     page = Image.fromarray(ints(255))
     with pytest.raises(InputError, match="holds 2 pictures"):
         read(tmp_path, saved(page, "TIFF", save_all=True, append_images=[page]))
+
+
+def test_a_mask_of_unknown_orientation_and_a_double_picture_are_said(tmp_path: Path) -> None:
+    got, notes = read(tmp_path, saved(Image.fromarray(ints(255)), "PNG", exif=b"Exif\0\0garbage"))
+    np.testing.assert_array_equal(got, MARKED)
+    assert [note.split(",")[0] for note in notes] == ["its EXIF data cannot be read"]
+    page = Image.fromarray(ints(255)).convert("RGB")
+    _, notes = read(tmp_path, saved(page, "MPO", save_all=True, append_images=[page]))
+    assert "MPO" in notes[0]
+    assert "JPEG" in notes[1]

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from regad.runtime.errors import InputError, OutputError
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.imaging.preprocess import preprocess
-from regad.runtime.imaging.reading import Picture, read_image, read_picture
+from regad.runtime.imaging.reading import LOW_SAMPLES, Picture, read_image, read_picture
 from regad.train.data import store
-from regad.train.data.episodes import good_images
+from regad.train.data.layouts import good_images
 from regad.train.data.store import ImageStore, ahead
 
 from ..helpers import make_data
@@ -148,3 +149,46 @@ def test_the_next_batches_are_made_while_one_is_used() -> None:
     assert made[2].wait(10)
     assert not made[4].is_set()
     assert list(batches) == [1, 2, 3, 4]
+
+
+def make_low(path: Path, level: int) -> None:
+    """Write 16-bit samples that are all low, of which a note says so."""
+    Image.fromarray(np.full((20, 30), level, np.uint16)).save(path)
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_what_is_odd_is_said_once_with_the_number_of_images(
+    tmp_path: Path, paths: dict[str, list[Path]], kind: str
+) -> None:
+    for index in (1, 3, 4):
+        make_low(paths["a"][index], 1000 + index)
+    said: list[str] = []
+    images = ImageStore(paths, SPEC, 100, workers=4, say=said.append)
+    images.fill(tmp_path / "train.images" if kind == "disk" else None)
+    assert said == [f"{paths['a'][1]} and 2 more: {LOW_SAMPLES}"]
+    images.take("a", np.arange(8))
+    images.close()
+    assert len(said) == 1
+
+
+def test_a_file_that_is_used_again_says_what_was_odd(
+    tmp_path: Path, paths: dict[str, list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_low(paths["b"][2], 1000)
+    said: list[str] = []
+    for _ in range(2):
+        ImageStore(paths, SPEC, 100, workers=1, say=said.append).fill(tmp_path / "train.images")
+        monkeypatch.setattr(store, "read_picture", lambda path: pytest.fail("decoded again"))
+    assert said == 2 * [f"{paths['b'][2]}: {LOW_SAMPLES}"]
+
+
+def test_what_is_odd_of_images_that_are_not_kept_is_said_once(paths: dict[str, list[Path]]) -> None:
+    for index in range(8):
+        make_low(paths["a"][index], 1000 + index)
+    said: list[str] = []
+    images = ImageStore(paths, SPEC, 0, workers=4, say=said.append)
+    images.fill()
+    for _ in range(3):
+        images.take("a", np.arange(8))
+    images.close()
+    assert said == [f"{paths['a'][0]}, and perhaps others that are not kept: {LOW_SAMPLES}"]

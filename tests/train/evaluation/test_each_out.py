@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from regad.runtime.errors import InputError
 from regad.train.evaluation import command as eval_cli
+from regad.train.evaluation import each_out
 from regad.train.evaluation.each_out import train_without
 from regad.train.run import command as train_cli
 
@@ -105,3 +107,18 @@ def test_a_real_run_of_no_epochs(root: Path, tmp_path: Path) -> None:
     mark = json.loads((tmp_path / "each" / "b" / "trained.json").read_text())
     assert (mark["held_out"], mark["categories"]) == ("b", ["a", "b"])
     assert [r["category"] for r in content["results"]] == ["b"]  # type: ignore[attr-defined]
+
+
+def test_what_is_finished_is_not_judged_again_whatever_its_files_are_called(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for path in (root / "b" / "train" / "good").iterdir():
+        path.rename(path.with_name(os.fsdecode(b"pr\xfcf") + path.name))
+    (root / "b" / "test" / "notes.txt").touch()
+    monkeypatch.setattr(train_cli.command, "main", Trainer())
+    first = evaluate(root, tmp_path / "each", "--category", "b")
+    monkeypatch.setattr(each_out, "run_rounds", lambda *args, **options: pytest.fail("judged again"))
+    capfd.readouterr()
+    assert evaluate(root, tmp_path / "each", "--category", "b")["results"] == first["results"]
+    note = f"note: {root}/b/test: passed over, being no folders or hidden: notes.txt"
+    assert capfd.readouterr().err.splitlines() == [note]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -17,12 +18,15 @@ from regad.runtime.backends.base import Inference
 from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
 from regad.runtime.formats.category import SupportImage
+from regad.runtime.formats.scoring import Scoring
 from regad.runtime.formats.spec import InputSpec
+from regad.runtime.formats.threshold import Threshold
 from regad.runtime.model import Model
 from regad.train.data.masks import read_mask
 from regad.train.evaluation import command as eval_cli
 from regad.train.evaluation import evaluate
-from regad.train.evaluation.results import read_draws, result_table, summarise
+from regad.train.evaluation.prior import without_own
+from regad.train.evaluation.results import read_draws, read_results, result_table, summarise
 from regad.train.evaluation.rounds import plan, run_rounds
 
 from ..helpers import draw, make_data, released, run_program
@@ -49,7 +53,7 @@ class FakeBackend:
 
 
 def detector() -> Detector:
-    artifact: Any = SimpleNamespace(hash="abc", spec=InputSpec())
+    artifact: Any = SimpleNamespace(hash="abc", spec=InputSpec(), scoring=Scoring())
     made = Detector(Model(artifact, FakeBackend()))  # type: ignore[arg-type]
     made.use = lambda category: None  # type: ignore[method-assign]
     return made
@@ -57,7 +61,11 @@ def detector() -> Detector:
 
 def fake_teach(model: Any, images: Any, spec: Any, *, files: Any, without: Any) -> Any:
     return SimpleNamespace(
-        threshold=SimpleNamespace(value=LIMIT), support=files, statistics=None, scoring=None, calibration=None
+        threshold=Threshold(LIMIT, "leave-one-out", 0.01, (0.2, 0.3)),
+        support=files,
+        statistics=None,
+        scoring=None,
+        calibration=None,
     )
 
 
@@ -186,6 +194,29 @@ def test_the_command_and_its_repetition(
     assert [(r["support"], r["scores"]) for r in first] == [(r["support"], r["scores"]) for r in second]
 
 
+def test_the_command_learns_a_prior_and_judges_each_category_by_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(eval_cli, "remembering", lambda opened: opened)
+    monkeypatch.setattr(Detector, "load", lambda model, device: detector())
+    monkeypatch.setattr(evaluate, "teach", fake_teach)
+    root, prior, out = tmp_path / "data", tmp_path / "prior.json", tmp_path / "out.json"
+    make_data(root, dict.fromkeys("abcd", 4))
+    for name in "abcd":
+        for index, value in enumerate((50, 60, 70)):
+            draw(root / name / "test" / "good" / f"{index}.png", value)
+        draw(root / name / "test" / "dent" / "0.png", 200)
+    args = ["--model", "m", "--data", str(root), "--shot", "2", "--learn-prior", str(prior), "--json", str(out)]
+    assert run(monkeypatch, *args, "--category", "a", "--category", "b") == 1
+    assert "2 categories" in capfd.readouterr().err
+    assert not prior.exists()
+    assert run(monkeypatch, *args) == 0
+    assert sorted(json.loads(prior.read_text())["shots"]) == ["2"]
+    results = read_results(out)
+    labels = {name: [one["label"] == 1 for one in json.loads(out.read_text())["test_images"][name]] for name in "abcd"}
+    assert [one.threshold for one in results] == [one.threshold for one in without_own(results, labels)]
+
+
 def test_a_checkpoint_is_judged_in_torch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -280,6 +311,7 @@ def test_wrong_usage(
         ("[]", "is another kind of file"),
         ('{"format": "regad-evaluation", "version": 1}', "has version 1; this regad reads 2: evaluate again"),
         ('{"format": "regad-evaluation", "version": 2, "results": [{}]}', "incomplete or malformed"),
+        ('{"format": "regad-evaluation", "version": 2, "results": []}', "holds no support set; evaluate again"),
     ],
 )
 def test_a_bad_result_file(content: str | None, said: str, tmp_path: Path) -> None:
@@ -287,6 +319,24 @@ def test_a_bad_result_file(content: str | None, said: str, tmp_path: Path) -> No
         (tmp_path / "r.json").write_text(content)
     with pytest.raises(InputError, match=said):
         read_draws(tmp_path / "r.json")
+
+
+def test_a_support_image_whose_name_could_not_be_stored_is_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What is stored of it leads to no file."""
+    monkeypatch.setattr(eval_cli, "remembering", lambda opened: opened)
+    monkeypatch.setattr(Detector, "load", lambda model, device: detector())
+    for path in (root / "a" / "train" / "good").iterdir():
+        path.rename(path.with_name(os.fsdecode(b"pr\xfcf") + path.name))
+    out = root.parent / "result.json"
+    args = ["--model", "m", "--data", str(root), "--category", "a"]
+    assert run(monkeypatch, *args, "--shot", "2", "--json", str(out)) == 0
+    capfd.readouterr()
+    assert run(monkeypatch, *args, "--support-from", str(out)) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"error: {out} has the support image a/train/good/pr\ufffdf00")
+    assert line.endswith("rename the file in the data set and evaluate again")
 
 
 def test_a_model_that_is_not_there(

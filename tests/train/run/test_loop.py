@@ -16,7 +16,8 @@ from regad.runtime.formats.normalization import PLAIN, FeatureNormalization
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.imaging.reading import read_image
 from regad.train.data import augment
-from regad.train.data.episodes import EpisodeSampler, good_images, to_input
+from regad.train.data.episodes import EpisodeSampler, to_input
+from regad.train.data.layouts import good_images
 from regad.train.model.checkpoint import load_checkpoint
 from regad.train.run import loop, steps, trainee
 from regad.train.run.config import DEFAULT_RECIPE, NORMALIZE, RECIPES, TrainConfig, recipe

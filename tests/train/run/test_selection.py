@@ -10,7 +10,8 @@ import torch
 from regad.runtime.errors import InputError
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.imaging.reading import read_image
-from regad.train.data.episodes import EpisodeSampler, good_images, to_input
+from regad.train.data.episodes import EpisodeSampler, to_input
+from regad.train.data.layouts import good_images
 from regad.train.model.checkpoint import build_encoder, build_heads, load_checkpoint
 from regad.train.run import loop, steps
 from regad.train.run.config import TrainConfig, recipe
