@@ -81,7 +81,10 @@ def say(name: str, value: Any) -> Callable[[dict[str, Any], dict[str, Any]], Non
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (put("template", np.zeros((64, 64), np.float32)), r"template is float32 \[64, 64\]; expected float32 \[256, 256"),
+        (
+            put("template", np.zeros((64, 64), np.float32)),
+            r"is float32 \[64, 64\]; expected float32 \[256, 256",
+        ),
         (put("template", np.full((256, 256), np.nan, np.float32)), "not finite"),
         (put("reference", np.zeros((224, 224, 3), np.float32)), r"reference is float32 .* expected uint8"),
         (put("structure", np.full((56, 56), -1, np.float32)), "structure holds"),
