@@ -29,12 +29,12 @@ __all__ = ["LEAST_LEAD", "LEAST_QUALITY", "MARGIN", "Chosen", "choose", "encode"
 
 LEAST_QUALITY = 0.7
 """How well each support image must match the first for ``auto``."""
-LEAST_LEAD = 0.06
+LEAST_LEAD = 0.03
 """By how much it must match better than at any other angle: a round part has none that is right."""
 MARGIN = 0.2
 """By what share registration must lower the held-out distances."""
-_LOOSE = 0.5  # another part matches so well at most; what matches worse than midway to the taught ones is misplaced
-_LEAST_SHOWN = 0.6  # of the share of the part that the taught frames show
+_LEAST_MATCH = 0.65  # of the worst taught match: below it the part is misplaced
+_LEAST_SHOWN = 0.6  # of the share of the part that the taught frames show: below it, too
 
 Images = Sequence[NDArray[np.uint8]]
 _BATCH = 2
@@ -144,9 +144,14 @@ def _registration(laid: _Laid, reference: NDArray[np.uint8]) -> Registration:
         laid.template,
         reference,
         structure,
-        Limit(min((min(qualities) + _LOOSE) / 2, min(qualities)), None, (min(qualities), max(qualities))),
-        Limit(_LEAST_SHOWN * min(shares), None, (min(shares), max(shares))),
+        Limit(_least(_LEAST_MATCH, qualities), None, (min(qualities), max(qualities))),
+        Limit(_least(_LEAST_SHOWN, shares), None, (min(shares), max(shares))),
     )
+
+
+def _least(share: float, values: Sequence[float]) -> float:
+    """``share`` of the smallest value, or that value itself where it is below 0."""
+    return min(share * min(values), min(values))
 
 
 def structure_of(image: NDArray[np.uint8]) -> NDArray[np.float32]:
