@@ -4,7 +4,7 @@ With H_i(p) the held-out distances of support image i, h^2(p) the mean of H_i^2 
 the positions, the scale is c / sqrt((h^2 + a n^2) / (1 + a)): a, the scoring's damping, limits it where good parts show
 little. The factor c makes the geometric mean of the held-out scores 1, so that a score of 1 says "as far from the
 taught parts as a held-out good part". The norms, for the map, are each group's n, times what makes the geometric mean
-of the held-out maps' largest values 1. Near copies of another image are left out of both means.
+of the held-out maps' largest values 1, before the scoring's gain. Near copies are left out of both means.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def calibrate(distances: Distances, scoring: Scoring) -> Calibration | None:
     copies = near_copies(scores.tolist())
     unit = _geometric_mean(np.delete(scores, copies))
     peak = _geometric_mean(np.delete(maps.max(axis=(1, 2)), copies)) if scoring.map == "product" else 1.0
-    return _require_positive(scale / unit, norms * peak)
+    return _require_positive(scale / unit, norms * peak / scoring.map_gain)
 
 
 def _require_positive(scale: NDArray[np.float64], norms: NDArray[np.float64]) -> Calibration:

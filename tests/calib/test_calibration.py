@@ -43,7 +43,7 @@ def test_1_is_a_held_out_good_part_in_score_and_map(gain: float) -> None:
     distances = held_out()
     maps, scores = judge(distances, scoring, calibrated(distances, scoring))
     assert geometric_mean(scores) == pytest.approx(1, rel=1e-6)
-    assert geometric_mean(maps.max(axis=(1, 2))) == pytest.approx(1, rel=1e-6)
+    assert geometric_mean(maps.max(axis=(1, 2))) == pytest.approx(gain, rel=1e-6)
 
 
 def test_a_near_copy_does_not_move_the_unit() -> None:

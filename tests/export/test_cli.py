@@ -21,8 +21,11 @@ from regad.runtime.commands.console import run_cli
 from regad.runtime.errors import InputError, RegadError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.encodings import forms_of
+from regad.runtime.formats.prior import Prior, Priors
+from regad.runtime.formats.scoring import SCORINGS
 from regad.runtime.formats.spec import REGAD_GROUPS, InputSpec
 from regad.runtime.selftest import Deviation, self_test
+from regad.train.evaluation.prior import write_priors
 
 from .conftest import Exported
 
@@ -73,6 +76,26 @@ def test_beyond_tolerance_nothing_is_written(
     assert "BEYOND TOLERANCE" in out
     assert err.splitlines()[-1].startswith("error: the exported graph differs from PyTorch: f3 by ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_scoring_of_normalised_features_is_told_where_they_are_not(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(build, "encoder_model", lambda *args: exported.model())
+    out = tmp_path / "model.regad"
+    assert run("--ckpt", exported.checkpoint, "--scoring", "edge", "--out", out) == 0
+    assert "note: the scoring edge is meant for features of normalised length" in capfd.readouterr().err
+    assert Artifact.open(out).scoring == SCORINGS["edge"]
+    assert exported.artifact.scoring == SCORINGS["regad"]
+
+
+def test_a_prior_of_other_scores_is_refused(
+    exported: Exported, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_priors(tmp_path / "prior.json", Priors({4: Prior(0.0, 0.1, 0.1)}), SCORINGS["edge"])
+    assert run("--ckpt", exported.checkpoint, "--prior", tmp_path / "prior.json", "--out", tmp_path / "m.regad") == 1
+    assert "scores of another kind than this export's --scoring" in capfd.readouterr().err
+    assert not (tmp_path / "m.regad").exists()
 
 
 def test_it_replaces_an_artifact_and_says_what_it_did(

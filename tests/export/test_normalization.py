@@ -23,11 +23,15 @@ from regad.export.samples import synthetic_images
 from regad.export.writer import encoder_model, finish
 from regad.runtime.backends.table import open_backend
 from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.encodings import forms_of
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.normalization import FeatureNormalization
-from regad.runtime.formats.spec import InputSpec
+from regad.runtime.formats.prior import Prior, Priors
+from regad.runtime.formats.scoring import SCORINGS
+from regad.runtime.formats.spec import EDGE_GROUPS, InputSpec
 from regad.runtime.selftest import TOLERANCES, self_test
 from regad.train.evaluation.backend_torch import TorchBackend
+from regad.train.evaluation.prior import write_priors
 from regad.train.model.cells import normalize_cells
 from regad.train.model.checkpoint import Checkpoint, build_encoder, load_checkpoint, save_checkpoint
 from regad.train.model.heads import Predictor, SiameseEncoder
@@ -145,9 +149,14 @@ def test_an_export_passes_its_gate_and_its_golden_test(dtype: str, checkpoint: P
         for number, image in enumerate(synthetic_images(4, seed=2)):
             Image.fromarray(image).save(tmp_path / "good" / f"{number}.png")
         words += ["--calib-images", str(tmp_path / "good")]
+    priors = Priors({4: Prior(-0.07, 0.09, 0.13)}, "3 kinds of parts")
+    write_priors(tmp_path / "prior.json", priors, SCORINGS["edge"])
+    words += ["--scoring", "edge", "--prior", str(tmp_path / "prior.json")]
     command.main(words + ([] if dtype == "fp32" else [f"--{dtype}"]), standalone_mode=False)
     artifact = Artifact.open(tmp_path / "model.regad")
     assert (artifact.dtype, artifact.normalization) == (dtype, ROOT)
+    assert (artifact.scoring, artifact.prior) == (SCORINGS["edge"], priors)
+    assert set(artifact.manifest["scorers"]) == {form.name for form in forms_of(EDGE_GROUPS)}
     assert json.loads((artifact.path / "manifest.json").read_text())["features"][2]["exponent"] == 0.5
     backend = open_backend(artifact, "cpu")
     try:
