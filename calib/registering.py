@@ -31,7 +31,7 @@ LEAST_QUALITY = 0.7
 """How well each support image must match the first for ``auto``."""
 LEAST_LEAD = 0.03
 """By how much it must match better than at any other angle: a round part has none that is right."""
-MARGIN = 0.2
+MARGIN = 0.4
 """By what share registration must lower the held-out distances."""
 _LEAST_MATCH = 0.65  # of the worst taught match: below it the part is misplaced
 _LEAST_SHOWN = 0.6  # of the share of the part that the taught frames show: below it, too

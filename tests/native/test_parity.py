@@ -91,7 +91,7 @@ def test_a_registered_part_is_found_and_judged_alike(
         for got, want in zip(results, expected, strict=True):
             check_placed(got, want, size)
         assert [one.reason for one in results[-2:]] == ["misplaced", "no_part"]
-        blue = native.predict(photos[3][..., ::-1], "BGR")
+        blue = native.predict(np.ascontiguousarray(photos[3][..., ::-1]), "BGR")
         assert (blue.score, blue.pose) == (results[0].score, results[0].pose)
 
 
