@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 
 from regad.calib.check import check_matches
-from regad.calib.registering import LEAST_LEAD, LEAST_QUALITY, MARGIN, choose, matches, structure_of
+from regad.calib.registering import LEAST_LEAD, LEAST_QUALITY, MARGIN, Chosen, choose, matches, structure_of
 from regad.calib.teach import teach
 from regad.calib.views import REGISTERED, STANDARD, registered_views
 from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
 from regad.runtime.formats.category import registration_text
+from regad.runtime.formats.features import Features
 from regad.runtime.formats.registration import Tried
-from regad.runtime.formats.scoring import Scoring
-from regad.runtime.formats.spec import InputSpec
+from regad.runtime.formats.scoring import SCORINGS
+from regad.runtime.formats.spec import LEVELS, InputSpec
 from regad.runtime.imaging.preprocess import preprocess
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "demo"))
@@ -54,32 +55,61 @@ class NoBackend:
         raise AssertionError("it was encoded")
 
 
-def test_a_part_that_lies_anywhere_is_registered(detector: Detector) -> None:
-    category = detector.fit([turned(1), turned(2), turned(3)])
-    tried = category.tried
-    assert category.registration is not None and tried is not None and tried.asked == "auto"
-    assert min(tried.qualities) > 0.9 and tried.registered is not None and tried.without is not None
+class Pixels:
+    """An encoder whose features are the pixels themselves, in blocks: what moves in an image moves in them."""
+
+    def features(self, images: Any) -> Features:
+        levels = []
+        for level in LEVELS:
+            side = 224 // level.grid
+            grey = images.mean(axis=3, dtype=np.float32).reshape(-1, level.grid, side, level.grid, side)
+            blocks = grey.transpose(0, 1, 3, 2, 4).reshape(len(images), level.positions, side * side)
+            levels.append(np.resize(blocks, (len(images), level.positions, level.channels)).copy())
+        return Features(*levels, np.zeros((len(images), 3, 2, 3), np.float32))
+
+
+def chosen(images: list[np.ndarray], backend: Any, asked: Any = "auto") -> Chosen:
+    return choose(backend, images, [preprocess(image, SPEC) for image in images], SPEC, SCORINGS["edge"], asked)
+
+
+def test_a_part_that_lies_anywhere_is_registered() -> None:
+    made = chosen([turned(1), turned(2), turned(3)], Pixels())
+    tried = made.tried
+    assert made.registration is not None and made.views is REGISTERED and tried is not None
+    assert tried.asked == "auto" and min(tried.qualities) > 0.9
+    assert tried.registered is not None and tried.without is not None
     assert tried.registered < (1 - MARGIN) * tried.without
+    low, high = made.registration.quality.taught
+    assert (low, high) == (min(tried.qualities), max(tried.qualities))
+    assert made.registration.quality.low == pytest.approx(0.65 * low)
+
+
+def test_a_part_that_always_lies_alike_is_not() -> None:
+    made = chosen([screw(1), screw(2), screw(3)], Pixels())
+    assert made.registration is None and made.views is STANDARD and made.tried is not None
+    assert made.tried.registered is not None and made.tried.without is not None
+
+
+def test_what_was_decided_is_in_the_category_and_in_words(detector: Detector) -> None:
+    category = detector.fit([turned(1), turned(2), turned(3)], registration="on")
+    assert category.registration is not None and category.tried is not None and category.tried.asked == "on"
     assert category.statistics[0].views == 3 * REGISTERED.number == 42
-    assert registration_text(category).startswith("on (auto): the photos match the first one at 0.9")
+    assert registration_text(category).startswith("on (on): the photos match the first one at 0.9")
     results = detector.predict_batch([turned(seed) for seed in range(4, 9)])
     assert {result.reason for result in results} <= {"good", "anomalous"}
-
-
-def test_a_part_that_always_lies_alike_is_not(detector: Detector) -> None:
-    category = detector.fit([screw(1), screw(2), screw(3)])
-    assert category.registration is None and category.tried is not None
-    assert category.tried.registered is not None and category.statistics[0].views == 3 * STANDARD.number
-    assert registration_text(category).startswith("off (auto)")
-    result = detector.predict(screw(4))
-    assert result.pose is None and result.located is None
+    plain = detector.fit([screw(1), screw(2)])
+    assert plain.registration is None and plain.statistics[0].views == 2 * STANDARD.number
+    assert registration_text(plain).startswith("off (auto): the photos match")
+    assert "times as far from each other" in registration_text(plain)
+    assert detector.predict(screw(4)).pose is None
+    assert registration_text(detector.fit([screw(1), screw(2)], registration="off")) == ""
 
 
 def test_a_ground_without_a_part_is_told_without_encoding() -> None:
     images = [paper(seed) for seed in range(3)]
-    chosen = choose(NoBackend(), images, [preprocess(i, SPEC) for i in images], SPEC, Scoring(), "auto")  # type: ignore[arg-type]
-    assert chosen.registration is None and chosen.views is STANDARD and chosen.tried is not None
-    assert chosen.tried.without is None and max(chosen.tried.qualities) < LEAST_QUALITY
+    made = chosen(images, NoBackend())
+    assert made.registration is None and made.views is STANDARD and made.tried is not None
+    assert made.tried.without is None and max(made.tried.qualities) < LEAST_QUALITY
 
 
 def test_a_round_part_has_no_angle_that_is_right() -> None:
@@ -89,19 +119,17 @@ def test_a_round_part_has_no_angle_that_is_right() -> None:
     part = np.where((side < 90) & (np.hypot(x, y) > 45), 90.0, 190.0)
     rng = np.random.default_rng(0)
     images = [(part[..., None] + rng.normal(0, 2, (300, 300, 3))).astype(np.uint8) for _ in range(3)]
-    chosen = choose(NoBackend(), images, [preprocess(i, SPEC) for i in images], SPEC, Scoring(), "auto")  # type: ignore[arg-type]
-    assert chosen.registration is None and chosen.tried is not None
-    assert min(chosen.tried.qualities) > LEAST_QUALITY
-    assert min(q - r for q, r in zip(chosen.tried.qualities, chosen.tried.rivals, strict=True)) < LEAST_LEAD
+    made = chosen(images, NoBackend())
+    assert made.registration is None and made.tried is not None
+    assert min(made.tried.qualities) > LEAST_QUALITY
+    assert min(q - r for q, r in zip(made.tried.qualities, made.tried.rivals, strict=True)) < LEAST_LEAD
 
 
 @pytest.mark.parametrize("asked", ["off", "auto"])
 def test_a_single_photo_is_not_registered_unless_that_is_asked_for(asked: Any) -> None:
-    image = screw(0)
-    arguments = (NoBackend(), [image], [preprocess(image, SPEC)], SPEC, Scoring())
-    assert choose(*arguments, asked).tried is None  # type: ignore[arg-type]
+    assert chosen([screw(0)], NoBackend(), asked).tried is None
     with pytest.raises(InputError, match="1 support image; registration takes 2"):
-        choose(*arguments, "on")  # type: ignore[arg-type]
+        chosen([screw(0)], NoBackend(), "on")
 
 
 def test_the_photo_that_matches_unlike_the_others_is_named() -> None:
