@@ -21,7 +21,7 @@ SETS["avx512"] = [*SETS["avx2"], "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx
 def sources() -> list[str]:
     """The kernels' interface, the kernels for this machine's instruction sets, and what they need."""
     names = ["judge", "kernels", "kernels_base", "pool", "presence", "resample", "scorer", "smoothing", "statistics"]
-    names += ["edges", "plane", "registration", "template", "warp"]
+    names += ["edges", "fill", "plane", "registration", "template", "warp"]
     if platform.machine() in ("x86_64", "AMD64"):
         names += [f"kernels_{instructions}" for instructions in SETS]
     return [str(SOURCE / "embedded.cpp"), *(str(SOURCE / "core" / f"{name}.cpp") for name in names)]

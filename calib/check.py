@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regad.runtime.errors import InputError
+from regad.runtime.formats.registration import Tried
 from regad.runtime.formats.scoring import Score
 from regad.runtime.imaging.presence import measure
 
+from .registering import matches
 from .threshold import near_copies
 
-__all__ = ["FACTORS", "UNLIKE", "check_pictures", "check_scores", "refuse"]
+__all__ = ["ASIDE", "FACTORS", "UNLIKE", "check_matches", "check_pictures", "check_scores", "refuse"]
 
 FACTORS = {"sharpness": 2.5, "brightness": 2.5, "contrast": 3.0}
 """How many times below the median of the others an image may be, and above it where there are three or more. Of 1000
@@ -29,6 +31,9 @@ UNLIKE = 2.0
 """How many times the median of the others an image's held-out score may be, where the score is a mean over
 positions: it names an image in 1 to 2 % of 101 ordinary sets each at k = 4 and 8. RegAD's own score, the largest value
 of a map, varies more from one good image to the next (up to 3.8 times), and is not asked."""
+ASIDE = 0.2
+"""How much worse than the median of the others an image may match the first one, where the others do so well that the
+part could be registered."""
 
 _REMEDIES = {
     "sharpness": ("less sharp", "sharper", "set the focus, hold the camera and the part still, and take it again"),
@@ -83,6 +88,22 @@ def check_scores(scores: Sequence[float], names: Sequence[str], score: Score = "
             found.append(
                 f"{names[index]} is unlike the other photos (left out, it scores {ratio:.2g} times the others): "
                 "take it out if the part is not good or lies otherwise; else add photos of more such parts"
+            )
+    return found
+
+
+def check_matches(tried: Tried | None, names: Sequence[str]) -> list[str]:
+    """Say which image matches the first one much worse than the others do; ``tried`` None: nobody has looked."""
+    if tried is None or len(tried.qualities) < 3:
+        return []
+    found = []
+    for index, quality in enumerate(tried.qualities):
+        others = [pair for place, pair in enumerate(zip(tried.qualities, tried.rivals, strict=True)) if place != index]
+        usual = median(other for other, _ in others)
+        if quality < usual - ASIDE and all(matches(*pair) for pair in others):
+            found.append(
+                f"{names[index + 1]} does not match {names[0]} as the other photos do ({quality:.2g}, theirs "
+                f"{usual:.2g}): take it out if it shows another part, or not all of it; else add such photos"
             )
     return found
 

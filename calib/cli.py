@@ -11,6 +11,7 @@ from regad.runtime.commands.console import note, run_cli
 from regad.runtime.commands.options import (
     device_option,
     preprocessing_options,
+    register_option,
     spec_from_options,
     threshold_options,
 )
@@ -18,8 +19,10 @@ from regad.runtime.commands.outputs import check_file, inputs
 from regad.runtime.commands.own_files import CATEGORY
 from regad.runtime.detector import Detector
 from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.category import registration_text
 from regad.runtime.formats.encodings import StatisticsDtype
 from regad.runtime.formats.places import MODEL_VARIABLE, find_model
+from regad.runtime.formats.registration import Register
 from regad.runtime.text import shown
 
 from .teach import teach_folder
@@ -46,6 +49,7 @@ __all__ = ["command", "main"]
     type=click.Choice(get_args(StatisticsDtype)),
     help="What the statistics are stored as; fp16 halves the memory.  [default: the artifact's, fp32 if it names none]",
 )
+@register_option
 @click.option("--strict", is_flag=True, help="Refuse photos that are odd: copies, blurred, unlike the others.")
 @device_option
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
@@ -63,6 +67,7 @@ def command(
     warn_threshold: float | None,
     encoding: str,
     stats_dtype: StatisticsDtype | None,
+    register: Register,
     strict: bool,
     device: str,
     threads: int | None,
@@ -87,6 +92,7 @@ def command(
             warn_frr=warn_frr,
             warn_threshold=warn_threshold,
             strict=strict,
+            registration=register,
             dtype=stats_dtype,
             encoding=None if encoding == "auto" else encoding,  # type: ignore[arg-type]
             progress=lambda done, count: click.echo(f"\rencoding image {done}/{count}", nl=done == count, err=True),
@@ -98,6 +104,8 @@ def command(
     size = out.stat().st_size / 1e6
     form = f"{category.encoding} encoding, {category.statistics[0].dtype}"
     click.echo(f"category  {shown(out)} ({size:.1f} MB, k = {category.shot}, {form})")
+    if category.tried is not None:
+        click.echo(f"register  {registration_text(category)}")
     click.echo(f"threshold {category.threshold.value:.3f}: {category.threshold.note}")
     if category.threshold.warn is not None:
         click.echo(f"warn      {category.threshold.warn:.3f}: {category.threshold.warned}")

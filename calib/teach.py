@@ -20,25 +20,28 @@ from regad.runtime.formats.category import Category, SupportImage, Threshold, te
 from regad.runtime.formats.encodings import Encoding, StatisticsDtype
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.prior import Prior
+from regad.runtime.formats.registration import Register
 from regad.runtime.formats.scoring import Calibration, Scoring
-from regad.runtime.formats.spec import LEVELS, SIZE, InputSpec
+from regad.runtime.formats.spec import SIZE, InputSpec
+from regad.runtime.imaging.arrival import arrive
 from regad.runtime.imaging.preprocess import preprocess
+from regad.runtime.imaging.registration import Template
 from regad.runtime.model import Model
 from regad.runtime.scoring.reference import judge
 from regad.runtime.text import Say, shown, unsaid
 
 from .calibration import calibrate
-from .check import check_pictures, check_scores, refuse
+from .check import check_matches, check_pictures, check_scores, refuse
 from .gaussian import fit_statistics, held_out_distances
 from .limits import learn_limits
+from .registering import Chosen, choose, encode
 from .support import GoodImages, array_support, draw_support, list_images, read_good_images, refuse_copies
 from .threshold import check_rates, default_rate, held_out_scale, set_threshold
-from .views import kept_views, support_views
+from .views import STANDARD, kept_views
 
 __all__ = ["encode_views", "teach", "teach_folder", "teach_inputs"]
 
 OnImage = Callable[[int, int], None]
-_BATCH = 2
 
 
 def encode_views(
@@ -51,19 +54,7 @@ def encode_views(
 
     ``without`` names groups of views to leave out (`VIEW_GROUPS`), for ablations; there are fewer than 22 then.
     """
-    kept = kept_views(without)
-    shapes = [*((level.positions, level.channels) for level in LEVELS), (len(LEVELS), 2, 3)]
-    whole = Features._make(np.empty((len(kept) * len(inputs), *shape), np.float32) for shape in shapes)
-    for done, one in enumerate(inputs):
-        views = support_views(one)[kept]
-        for start in range(0, len(kept), _BATCH):
-            batch = views[start : start + _BATCH]
-            rows = slice(done * len(kept) + start, done * len(kept) + start + len(batch))
-            for level, part in zip(whole, backend.features(batch), strict=True):
-                level[rows] = part
-        if progress is not None:
-            progress(done + 1, len(inputs))
-    return whole
+    return encode(backend, inputs, STANDARD, kept_views(without), progress)
 
 
 def teach(
@@ -84,18 +75,19 @@ def teach(
     without: Collection[str] = (),
     scoring: Scoring | None = None,
     strict: bool = False,
+    registration: Register = "auto",
 ) -> Category:
     """Fit the statistics and the threshold of a part from good images (uint8 RGB [H, W, 3] or grey [H, W]).
 
     Statistics are stored as ``dtype`` and scored as ``scoring`` says, by default as the model wants them; ``encoding``
-    is that of every group. The threshold is ``threshold``, else set from the scores
-    of ``validation`` images, else by leaving one support image out at a time, so that about ``target_frr`` of good
-    parts are rejected (None: `default_rate`). ``warn_threshold``, or ``warn_frr`` by the same rule, is a lower limit
-    that only warns. ``without`` names groups of views to leave out (`VIEW_GROUPS`), for ablations. ``files`` and
-    ``validation_files`` name the images. What is odd about the support images (`regad.calib.check`) is in the notes;
-    ``strict`` refuses them. Raises InputError for that, for an unusable image, two that are the same picture, or too
-    few of them (two, or one if neither threshold nor calibration comes from them), and, before encoding, for limits
-    that cannot be.
+    is that of every group. The threshold is ``threshold``, else set from the scores of ``validation`` images, else by
+    leaving one support image out at a time, so that about ``target_frr`` of good parts are rejected (None:
+    `default_rate`). ``warn_threshold``, or ``warn_frr`` by the same rule, is a lower limit that only warns.
+    ``registration``: whether the part is laid on the first support image (`regad.calib.registering`). ``without`` names
+    groups of views to leave out (`VIEW_GROUPS`), for ablations. ``files`` and ``validation_files`` name the images.
+    What is odd about the support images (`regad.calib.check`) is in the notes; ``strict`` refuses them. Raises
+    InputError for that, for an unusable image, two that are the same picture, or too few of them (two, or one if
+    neither threshold nor calibration comes from them), and, before encoding, for limits that cannot be.
     """
     support = array_support(images) if files is None else files
     others = array_support(validation, "validation array") if validation_files is None else validation_files
@@ -105,29 +97,56 @@ def teach(
     refuse_copies([*images, *validation], [*names, *(file.name for file in others)])
     inputs = [preprocess(image, spec) for image in images]
     extra = [preprocess(image, spec) for image in validation]
-    notes = refuse(check_pictures(images, inputs, names), strict)
-    features = encode_views(model.backend, inputs, progress, without)
+    chosen = choose(model.backend, images, inputs, spec, aim.scoring, registration, model.threads)
+    notes = refuse([*check_pictures(images, inputs, names), *check_matches(chosen.tried, names)], strict)
+    kept = chosen.views.kept(without)
+    features = encode(model.backend, chosen.inputs, chosen.views, kept, progress)
     stored = dtype or model.info.statistics_dtype
     statistics = tuple(fit_statistics(features, encoding, stored, levels) for levels in aim.scoring.groups)
-    calibration, held_out = _hold_out(features, len(kept_views(without)), aim.scoring)
+    calibration, held_out = _hold_out(features, len(kept), aim.scoring)
     notes += refuse(check_scores(held_out, names, aim.scoring.score), strict)
     ready = model.backend.prepare(statistics, aim.scoring, calibration) if extra and aim.manual is None else None
+    laid = _lay_further(validation, extra, spec, chosen, others) if ready is not None else []
     return Category(
         artifact=model.info.hash,
         statistics=statistics,
-        threshold=_limit(aim, held_out, [] if ready is None else _scores(model.backend, ready, extra)),
+        threshold=_limit(aim, held_out, [] if ready is None else _scores(model.backend, ready, laid)),
         spec=spec,
         shot=len(images),
         support=support,
         software={"regad": version("regad"), "numpy": np.__version__, "backend": model.backend.name},
         device=f"{model.backend.device} {platform.machine()}",
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        data_sha256=tensors_sha256(tensors_of(statistics, calibration)),
+        data_sha256=tensors_sha256(tensors_of(statistics, calibration, chosen.registration)),
         limits=learn_limits((*inputs, *extra)),
         scoring=aim.scoring,
         notes=notes,
         calibration=calibration,
+        registration=chosen.registration,
+        tried=chosen.tried,
     )
+
+
+def _lay_further(
+    images: Sequence[NDArray[Any]],
+    inputs: Sequence[NDArray[np.uint8]],
+    spec: InputSpec,
+    chosen: Chosen,
+    files: Sequence[SupportImage],
+) -> Sequence[NDArray[np.uint8]]:
+    """The validation images' inputs, registered where the part is. Raises InputError for one that is misplaced."""
+    if chosen.registration is None:
+        return inputs
+    template, laid = Template.of(chosen.registration.template), []
+    for image, file in zip(images, files, strict=True):
+        arrival = arrive(image, spec, {}, chosen.registration, template)
+        if arrival.refusal:
+            raise InputError(
+                f"the validation image {file.name} shows the part misplaced, or another one ({arrival.detail}): "
+                "take it out, or add photos of such parts to the support images"
+            )
+        laid.append(arrival.image)
+    return laid
 
 
 class _Aim(NamedTuple):
@@ -220,8 +239,8 @@ def teach_inputs(
 ) -> Category:
     """Teach a part from what `preprocess` made of good images with ``spec``: uint8 RGB [224, 224, 3] each.
 
-    The category is the one that `teach` makes of the images, tensor for tensor; what is odd about the images' own
-    sizes cannot be known. Raises InputError as `teach` does.
+    The category is the one that `teach` makes of the images without registration, tensor for tensor; what is odd about
+    the images' own sizes cannot be known. Raises InputError as `teach` does.
     """
     for image in (*inputs, *validation):
         if image.dtype != np.uint8 or image.shape != (SIZE, SIZE, 3):
@@ -239,6 +258,7 @@ def teach_inputs(
         warn_threshold=warn_threshold,
         progress=progress,
         strict=strict,
+        registration="off",
     )
     return replace(category, spec=spec)
 
@@ -259,6 +279,7 @@ def teach_folder(
     spec: InputSpec | None = None,
     progress: OnImage | None = None,
     strict: bool = False,
+    registration: Register = "auto",
     say: Say = unsaid,
 ) -> Category:
     """Teach a part from a folder of good images, or from the files that are given, and put it in force on ``detector``.
@@ -286,6 +307,7 @@ def teach_folder(
         dtype=dtype,
         progress=progress,
         strict=strict,
+        registration=registration,
     )
     detector.use(category)
     return category

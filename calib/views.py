@@ -1,14 +1,18 @@
-"""The 22 support views of RegAD: what one good image is multiplied into before the statistics are fitted.
+"""The support views: what one good image is multiplied into before the statistics are fitted.
 
-Source: the released code's support augmentation. Geometry is that of ``affine_grid``/``grid_sample``: theta maps
-output to input in the normalised grid, align_corners=False, bilinear, padding by reflection.
+`STANDARD` are the 22 of RegAD, from the released code's support augmentation. `REGISTERED` are for parts that are laid
+on the first support image: what a registration leaves is a small pose, and a part is never seen flipped or on its side.
+
+Geometry is that of ``affine_grid``/``grid_sample``: theta maps output to input in the normalised grid,
+align_corners=False, bilinear, padding by reflection.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +20,29 @@ from numpy.typing import NDArray
 from regad.runtime.errors import InputError
 from regad.runtime.formats.spec import SIZE
 
-__all__ = ["VIEWS", "VIEW_GROUPS", "VIEW_NAMES", "kept_views", "support_views", "warp"]
+__all__ = [
+    "FEW_REGISTERED",
+    "REGISTERED",
+    "STANDARD",
+    "VIEWS",
+    "VIEW_GROUPS",
+    "VIEW_NAMES",
+    "ViewSet",
+    "kept_views",
+    "registered_views",
+    "support_views",
+    "warp",
+]
 
 _ROTATIONS = tuple(sign * step * math.pi / 16 for sign in (-1, 1) for step in (1, 2, 3, 4))
-_SHIFTS = tuple((x * size, y * size) for size in (0.2, 0.1) for x, y in ((1, 1), (-1, 1), (-1, -1), (1, -1)))
+_SIZES = (0.2, 0.1)
+_CORNERS = ((1, 1), (-1, 1), (-1, -1), (1, -1))
 _GREY = np.array([0.299, 0.587, 0.114])
 
 VIEW_NAMES = (
     "original",
     *(f"rotation {angle / math.pi * 16:+.0f}pi/16" for angle in _ROTATIONS),
-    *(f"shift {x:+.1f},{y:+.1f}" for x, y in _SHIFTS),
+    *(f"shift {x * size:+.1f},{y * size:+.1f}" for size in _SIZES for x, y in _CORNERS),
     "horizontal flip",
     "grey",
     "rotation 90",
@@ -50,14 +67,21 @@ def kept_views(without: Collection[str] = ()) -> list[int]:
     unknown = sorted(set(without) - set(VIEW_GROUPS))
     if unknown:
         raise InputError(f"{unknown[0]!r} is no group of support views; expected one of {', '.join(VIEW_GROUPS)}")
-    dropped = {place for group in without for place in VIEW_GROUPS[group]}
-    return [place for place in range(VIEWS) if place not in dropped]
+    return STANDARD.kept(without)
+
+
+def _turned(angles: Iterable[float]) -> list[list[list[float]]]:
+    """Thetas of turns by ``angles``, radians."""
+    return [[[math.cos(a), -math.sin(a), 0.0], [math.sin(a), math.cos(a), 0.0]] for a in angles]
+
+
+def _shifted(sizes: Iterable[float]) -> list[list[list[float]]]:
+    """Thetas of shifts along the four diagonals by ``sizes`` of half the image's side."""
+    return [[[1.0, 0.0, x * size], [0.0, 1.0, y * size]] for size in sizes for x, y in _CORNERS]
 
 
 def _thetas() -> list[list[list[float]]]:
-    turned = [[[math.cos(a), -math.sin(a), 0.0], [math.sin(a), math.cos(a), 0.0]] for a in _ROTATIONS]
-    shifted = [[[1.0, 0.0, x], [0.0, 1.0, y]] for x, y in _SHIFTS]
-    return turned + shifted
+    return _turned(_ROTATIONS) + _shifted(_SIZES)
 
 
 def _reflect(coordinate: NDArray[np.float64], size: int) -> NDArray[np.float64]:
@@ -94,8 +118,45 @@ def warp(image: NDArray[np.uint8], theta: tuple[tuple[float, ...], ...]) -> NDAr
 
 def support_views(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the views, uint8 [22, 224, 224, 3] as `VIEW_NAMES` names them, of a preprocessed image [224, 224, 3]."""
-    assert image.shape == (SIZE, SIZE, 3), image.shape
-    warped = [warp(image, tuple(tuple(row) for row in theta)) for theta in _thetas()]
-    grey = np.rint(image @ _GREY).astype(np.uint8)
     turned = [np.rot90(image, quarter) for quarter in (1, 2, 3)]
-    return np.stack([image, *warped, image[:, ::-1], np.repeat(grey[:, :, None], 3, axis=2), *turned])
+    return np.stack([image, *_warped(image, _thetas()), image[:, ::-1], _grey(image), *turned])
+
+
+def registered_views(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the views, uint8 [14, 224, 224, 3], of a registered input [224, 224, 3].
+
+    The image, turned by 3 and 8 degrees each way, shifted by 3 and by 8 % along the diagonals, and in grey.
+    """
+    thetas = _turned(map(math.radians, (-8, -3, 3, 8))) + _shifted((0.06, 0.16))
+    return np.stack([image, *_warped(image, thetas), _grey(image)])
+
+
+def _warped(image: NDArray[np.uint8], thetas: list[list[list[float]]]) -> list[NDArray[np.uint8]]:
+    assert image.shape == (SIZE, SIZE, 3), image.shape
+    return [warp(image, tuple(tuple(row) for row in theta)) for theta in thetas]
+
+
+def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.repeat(np.rint(image @ _GREY).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+class ViewSet(NamedTuple):
+    """Views that one image is multiplied into: ``make`` returns them, uint8 [n, 224, 224, 3], the image itself first.
+
+    ``groups``: the kinds that an ablation may leave out, by their places.
+    """
+
+    number: int
+    groups: Mapping[str, range]
+    make: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+
+    def kept(self, without: Collection[str] = ()) -> list[int]:
+        """Return the places that remain without some groups; those that are none of this set's change nothing."""
+        dropped = {place for group in without for place in self.groups.get(group, ())}
+        return [place for place in range(self.number) if place not in dropped]
+
+
+STANDARD = ViewSet(VIEWS, VIEW_GROUPS, support_views)
+REGISTERED = ViewSet(14, {"rotations": range(1, 5), "shifts": range(5, 13), "grey": range(13, 14)}, registered_views)
+FEW_REGISTERED = (0, *range(5, 9))
+"""Places in `REGISTERED` of the few views by which teaching decides: the image, and shifted by 3 %."""

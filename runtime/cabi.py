@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from .backends.lifecycle import Closing, Lifecycle
 from .errors import ArtifactError, CategoryError, DeviceError, InputError, RegadError
+from .imaging.registration import Pose
 from .result import Reason, Timings
 
 __all__ = ["NativeDetector", "NativeResult", "SelfTestReport", "find_onnxruntime", "load_library"]
@@ -91,6 +92,9 @@ class _Result(ctypes.Structure):
         ("reason", ctypes.c_int32),
         ("detail", ctypes.c_char * 100),
         ("warn", ctypes.c_int32),
+        ("registered", ctypes.c_int32),
+        *((name, ctypes.c_float) for name in (*Pose._fields, "match")),
+        ("to_map", ctypes.c_float * 6),
     )
 
 
@@ -114,7 +118,11 @@ class SelfTestReport(NamedTuple):
 
 
 class NativeResult(NamedTuple):
-    """The verdict on one image; see `regad.runtime.result.Result`."""
+    """The verdict on one image: that of `regad.runtime.detector.Result`.
+
+    ``match``: how well a registered part matches; ``to_map`` float32 [2, 3] takes a point of the image to the map, both
+    in pixels from the upper left corner.
+    """
 
     score: float
     threshold: float
@@ -125,6 +133,9 @@ class NativeResult(NamedTuple):
     reason: Reason
     detail: str
     warn: bool
+    pose: Pose | None
+    match: float | None
+    to_map: NDArray[np.float32]
 
 
 def load_library(path: str | Path | None = None) -> ctypes.CDLL:
@@ -324,4 +335,9 @@ def _to_result(raw: _Result, anomaly_map: NDArray[np.float32]) -> NativeResult:
     thetas = np.array(raw.thetas, np.float32).reshape(3, 2, 3)
     reason, detail = get_args(Reason)[raw.reason], raw.detail.decode()
     anomalous, warn = bool(raw.anomalous), bool(raw.warn)
-    return NativeResult(raw.score, raw.threshold, anomalous, anomaly_map, thetas, timings, reason, detail, warn)
+    pose = Pose(raw.angle, raw.dx, raw.dy, raw.scale) if raw.registered else None
+    match = raw.match if raw.registered else None
+    to_map = np.array(raw.to_map, np.float32).reshape(2, 3)
+    return NativeResult(
+        raw.score, raw.threshold, anomalous, anomaly_map, thetas, timings, reason, detail, warn, pose, match, to_map
+    )

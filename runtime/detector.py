@@ -19,9 +19,9 @@ from .backends.lifecycle import Closing, closed_error
 from .errors import CategoryError, InputError
 from .formats.artifact import Artifact
 from .formats.category import Category, Threshold, load_category, save_category
+from .formats.registration import Register
 from .formats.spec import LEVELS, SIZE, InputSpec
-from .imaging.preprocess import preprocess
-from .imaging.presence import absence, measure
+from .imaging.arrival import Arrival, admit, arrive
 from .model import Model, Part, check_spec
 from .result import Result, Timings
 
@@ -31,6 +31,10 @@ _MAP, _THETAS = (SIZE, SIZE), (len(LEVELS), 2, 3)
 _NO_MAP, _NO_THETAS = np.zeros((0, *_MAP), np.float32), np.zeros((0, *_THETAS), np.float32)
 _NOTHING = Inference(_NO_MAP, np.zeros(0, np.float32), _NO_THETAS, 0.0, 0.0)
 """What a batch without images gives."""
+_REGISTERS = (
+    "the category registers the part, which takes the camera's frames; stored inputs cannot be judged by it: "
+    "teach the part again with --register off"
+)
 
 
 class Detector(Closing):
@@ -117,19 +121,26 @@ class Detector(Closing):
         return part.category if part else None
 
     def fit(
-        self, images: Sequence[NDArray[Any]], target_frr: float | None = None, *, spec: InputSpec | None = None
+        self,
+        images: Sequence[NDArray[Any]],
+        target_frr: float | None = None,
+        *,
+        spec: InputSpec | None = None,
+        registration: Register = "auto",
     ) -> Category:
         """Teach a part from k good images (uint8 RGB [H, W, 3] or grey [H, W], k >= 2) and use it from now on.
 
         About ``target_frr`` of good parts will be rejected, by default 0.05, or 0.01 if the model has no prior. It is
-        taught with ``spec``, by default `teaching_spec`, whatever the part before it was taught with. What is odd
+        taught with ``spec``, by default `teaching_spec`, whatever the part before it was taught with.
+        ``registration`` ``auto``: parts that lie anywhere are laid on the first image where that helps. What is odd
         about the images is in the category's ``notes``. Raises InputError for fewer than two images, an unusable one,
         or two that are the same picture.
         """
         from regad.calib.teach import teach  # the one place where the runtime reaches up, and only when asked to
 
         with self._working():
-            category = teach(self.model, images, spec or self._teaching_spec, target_frr=target_frr)
+            spec = spec or self._teaching_spec
+            category = teach(self.model, images, spec, target_frr=target_frr, registration=registration)
             self._put_in_force(category)
         return category
 
@@ -188,38 +199,49 @@ class Detector(Closing):
         """Judge several images in one pass; they may differ in size. See `predict`."""
         with self._working():
             part, start = self._current(), time.perf_counter()
-            return self._judge(part, [preprocess(image, part.category.spec) for image in images], start)
+            return self._judge(part, [self._arrive(part, image) for image in images], start)
 
     def predict_inputs(self, inputs: NDArray[np.uint8]) -> list[Result]:
         """Judge what `preprocess` made, uint8 RGB [N, 224, 224, 3]: stored inputs, judged again.
 
         A single input gives, in every bit, what `predict` gave for its image on the same machine, backend and number
         of threads; in a batch the last digits differ. Raises InputError for another array and CategoryError if no
-        category is in force.
+        category is in force, or one that registers the part: it is looked for in the camera's frame.
         """
         if not isinstance(inputs, np.ndarray) or inputs.dtype != np.uint8 or inputs.shape[1:] != (SIZE, SIZE, 3):
             found = f"{inputs.dtype} {list(inputs.shape)}" if isinstance(inputs, np.ndarray) else type(inputs).__name__
             raise InputError(f"inputs are {found}; expected uint8 [N, {SIZE}, {SIZE}, 3], as preprocess makes them")
         with self._working():
-            return self._judge(self._current(), list(inputs), time.perf_counter())
+            part, start = self._current(), time.perf_counter()
+            if part.category.registration is not None:
+                raise CategoryError(_REGISTERS)
+            return self._judge(part, [admit(image, part.category.limits) for image in inputs], start)
 
-    def _judge(self, part: Part, batch: Sequence[NDArray[np.uint8]], start: float) -> list[Result]:
-        """The verdicts on the encoder's inputs, any number of them; their work began at ``start``, seconds."""
-        if not batch:
+    def _judge(self, part: Part, arrivals: Sequence[Arrival], start: float) -> list[Result]:
+        """The verdicts on frames made ready, any number of them; their work began at ``start``, seconds."""
+        if not arrivals:
             return []
-        missing = [absence(measure(image), part.category.limits) for image in batch]
         ready = time.perf_counter()
-        done = self._infer(part, [image for image, detail in zip(batch, missing, strict=True) if not detail])
+        done = self._infer(part, [arrival.image for arrival in arrivals if not arrival.refusal])
         end = time.perf_counter()
-        share = 1.0 / len(batch)
+        share = 1.0 / len(arrivals)
         timings = Timings(
             (ready - start) * 1e3 * share,
             done.encode_ms * share,
             done.score_ms * share,
             (end - start) * 1e3 * share,
         )
-        judged = (_judged(part.category, done, index, timings) for index in range(len(done.anomaly_score)))
-        return [_without_part(part.category, detail, timings) if detail else next(judged) for detail in missing]
+        index = iter(range(len(done.anomaly_score)))
+        return [
+            _refused(part.category, arrival, timings)
+            if arrival.refusal
+            else _judged(part.category, done, next(index), arrival, timings)
+            for arrival in arrivals
+        ]
+
+    def _arrive(self, part: Part, image: NDArray[Any]) -> Arrival:
+        category, threads = part.category, self.model.threads
+        return arrive(image, category.spec, category.limits, category.registration, part.template, threads)
 
     def _infer(self, part: Part, inputs: Sequence[NDArray[np.uint8]]) -> Inference:
         """Score the inputs, any number of them. Raises InputError for a result that is not finite."""
@@ -278,7 +300,7 @@ class Detector(Closing):
         return part
 
 
-def _judged(category: Category, done: Inference, index: int, timings: Timings) -> Result:
+def _judged(category: Category, done: Inference, index: int, arrival: Arrival, timings: Timings) -> Result:
     """The verdict on one image of a batch."""
     score, threshold, warn = float(done.anomaly_score[index]), category.threshold.value, category.threshold.warn
     return Result(
@@ -290,12 +312,22 @@ def _judged(category: Category, done: Inference, index: int, timings: Timings) -
         timings,
         category.spec,
         warn=warn is not None and warn < score <= threshold,
+        located=arrival.located,
     )
 
 
-def _without_part(category: Category, detail: str, timings: Timings) -> Result:
-    """The verdict on an image that shows no part, for the reason ``detail``."""
+def _refused(category: Category, arrival: Arrival, timings: Timings) -> Result:
+    """The verdict on an image that is not scored."""
     heat, thetas = np.full(_MAP, np.inf, np.float32), np.zeros(_THETAS, np.float32)
     return Result(
-        math.inf, category.threshold.value, True, heat, thetas, timings, category.spec, refusal="no_part", detail=detail
+        math.inf,
+        category.threshold.value,
+        True,
+        heat,
+        thetas,
+        timings,
+        category.spec,
+        refusal=arrival.refusal,
+        detail=arrival.detail,
+        located=arrival.located,
     )

@@ -17,12 +17,23 @@ from numpy.typing import NDArray
 from .errors import DeviceError
 from .formats.spec import SIZE, Resample
 
-__all__ = ["BUILD", "available", "check", "kernels", "library", "presence", "resample", "shared_pool", "usable_cores"]
+__all__ = [
+    "BUILD",
+    "available",
+    "check",
+    "fill",
+    "kernels",
+    "library",
+    "presence",
+    "resample",
+    "shared_pool",
+    "usable_cores",
+]
 
 BUILD = "apt-get install g++, then pip install --force-reinstall --no-deps regad from source"
 """What to do where the library is missing."""
 
-_VERSION = 8
+_VERSION = 9
 _OUT_OF_MEMORY = 1
 _FILTERS = {"box": 0, "lanczos": 1, "bilinear": 2}
 
@@ -63,6 +74,7 @@ def _library() -> ctypes.CDLL | None:
     loaded.regad_embedded_template.argtypes = (ctypes.c_void_p,) * 5
     loaded.regad_embedded_template_free.restype = None
     loaded.regad_embedded_template_free.argtypes = (ctypes.c_void_p,)
+    loaded.regad_embedded_fill.argtypes = (ctypes.c_void_p,) * 3
     loaded.regad_embedded_register.argtypes = (
         *(ctypes.c_void_p,) * 3,
         ctypes.c_int32,
@@ -139,6 +151,16 @@ def resample(
         rgb.ctypes.data, width, height, rgb.strides[0], spot.ctypes.data, _FILTERS[filter_], out.ctypes.data
     )
     check(status, "resampler", "use smaller images")
+    return out
+
+
+def fill(image: NDArray[np.uint8], seen: NDArray[np.float32], reference: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return what `regad.runtime.imaging.filling` makes of a registered input, uint8 RGB [224, 224, 3].
+
+    ``seen``: float32 [56, 56]. Raises DeviceError without the library, or when memory is short.
+    """
+    out, parts, known = image.copy(), np.ascontiguousarray(seen), np.ascontiguousarray(reference)
+    check(library().regad_embedded_fill(known.ctypes.data, parts.ctypes.data, out.ctypes.data), "filling", "use less")
     return out
 
 

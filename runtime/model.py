@@ -18,6 +18,7 @@ from .formats.memory import trim
 from .formats.prior import Priors
 from .formats.scoring import Scoring
 from .formats.spec import Dtype, InputSpec
+from .imaging.registration import Template
 
 __all__ = ["Model", "ModelInfo", "Part", "check_spec"]
 
@@ -58,12 +59,14 @@ class ModelInfo(Protocol):
 class Part:
     """A category made ready on a model. It belongs to that model; its memory is freed with the last reference.
 
-    A call that judges holds its own reference: another part can take its place meanwhile.
+    A call that judges holds its own reference: another part can take its place meanwhile. ``template`` is ready for the
+    search, where the category registers its part.
     """
 
     model: Model
     category: Category
     statistics: StatisticsHandle
+    template: Template | None = None
 
 
 class Model(Closing):
@@ -73,10 +76,14 @@ class Model(Closing):
     called later raises DeviceError.
     """
 
-    def __init__(self, info: ModelInfo, backend: Backend) -> None:
-        """Take over a backend of one's own; `load` opens one of the table's."""
+    def __init__(self, info: ModelInfo, backend: Backend, threads: int | None = None) -> None:
+        """Take over a backend of one's own; `load` opens one of the table's.
+
+        ``threads`` are those that find a registered part (None: all cores).
+        """
         self.info = info
         self.backend = backend
+        self.threads = threads
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu", threads: int | None = None) -> Model:
@@ -85,7 +92,7 @@ class Model(Closing):
         Raises ArtifactError and DeviceError.
         """
         artifact = Artifact.open(path)
-        return cls(artifact, open_backend(artifact, device, threads))
+        return cls(artifact, open_backend(artifact, device, threads), threads)
 
     @property
     def artifact(self) -> Artifact:
@@ -107,7 +114,10 @@ class Model(Closing):
                 remedy="teach the part on this one",
             )
         check_spec(category.spec, self.info.spec)
-        part = Part(self, category, self.backend.prepare(category.statistics, category.scoring, category.calibration))
+        registration = category.registration
+        template = None if registration is None else Template.of(registration.template).prepared()
+        statistics = self.backend.prepare(category.statistics, category.scoring, category.calibration)
+        part = Part(self, category, statistics, template)
         trim()
         return part
 

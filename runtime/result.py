@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .formats.spec import InputSpec
+from .imaging.registration import Located, Pose, lay
 
 __all__ = ["Reason", "Refusal", "Result", "Timings"]
 
@@ -44,6 +45,10 @@ class Result:
     A frame that shows no part is not scored: it is anomalous, score and map are infinite, ``thetas`` are 0, and
     ``detail`` says what that rests on, ``brightness 3, taught with 88 to 140``. ``warn``: it is not anomalous, but its
     score is above the category's warn limit (never where there is none).
+
+    Of a registered part the map is in the frame of the input as it was laid on the first support image, and ``located``
+    says where the part lies; `map_over` brings every map to the image. A part that is ``misplaced`` is not scored
+    either.
     """
 
     score: float
@@ -56,6 +61,21 @@ class Result:
     refusal: Refusal | None = None
     detail: str = ""
     warn: bool = False
+    located: Located | None = None
+
+    @property
+    def pose(self) -> Pose | None:
+        """How the part lies compared with the first support image; None where it is not registered."""
+        return None if self.located is None else self.located.pose
+
+    def map_over(self, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Return the anomaly map laid over an image of ``shape`` (height, width), float32 [H, W]; 0 outside the region.
+
+        ``shape`` is that of the image that was judged, or of a scaled copy of it. Without a score it is infinite.
+        """
+        if self.refusal is not None:
+            return np.full(shape, np.inf, np.float32)
+        return lay(self.anomaly_map, self.spec, self.located, shape)
 
     @property
     def reason(self) -> Reason:

@@ -20,6 +20,7 @@ from pathlib import Path
 from ..detector import Detector
 from ..errors import InputError, OutputError, RegadError
 from ..formats.places import cache_folder
+from ..formats.registration import Register
 from ..text import Say, shown, system_reason
 
 __all__ = ["MAX_BYTES", "MAX_FILES", "SOURCES", "cache_key", "prune", "recall", "remember"]
@@ -34,14 +35,20 @@ _ABANDONED = 3600.0  # seconds after which a temporary file belongs to nobody an
 
 
 def cache_key(
-    detector: Detector, photos: Iterable[Path], *, target_frr: float | None, warn_frr: float | None, by_hand: bool
+    detector: Detector,
+    photos: Iterable[Path],
+    *,
+    target_frr: float | None,
+    warn_frr: float | None,
+    by_hand: bool,
+    register: Register = "auto",
 ) -> str:
     """Return the name of an entry: a hash of all that decides what the photos teach.
 
-    That is the model, the device with its library, the preprocessing, the photos, the rates aimed at, the prior, and
-    the software: the versions of the packages that read, resize and compute, and every line of `SOURCES`, since a
-    version may stay where a line has changed. ``by_hand``: the threshold is set apart from the photos.
-    Raises InputError for a photo that cannot be read.
+    That is the model, the device with its library, the preprocessing, the photos, the rates aimed at, the prior,
+    whether the part is registered, and the software: the versions of the packages that read, resize and compute, and
+    every line of `SOURCES`, since a version may stay where a line has changed. ``by_hand``: the threshold is set apart
+    from the photos. Raises InputError for a photo that cannot be read.
     """
     prior = detector.model.info.prior
     facts = {
@@ -54,6 +61,7 @@ def cache_key(
         "warn_frr": warn_frr,
         "prior": prior and prior.to_json(),
         "by_hand": by_hand,
+        "register": register,
         "packages": {name: version(name) for name in _PACKAGES},
         "sources": sources_sha256(),
     }

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
 from ..backends.table import AUTO, DEVICE_CHOICES
+from ..formats.registration import Register
 from ..formats.spec import Fit, InputSpec, Resample
 
-__all__ = ["device_option", "parse_roi", "preprocessing_options", "spec_from_options", "threshold_options"]
+__all__ = [
+    "device_option",
+    "parse_roi",
+    "preprocessing_options",
+    "register_option",
+    "spec_from_options",
+    "threshold_options",
+]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -35,6 +43,16 @@ def device_option(command: _Command) -> _Command:
     """Add ``--device``."""
     choices = click.Choice(DEVICE_CHOICES)
     return click.option("--device", type=choices, default=AUTO, show_default=True, help="Where to compute.")(command)
+
+
+def register_option(command: _Command) -> _Command:
+    """Add ``--register`` to a command that teaches."""
+    return click.option(
+        "--register",
+        type=click.Choice(get_args(Register)),
+        default="auto",
+        help="Lay every part on the first photo, wherever it lies.  [default: auto: where that helps]",
+    )(command)
 
 
 def threshold_options(command: _Command) -> _Command:

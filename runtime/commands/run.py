@@ -26,14 +26,14 @@ from ..line.stopping import StopSignals
 from ..line.window import open_window
 from ..sources.open import KINDS, Source, open_source
 from .console import note, run_cli, tell
-from .options import device_option, preprocessing_options, spec_from_options, threshold_options
+from .options import device_option, preprocessing_options, register_option, spec_from_options, threshold_options
 from .outputs import Input, check_distinct, check_file, check_folder, source_inputs
 from .own_files import RECORD
 from .teaching import put_in_force
 
 __all__ = ["command", "main", "run"]
 
-_TEACHING = ("shot", "seed", "target_frr", "warn_frr", "fit", "resample", "roi", "cache")
+_TEACHING = ("shot", "seed", "target_frr", "warn_frr", "register", "fit", "resample", "roi", "cache")
 _PICTURES = ("overlay_anomalies", "overlay_keep", "overlay_max_mb")
 
 _EPILOG = f"""\b
@@ -52,8 +52,9 @@ Exit status:
 
 JSON lines have the keys source, frame, time, score, threshold, anomalous, warn, reject, reason, thetas, ms
 {{preprocess, encode, score, total}}, artifact, category; or source, frame, time, reject, error. reason is good,
-anomalous or no_part; of a frame that shows no part the score is null and detail says why. An existing file is
-continued. Where there is such a file, or pictures, a stdout that fails is told once and the run goes on.
+anomalous, misplaced or no_part; in the last two cases the score is null and detail says why. A registered part
+has a pose too: {{angle, dx, dy, scale, quality}}. An existing file is continued. Where there is such a file, or
+pictures, a stdout that fails is told once and the run goes on.
 
 Pictures never overwrite each other: those of videos and cameras, and those whose name is taken, carry the time at
 which the run started. A thread writes them; at a camera, what it has no time for is left out and counted.
@@ -71,6 +72,7 @@ which the run started. A thread writes them; at a camera, what it has no time fo
 @click.option("--shot", type=click.IntRange(1), help="Draw this many of the support images (default: all).")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draw.")
 @threshold_options
+@register_option
 @preprocessing_options
 @click.option("--cache/--no-cache", default=True, help="Reuse what the same photos taught before.  [default: cache]")
 @click.option("--json", help="File for JSON lines, or - for stdout, which then holds nothing else.")

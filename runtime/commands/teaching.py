@@ -11,7 +11,7 @@ import click
 
 from ..detector import Detector
 from ..errors import InputError
-from ..formats.category import Category
+from ..formats.category import Category, registration_text
 from ..formats.places import cache_folder
 from ..line.config import Teaching
 from . import cache
@@ -38,6 +38,8 @@ def put_in_force(
     tell(f"category   k = {category.shot} good images, {category.hash}, {how}")
     for text in category.notes:
         note(text)
+    if category.tried is not None:
+        tell(f"register   {registration_text(category)}")
     limit = category.threshold
     tell(f"threshold  {limit.value:.4g} ({limit.note})")
     if limit.warn is not None:
@@ -58,7 +60,7 @@ def _teach(detector: Detector, part: Teaching, threshold: float | None) -> str:
 
     def key() -> str:
         rates = {"target_frr": part.target_frr, "warn_frr": part.warn_frr}
-        return cache.cache_key(detector, photos, **rates, by_hand=threshold is not None)
+        return cache.cache_key(detector, photos, **rates, by_hand=threshold is not None, register=part.register)
 
     known = key() if part.cache else ""
     if part.cache and cache.recall(detector, known, note):
@@ -70,6 +72,7 @@ def _teach(detector: Detector, part: Teaching, threshold: float | None) -> str:
         target_frr=part.target_frr,
         warn_frr=part.warn_frr,
         threshold=threshold,
+        registration=part.register,
         say=note,
         progress=_progress if sys.stderr.isatty() else None,
     )

@@ -20,6 +20,7 @@ from .encodings import ENCODINGS, Encoding, Statistics, StatisticsGroups, groupe
 from .json_text import parse
 from .limits import Limits, limits_from_json, limits_to_json
 from .memory import padded
+from .registration import FEATURE, Registration, Tried
 from .requires import check_requires
 from .scoring import Calibration, Scoring
 from .spec import EPSILON, InputSpec, Levels
@@ -31,6 +32,7 @@ __all__ = [
     "SupportImage",
     "Threshold",
     "load_category",
+    "registration_text",
     "save_category",
     "tensors_of",
     "tensors_sha256",
@@ -55,8 +57,10 @@ class Category:
 
     ``artifact`` is the hash of the artifact whose features they are; ``spec`` the preprocessing they were taught with.
     ``limits`` says what a frame that shows the part looks like, ``notes`` what is odd about the support images, one
-    line each. ``scoring`` says how distances become a score, by the ``calibration`` where it has a damping. Raises
-    CategoryError where these and the groups of the ``statistics`` do not belong together.
+    line each. ``scoring`` says how distances become a score, by the ``calibration`` where it has a damping. Frames are
+    laid on the first support image by the ``registration``, where there is one; ``tried`` says what that rests on, or
+    why there is none. Raises CategoryError where the scoring, its calibration and the groups of the ``statistics`` do
+    not belong together.
     """
 
     artifact: str
@@ -73,6 +77,8 @@ class Category:
     scoring: Scoring = field(default_factory=Scoring)
     calibration: Calibration | None = None
     notes: tuple[str, ...] = ()
+    registration: Registration | None = None
+    tried: Tried | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -87,9 +93,9 @@ class Category:
         return self.data_sha256[:16]
 
     @property
-    def tensors(self) -> Mapping[str, NDArray[np.floating[Any]]]:
-        """What the file holds: the tensors of the statistics, and of the calibration where there is one."""
-        return tensors_of(self.statistics, self.calibration)
+    def tensors(self) -> Mapping[str, NDArray[Any]]:
+        """What the file holds: the tensors of the statistics, and of calibration and registration, if any."""
+        return tensors_of(self.statistics, self.calibration, self.registration)
 
     @property
     def encoding(self) -> str:
@@ -98,11 +104,12 @@ class Category:
 
 
 def tensors_of(
-    statistics: StatisticsGroups, calibration: Calibration | None
-) -> Mapping[str, NDArray[np.floating[Any]]]:
-    """Return the tensors of a category's file: those of the statistics, and of the calibration where there is one."""
+    statistics: StatisticsGroups, calibration: Calibration | None, registration: Registration | None = None
+) -> Mapping[str, NDArray[Any]]:
+    """Return the tensors of a category's file: those of the statistics, calibration and registration."""
     own = {} if calibration is None else calibration._asdict()
-    return {**{name: value for group in statistics for name, value in group.tensors.items()}, **own}
+    part = {} if registration is None else registration.tensors
+    return {**{name: value for group in statistics for name, value in group.tensors.items()}, **own, **part}
 
 
 def tensors_sha256(tensors: Mapping[str, NDArray[Any]]) -> str:
@@ -117,7 +124,7 @@ def tensors_sha256(tensors: Mapping[str, NDArray[Any]]) -> str:
 def _meta(category: Category) -> dict[str, Any]:
     stats = category.statistics[0]
     return {
-        "requires": [],
+        "requires": [] if category.registration is None else [FEATURE],
         "artifact": category.artifact,
         "encoding": category.encoding,
         "shot": category.shot,
@@ -129,7 +136,8 @@ def _meta(category: Category) -> dict[str, Any]:
         "input": category.spec.to_json(),
         "limits": limits_to_json(category.limits),
         "scoring": category.scoring.to_json(),
-        "registration": None,
+        "registration": None if category.registration is None else category.registration.to_json(),
+        "registration_tried": None if category.tried is None else category.tried.to_json(),
         "threshold": category.threshold.to_json(),
         "notes": list(category.notes),
         "support": [asdict(item) for item in category.support],
@@ -137,6 +145,18 @@ def _meta(category: Category) -> dict[str, Any]:
         "device": category.device,
         "created": category.created,
     }
+
+
+def registration_text(category: Category) -> str:
+    """Say whether a category registers its part, and on what that rests; "" where nobody asked."""
+    tried = category.tried
+    if tried is None:
+        return ""
+    match = f"the photos match the first one at {min(tried.qualities):.2f} to {max(tried.qualities):.2f}"
+    held = ""
+    if tried.without is not None and tried.registered is not None:
+        held = f"; laid on it they are {tried.registered / tried.without:.2f} times as far from each other"
+    return f"{'off' if category.registration is None else 'on'} ({tried.asked}): {match}{held}"
 
 
 def save_category(category: Category, path: str | Path) -> None:
@@ -150,7 +170,7 @@ def save_category(category: Category, path: str | Path) -> None:
     atomic_write(Path(path), safetensors.numpy.save(tensors, metadata))
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[np.floating[Any]]]]:
+def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     """Metadata and tensors of a safetensors file whose metadata says it is a category of this version."""
     teach = "make one with: regad-calib --model ARTIFACT --support DIR --out FILE"
     try:
@@ -171,11 +191,9 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[np.floating[Any
         raise CategoryError(f"{path} is damaged or not a category file ({error}); {teach}") from error
 
 
-def _parse(metadata: Mapping[str, str], tensors: dict[str, NDArray[np.floating[Any]]]) -> Category:
+def _parse(metadata: Mapping[str, str], tensors: dict[str, NDArray[Any]]) -> Category:
     meta = parse(metadata["meta"])
     check_requires(meta)
-    if meta["registration"] is not None:
-        raise InputError("it registers the part, which this version does not do; update regad")
     if meta["data_sha256"] != tensors_sha256(tensors):
         raise CategoryError("it is damaged: its statistics do not match their sha256")
     if meta["epsilon"] != EPSILON:
@@ -191,6 +209,9 @@ def _parse(metadata: Mapping[str, str], tensors: dict[str, NDArray[np.floating[A
         stored = {name: tensor for name, tensor in tensors.items() if name in own}
         return Statistics(encoding, rank, int(meta["views"]), stored, meta["dtype"], levels)
 
+    registered, tried = meta["registration"], meta.get("registration_tried")
+    if (registered is None) != (FEATURE not in meta["requires"]):
+        raise InputError("its 'requires' and its registration do not agree")
     missing = [name for name in _CALIBRATION if name not in tensors]
     if missing and scoring.damping is not None:
         raise CategoryError(f"tensor {missing[0]} is missing; its scoring is calibrated by held-out parts")
@@ -211,6 +232,8 @@ def _parse(metadata: Mapping[str, str], tensors: dict[str, NDArray[np.floating[A
         scoring=scoring,
         calibration=calibration,
         notes=tuple(str(note) for note in meta.get("notes", ())),
+        registration=None if registered is None else Registration.from_json(registered, tensors),
+        tried=None if tried is None else Tried.from_json(tried),
     )
 
 

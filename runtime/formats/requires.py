@@ -13,7 +13,7 @@ from ..errors import InputError
 
 __all__ = ["KNOWN", "check_requires"]
 
-KNOWN: frozenset[str] = frozenset()
+KNOWN: frozenset[str] = frozenset({"registration"})
 """What this version provides beyond the formats themselves. A feature that is added gets its name here."""
 
 

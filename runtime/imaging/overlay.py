@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..formats.spec import InputSpec
 from .opencv import load_cv2
-from .preprocess import as_rgb8, from_map, place
+from .preprocess import as_rgb8, place
+from .registration import Located, lay
 
 __all__ = ["Judged", "error_panel", "heatmap", "render"]
 
@@ -60,6 +61,8 @@ class Judged(Protocol):
     def anomaly_map(self) -> NDArray[np.float32]: ...
     @property
     def spec(self) -> InputSpec: ...
+    @property
+    def located(self) -> Located | None: ...
 
 
 @cache
@@ -106,22 +109,22 @@ def render(image: NDArray[Any], result: Judged, title: str = "") -> Picture:
     """Return the overlay of one result, uint8 RGB: the heat map on the image, and the banner below it.
 
     ``image`` is what was judged, uint8 RGB [H, W, 3] or grey [H, W]. It keeps its size, except that a small one is
-    enlarged by a whole factor; what lies outside the region of interest or the crop is dimmed, for it was not judged.
-    Where there is no score, for want of a part, there is no heat map; the banner says why.
-    Raises InputError for an unusable array.
+    enlarged by a whole factor; what lies outside the region that was judged is dimmed: the region of interest or the
+    crop, where the part was found if it is registered. Where there is no score there is no heat map; the banner says
+    why. Raises InputError for an unusable array.
     """
     picture = as_rgb8(image)
     height, width = picture.shape[:2]
-    values = None if _is_refused(result) else from_map(result.anomaly_map, result.spec, (height, width))
-    box = place(width, height, result.spec).box
+    values = None if _is_refused(result) else lay(result.anomaly_map, result.spec, result.located, (height, width))
+    judged = _judged_region(result, (height, width))
     factor = -(-_SMALLEST // max(height, width))
     if factor > 1:
         cv2 = load_cv2()
         size = (width * factor, height * factor)
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST)
         values = None if values is None else cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
-        box = tuple(edge * factor for edge in box)
-    body = _dim_outside(picture, box)
+        judged = np.repeat(np.repeat(judged, factor, axis=0), factor, axis=1)
+    body = _dim_outside(picture, judged)
     body = body if values is None else heatmap(body, values, result.threshold)
     return _join(body, _banner(max(body.shape[1], _NARROWEST), body.shape[0], result, title))
 
@@ -130,13 +133,21 @@ def _is_refused(result: Judged) -> bool:
     return not np.isfinite(result.score)
 
 
-def _dim_outside(picture: Picture, box: tuple[int, ...]) -> Picture:
-    left, top, right, bottom = box
-    if (left, top, right, bottom) == (0, 0, picture.shape[1], picture.shape[0]):
+def _judged_region(result: Judged, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Where the encoder looked, bool [H, W]."""
+    region = np.zeros(shape, np.bool_)
+    left, top, right, bottom = place(shape[1], shape[0], result.spec).box
+    region[top:bottom, left:right] = True
+    if result.located is not None and not _is_refused(result):
+        everywhere = np.ones_like(result.anomaly_map)
+        region = lay(everywhere, result.spec, result.located, shape) > 0
+    return region
+
+
+def _dim_outside(picture: Picture, judged: NDArray[np.bool_]) -> Picture:
+    if judged.all():
         return picture
-    dimmed = (picture * np.float32(_DIM)).astype(np.uint8)
-    dimmed[top:bottom, left:right] = picture[top:bottom, left:right]
-    return dimmed
+    return np.where(judged[..., None], picture, (picture * np.float32(_DIM)).astype(np.uint8))
 
 
 def _join(body: Picture, banner: Picture) -> Picture:

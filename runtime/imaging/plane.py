@@ -14,15 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..formats.registration import CELLS, SIDE
 from ..formats.spec import SIZE, InputSpec
 from .preprocess import place
 
 __all__ = ["CELLS", "SIDE", "Plane", "colour_weights", "edges", "extent", "grey_cells", "halve", "sample_plane"]
-
-SIDE = 256
-"""Side of the plane, cells."""
-CELLS = 192
-"""Cells that the longest side of the region of interest takes."""
 
 _SATURATION = 2.0
 _TINY = 1e-6

@@ -7,23 +7,34 @@ Compiled where this installation has the library; `pose.find` and `warp.warp_pla
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..errors import InputError
+from ..formats.registration import TemplateData
 from ..formats.spec import SIZE, InputSpec
 from .finder import CompiledTemplate
-from .plane import CELLS, SIDE, colour_weights, extent, grey_cells, sample_plane
-from .pose import Outline, Region, Similarity, find, outline, part_centre
-from .preprocess import as_rgb8, place
-from .warp import map_to_frame, warp_plane
+from .plane import CELLS, colour_weights, extent, grey_cells, sample_plane
+from .pose import Outline, Similarity, find, outline, part_centre
+from .preprocess import as_rgb8, from_map, place
+from .warp import map_to_frame, map_to_input, warp_plane
 
-__all__ = ["Pose", "Registered", "Template", "make_template", "register", "register_plainly", "registered_map"]
+__all__ = [
+    "Located",
+    "Pose",
+    "Registered",
+    "Template",
+    "lay",
+    "lay_on_input",
+    "make_template",
+    "register",
+    "register_plainly",
+    "registered_map",
+    "shown",
+]
 
 _PIXEL = SIZE / CELLS
 
@@ -53,6 +64,24 @@ class Pose(NamedTuple):
         return cls(math.degrees(math.atan2(b, a)), tx * _PIXEL, ty * _PIXEL, math.hypot(a, b))
 
 
+class Placed(Protocol):
+    """The geometry of a template: see `TemplateData`."""
+
+    @property
+    def box(self) -> tuple[int, int]: ...
+    @property
+    def centre(self) -> tuple[float, float]: ...
+
+
+class Located(NamedTuple):
+    """Where a registered part lies in its frame: the pose, how well it matches (-1 to 1), the template's geometry."""
+
+    pose: Pose
+    quality: float
+    box: tuple[int, int]
+    centre: tuple[float, float]
+
+
 class Registered(NamedTuple):
     """A frame's part in the template's pose.
 
@@ -68,33 +97,18 @@ class Registered(NamedTuple):
     rival: float
 
 
-@dataclass(frozen=True, eq=False)
-class Template:
-    """The part as the first support image shows it; what a category stores of it.
+class Template(TemplateData):
+    """The part as the first support image shows it, with what the search computes once from it."""
 
-    ``grey``: the plane's cells, float32 [256, 256]; ``weights``: of red, green and blue in it; ``region``: what that
-    frame covered, cells; ``box``: the region of interest's width and height there, source pixels; ``centre``: of the
-    part, cells.
-    """
+    @classmethod
+    def of(cls, data: TemplateData) -> Template:
+        """A stored template, ready for the search."""
+        return cls(data.grey, data.weights, data.region, data.box, data.centre)
 
-    grey: NDArray[np.float32]
-    weights: tuple[float, float, float]
-    region: Region
-    box: tuple[int, int]
-    centre: tuple[float, float]
-
-    def __post_init__(self) -> None:
-        if self.grey.shape != (SIDE, SIDE) or self.grey.dtype != np.float32:
-            raise InputError(
-                f"the template is {self.grey.dtype} {list(self.grey.shape)}; expected float32 [{SIDE}, {SIDE}]"
-            )
-        left, top, right, bottom = self.region
-        numbers = (*self.weights, *self.region, *self.centre)
-        if not all(map(math.isfinite, numbers)) or not np.isfinite(self.grey).all():
-            raise InputError("the template holds values that are not finite; teach the category again")
-        fits = 0 <= left < right <= SIDE and 0 <= top < bottom <= SIDE and all(0 <= c <= SIDE for c in self.centre)
-        if not fits or min(self.box) < 1:
-            raise InputError("the template's geometry contradicts itself; teach the category again")
+    def prepared(self) -> Template:
+        """Compute now what the search needs, and return the template. Raises DeviceError when memory is short."""
+        _ = self.compiled if kernels.available() else self.outline
+        return self
 
     @cached_property
     def outline(self) -> Outline:
@@ -140,8 +154,32 @@ def register_plainly(image: NDArray[Any], spec: InputSpec, template: Template) -
     return Registered(input_image, seen, Pose.of(found.pose), found.quality, found.rival)
 
 
+def shown(seen: NDArray[np.float32], structure: NDArray[np.float32]) -> float:
+    """Return the share of the part's ``structure`` that a frame shows; both float32 [56, 56]."""
+    return float((seen.astype(np.float64) * structure).sum())
+
+
 def registered_map(
-    anomaly_map: NDArray[np.float32], spec: InputSpec, template: Template, pose: Pose, shape: tuple[int, int]
+    anomaly_map: NDArray[np.float32], spec: InputSpec, template: Placed, pose: Pose, shape: tuple[int, int]
 ) -> NDArray[np.float32]:
     """Return the anomaly map [224, 224] of a registered input laid over its frame of ``shape`` (height, width)."""
     return map_to_frame(anomaly_map, spec, template.box, template.centre, pose.similarity, shape)
+
+
+def lay(
+    anomaly_map: NDArray[np.float32], spec: InputSpec, located: Located | None, shape: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Return an input's anomaly map [224, 224] laid over its frame of ``shape`` (height, width), float32 [H, W].
+
+    ``located`` None: the input is not registered. 0 where the encoder did not look.
+    """
+    if located is None:
+        return from_map(anomaly_map, spec, shape)
+    return registered_map(anomaly_map, spec, located, located.pose, shape)
+
+
+def lay_on_input(
+    anomaly_map: NDArray[np.float32], spec: InputSpec, located: Located, shape: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Return a registered input's anomaly map as the input that is not registered shows it: float32 [224, 224]."""
+    return map_to_input(anomaly_map, spec, located.box, located.centre, located.pose.similarity, shape)

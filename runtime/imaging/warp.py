@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from .plane import CELLS, SIDE, Plane, extent
 from .pose import Similarity
 from .preprocess import place
 
-__all__ = ["map_to_frame", "warp_plane"]
+__all__ = ["frame_to_map", "map_to_frame", "map_to_input", "warp_plane"]
 
 Array = NDArray[np.float32]
 
@@ -63,6 +64,27 @@ def _sampled(pixels: Array, x: NDArray[np.float64], y: NDArray[np.float64]) -> A
     return mixed
 
 
+def frame_to_map(
+    spec: InputSpec, box: tuple[int, int], centre: tuple[float, float], pose: Similarity, shape: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Return what takes a point of a frame of ``shape`` (height, width) to the registered input: [2, 3].
+
+    Points are pixels from the upper left corner, right and down, of the frame and of the input. ``box``, ``centre`` and
+    ``pose`` are those of `warp_plane`.
+    """
+    spot = place(*box, InputSpec(fit=spec.fit))
+    left, top, right, bottom = place(shape[1], shape[0], spec).box
+    a, b, tx, ty = pose
+    to_template = np.array([[a, b], [-b, a]]) / (a * a + b * b)
+    scale = np.array([spot.width, spot.height]) / extent(box)  # input pixels a cell
+    linear = scale[:, None] * to_template * (CELLS / max(right - left, bottom - top))
+    fixed = np.array([(left + right) / 2, (top + bottom) / 2])
+    part, moved = np.array(centre) - SIDE / 2, np.array(centre) - SIDE / 2 + (tx, ty)
+    middle = np.array([spot.left + spot.width / 2, spot.top + spot.height / 2])
+    offset = middle + scale * (part - to_template @ moved) - linear @ fixed
+    return np.concatenate([linear, offset[:, None]], axis=1)
+
+
 def map_to_frame(
     values: Array,
     spec: InputSpec,
@@ -75,19 +97,46 @@ def map_to_frame(
 
     Bilinear; 0 where the encoder did not look. ``box``, ``centre`` and ``pose`` are those of `warp_plane`.
     """
+    matrix = frame_to_map(spec, box, centre, pose, shape)
+    return _laid(values, spec, box, matrix, np.arange(shape[1]) + 0.5, np.arange(shape[0]) + 0.5)
+
+
+def map_to_input(
+    values: Array,
+    spec: InputSpec,
+    box: tuple[int, int],
+    centre: tuple[float, float],
+    pose: Similarity,
+    shape: tuple[int, int],
+) -> Array:
+    """Return a map of the registered input [224, 224] laid over the input that is not registered, float32 [224, 224].
+
+    See `map_to_frame`; ``shape`` is that of the frame.
+    """
+    matrix = frame_to_map(spec, box, centre, pose, shape)
+    spot = place(shape[1], shape[0], spec)
+    left, top, right, bottom = spot.box
+    x = left + (np.arange(SIZE) + 0.5 - spot.left) * (right - left) / spot.width
+    y = top + (np.arange(SIZE) + 0.5 - spot.top) * (bottom - top) / spot.height
+    laid = _laid(values, spec, box, matrix, x, y)
+    laid[:, (x < left) | (x > right)] = 0
+    laid[(y < top) | (y > bottom)] = 0
+    return laid
+
+
+def _laid(
+    values: Array,
+    spec: InputSpec,
+    box: tuple[int, int],
+    matrix: NDArray[np.float64],
+    x: NDArray[np.floating[Any]],
+    y: NDArray[np.floating[Any]],
+) -> Array:
+    """The map at the points of the frame of columns ``x`` and rows ``y``."""
     spot = place(*box, InputSpec(fit=spec.fit))
-    left, top, right, bottom = place(shape[1], shape[0], spec).box
-    step = max(right - left, bottom - top) / CELLS
-    extent_x, extent_y = extent(box)
-    a, b, tx, ty = pose
-    norm = a * a + b * b
-    frame_x = (np.arange(shape[1]) + 0.5 - (left + right) / 2) / step + SIDE / 2 - centre[0] - tx
-    frame_y = (np.arange(shape[0]) + 0.5 - (top + bottom) / 2) / step + SIDE / 2 - centre[1] - ty
-    x, y = np.meshgrid(frame_x, frame_y)
-    part_x = centre[0] + (a * x + b * y) / norm - SIDE / 2
-    part_y = centre[1] + (a * y - b * x) / norm - SIDE / 2
-    u = (part_x / extent_x + 0.5) * spot.width
-    v = (part_y / extent_y + 0.5) * spot.height
+    across, down = np.meshgrid(x, y)
+    u = matrix[0, 0] * across + matrix[0, 1] * down + matrix[0, 2] - spot.left
+    v = matrix[1, 0] * across + matrix[1, 1] * down + matrix[1, 2] - spot.top
     inside = (u >= 0) & (u <= spot.width) & (v >= 0) & (v <= spot.height)
     seen = values[spot.top : spot.top + spot.height, spot.left : spot.left + spot.width, None]
     laid: Array = np.where(inside, _sampled(seen, u - 0.5, v - 0.5)[..., 0], np.float32(0))

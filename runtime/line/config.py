@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
+from ..formats.registration import Register
 from ..formats.spec import Fit, Resample
 
 __all__ = ["PictureConfig", "RunConfig", "Teaching"]
@@ -27,7 +28,8 @@ class Teaching:
 
     ``shot`` of them are drawn by ``seed``, or all are used. ``fit``, ``resample`` and ``roi`` replace the artifact's
     preprocessing; ``target_frr`` is the false-reject rate that the threshold aims at (None: as the artifact's prior
-    allows), ``warn_frr`` that of the limit that only warns. Raises InputError.
+    allows), ``warn_frr`` that of the limit that only warns. ``register``: whether the part is
+    registered. Raises InputError.
     """
 
     support: Path
@@ -35,6 +37,7 @@ class Teaching:
     seed: int = 0
     target_frr: float | None = None
     warn_frr: float | None = None
+    register: Register = "auto"
     fit: Fit | None = None
     resample: Resample | None = None
     roi: tuple[int, int, int, int] | None = None

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import OutputError
 from ..formats.json_text import parse
+from ..imaging.registration import Located
 from ..text import system_reason
 from .sink import Sink
 from .verdict import Verdict
@@ -25,8 +26,9 @@ _LONGEST = 65536  # bytes of a line: it holds one name and a few dozen numbers
 
 def record(verdict: Verdict, artifact: str, category: str) -> dict[str, Any]:
     """Return one line's data. Judged: ``source frame time score threshold anomalous warn reject reason thetas ms
-    artifact category``, and ``detail`` where a reason has one; not judged: ``source frame time reject error``. ``time``
-    is in unix seconds, ``ms`` in milliseconds. A frame that shows no part has no score: it is None.
+    artifact category``, and ``detail`` where a reason has one, ``pose`` (``angle dx dy scale quality``) where the part
+    is registered; not judged: ``source frame time reject error``. ``time`` is in unix seconds, ``ms`` in milliseconds.
+    A frame that shows no part, or shows it misplaced, has no score: it is None.
     """
     frame, result = verdict.frame, verdict.result
     head = {"source": frame.source, "frame": frame.index, "time": round(frame.time, 6)}
@@ -42,10 +44,18 @@ def record(verdict: Verdict, artifact: str, category: str) -> dict[str, Any]:
         "reject": verdict.reject,
         "reason": result.reason,
         **({"detail": result.detail} if result.detail else {}),
+        **({} if result.located is None else {"pose": _pose(result.located)}),
         "thetas": [[[round(float(v), 6) for v in row] for row in theta] for theta in result.thetas],
         "ms": {name: round(getattr(ms, name), 3) for name in ("preprocess", "encode", "score", "total")},
         "artifact": artifact,
         "category": category,
+    }
+
+
+def _pose(located: Located) -> dict[str, float]:
+    return {
+        **{name: round(value, 4) for name, value in located.pose._asdict().items()},
+        "quality": round(located.quality, 4),
     }
 
 

@@ -14,13 +14,12 @@ from ..backends.table import AUTO, find_device
 from ..commands.checks import Finding
 from ..errors import DeviceError, RegadError
 from ..formats.artifact import Artifact
-from ..formats.category import load_category
 from ..sources.open import open_source
 from ..text import redact, shown
 from .commands import bind_unix
 from .config import CameraConfig, Config, JobConfig
 from .config_file import parse_config, read_document
-from .jobs import sha256_of
+from .jobs import load_job_category, sha256_of
 from .modbus import bind
 
 __all__ = ["examine"]
@@ -94,7 +93,7 @@ def _job(job: JobConfig, artifact: Artifact | None) -> Finding:
         text = f"category {shown(job.category)} is not the pinned file: its sha256 is {digest}, not {job.sha256}"
         return Finding(topic, "problem", text, f'copy the right file, or accept this one: sha256 = "{digest}"')
     try:
-        category = load_category(job.category, artifact.hash if artifact else None)
+        category = load_job_category(job.category, artifact.hash if artifact else None)
     except RegadError as error:
         return _problem(topic, error)
     threshold = job.threshold if job.threshold is not None else category.threshold.value

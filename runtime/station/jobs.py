@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from ..detector import Detector
-from ..errors import RegadError
+from ..errors import CategoryError, RegadError
 from ..formats.category import Category, load_category
 from ..model import Model
 from ..text import shown
@@ -22,7 +22,7 @@ from .events import Event, Gone, Job, JobFailed, JobReady, Load, Raised, Rebuild
 from .judge import Pinned
 from .worker import Clock, Failed, Worker
 
-__all__ = ["JobError", "JobSpec", "Jobs", "JobsThread", "sha256_of"]
+__all__ = ["JobError", "JobSpec", "Jobs", "JobsThread", "load_job_category", "sha256_of"]
 
 _CHECK_NS = 5_000_000_000
 _BLOCK = 1 << 20
@@ -56,6 +56,17 @@ def sha256_of(path: Path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def load_job_category(path: Path, artifact: str | None = None) -> Category:
+    """Read a category that the station can judge by. Raises CategoryError as `load_category`, or if it registers."""
+    category = load_category(path, artifact)
+    if category.registration is not None:
+        raise CategoryError(
+            f"{path} registers the part; the trace keeps the encoder's input, which cannot be registered again",
+            remedy="teach the part without: regad-calib --register off",
+        )
+    return category
 
 
 def _identity(path: Path) -> tuple[int, ...]:
@@ -166,7 +177,7 @@ class Jobs:
             raise JobError(Fault.CATEGORY, f"{_where(spec)} cannot be made ready: the model is not open")
         identity = _identity(spec.path)
         _require_pin(spec)
-        category = _adjusted(load_category(spec.path, model.info.hash), spec)
+        category = _adjusted(load_job_category(spec.path, model.info.hash), spec)
         if _identity(spec.path) != identity:
             raise JobError(Fault.CATEGORY, f"{_where(spec)} was written while it was read; set the job again")
         detector = Detector(model)

@@ -77,7 +77,8 @@ def teach_drawn(model: Path, folder: Path, *, device: str = "auto", threads: int
 
     scene = Scene(seed)
     with Detector.load(model, device, threads) as detector:
-        category = teach(detector.model, [scene.picture() for _ in range(_SHOTS)], detector.teaching_spec)
+        photos = [scene.picture() for _ in range(_SHOTS)]
+        category = teach(detector.model, photos, detector.teaching_spec, registration="off")
     path = folder / "plate.safetensors"
     save_category(category, path)
     return path

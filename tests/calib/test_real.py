@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,17 @@ from sklearn.metrics import roc_auc_score
 
 from regad.calib.gaussian import dense_reference, fit_statistics
 from regad.calib.support import draw_support, list_images, read_good_images
-from regad.calib.teach import encode_views
+from regad.calib.teach import encode_views, teach
 from regad.runtime import Detector
 from regad.runtime.commands.run import command
+from regad.runtime.formats.scoring import SCORINGS
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.imaging.reading import read_image
 from regad.runtime.scoring.reference import distances_of
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "demo"))
+
+from screw import draw_screw, random_pose
 
 pytestmark = pytest.mark.data
 POSITIONS = np.arange(0, 3136, 131)
@@ -56,3 +62,28 @@ def test_the_main_job(imagenet_artifact: Path, data_dir: Path, tmp_path: Path, m
         if kind == "good":
             assert sum(line["anomalous"] for line in lines) <= 1
     assert roc_auc_score(labels, scores) > 0.97
+
+
+def test_screws_that_lie_anywhere_are_registered_of_themselves_and_judged(imagenet_artifact: Path) -> None:
+    """Defects score higher than good parts at any angle; without registration they do not."""
+
+    def screws(first: int, defect: str | None = None) -> list[np.ndarray]:
+        drawn = (np.random.default_rng(seed) for seed in range(first, first + 8))
+        return [draw_screw(rng, random_pose(rng, 0.06, 0.01), defect, size=300)[0] for rng in drawn]
+
+    good, bad = screws(100), screws(200, "head")
+    labels, areas = [False] * 8 + [True] * 8, {}
+    with Detector.load(imagenet_artifact) as detector:
+        for asked in ("auto", "off"):
+            category = teach(
+                detector.model,
+                screws(0),
+                detector.spec,
+                registration=asked,
+                scoring=SCORINGS["edge"],  # type: ignore[arg-type]
+            )
+            detector.use(category)
+            assert (category.registration is not None) == (asked == "auto")
+            results = detector.predict_batch([*good, *bad])
+            areas[asked] = roc_auc_score(labels, [result.score for result in results])
+    assert areas["auto"] > 0.9 > 0.7 > areas["off"]

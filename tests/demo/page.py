@@ -14,7 +14,6 @@ import numpy as np
 
 from regad.runtime import Result
 from regad.runtime.imaging.overlay import heatmap
-from regad.runtime.imaging.preprocess import from_map
 
 __all__ = ["Inspected", "Report", "Stage", "render_page", "with_outline"]
 
@@ -129,7 +128,7 @@ def overlay(item: Inspected) -> Array:
     """The image under its anomaly map, colours fixed to the threshold."""
     if item.result.refusal:
         return item.image
-    values = from_map(item.result.anomaly_map, item.result.spec, item.image.shape[:2])
+    values = item.result.map_over(item.image.shape[:2])
     return heatmap(np.ascontiguousarray(item.image), values, item.result.threshold)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,12 @@ from regad.runtime.errors import ArtifactError, CategoryError, DeviceError, Inpu
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.category import load_category, save_category
 from regad.runtime.formats.encodings import Encoding
+from regad.runtime.formats.spec import Fit
+from regad.runtime.imaging.warp import frame_to_map
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "demo"))
+
+from screw import UPRIGHT, ScrewPose, draw_screw, random_pose
 
 Open = Callable[..., NativeDetector]
 
@@ -47,6 +55,73 @@ def test_every_form_and_scorer(open_native: Open, standin: Artifact, form: str, 
             check_same(native.predict(image), result)
         for got, result in zip(native.predict_batch(images), expected, strict=True):
             check_same(got, result)
+
+
+def screw(seed: int, pose: ScrewPose = UPRIGHT, height: int = 300, width: int = 300) -> np.ndarray:
+    """A drawn screw in the middle of a frame of its own ground."""
+    part = draw_screw(np.random.default_rng(seed), pose, size=300)[0]
+    frame = np.full((height, width, 3), np.median(part[0], axis=0), np.uint8)
+    top, left = (height - 300) // 2, (width - 300) // 2
+    frame[top : top + 300, left : left + 300] = part
+    return frame
+
+
+@pytest.mark.parametrize("scorer", ["native", "graph"])
+@pytest.mark.parametrize(
+    ("fit", "size", "roi"),
+    [("stretch", (300, 300), None), ("letterbox", (400, 640), None), ("crop", (480, 500), (90, 80, 340, 320))],
+)
+def test_a_registered_part_is_found_and_judged_alike(
+    open_native: Open, standin: Artifact, tmp_path: Path, scorer: str, fit: Fit, size: tuple[int, int], roi: Any
+) -> None:
+    """Pose to 0.02 pixels and degrees, verdict, detail and map; each pixel format; misplaced parts and empty frames."""
+    poses = [random_pose(np.random.default_rng(seed), 0.06) for seed in range(9)]
+    photos = [screw(seed, pose, *size) for seed, pose in enumerate(poses)]
+    python = Detector.load(standin.path, spec=replace(standin.spec, fit=fit, roi=roi))
+    python.fit(photos[:3], registration="on")
+    python.save_category(tmp_path / "part.safetensors")
+    y, x = np.mgrid[0 : size[0], 0 : size[1]]
+    ring = abs(np.hypot(x - size[1] / 2, y - size[0] / 2) - 90) < 20
+    other = np.where(ring[..., None], np.uint8(60), np.uint8(200)).repeat(3, axis=2)
+    frames = [*photos[3:], other, np.full((*size, 3), 190, np.uint8)]
+    with open_native(standin.path, scorer=scorer, max_batch=4) as native:
+        native.load_category(tmp_path / "part.safetensors")
+        assert native.describe()["category"]["registered"] is True
+        results, expected = native.predict_batch(frames), python.predict_batch(frames)
+        for got, want in zip(results, expected, strict=True):
+            check_placed(got, want, size)
+        # The bars of a letterbox are a contrast of their own, so that an empty frame gets as far as the search there.
+        empty = "misplaced" if fit == "letterbox" else "no_part"
+        assert [one.reason for one in results[-2:]] == ["misplaced", empty]
+        blue = native.predict(np.ascontiguousarray(photos[3][..., ::-1]), "BGR")
+        assert (blue.score, blue.pose) == (pytest.approx(results[0].score, rel=1e-5), results[0].pose)
+
+
+def check_placed(got: NativeResult, want: Result, size: tuple[int, int]) -> None:
+    assert (got.reason, got.detail) == (want.reason, want.detail)
+    if want.pose is not None and want.located is not None and got.pose is not None:
+        assert np.abs(np.array(got.pose) - want.pose).max() < 0.02
+        assert got.match == pytest.approx(want.located.quality, abs=1e-4)
+    assert (got.pose is None) == (want.pose is None)
+    if want.reason in ("good", "anomalous"):
+        check_same(got, want)
+        assert want.located is not None
+        pose = want.located.pose.similarity
+        matrix = frame_to_map(want.spec, want.located.box, want.located.centre, pose, size)
+        np.testing.assert_allclose(got.to_map, matrix, atol=1e-3)
+
+
+def test_a_plain_result_says_where_its_map_lies(open_native: Open, standin: Artifact) -> None:
+    """A region of 2:1 in a letterbox: the corners of the region come to lie on those of the map's middle half."""
+    category = load_category(standin.path.parent / "gram.safetensors")
+    spec = replace(category.spec, fit="letterbox", roi=(20, 30, 200, 100))
+    save_category(replace(category, spec=spec), standin.path.parent / "placed.safetensors")
+    with open_native(standin.path) as native:
+        native.load_category(standin.path.parent / "placed.safetensors")
+        result = native.predict(photo(1, 200, 260))
+    assert result.pose is None and result.match is None
+    corners = np.array([[20, 30, 1], [220, 130, 1]]) @ result.to_map.T
+    np.testing.assert_allclose(corners, [[0, 56], [224, 168]], atol=1e-4)
 
 
 @pytest.mark.parametrize("scorer", ["native", "graph"])

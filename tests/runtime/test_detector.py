@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from regad.runtime.formats.artifact import artifact_hash, is_artifact, write_art
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.model import Model
 from regad.runtime.selftest import compare, self_test
+
+from .formats.test_registration import registration
 
 
 def part(seed: int, defect: bool = False, shape: tuple[int, int] = (180, 260)) -> np.ndarray:
@@ -131,6 +134,15 @@ def test_stored_inputs_without_a_part_are_rejected_as_frames_are(detector: Detec
 def test_what_is_no_input_of_the_encoder_is_refused(detector: Detector, inputs: Any, found: str) -> None:
     with pytest.raises(InputError, match=f"inputs are .*{found}.*; expected uint8"):
         detector.predict_inputs(inputs)
+
+
+def test_stored_inputs_are_not_judged_by_a_category_that_registers(detector: Detector) -> None:
+    """They were cut out of the frame in which the part would have to be found."""
+    assert detector.category is not None
+    other = Detector(detector.model)
+    other.use(replace(detector.category, registration=registration()))
+    with pytest.raises(CategoryError, match=r"registers the part.*--register off"):
+        other.predict_inputs(np.zeros((1, 224, 224, 3), np.uint8))
 
 
 @pytest.mark.parametrize("spec", [InputSpec(), InputSpec(fit="letterbox", resample="lanczos", roi=(10, 5, 200, 150))])

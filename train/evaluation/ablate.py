@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from regad.calib.distributions import student_t_quantile
 from regad.calib.views import VIEW_GROUPS
 from regad.runtime.detector import Detector
+from regad.runtime.formats.registration import Register
 
 from .evaluate import Draw, Evaluation
 from .results import MEASURES
@@ -127,6 +128,7 @@ def run_ablation(
     data: Path,
     whole: Sequence[Evaluation],
     report: OnTrial,
+    registration: Register = "auto",
 ) -> Ablation:
     """Teach and test the support sets of ``whole``, the rounds of the whole method on ``detector``, without a part.
 
@@ -134,7 +136,7 @@ def run_ablation(
     """
     draws = [Draw(one.category, one.shot, one.seed, one.support) for one in whole]
     used = detector if variant.forward is None else opened(variant.forward)
-    results, _ = run_rounds(used, data, draws, report, without=variant.without)
+    results, _ = run_rounds(used, data, draws, report, without=variant.without, registration=registration)
     if used is not detector:
         used.close()
     return Ablation(variant.title, list(zip(results, whole, strict=True)))

@@ -14,10 +14,12 @@ import click
 
 from regad.runtime.backends.table import AUTO, DEVICE_CHOICES
 from regad.runtime.commands.console import note, run_cli
+from regad.runtime.commands.options import register_option
 from regad.runtime.commands.outputs import check_distinct, check_file, check_folder, inputs
 from regad.runtime.commands.own_files import html_kind, json_kind, markdown_kind
 from regad.runtime.detector import Detector
 from regad.runtime.formats.atomic import atomic_write
+from regad.runtime.formats.registration import Register
 from regad.runtime.formats.scoring import Scoring
 from regad.runtime.text import shown
 
@@ -58,6 +60,7 @@ class _Options:
     rounds: int
     seed: int
     support_from: Path | None
+    register: Register
     device: str
     json_path: Path | None
     markdown: Path | None
@@ -78,6 +81,7 @@ class _Options:
 @click.option("--rounds", type=click.IntRange(1), default=1, help="Support sets drawn for each category and shot.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the first round; each further round adds 1.")
 @click.option("--support-from", type=click.Path(path_type=Path), help="Teach the support sets of this result file.")
+@register_option
 @click.option(
     "--device", type=click.Choice(DEVICE_CHOICES), default=AUTO, help="A checkpoint takes auto, cpu and cuda only."
 )
@@ -125,7 +129,9 @@ def _evaluate(options: _Options) -> None:
     else:
         with closing(remembering(_open(options))) as detector:
             look_at = look or (lambda trial: None)
-            results, items = run_rounds(detector, options.data, draws, _Progress(), look_at, say=note)
+            results, items = run_rounds(
+                detector, options.data, draws, _Progress(), look_at, say=note, registration=options.register
+            )
             ablations = _ablations(options, detector, results)
             model = _describe(options, detector)
     if options.learn_prior is not None:
@@ -211,6 +217,7 @@ def _each_out(
         _Progress(),
         look,
         note,
+        options.register,
     )
     model = {"kind": "leave-one-out", "name": shown(folder.name), "hash": done.hash, "device": done.device}
     return done.results, done.items, model
@@ -231,7 +238,9 @@ def _ablations(options: _Options, detector: Detector, results: list[Evaluation])
             done += shots_ablations(results)
             continue
         click.echo(f"ablation: {VARIANTS[name].title}", err=True)
-        done.append(run_ablation(VARIANTS[name], detector, reopen, options.data, results, _Progress()))
+        done.append(
+            run_ablation(VARIANTS[name], detector, reopen, options.data, results, _Progress(), options.register)
+        )
     return done
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
 from regad.runtime.formats.atomic import atomic_write
+from regad.runtime.formats.registration import Register
 from regad.runtime.text import Say, shown, unsaid
 
 from ..data.layouts import TestItem, list_categories
@@ -99,6 +100,7 @@ def evaluate_each(
     report: OnTrial,
     look: Callable[[Trial], None] | None = None,
     say: Say = unsaid,
+    registration: Register = "auto",
 ) -> EachOut:
     """Train and judge every category of ``draws`` by a model that never saw it.
 
@@ -118,7 +120,8 @@ def evaluate_each(
             done.device = read_model(path)["device"]
             continue
         with closing(remembering(opened(checkpoint))) as detector:
-            results, items = run_rounds(detector, data, own, report, look or (lambda trial: None), say=say)
+            look_at = look or (lambda trial: None)
+            results, items = run_rounds(detector, data, own, report, look_at, say=say, registration=registration)
             done.device = detector.device
         model = {"kind": "checkpoint", "name": f"{name}/{checkpoint.name}", "hash": digest, "device": done.device}
         write_results(path, facts_of(model, data), items, data, results)

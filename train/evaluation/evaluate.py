@@ -21,6 +21,7 @@ from regad.calib.teach import teach
 from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
 from regad.runtime.formats.category import Category, SupportImage
+from regad.runtime.formats.registration import Register
 from regad.runtime.formats.spec import SIZE, InputSpec
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.imaging.reading import read_picture
@@ -28,6 +29,7 @@ from regad.runtime.text import Say, noted, shown, unsaid
 
 from ..data.layouts import TestItem, good_images, test_items
 from ..data.masks import read_mask
+from .frames import Frames
 from .metrics import PixelTruth, image_measures, rate
 
 __all__ = ["Draw", "Evaluation", "TestSet", "Trial", "draw", "evaluate", "list_test", "load_test", "measured"]
@@ -55,7 +57,7 @@ class Evaluation:
     good images and in those defective ones that have a mask (``masked`` of them), at the encoder's 224 x 224.
     ``scores`` are in the order of the test images; ``ms`` is the median of preprocessing, encoding and scoring one
     image (None where that was not measured). ``held_out`` are the scores of the support images, each judged by the
-    others' statistics.
+    others' statistics. ``registered``: the part was laid on the first support image.
     """
 
     category: str
@@ -77,6 +79,7 @@ class Evaluation:
     ms: float | None
     scores: tuple[float, ...]
     held_out: tuple[float, ...] = ()
+    registered: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +155,9 @@ def draw(root: Path, category: str, shot: int, seed: int) -> Draw:
     return Draw(category, shot, seed, tuple(SupportImage(path.relative_to(root).as_posix(), "") for path in paths))
 
 
-def _teach(detector: Detector, root: Path, drawn: Draw, without: Collection[str]) -> tuple[Category, Draw]:
+def _teach(
+    detector: Detector, root: Path, drawn: Draw, without: Collection[str], registration: Register
+) -> tuple[Category, Draw]:
     """Teach the support set; returns it with the hashes of what was read, found to be those recorded if any were."""
     read = read_good_images([root / support.name for support in drawn.support])
     files = tuple(SupportImage(s.name, f.sha256) for s, f in zip(drawn.support, read.files, strict=True))
@@ -163,7 +168,8 @@ def _teach(detector: Detector, root: Path, drawn: Draw, without: Collection[str]
                 f"{found.sha256[:12]}, not {recorded.sha256[:12]}); use the data set of that run, or draw anew without "
                 "--support-from"
             )
-    taught = teach(detector.model, read.images, detector.teaching_spec, files=files, without=without)
+    spec = detector.teaching_spec
+    taught = teach(detector.model, read.images, spec, files=files, without=without, registration=registration)
     detector.use(taught)
     return taught, Draw(drawn.category, drawn.shot, drawn.seed, files)
 
@@ -174,29 +180,36 @@ def evaluate(
     drawn: Draw,
     without: Collection[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
+    registration: Register = "auto",
 ) -> Trial:
     """Teach the support set of ``drawn`` and judge the test images.
 
-    ``without`` names groups of support views to leave out, for ablations. Raises InputError for support images that
-    cannot be read or are not those recorded.
+    ``without`` names groups of support views to leave out, for ablations; ``registration`` as in `teach`. The maps of a
+    registered part are brought to the inputs that are not; a misplaced part scores higher than all that are scored.
+    Raises InputError for support images that cannot be read or are not those recorded.
     """
-    taught, drawn = _teach(detector, tests.root, drawn, without)
+    taught, drawn = _teach(detector, tests.root, drawn, without, registration)
+    frames = Frames(taught)
     handle = detector.backend.prepare(taught.statistics, taught.scoring, taught.calibration)
     count = len(tests.items)
     maps = np.empty((count, SIZE, SIZE), np.float32)
     scores, times = np.empty(count, np.float32), np.empty(count)
-    thetas = np.empty((count, 3, 2, 3), np.float32)
+    thetas, misplaced = np.empty((count, 3, 2, 3), np.float32), np.zeros(count, np.bool_)
     for index in range(count):
-        done = detector.backend.infer(tests.images[index : index + 1], handle)
-        maps[index], scores[index], thetas[index] = done.anomaly_map[0], done.anomaly_score[0], done.theta[0]
-        times[index] = done.encode_ms + done.score_ms
+        frame = frames.frame(tests.items[index].path, tests.images[index])
+        done = detector.backend.infer(frame.image[None], handle)
+        maps[index] = frames.lay(done.anomaly_map[0], frame)
+        scores[index], thetas[index], misplaced[index] = done.anomaly_score[0], done.theta[0], frame.misplaced
+        times[index] = frame.ms + done.encode_ms + done.score_ms
         progress(index + 1, count)
     if not np.isfinite(scores).all():
         raise InputError(f"{tests.category}: an anomaly score is not finite; check the model with regad-doctor --model")
+    scores[misplaced] = 2 * max(float(scores.max()), taught.threshold.value)
     ms = float(np.median(times)) + tests.preprocess_ms
-    limit = taught.threshold
+    limit, registered = taught.threshold, taught.registration is not None
     held_out = limit.scores if limit.method == "leave-one-out" else ()
-    evaluation = replace(measured(tests, drawn, scores, maps, limit.value, ms), held_out=held_out)
+    evaluation = measured(tests, drawn, scores, maps, limit.value, ms)
+    evaluation = replace(evaluation, held_out=held_out, registered=registered)
     return Trial(evaluation, taught, tests, maps, thetas)
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from regad.runtime.detector import Detector
+from regad.runtime.formats.registration import Register
 from regad.runtime.model import Model
 from regad.runtime.text import Say, unsaid
 
@@ -49,6 +50,7 @@ def run_rounds(
     look: Callable[[Trial], None] = lambda trial: None,
     without: Collection[str] = (),
     say: Say = unsaid,
+    registration: Register = "auto",
 ) -> tuple[list[Evaluation], dict[str, Sequence[TestItem]]]:
     """Teach and test every support set; returns the evaluations by category, shot and seed, and the test images.
 
@@ -62,7 +64,7 @@ def run_rounds(
         tests: TestSet = load_test(data, name, spec, say)
         items[name] = tests.items
         for drawn in (drawn for drawn in draws if drawn.category == name):
-            trial = evaluate(detector, tests, drawn, without, partial(report, drawn))
+            trial = evaluate(detector, tests, drawn, without, partial(report, drawn), registration)
             look(trial)
             results.append(trial.evaluation)
     order = {name: place for place, name in enumerate(items)}

@@ -67,6 +67,19 @@ regad_result to_result(const regad::Verdict &verdict) noexcept {
     std::memcpy(result.thetas, verdict.theta, sizeof result.thetas);
     result.reason = verdict.reason;
     result.warn = verdict.warn ? 1 : 0;
+    if (verdict.registered) {
+        const regad::Similarity &pose = verdict.pose;
+        constexpr double pixel = static_cast<double>(regad::input_size) / regad::region_cells;
+        result.registered = 1;
+        result.angle = static_cast<float>(regad::angle_of(pose));
+        result.dx = static_cast<float>(pose.tx * pixel);
+        result.dy = static_cast<float>(pose.ty * pixel);
+        result.scale = static_cast<float>(std::hypot(pose.a, pose.b));
+        result.match = static_cast<float>(verdict.quality);
+    }
+    for (int i = 0; i < 6; ++i) {
+        result.to_map[i / 3][i % 3] = static_cast<float>(verdict.to_map.m[i / 3][i % 3]);
+    }
     static_assert(sizeof result.detail == sizeof verdict.detail);
     std::memcpy(result.detail, verdict.detail, sizeof result.detail);
     return result;
@@ -125,7 +138,7 @@ void predict(regad::Detector &detector, const regad_image *images, std::size_t c
 constexpr regad_self_test_report untested = {sizeof(regad_self_test_report), INFINITY, INFINITY, INFINITY, INFINITY};
 
 // These are written whatever their struct_size says: one that has grown since 0.1.0 needs more care there.
-static_assert(sizeof(void *) != 8 || (sizeof(regad_result) == 224 && sizeof(regad_self_test_report) == 24));
+static_assert(sizeof(void *) != 8 || (sizeof(regad_result) == 272 && sizeof(regad_self_test_report) == 24));
 
 constexpr const char *reason_texts[] = {"good", "anomalous", "misplaced", "no_part", "not_judged"};
 

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "core/fill.hpp"
 #include "core/judge.hpp"
 #include "core/kernels.hpp"
 #include "core/pool.hpp"
@@ -19,7 +20,7 @@
 namespace regad {
 namespace {
 
-constexpr std::int32_t version = 8;
+constexpr std::int32_t version = 9;
 
 struct Workspace {
     ScorerWorkspace scorer;
@@ -216,5 +217,12 @@ std::int32_t regad_embedded_register(void *pool, void *part, const unsigned char
         const double values[6] = {found.pose.a, found.pose.b, found.pose.tx, found.pose.ty, found.quality, found.rival};
         std::memcpy(result, values, sizeof values);
         known.idle.give(std::move(workspace));
+    });
+}
+
+std::int32_t regad_embedded_fill(const unsigned char *reference, const float *seen, unsigned char *image) {
+    return regad::status([&] {
+        thread_local regad::Filling filling;
+        filling.run(reference, seen, image);
     });
 }

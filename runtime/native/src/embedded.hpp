@@ -59,3 +59,7 @@ REGAD_EMBEDDED std::int32_t regad_embedded_register(void *pool, void *part, cons
                                                     const std::int32_t *box, const std::int32_t *spot,
                                                     std::int32_t stretched, double *result, unsigned char *out,
                                                     float *seen);
+
+// Fills the positions of a registered input, uint8 RGB [224, 224, 3], that are seen, [56, 56], less than whole, from a
+// reference like it (core/fill.hpp), in the caller's thread.
+REGAD_EMBEDDED std::int32_t regad_embedded_fill(const unsigned char *reference, const float *seen, unsigned char *image);

@@ -79,6 +79,58 @@ TEST(category_reads_fp16) {
     CHECK_THROWS(read(files::category(files::category_meta("gram", 1, tensors, "hash"), tensors)), "expected F32");
 }
 
+// A registered category with one thing of it changed.
+std::string registered(const char *pointer = nullptr, const files::Json &value = {}, const char *tensor = nullptr,
+                       const files::Tensor &other = {}) {
+    files::Tensors tensors = small();
+    tensors["template"] = files::floats({256, 256}, 7, 1);
+    tensors["reference"] = {"U8", {224, 224, 3}, std::string(224 * 224 * 3, '\x40')};
+    tensors["structure"] = {"F32", {56, 56}, std::string(56 * 56 * 4, '\0')};
+    if (tensor != nullptr) {
+        tensors[tensor] = other;
+    }
+    files::Json meta = files::category_meta("gram", 1, tensors, "hash");
+    meta["requires"] = {"registration"};
+    meta["registration"] = {{"weights", {0.25, 0.5, 0.25}}, {"region", {32.0, 32.0, 224.0, 200.0}},
+                            {"box", {640, 480}}, {"centre", {120.0, 130.0}},
+                            {"quality", {{"low", 0.6}, {"taught", {0.9, 0.95}}}},
+                            {"shown", {{"low", 0.6}, {"taught", {0.98, 1.0}}}}};
+    if (pointer != nullptr) {
+        meta[files::Json::json_pointer(pointer)] = value;
+    }
+    return files::category(meta, tensors);
+}
+
+TEST(category_reads_a_registration) {
+    const regad::Category category = read(registered());
+    CHECK(category.registration.has_value());
+    const regad::RegistrationSpec &spec = *category.registration;
+    CHECK_EQUAL(spec.box_width, 640);
+    CHECK_EQUAL(spec.width(), 192.0);
+    CHECK_EQUAL(spec.height(), 144.0);
+    CHECK_EQUAL(spec.quality.taught_low, 0.9);
+    CHECK_EQUAL(spec.grey.size(), 65536U);
+    CHECK_EQUAL(static_cast<int>(spec.reference[5]), 0x40);
+}
+
+TEST(category_refuses_a_registration_that_makes_no_sense) {
+    CHECK_THROWS(read(registered("/registration/region", {10, 0, 5, 9})), "contradicts itself");
+    CHECK_THROWS(read(registered("/registration/region", {0, 0, 5})), "not 4 finite numbers");
+    CHECK_THROWS(read(registered("/registration/box", {0, 10})), "contradicts itself");
+    CHECK_THROWS(read(registered("/registration/box", {1e300, 10})), "contradicts itself");
+    CHECK_THROWS(read(registered("/registration/weights", "red")), "not 3 finite numbers");
+    CHECK_THROWS(read(registered("/registration/quality/low", 0.99)), "not in order");
+    CHECK_THROWS(read(registered("/registration/shown", 1)), "not an object");
+    CHECK_THROWS(read(registered("/registration", nullptr)), "do not agree");
+    CHECK_THROWS(read(registered("/requires", {"registration", "flight"})), "requires flight");
+    CHECK_THROWS(read(registered(nullptr, {}, "template", files::floats({64, 64}, 1, 1))), "template");
+    CHECK_THROWS(read(registered(nullptr, {}, "reference", files::floats({224, 224, 3}, 1, 1))), "expected U8");
+    files::Tensor below = files::floats({56, 56}, 1, 1);
+    const float minus = -1;
+    std::memcpy(below.bytes.data(), &minus, sizeof minus);
+    CHECK_THROWS(read(registered(nullptr, {}, "structure", below)), "below 0");
+}
+
 TEST(category_refuses_what_does_not_fit) {
     CHECK_THROWS(read(changed("/dtype", "fp16")), "expected F16");
     CHECK_THROWS(read(changed("/dtype", "bf16")), "expected fp32 or fp16");
@@ -115,7 +167,8 @@ TEST(category_refuses_what_does_not_fit) {
     CHECK_THROWS(read(changed("/scoring/calibration", {{"a", "high"}})), "finite number");
     CHECK_THROWS(read(changed("/scoring/calibration", {{"a", 1.0}, {"sigma", 2.0}})), "update regad");
     CHECK_THROWS(read(changed("/encoding", "gram+gram")), "more than its scoring has groups");
-    CHECK_THROWS(read(changed("/registration", {{"angle", 1}})), "registers the part");
+    CHECK_THROWS(read(changed("/registration", {{"angle", 1}})), "do not agree");
+    CHECK_THROWS(read(changed("/requires", {"registration"})), "do not agree");
     CHECK_THROWS(read(changed("/limits", 1)), "limits");
     CHECK_THROWS(read(changed("/limits/glare", limit_json(0, 1, 2, 3))), "glare, which this version does not measure");
     CHECK_THROWS(read(changed("/limits/detail", limit_json(2, 1, 3, 4))), "in order");

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "core/fill.hpp"
 #include "core/kernels.hpp"
 
 namespace {
@@ -193,6 +194,46 @@ TEST(registration_finds_a_part_where_it_lies) {
             CHECK(found.quality > 0.97);
         }
     }
+}
+
+TEST(frame_to_input_takes_the_part_where_it_is_sampled) {
+    Scene scene(640, 480);
+    const regad::Template part(scene.data, scene.pool);
+    const regad::Spot spot{0, 28, 224, 168};
+    const regad::Affine still = regad::frame_to_input(part, spot, {1, 0, 0, 0}, scene.box);
+    check_close(still.m[0][0], 224.0 / 640, 1e-12);
+    check_close(still.m[0][1], 0, 1e-12);
+    check_close(still.m[0][2], 0, 1e-9);
+    check_close(still.m[1][2], 28, 1e-9);
+    // A quarter turn, twice as large: a step to the right in the frame is half a step up in the part.
+    const regad::Affine turned = regad::frame_to_input(part, spot, {0, 2, 0, 0}, scene.box);
+    check_close(turned.m[0][0], 0, 1e-12);
+    check_close(turned.m[1][0], -0.5 * 224 / 640, 1e-12);
+    check_close(turned.m[0][1], 0.5 * 224 / 640, 1e-12);
+}
+
+TEST(filling_carries_the_light_on) {
+    std::vector<unsigned char> reference(regad::image_bytes), image(regad::image_bytes);
+    for (std::size_t i = 0; i < regad::image_bytes; ++i) {
+        reference[i] = static_cast<unsigned char>(100 + i / 3 % 224 % 50);
+        image[i] = static_cast<unsigned char>(reference[i] + 20 + 5 * (i % 3));
+    }
+    const std::vector<unsigned char> wanted = image;
+    std::vector<float> seen(regad::positions1, 1.0F);
+    regad::Filling filling;
+    filling.run(reference.data(), seen.data(), image.data());
+    CHECK(image == wanted);
+    for (std::size_t i = 0; i < regad::positions1; ++i) {
+        seen[i] = i % 56 < 30 ? 1.0F : 0.5F;
+    }
+    for (std::size_t i = 0; i < regad::image_bytes; ++i) {
+        image[i] = i / 3 % 224 < 120 ? image[i] : 255;
+    }
+    filling.run(reference.data(), seen.data(), image.data());
+    CHECK(image == wanted);
+    std::fill(seen.begin(), seen.end(), 0.0F);
+    filling.run(reference.data(), seen.data(), image.data());
+    CHECK(image == reference);
 }
 
 TEST(registration_reads_every_layout_and_rows_from_below) {

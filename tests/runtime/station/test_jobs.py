@@ -14,6 +14,7 @@ from regad.runtime.station.codes import Fault
 from regad.runtime.station.events import Event, Gone, JobFailed, JobReady, Load, Raised, Rebuild
 from regad.runtime.station.jobs import JobError, Jobs, JobSpec, JobsThread, sha256_of
 
+from ..formats.test_registration import registered
 from ..run_doubles import category
 from .station_doubles import Backend, Clock
 
@@ -54,6 +55,15 @@ def test_a_job_has_the_limits_that_the_station_sets(table: Table) -> None:
     pinned = jobs.take(1)
     limits = pinned.detector.category.threshold  # type: ignore[attr-defined]
     assert (limits.value, limits.warn, pinned.job.deadline_ns) == (5.0, 4.0, 7)
+
+
+def test_a_category_that_registers_the_part_is_refused_with_what_to_do(table: Table) -> None:
+    save_category(replace(registered(), artifact=category().artifact), table.paths[0])
+    jobs = table.jobs(sha256=sha256_of(table.paths[0]))
+    jobs.open()
+    assert jobs.errors.keys() == {1} and "registers the part" in jobs.errors[1]
+    with pytest.raises(JobError, match=r"one\.safetensors registers the part.*regad-calib --register off"):
+        jobs.take(1)
 
 
 def test_a_job_that_cannot_be_used_leaves_the_others_alone(table: Table) -> None:

@@ -59,13 +59,14 @@ def detector() -> Detector:
     return made
 
 
-def fake_teach(model: Any, images: Any, spec: Any, *, files: Any, without: Any) -> Any:
+def fake_teach(model: Any, images: Any, spec: Any, *, files: Any, without: Any, registration: str) -> Any:
     return SimpleNamespace(
         threshold=Threshold(LIMIT, "leave-one-out", 0.01, (0.2, 0.3)),
         support=files,
         statistics=None,
         scoring=None,
         calibration=None,
+        registration=None,
     )
 
 

@@ -204,7 +204,8 @@ typedef struct regad_result {
     size_t struct_size;
     double threshold;      /* the threshold it was judged by; 0 if it was not judged */
     float score;           /* >= 0: the largest value of the anomaly map, or what the category's scoring makes of the
-                            * distances; infinity if not judged and for REGAD_NO_PART, which is not scored */
+                            * distances; infinity if not judged and for REGAD_NO_PART and REGAD_MISPLACED,
+                            * which are not scored */
     int32_t anomalous;     /* 1 when score > threshold, else 0; 1 if it was not judged */
     float thetas[3][2][3]; /* the three STN transforms, output -> input, normalised coordinates (affine_grid); 0 where
                             * there is no score */
@@ -216,13 +217,22 @@ typedef struct regad_result {
     char detail[100];      /* what REGAD_NO_PART or REGAD_MISPLACED rests on, "brightness 3, taught with 88 to 140";
                             * else "" */
     int32_t warn;          /* 1 for a REGAD_GOOD score above the category's warn limit, where it has one */
+    int32_t registered;    /* 1 if the category registers its part and it was looked for: the next five hold, else 0 */
+    float angle;           /* degrees by which the part is turned from the first support image, clockwise as seen */
+    float dx;              /* how far its centre moved right and down, in pixels of the encoder's input */
+    float dy;
+    float scale;           /* how many times as large it is */
+    float match;           /* how well it matches, -1 to 1; REGAD_MISPLACED if worse than the category allows */
+    float to_map[2][3];    /* takes a point of the image to the map: map x = to_map[0][0] x + to_map[0][1] y +
+                            * to_map[0][2], map y likewise; both in pixels from the upper left corner, so that the first
+                            * pixel's centre is 0.5, 0.5. What falls outside the map was not judged. */
 } regad_result;
 
 /* Makes it a result that was not judged. */
 REGAD_API regad_status regad_result_init(regad_result *result, size_t struct_size);
 
 /* Judges one image. `map` receives REGAD_MAP_LENGTH floats, row-major, the anomaly map in the frame of the
- * encoder's input, all infinity where the frame shows no part; `map_length` is the room in floats. NULL and 0 when it
+ * encoder's input, all infinity where there is no score; `map_length` is the room in floats. NULL and 0 when it
  * is not wanted.
  * On every failure, also for a wrong argument, *result is as regad_result_init makes it (its struct_size stays):
  * anomalous = 1, score = infinity, reason = REGAD_NOT_JUDGED, threshold and all else 0; and the map, as far as there is

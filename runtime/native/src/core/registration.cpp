@@ -16,8 +16,6 @@ constexpr double smallest_scale = 0.85, largest_scale = 1.18;
 constexpr int steps[edge_levels] = {4, 4, 8};
 constexpr double degree = M_PI / 180;
 
-double angle_of(const Similarity &pose) { return std::atan2(pose.b, pose.a) / degree; }
-
 // A part that looks alike at several angles is taken to be turned as little as possible.
 double upright(double angle) { return 1 - upright_gain * std::fabs(angle) / 180; }
 
@@ -33,6 +31,8 @@ void compose(const double (&change)[4], double radius, Similarity &pose) {
 }
 
 }  // namespace
+
+double angle_of(const Similarity &pose) noexcept { return std::atan2(pose.b, pose.a) / degree; }
 
 Registration::Registration()
     : grey_(plane_side * plane_side), query_(4 * coarse_length), peaks_(angles),

@@ -27,6 +27,18 @@ struct Spot {
     int x, y, width, height;
 };
 
+// Takes a point to another: x' = m[0][0] x + m[0][1] y + m[0][2], y' = m[1][0] x + m[1][1] y + m[1][2].
+struct Affine {
+    double m[2][3];
+};
+
+// What takes a point of a frame whose region of interest is `box` to the registered input, both in pixels from the upper
+// left corner: frame_to_map of runtime/imaging/warp.py.
+Affine frame_to_input(const Template &part, const Spot &spot, const Similarity &pose, const Box &box) noexcept;
+
+// Degrees, clockwise as the image is seen.
+double angle_of(const Similarity &pose) noexcept;
+
 // Reusable memory for one frame at a time: frames of one size allocate nothing after the first.
 class Registration {
 public:

@@ -67,4 +67,24 @@ void Registration::warp(const Template &part, const Spot &spot, const Similarity
     average_cells(covered_.data(), seen);
 }
 
+Affine frame_to_input(const Template &part, const Spot &spot, const Similarity &pose, const Box &box) noexcept {
+    const double norm = pose.a * pose.a + pose.b * pose.b, middle = plane_side / 2.0;
+    const double turn[2][2] = {{pose.a / norm, pose.b / norm}, {-pose.b / norm, pose.a / norm}};
+    const double scale[2] = {spot.width / part.width(), spot.height / part.height()};  // input pixels a cell
+    const double step = static_cast<double>(region_cells) / std::max(box.right - box.left, box.bottom - box.top);
+    const double fixed[2] = {(box.left + box.right) / 2.0, (box.top + box.bottom) / 2.0};
+    const double own[2] = {part.centre_x() - middle, part.centre_y() - middle};
+    const double moved[2] = {own[0] + pose.tx, own[1] + pose.ty};
+    const double centre[2] = {spot.x + spot.width / 2.0, spot.y + spot.height / 2.0};
+    Affine affine{};
+    for (int i = 0; i < 2; ++i) {
+        double (&row)[3] = affine.m[i];
+        row[0] = scale[i] * turn[i][0] * step;
+        row[1] = scale[i] * turn[i][1] * step;
+        row[2] = centre[i] + scale[i] * (own[i] - turn[i][0] * moved[0] - turn[i][1] * moved[1]) -
+                 row[0] * fixed[0] - row[1] * fixed[1];
+    }
+    return affine;
+}
+
 }  // namespace regad

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <iomanip>
-#include <locale>
 #include <sstream>
 
 #include "core/error.hpp"
@@ -34,6 +32,11 @@ float relative_error(const float *got, const Buffer<float> &expected) {
     return static_cast<float>(error / largest);
 }
 
+void refuse(regad_reason reason, const std::string &detail, Verdict &verdict) {
+    verdict.detail[detail.copy(verdict.detail, sizeof verdict.detail - 1)] = '\0';
+    verdict.reason = reason;
+}
+
 // Whether an encoder's input may show the part; if not, the verdict says why.
 bool shows_part(const unsigned char *input, const Limits &limits, Verdict &verdict) {
     const Measures measures = measure(input);
@@ -41,14 +44,15 @@ bool shows_part(const unsigned char *input, const Limits &limits, Verdict &verdi
     if (broken == measure_count) {
         return true;
     }
-    std::ostringstream text;
-    text.imbue(std::locale::classic());
-    text << std::setprecision(3) << measure_names[broken] << ' ' << measures[broken] << ", taught with "
-         << limits[broken].taught_low << " to " << limits[broken].taught_high;
-    const std::string detail = text.str();
-    verdict.detail[detail.copy(verdict.detail, sizeof verdict.detail - 1)] = '\0';
-    verdict.reason = REGAD_NO_PART;
+    refuse(REGAD_NO_PART, taught_with(measure_names[broken], measures[broken], limits[broken]), verdict);
     return false;
+}
+
+// From the image to the input of one that is not registered.
+Affine plainly_to_map(const Placement &place) noexcept {
+    const double x = static_cast<double>(place.width) / (place.right - place.left);
+    const double y = static_cast<double>(place.height) / (place.bottom - place.top);
+    return {{{x, 0, place.x - x * place.left}, {0, y, place.y - y * place.top}}};
 }
 
 }  // namespace
@@ -57,6 +61,7 @@ bool shows_part(const unsigned char *input, const Limits &limits, Verdict &verdi
 struct Detector::Loaded {
     std::shared_ptr<const Category> category;  // without its tensors
     std::shared_ptr<const Prepared> prepared;
+    std::shared_ptr<const Part> part;  // null: the part is not registered
     std::string path;
     double threshold = 0;
     double warn_threshold = no_warning;
@@ -82,6 +87,10 @@ void Detector::load_category(const std::string &path) {
     }
     loaded->prepared = engine_.prepare(artifact_, std::move(category->statistics), std::move(category->scoring));
     category->statistics = std::move(shells);
+    if (category->registration) {
+        loaded->part = std::make_shared<Part>(std::move(*category->registration), category->spec.fit, engine_.pool());
+        category->registration.reset();
+    }
     loaded->category = std::move(category);
     const std::string message = "loaded category " + path;  // from here on nothing can fail
     std::shared_ptr<const Loaded> before = std::move(loaded);
@@ -116,6 +125,34 @@ std::shared_ptr<const Detector::Loaded> Detector::loaded() const {
     return loaded_;
 }
 
+// Writes the input of an image that is to be scored; of another one the verdict says why not.
+bool Detector::arrive(const Loaded &loaded, const regad_image &image, Workspace &workspace, unsigned char *input,
+                      Verdict &verdict) {
+    const InputSpec &spec = loaded.category->spec;
+    workspace.preprocessor.run(image, spec, engine_.pool(), input);
+    verdict.threshold = loaded.threshold;
+    verdict.to_map = plainly_to_map(place(image.width, image.height, spec));
+    if (!shows_part(input, loaded.category->limits, verdict)) {
+        return false;
+    }
+    if (!loaded.part) {
+        return true;
+    }
+    if (!workspace.finder) {
+        workspace.finder.emplace();
+    }
+    const Arrival arrival = workspace.finder->run(*loaded.part, image, spec, engine_.pool(), input);
+    verdict.registered = true;
+    verdict.pose = arrival.pose;
+    verdict.quality = arrival.quality;
+    if (!arrival.detail.empty()) {
+        refuse(REGAD_MISPLACED, arrival.detail, verdict);
+        return false;
+    }
+    verdict.to_map = arrival.to_input;
+    return true;
+}
+
 void Detector::judge(const Loaded &loaded, const regad_image *const *images, std::size_t count, Verdict *verdicts,
                      float *maps, StageTimes &times) {
     const Clock::time_point start = Clock::now();
@@ -124,9 +161,7 @@ void Detector::judge(const Loaded &loaded, const regad_image *const *images, std
     std::size_t shown = 0, which[most_images];  // the images that are scored; the others show no part
     for (std::size_t i = 0; i < count; ++i) {
         unsigned char *input = workspace->images.data() + shown * image_bytes;
-        workspace->preprocessor.run(*images[i], loaded.category->spec, engine_.pool(), input);
-        verdicts[i].threshold = loaded.threshold;
-        if (shows_part(input, loaded.category->limits, verdicts[i])) {
+        if (arrive(loaded, *images[i], *workspace, input, verdicts[i])) {
             which[shown++] = i;
         } else if (maps != nullptr) {
             std::fill_n(maps + i * map_length, map_length, INFINITY);
@@ -239,6 +274,7 @@ std::string Detector::describe() const {
                             {"form", form_name(category.statistics)},
                             {"dtype", name(category.dtype)},
                             {"rank", category.statistics.front().rank},
+                            {"registered", loaded->part != nullptr},
                             {"shot", category.shot},
                             {"views", category.views},
                             {"threshold", loaded->threshold},

@@ -33,6 +33,10 @@ struct Verdict {
     float theta[theta_length] = {};
     regad_reason reason = REGAD_NOT_JUDGED;
     char detail[sizeof regad_result::detail] = "";
+    bool registered = false;  // the part was looked for: `pose` and `quality` hold
+    Similarity pose;
+    double quality = 0;
+    Affine to_map{};  // from the image
 };
 
 struct StageTimes {
@@ -66,6 +70,9 @@ public:
     std::string describe() const;
 
 private:
+    bool arrive(const Loaded &loaded, const regad_image &image, Workspace &workspace, unsigned char *input,
+                Verdict &verdict);
+
     Artifact artifact_;
     std::size_t max_batch_;
     Engine engine_;

@@ -3,12 +3,14 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "formats/artifact.hpp"
 #include "engine/ort.hpp"
 #include "core/pool.hpp"
+#include "engine/finder.hpp"
 #include "engine/preprocess.hpp"
 #include "core/judge.hpp"
 #include "core/scorer.hpp"
@@ -51,6 +53,7 @@ public:
     void reserve(std::size_t batch);
 
     Preprocessor preprocessor;
+    std::optional<Finder> finder;  // made with the first registered part
     ScorerWorkspace scorer;
     Buffer<unsigned char> images;  // [batch, 224, 224, 3]
     Buffer<float> f1, f2, f3, theta;

@@ -67,9 +67,13 @@ Placement place(int width, int height, const InputSpec &spec) {
     return spot;
 }
 
-void Preprocessor::run(const regad_image &image, const InputSpec &spec, Pool &pool, unsigned char *out) {
+Pixels pixels_of(const regad_image &image) {
     check_image(image);
-    const Pixels pixels{image.data, image.width, image.height, stride_of(image), layouts[image.format]};
+    return {image.data, image.width, image.height, stride_of(image), layouts[image.format]};
+}
+
+void Preprocessor::run(const regad_image &image, const InputSpec &spec, Pool &pool, unsigned char *out) {
+    const Pixels pixels = pixels_of(image);
     resampler_.run(pixels, place(image.width, image.height, spec), spec.resample, pool, out);
 }
 

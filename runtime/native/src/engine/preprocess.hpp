@@ -12,6 +12,9 @@ namespace regad {
 // Throws Error if the region of interest lies outside the image.
 Placement place(int width, int height, const InputSpec &spec);
 
+// The image's pixels. Throws Error for an image that cannot be used.
+Pixels pixels_of(const regad_image &image);
+
 // Reusable memory: images of one size and specification allocate nothing after the first.
 class Preprocessor {
 public:

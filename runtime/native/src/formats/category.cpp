@@ -78,8 +78,33 @@ Buffer<float> above_zero(Buffer<float> values, const std::string &name) {
     return values;
 }
 
-Calibration read_tensors(const Source &source, const SafetensorsHeader &header, StatisticsGroups &groups,
-                         const ScoringSpec &scoring, Dtype dtype, const std::string &sha256) {
+void check_registration(const SafetensorsHeader &header) {
+    header.expect("template", "F32", {plane_side, plane_side});
+    header.expect("reference", "U8", {input_size, input_size, 3});
+    header.expect("structure", "F32", {grid1, grid1});
+}
+
+// Reads a tensor of the registration; false if it is none of them.
+bool read_registration(const Source &source, const std::string &name, const TensorEntry &entry, Sha256 &digest,
+                       RegistrationSpec &registration) {
+    if (name == "template") {
+        registration.grey = read_values<float>(source, name, entry, digest);
+    } else if (name == "structure") {
+        registration.structure = read_values<float>(source, name, entry, digest);
+    } else if (name == "reference") {
+        registration.reference = Buffer<unsigned char>(static_cast<std::size_t>(entry.bytes));
+        source.read(entry.offset, registration.reference.data(), registration.reference.size());
+        digest.update(registration.reference.data(), registration.reference.size());
+    } else {
+        return false;
+    }
+    return true;
+}
+
+Calibration read_tensors(const Source &source, const SafetensorsHeader &header, const ScoringSpec &scoring,
+                         Category &category) {
+    StatisticsGroups &groups = category.statistics;
+    const Dtype dtype = category.dtype;
     std::map<std::string, Statistics *> own;
     for (Statistics &group : groups) {
         for (const TensorShape &tensor : tensor_shapes(group.encoding, group.rank, group.finest)) {
@@ -88,6 +113,9 @@ Calibration read_tensors(const Source &source, const SafetensorsHeader &header, 
         }
     }
     check_calibration(header, scoring);
+    if (category.registration) {
+        check_registration(header);
+    }
     Calibration calibration;
     Sha256 digest;
     for (const auto &[name, entry] : header.tensors) {  // in the order of the names
@@ -96,6 +124,8 @@ Calibration read_tensors(const Source &source, const SafetensorsHeader &header, 
         if (scoring.calibrated && (name == "scale" || name == "norms")) {
             Buffer<float> &values = name == "scale" ? calibration.scale : calibration.norms;
             values = above_zero(read_values<float>(source, name, entry, digest), name);
+        } else if (category.registration && read_registration(source, name, entry, digest, *category.registration)) {
+            continue;
         } else if (group == own.end()) {
             pass_over(source, entry, digest);
         } else if (is_half(name, dtype)) {
@@ -104,7 +134,7 @@ Calibration read_tensors(const Source &source, const SafetensorsHeader &header, 
             group->second->tensors.emplace(name, read_values<float>(source, name, entry, digest));
         }
     }
-    if (digest.hex() != sha256) {
+    if (digest.hex() != category.data_sha256) {
         throw std::runtime_error("its statistics do not match their sha256");
     }
     return calibration;
@@ -185,9 +215,6 @@ Category Category::read(const Source &source) {
     const Json meta = parse_json(metadata(header, "meta"));
     check_requires(meta);
     const ScoringSpec scoring = ScoringSpec::from_json(member(meta, "scoring"));
-    if (!member(meta, "registration").is_null()) {
-        throw std::runtime_error("it registers the part, which this version does not do; update regad");
-    }
     if (get_number(meta, "epsilon") != epsilon) {
         throw std::runtime_error("its epsilon is not 0.01");
     }
@@ -206,8 +233,17 @@ Category Category::read(const Source &source) {
     category.data_sha256 = get_text(meta, "data_sha256");
     read_threshold(member(meta, "threshold"), category);
     category.limits = read_limits(member(meta, "limits"));
-    category.scoring = scoring.with(
-        read_tensors(source, header, category.statistics, scoring, category.dtype, category.data_sha256));
+    const Json &registration = member(meta, "registration");
+    if (registration.is_null() != member(meta, "requires").empty()) {
+        throw std::runtime_error("its 'requires' and its registration do not agree");
+    }
+    if (!registration.is_null()) {
+        category.registration = RegistrationSpec::from_json(registration);
+    }
+    category.scoring = scoring.with(read_tensors(source, header, scoring, category));
+    if (category.registration) {
+        category.registration->check();
+    }
     return category;
 }
 

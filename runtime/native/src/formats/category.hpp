@@ -2,10 +2,12 @@
 #pragma once
 
 #include <limits>
+#include <optional>
 #include <string>
 
 #include "core/judge.hpp"
 #include "formats/json.hpp"
+#include "formats/registration.hpp"
 #include "formats/source.hpp"
 #include "formats/spec.hpp"
 #include "core/presence.hpp"
@@ -22,6 +24,7 @@ struct Category {
     Dtype dtype = Dtype::fp32;
     InputSpec spec;
     Limits limits = no_limits();  // what a frame that shows the part looks like
+    std::optional<RegistrationSpec> registration;  // of a part that is registered
     double threshold = 0;
     double warn_threshold = no_warning;  // below the threshold
     std::string artifact;  // hash of the artifact it was taught on
