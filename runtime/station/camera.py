@@ -169,9 +169,10 @@ class CameraThread(Worker):
                 if self._down:
                     self._down = False
                     events.append(Gone(Fault.CAMERA))
-                self._measure(frame, taken)
-                earliest = 0 if request is None else request.after_ns + max(self._settings.settle_ns, self.frame_ns)
-                if request is not None and taken >= earliest:
+                if pump.live:
+                    self._measure(frame, taken)
+                settle = max(self._settings.settle_ns, self.frame_ns) if pump.live else 0
+                if request is not None and taken >= request.after_ns + settle:
                     self._request = None
                     self._count += 1
                     events.append(Taken(request.token, self._count, taken, frame))

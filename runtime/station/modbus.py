@@ -34,6 +34,7 @@ _KERNEL = 16_384  # bytes of answers that the kernel holds for a peer
 _SILENCE = 60.0  # seconds after which a silent connection is given up
 _SWEEP = 1.0
 _BACKLOG = 64
+_ACCEPTING = 5  # turns of the loop from an accepted connection to its peer
 
 
 class ModbusState(NamedTuple):
@@ -171,6 +172,9 @@ class ModbusServer(LoopThread):
                 await asyncio.sleep(_SWEEP)
                 self.sweep()
         finally:
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            for _ in range(_ACCEPTING):  # asyncio forgets a connection that is being accepted when a server closes
+                await asyncio.sleep(0)
             server.close()
             for peer in tuple(self._peers):
                 peer.drop()
