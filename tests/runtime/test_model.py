@@ -129,7 +129,7 @@ def test_close_waits_for_a_call_that_is_between_two_passes_of_the_backend(
         return waiting
 
     for module, name in (
-        (detector_module, "preprocess"),
+        (detector_module, "arrive"),
         (teaching, "fit_statistics"),
         (detector_module, "load_category"),
     ):
