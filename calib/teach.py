@@ -91,10 +91,10 @@ def teach(
     """
     support = array_support(images) if files is None else files
     others = array_support(validation, "validation array") if validation_files is None else validation_files
-    aim = _aim(model, scoring, len(images), threshold, warn_threshold, target_frr, warn_frr)
-    _check_number(len(images), 1 if len(validation) > 0 or threshold is not None else 2, aim.scoring)
     names = [file.name for file in support]
     refuse_copies([*images, *validation], [*names, *(file.name for file in others)])
+    aim = _aim(model, scoring, len(images), threshold, warn_threshold, target_frr, warn_frr)
+    _check_number(len(images), 1 if len(validation) > 0 or threshold is not None else 2, aim.scoring)
     inputs = [preprocess(image, spec) for image in images]
     extra = [preprocess(image, spec) for image in validation]
     chosen = choose(model.backend, images, inputs, spec, aim.scoring, registration, model.threads)

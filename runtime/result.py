@@ -71,7 +71,8 @@ class Result:
     def map_over(self, shape: tuple[int, int]) -> NDArray[np.float32]:
         """Return the anomaly map laid over an image of ``shape`` (height, width), float32 [H, W]; 0 outside the region.
 
-        ``shape`` is that of the image that was judged, or of a scaled copy of it. Without a score it is infinite.
+        ``shape`` is that of the image that was judged; a scaled copy of it will do where there is no region of
+        interest, which counts in pixels. Without a score it is infinite.
         """
         if self.refusal is not None:
             return np.full(shape, np.inf, np.float32)

@@ -51,6 +51,7 @@ def register_option(command: _Command) -> _Command:
         "--register",
         type=click.Choice(get_args(Register)),
         default="auto",
+        show_default=False,
         help="Lay every part on the first photo, wherever it lies.  [default: auto: where that helps]",
     )(command)
 

@@ -249,7 +249,7 @@ def load_category(path: str | Path, artifact: str | None = None) -> Category:
         category = _parse(metadata, tensors)
     except InputError as error:
         raise CategoryError(f"{path} cannot be used ({error}); or teach the part again: regad-calib") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CategoryError(f"{path} has malformed metadata ({error!r}); teach the part again: regad-calib") from error
     except CategoryError as error:
         raise CategoryError(f"{path} cannot be used: {error}; copy it, or teach the part, again") from error

@@ -55,7 +55,7 @@ def limits_from_json(data: Mapping[str, Any]) -> dict[str, Limit]:
         raise InputError(f"it limits {', '.join(unknown)}, which this version does not measure; update regad")
     try:
         return {name: _limit(data[name]) for name in MEASURES if name in data}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"its limits are incomplete or malformed ({error!r})") from error
 
 

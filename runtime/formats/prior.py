@@ -45,7 +45,7 @@ class Prior:
         try:
             delta, tau, sigma = (float(data[name]) for name in ("delta", "tau", "sigma"))
             return cls(delta, tau, sigma, data["weight"], data["freedom"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"its prior is incomplete or malformed ({error!r})") from error
 
 
@@ -93,5 +93,5 @@ class Priors:
         try:
             shots = {int(shot): Prior.from_json(values) for shot, values in data["shots"].items()}
             return cls(shots, str(data["evidence"]))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"its prior is incomplete or malformed ({error!r})") from error

@@ -20,6 +20,7 @@ SIDE = 256
 """Side of the plane that a part is found in, cells."""
 CELLS = 192
 """Cells that the longest side of the region of interest takes."""
+_LARGEST = 65535
 FEATURE = "registration"
 """What a category that registers its part requires of its reader."""
 
@@ -51,9 +52,13 @@ class TemplateData:
         numbers = (*self.weights, *self.region, *self.centre)
         if not all(map(math.isfinite, numbers)) or not np.isfinite(self.grey).all():
             raise InputError("the template holds values that are not finite; teach the category again")
-        fits = 0 <= left < right <= SIDE and 0 <= top < bottom <= SIDE and all(0 <= c <= SIDE for c in self.centre)
-        if not fits or min(self.box) < 1:
+        middle = SIDE / 2  # a frame covers the plane's middle, whatever it shows
+        covers = 0 <= left < middle < right <= SIDE and 0 <= top < middle < bottom <= SIDE
+        fits = all(0 <= c <= SIDE for c in self.centre) and all(1 <= side <= _LARGEST for side in self.box)
+        if not covers or not fits:
             raise InputError("the template's geometry contradicts itself; teach the category again")
+        if sum(map(abs, self.weights)) > 1.01 or np.abs(self.grey).max() > SIDE:
+            raise InputError("the template's weights or values are too large; teach the category again")
 
 
 class Tried(NamedTuple):
@@ -82,8 +87,13 @@ class Tried(NamedTuple):
             if asked not in get_args(Register):
                 raise InputError(f"its registration was asked for as {asked!r}; expected one of auto, on, off")
             qualities, rivals = (tuple(map(float, data[name])) for name in ("qualities", "rivals"))
+            held_out = [number for number in (without, registered) if number is not None]
+            if not 1 <= len(qualities) == len(rivals) or not all(map(math.isfinite, (*qualities, *rivals, *held_out))):
+                raise InputError("what it says of its registration contradicts itself; teach the category again")
+            if without is not None and without <= 0:
+                raise InputError(f"its held-out distances are {without} without registration; expected more than 0")
             return cls(cast(Register, asked), qualities, rivals, without, registered)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"what it says of its registration is incomplete or malformed ({error!r})") from error
 
 

@@ -84,6 +84,8 @@ def find(template: Outline, grey: Array, region: Region) -> Found:
         for number in (0, 1):
             pose, quality = _refine(template, number, pyramid[number], region, pose)
         tried.append((quality * _upright(_angle(pose)), quality, pose))
+    if not tried:
+        return Found((1.0, 0.0, 0.0, 0.0), -1.0, 0.0)
     best = max(tried, key=lambda entry: entry[0])
     others = [q for _, q, pose in tried if abs((_angle(pose) - _angle(best[2]) + 180) % 360 - 180) > _APART]
     pose, quality = _refine(template, 2, pyramid[2], region, best[2])

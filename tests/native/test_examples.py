@@ -96,6 +96,7 @@ def test_stream_example(native_build: Path, standin: Artifact, pictures: Path, o
             "score",
             "threshold",
             "anomalous",
+            "reject",
             "reason",
             "warn",
             "thetas",
@@ -103,7 +104,7 @@ def test_stream_example(native_build: Path, standin: Artifact, pictures: Path, o
             "artifact",
             "category",
         },
-    ] * 2 + [{"source", "frame", "time", "error"}]
+    ] * 2 + [{"source", "frame", "time", "error", "reject"}]
     python = Detector.load(standin.path)
     python.load_category(category)
     for index, line in enumerate(lines[:2]):

@@ -92,7 +92,7 @@ class _Options:
     "--learn-prior",
     type=click.Path(path_type=Path),
     help="Also learn what good scores look like from these categories, into this file for regad-export --prior; "
-    "each category is then judged at the threshold that all others teach.",
+    "each category is then judged at the threshold that all others teach. Parts are not registered then.",
 )
 @click.option(
     "--ablate",
@@ -119,6 +119,7 @@ def _evaluate(options: _Options) -> None:
     _check(options)
     _check_outputs(options)
     draws = _draws(options)
+    registration = options.register if options.learn_prior is None else "off"  # a misplaced part has no score
     if options.learn_prior is not None:
         check_kinds({drawn.category for drawn in draws}, spare=1)
     gallery = Gallery(max(drawn.shot for drawn in draws), draws[0].seed)
@@ -130,7 +131,7 @@ def _evaluate(options: _Options) -> None:
         with closing(remembering(_open(options))) as detector:
             look_at = look or (lambda trial: None)
             results, items = run_rounds(
-                detector, options.data, draws, _Progress(), look_at, say=note, registration=options.register
+                detector, options.data, draws, _Progress(), look_at, say=note, registration=registration
             )
             ablations = _ablations(options, detector, results)
             model = _describe(options, detector)

@@ -13,6 +13,7 @@ import click
 
 from regad.runtime.commands.console import note, run_cli
 from regad.runtime.commands.outputs import check_folder, inputs
+from regad.runtime.errors import InputError
 from regad.runtime.formats.normalization import PLAIN
 from regad.runtime.formats.spec import Fit, Resample
 
@@ -104,6 +105,11 @@ def command(name: str, **options: Any) -> None:
     """
     given = {option: value for option, value in options.items() if value is not None}
     config = TrainConfig(**{**recipe(name), **given})
+    if config.weights == "none" and config.epochs == 0 and "epochs" not in given:
+        raise InputError(
+            f"weights none are random, and the recipe {name} trains nothing: use --recipe released, or start from "
+            "--weights imagenet (--epochs 0 asks for an untrained model)"
+        )
     _check_out(config)
     first = os.environ.get("RANK", "0") == "0"
     if first:

@@ -67,9 +67,10 @@ Json verdict(const regad::Result &result) {
     for (const auto &theta : result.thetas) {
         thetas.push_back(theta);
     }
-    Json json = {{"score", result.score},  // infinity, of a frame that shows no part, is written as null
+    Json json = {{"score", result.score},  // infinity, where a part is missing or misplaced, is written as null
                  {"threshold", result.threshold},
                  {"anomalous", result.anomalous != 0},
+                 {"reject", result.anomalous != 0},
                  {"warn", result.warn != 0},
                  {"reason", regad_reason_string(result.reason)},
                  {"thetas", thetas},
@@ -78,6 +79,13 @@ Json verdict(const regad::Result &result) {
                    {"total", result.ms_total}}}};
     if (result.detail[0] != '\0') {
         json["detail"] = result.detail;
+    }
+    if (result.registered) {
+        json["pose"] = {{"angle", result.angle},
+                        {"dx", result.dx},
+                        {"dy", result.dy},
+                        {"scale", result.scale},
+                        {"quality", result.match}};
     }
     return json;
 }
@@ -103,6 +111,7 @@ int run(const std::string &model, const std::string &category, const std::string
             line["category"] = loaded["category"]["hash"];
         } catch (const std::exception &error) {  // reported, and never judged good
             line["error"] = error.what();
+            line["reject"] = true;
             status = 3;
         }
         std::cout << line.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;

@@ -115,6 +115,8 @@ TEST(category_reads_a_registration) {
 
 TEST(category_refuses_a_registration_that_makes_no_sense) {
     CHECK_THROWS(read(registered("/registration/region", {10, 0, 5, 9})), "contradicts itself");
+    CHECK_THROWS(read(registered("/registration/region", {250, 250, 256, 256})), "contradicts itself");
+    CHECK_THROWS(read(registered("/registration/weights", {1e30, 0, 0})), "too large");
     CHECK_THROWS(read(registered("/registration/region", {0, 0, 5})), "not 4 finite numbers");
     CHECK_THROWS(read(registered("/registration/box", {0, 10})), "contradicts itself");
     CHECK_THROWS(read(registered("/registration/box", {1e300, 10})), "contradicts itself");

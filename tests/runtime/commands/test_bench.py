@@ -75,7 +75,7 @@ class DrawnBench(benches.BenchSetup):
         rng = np.random.default_rng(shot)
         tensors = {name: rng.random(shape, dtype=np.float32) for name, shape in ENCODINGS["gram"](shot).items()}
         return Category(
-            "ab" * 32, Statistics("gram", shot, shot + 1, tensors), Threshold(1, "manual"), InputSpec(), shot
+            "ab" * 32, (Statistics("gram", shot, shot + 1, tensors),), Threshold(1, "manual"), InputSpec(), shot
         )
 
     @property

@@ -212,6 +212,8 @@ def test_another_artifact_is_refused_with_the_remedy(saved: Path) -> None:
         ({"epsilon": 0.5}, "epsilon"),
         ({"encoding": "dense"}, "encoding"),
         ({"rank": 3}, "rank"),
+        ({"rank": float("inf")}, "malformed"),
+        ({"limits": {"brightness": {"low": -(10**400), "high": None, "taught": [1, 2]}}}, "malformed"),
         ({"rank": 10**13, "views": 10**13 + 1}, "x1"),
         ({"threshold": {"value": 1.0}}, "malformed"),
         ({"threshold": {"value": float("nan"), "method": "manual", "scores": []}}, "threshold"),

@@ -90,6 +90,10 @@ def say(name: str, value: Any) -> Callable[[dict[str, Any], dict[str, Any]], Non
         (put("structure", np.full((56, 56), -1, np.float32)), "structure holds"),
         (lambda meta, tensors: tensors.pop("structure"), "incomplete"),
         (say("region", [0, 0, 0, 9]), "contradicts itself"),
+        (say("region", [250, 250, 256, 256]), "contradicts itself"),
+        (say("box", [70000, 10]), "contradicts itself"),
+        (say("weights", [1e38, 1e38, 1e38]), "too large"),
+        (put("template", np.full((256, 256), 1e9, np.float32)), "too large"),
         (say("region", [0, 0]), "numbers"),
         (say("box", "wide"), "malformed"),
         (say("quality", {"low": 0.9, "taught": [0.5, 0.6]}), "rising"),
@@ -99,6 +103,8 @@ def say(name: str, value: Any) -> Callable[[dict[str, Any], dict[str, Any]], Non
         (lambda meta, tensors: meta.update(requires=["registration", "flight"]), "requires flight"),
         (lambda meta, tensors: meta["registration_tried"].update(asked="perhaps"), "'perhaps'"),
         (lambda meta, tensors: meta["registration_tried"].pop("rivals"), "incomplete"),
+        (lambda meta, tensors: meta["registration_tried"].update(qualities=[]), "contradicts itself"),
+        (lambda meta, tensors: meta["registration_tried"].update(without=0, registered=0), "held-out distances are 0"),
     ],
 )
 def test_a_damaged_registration_is_refused_with_one_line(tmp_path: Path, change: Any, says: str) -> None:

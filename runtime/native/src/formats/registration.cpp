@@ -47,8 +47,9 @@ RegistrationSpec RegistrationSpec::from_json(const Json &registration) {
     spec.centre_y = centre[1].get<double>();
     const double width = box[0].get<double>(), height = box[1].get<double>();
     const Region &r = spec.region;
-    if (!(is_inside(r.left) && is_inside(r.top) && is_inside(r.right) && is_inside(r.bottom) && r.left < r.right &&
-          r.top < r.bottom && is_inside(spec.centre_x) && is_inside(spec.centre_y) && width >= 1 && height >= 1 &&
+    constexpr double middle = plane_side / 2.0;  // a frame covers the plane's middle, whatever it shows
+    if (!(is_inside(r.left) && is_inside(r.top) && is_inside(r.right) && is_inside(r.bottom) && r.left < middle &&
+          r.right > middle && r.top < middle && r.bottom > middle && is_inside(spec.centre_x) && is_inside(spec.centre_y) && width >= 1 && height >= 1 &&
           width <= largest_side && height <= largest_side)) {
         throw std::runtime_error("the template's geometry contradicts itself");
     }
@@ -62,6 +63,11 @@ RegistrationSpec RegistrationSpec::from_json(const Json &registration) {
 void RegistrationSpec::check() const {
     if (!std::all_of(structure.begin(), structure.end(), [](float value) { return value >= 0; })) {
         throw std::runtime_error("tensor 'structure' holds values below 0");
+    }
+    const auto is_too_large = [](float value) { return std::fabs(value) > static_cast<float>(plane_side); };
+    if (std::fabs(weights[0]) + std::fabs(weights[1]) + std::fabs(weights[2]) > 1.01F ||
+        std::any_of(grey.begin(), grey.end(), is_too_large)) {
+        throw std::runtime_error("the template's weights or values are too large");
     }
 }
 
