@@ -99,7 +99,8 @@ class Line(Closing):
         self._recorder = Recorder(self.trace, self._post, clock, self._failed)
         self.registers = StationRegisters(self._plc_wrote, clock)
         self.desk = Supervisor(config.desk.command, self._desk_changed, say, clock=clock)
-        self.requests = Requests(TriggerKind(config.trigger.kind), self._post, self._status, clock)
+        kind, simulated = TriggerKind(config.trigger.kind), self._mode is Mode.SIMULATE
+        self.requests = Requests(kind, self._post, self._status, clock, simulated=simulated)
         self.modbus = None if config.modbus is None else ModbusServer(config.modbus, self.registers)
         self._commands = CommandServer(config.commands.socket, self.requests.handle)
         self._io: IoThread | None = None

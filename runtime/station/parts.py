@@ -84,7 +84,7 @@ class Parts:
             return
         if part.output is None and part.deadline_ns is not None and now > part.at_ns + part.deadline_ns:
             part.late = True
-            self._put_out(part, VerdictCode.LATE, now)
+            self._put_out(part, VerdictCode.NONE if self._settings.mode is Mode.SHADOW else VerdictCode.LATE, now)
         if now >= part.at_ns + self._settings.give_up_ns:
             part.spoiled = part.spoiled or f"no answer within {self._settings.give_up_ns / 1e9:g} s"
             self._finish(part, part.outcome or _not_judged(Fault.HANG, part.spoiled), now)

@@ -105,6 +105,10 @@ def test_a_frame_that_comes_again_is_never_judged_and_the_third_is_a_fault(tmp_p
         assert station.part() == "NOT_JUDGED"
         image = station.until(lambda image: image.fault is Fault.FROZEN)
         assert not image.passes
+        station.camera.frozen = False
+        station.line.requests.handle({"command": "reset"})
+        ready(station)
+        assert station.part() == "PASS"
 
 
 def test_a_black_picture_is_not_judged_and_the_third_a_fault_until_somebody_looked(tmp_path: Path) -> None:

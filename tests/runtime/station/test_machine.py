@@ -385,6 +385,16 @@ def test_in_shadow_mode_a_result_says_nothing() -> None:
     assert bench.status & Status.VALID and bench.status & Status.SHADOW
 
 
+def test_in_shadow_mode_a_late_part_says_nothing_and_is_recorded_as_late() -> None:
+    bench = Bench(mode=Mode.SHADOW).ready()
+    judge = bench.expose(bench.trigger())
+    bench.send(Tick(), 101)
+    assert bench.verdict is VerdictCode.NONE and bench.status & Status.VALID
+    bench.judged(judge)
+    (record,) = bench.records
+    assert (record.outcome.verdict, record.output, record.part.late) == (VerdictCode.PASS, VerdictCode.NONE, True)
+
+
 def test_a_simulation_says_that_it_is_one() -> None:
     bench = Bench(mode=Mode.SIMULATE).ready()
     bench.part()

@@ -366,6 +366,29 @@ def test_an_error_of_the_camera_is_the_part_s_at_once() -> None:
     lens.thread.stop()
 
 
+def test_a_good_frame_that_nobody_asked_for_ends_the_fault_that_failed_parts_made() -> None:
+    fed = Fed()
+    lens = Lens(lambda: fed)
+    lens.expose()
+    fed.feed(Frame("test", 0, 0.0, None, error="unplugged", taken=(lens.clock.now + 1) / 1e9))
+    lens.heard.first(NoFrame)
+    fed.feed(lens.frame(2, 1))
+    assert lens.heard.first(Gone) == Gone(Fault.CAMERA)
+    lens.thread.stop()
+
+
+def test_a_recording_with_broken_pictures_is_no_fault_for_ever() -> None:
+    fed = Fed()
+    fed.live = False
+    lens = Lens(lambda: fed)
+    lens.expose()
+    fed.feed(Frame("test", 0, 0.0, None, error="no picture"))
+    lens.heard.first(NoFrame)
+    lens.thread.step(0.0)
+    assert lens.heard.events[-1] == Gone(Fault.CAMERA)
+    lens.thread.stop()
+
+
 def test_a_camera_that_cannot_be_opened_says_why() -> None:
     tried = threading.Event()
 
