@@ -179,7 +179,8 @@ class CommandsConfig(_Table, frozen=True):
 class TraceConfig(_Table, frozen=True):
     """The record of every part.
 
-    With ``before_result`` a verdict is put out once its record is on the disk. Below ``min_free_gb`` of free disk,
+    With ``before_result`` a verdict is put out once its row is on the disk, and those of its pictures that are not left
+    out for want of room. Below ``min_free_gb`` of free disk,
     above ``max_gb`` of its own files, or after ``keep_days``, the oldest pictures go; what was labelled or taught
     stays. ``full`` says which full pictures are kept, ``full_goods_percent`` how many of good parts in any case. With
     ``on_disk_full`` ``ring`` the station goes on with its newest records in memory; with ``stop`` it is not ready.

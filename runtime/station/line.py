@@ -25,6 +25,7 @@ from .desk import Supervisor
 from .events import (
     Answer,
     Booted,
+    Correct,
     Effect,
     Event,
     Expose,
@@ -112,6 +113,7 @@ class Line(Closing):
             Expose: self._camera.expose,
             Judge: self._judge.submit,
             Record: self._record,
+            Correct: self._correct,
             Load: self._jobs_thread.submit,
             Rebuild: self._jobs_thread.submit,
             Answer: _answer,
@@ -208,6 +210,9 @@ class Line(Closing):
         self.trace.add(inspection_of(effect, self._boot, self._mode, self.wall))
         if effect.first:
             self._recorder.submit(effect.part.token)
+
+    def _correct(self, effect: Correct) -> None:
+        self.trace.correct(effect.seq, effect.output, effect.late)
 
     def _told(self, effect: Told) -> None:
         self._say(effect.text)

@@ -9,6 +9,7 @@ from .codes import Fault, Mode, TriggerKind, VerdictCode
 from .display import Display
 from .events import (
     Answer,
+    Correct,
     Effect,
     Expose,
     Job,
@@ -207,7 +208,8 @@ class Parts:
         assert part.output is not None
         if part.recorded is None:
             self._emit(Record(part, outcome, part.output, now))
-        elif part.recorded is not part.output:
+        elif part.late or part.recorded is not part.output:
+            self._emit(Correct(part.token.seq, part.output, part.late))
             text = f"part {part.token.seq} was recorded as {part.recorded.name}; put out was {part.output.name}"
             self._emit(Say("warning", Fault.NONE, text))
         self.part = None

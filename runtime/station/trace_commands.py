@@ -92,7 +92,7 @@ def import_command(part: Path, out: Path, model: Path | None, device: str, threa
     check_folder("--out", out, inputs(part=part, model=model), kind=_PART_FOLDER, replaced=True)
     stored = import_part(part, out)
     row, verdict = stored.row, VerdictCode(stored.row["verdict"])
-    click.echo(f"part {row['id']} (serial {row['serial'] or 'none'}): {verdict.name}, score {row['score']}")
+    click.echo(f"part {row['id']} (serial {shown(row['serial']) or 'none'}): {verdict.name}, score {row['score']}")
     if model is not None:
         click.echo(_judged_again(stored, model, device, threads))
     click.echo(f"unpacked to {shown(out)}")

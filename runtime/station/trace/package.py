@@ -27,6 +27,7 @@ from ...formats.category import Category, load_category
 from ...formats.spec import GRID, SIZE
 from ...imaging.reading import read_image
 from ...text import Say, unsaid
+from ..codes import VerdictCode
 from .files import map_of
 from .reader import Row, TraceReader
 
@@ -154,11 +155,12 @@ _MAKE = "regad-station export --part ID --out FILE.zip"
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
-    with archive.open(name) as file:
-        data = file.read(_MOST[name] + 1)
-    if len(data) > _MOST[name]:
+    found = archive.getinfo(name)
+    if found.compress_type != zipfile.ZIP_STORED:  # a few bytes would unpack to gigabytes
+        raise InputError(f"{path} holds {name} compressed; expected it as it was exported: {_MAKE}")
+    if found.file_size > _MOST[name]:
         raise InputError(f"{path} holds {name} of more than {_MOST[name]} bytes; it is not read")
-    return data
+    return archive.read(name)
 
 
 def _parse(path: Path, members: dict[str, bytes]) -> StoredPart:
@@ -170,7 +172,7 @@ def _parse(path: Path, members: dict[str, bytes]) -> StoredPart:
         others = {name: data for name, data in members.items() if name != _RECORD}
         if record["files"] != {name: hashlib.sha256(data).hexdigest() for name, data in others.items()}:
             raise InputError(f"{path} is damaged: its members are not those of its record; make it again: {_MAKE}")
-        row = {str(name): value for name, value in record["row"].items()}
+        row = _checked(record["row"])
         heat = None
         if "map.png" in others:
             heat = map_of(float(record["map_top"]), _pixels(others["map.png"], (GRID, GRID)))
@@ -178,6 +180,15 @@ def _parse(path: Path, members: dict[str, bytes]) -> StoredPart:
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} has a malformed record ({error!r}); make it again: {_MAKE}") from error
     return StoredPart(row, _input(picture, path), heat, others.get("full.jpg"), _loaded(others))
+
+
+def _checked(row: Mapping[str, Any]) -> Row:
+    """The row, if what is told of a part has the right types. Raises KeyError, ValueError, AttributeError."""
+    for name, types in (("id", int), ("verdict", int), ("score", (int, float, type(None))), ("serial", str)):
+        if not isinstance(row[name], types):
+            raise ValueError(f"{name} is {row[name]!r}")
+    VerdictCode(row["verdict"])
+    return dict(row.items())
 
 
 def _input(data: bytes, path: Path) -> NDArray[np.uint8]:

@@ -13,10 +13,10 @@ from pathlib import Path
 from ...formats.category import Category
 from ...text import shown
 from .files import Stored, array_sha256, pack_map
-from .inbox import Event, NewCategory
+from .inbox import Correction, Event, NewCategory
 from .inspection import Inspection
 
-__all__ = ["COLUMNS", "insert_category", "insert_event", "insert_inspection", "record_file"]
+__all__ = ["COLUMNS", "correct_output", "insert_category", "insert_event", "insert_inspection", "record_file"]
 
 _ARRAYS = ("input", "map", "frame")
 _PLAIN = tuple(field.name for field in fields(Inspection) if field.name not in (*_ARRAYS, "category"))
@@ -52,6 +52,14 @@ def insert_inspection(connection: sqlite3.Connection, part: Inspection) -> int:
     if packed is not None:
         connection.execute("INSERT INTO heat VALUES (?, ?, ?)", (row, *packed))
     return row
+
+
+def correct_output(connection: sqlite3.Connection, boot: int, correction: Correction) -> int:
+    """Write what was put out for a part into its row; return how many rows there were. Raises sqlite3.Error."""
+    return connection.execute(
+        "UPDATE inspection SET output = ?, late = ? WHERE boot = ? AND seq = ?",
+        (int(correction.output), int(correction.late), boot, correction.seq),
+    ).rowcount
 
 
 def _version_id(connection: sqlite3.Connection, part: Inspection) -> int | None:

@@ -156,6 +156,14 @@ def test_a_backend_that_fails_three_times_is_a_fault_and_is_opened_again_once(tm
         assert rows(station)[0]["error"] == "RuntimeError: the device fell off the bus"
 
 
+def test_on_a_disk_that_is_short_a_result_waits_for_its_row_alone(tmp_path: Path) -> None:
+    trace = TraceConfig(folder=tmp_path / "trace", before_result=True, min_free_gb=1e6)
+    with running(tmp_path, trace=trace) as station:
+        ready(station)
+        assert [station.part(), station.part(BAD)] == ["PASS", "REJECT"]
+        assert [row["input_file"] for row in rows(station)] == [None, None]
+
+
 def test_two_failures_and_a_good_part_are_no_fault(tmp_path: Path) -> None:
     with running(tmp_path) as station:
         ready(station)

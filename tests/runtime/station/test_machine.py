@@ -11,6 +11,7 @@ from regad.runtime.station.events import (
     Answer,
     Beat,
     Booted,
+    Correct,
     Effect,
     Event,
     Expose,
@@ -302,6 +303,19 @@ def test_three_errors_of_the_judge_open_the_backend_again_and_wait_for_a_reset()
     assert bench.status & Status.READY
 
 
+def test_a_backend_that_could_not_be_opened_again_is_tried_at_each_reset() -> None:
+    bench = Bench().ready()
+    for seq in (1, 2, 3):
+        bench.part(seq, VerdictCode.NOT_JUDGED, fault=Fault.JUDGE, error="lost")
+    assert Rebuild() not in bench.send(Reset()), "it is under way"
+    bench.send(Raised(Fault.JUDGE, "the backend cannot be opened again"))
+    assert Rebuild() in bench.send(Reset())
+    assert Rebuild() not in bench.send(Reset())
+    bench.send(Gone(Fault.JUDGE))
+    assert Rebuild() not in bench.send(Reset())
+    assert bench.status & Status.READY
+
+
 def test_a_camera_that_is_back_needs_no_reset() -> None:
     bench = Bench().ready()
     for _ in range(3):
@@ -414,6 +428,7 @@ def test_where_records_come_first_the_result_waits_and_may_be_late() -> None:
     assert bench.verdict is VerdictCode.LATE
     bench.send(Recorded(late.part.token))
     assert bench.verdict is VerdictCode.LATE and len(bench.records) == 2
+    assert Correct(late.part.token.seq, VerdictCode.LATE, True) in bench.effects
     assert any(
         isinstance(effect, Say) and "recorded as PASS; put out was LATE" in effect.text for effect in bench.effects
     )

@@ -32,6 +32,7 @@ from regad.runtime.station.events import (
     NoFrame,
     Raised,
     Record,
+    Stop,
     Taken,
     Token,
     Trigger,
@@ -124,6 +125,38 @@ def test_a_machine_that_fails_puts_out_a_fault_and_nothing_else_any_more() -> No
     clock.pass_ms(1000)
     io.step(0.0)
     assert len(images) == count
+
+
+def test_a_machine_that_fails_answers_every_trigger_and_does_not_say_that_all_is_well() -> None:
+    clock = Clock()
+    told: list[Answer] = []
+    asked: list[int] = []
+
+    class FailsOnStop(Machine):
+        def handle(self, event: Event, now_ns: int) -> list[Effect]:
+            return super().handle(event, now_ns) if not isinstance(event, Stop) else [][1]
+
+    def trouble() -> str:
+        asked.append(clock.now)
+        return ""
+
+    def perform(effect: Effect) -> None:
+        if isinstance(effect, Answer) and effect.reply is not None:
+            effect.reply(effect)
+
+    io = IoThread(FailsOnStop(Settings(autostart=True)), lambda image: None, perform, trouble, lambda text: None, clock)
+    for event in (Booted(), JobWanted(1), JobReady(ONE)):
+        io.post(event)
+    for _ in range(2):  # the first is taken up, the second missed
+        io.post(Trigger(TriggerKind.COMMAND, clock.now, reply=told.append))
+    io.post(Stop())
+    io.post(Trigger(TriggerKind.COMMAND, clock.now, reply=told.append))
+    io.step(0.0)
+    assert [each.verdict for each in told] == [VerdictCode.MISSED, VerdictCode.NOT_JUDGED, VerdictCode.NOT_JUDGED]
+    assert told[1].outcome is not None and "the state machine failed on Stop" in told[1].outcome.error
+    clock.pass_ms(1000)
+    io.step(0.0)
+    assert asked == [], "the watchdog was fed"
 
 
 def test_an_effect_that_fails_is_a_fault_and_the_thread_lives() -> None:
