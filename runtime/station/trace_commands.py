@@ -135,11 +135,12 @@ def rejudge_command(
 
 def _rejudge_with(station: Config, category: Path, threshold: float | None, selection: Selection) -> Rejudged:
     from ..detector import Detector
+    from .jobs import load_job_category
     from .trace.rejudge import rejudge
 
     model = station.model
     with Detector.load(model.path, device=model.device, threads=model.threads) as detector:
-        detector.load_category(category)
+        detector.use(load_job_category(category, detector.model.info.hash))
         if threshold is not None:
             detector.set_threshold(threshold)
         return rejudge(station.trace.folder, detector, selection, by=_user(), on_change=_say_change)

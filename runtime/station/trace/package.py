@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...errors import InputError
+from ...errors import InputError, OutputError
 from ...formats.atomic import atomic_folder, atomic_write
 from ...formats.category import Category, load_category
 from ...formats.spec import GRID, SIZE
 from ...imaging.reading import read_image
-from ...text import Say, unsaid
+from ...text import Say, system_reason, unsaid
 from ..codes import VerdictCode
 from .files import map_of
 from .reader import Row, TraceReader
@@ -121,7 +121,11 @@ def import_part(path: Path, folder: Path) -> StoredPart:
 
     Raises InputError, CategoryError, and OutputError; the folder is then as it was.
     """
-    if folder.exists() and not (folder / _RECORD).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+    try:
+        ours = not folder.exists() or (folder / _RECORD).is_file() or (folder.is_dir() and not any(folder.iterdir()))
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be looked at ({system_reason(error)}); name a new folder") from error
+    if not ours:
         raise InputError(f"{folder} holds something else than an imported part; name a new folder")
     members = _members(path)
     part = _parse(path, members)
