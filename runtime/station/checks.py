@@ -25,6 +25,7 @@ from .modbus import bind
 __all__ = ["examine"]
 
 _PATIENCE = 15.0  # seconds for the camera's first frame
+_LATE = ("rtsp", "http")  # sources whose frames arrive later than they were taken
 _SANE_WALL = 1_767_225_600.0  # 2026-01-01: a clock that shows less was never set
 
 
@@ -122,6 +123,9 @@ def _camera(camera: CameraConfig, *, recordings: bool) -> Finding:
         remedy = 'name a camera, or set station.mode = "simulate"'
         return Finding("camera", "problem", f"{uri} is a recording: a line needs a camera", remedy)
     height, width = frame.image.shape[:2]
+    if live and camera.settle_ms == 0 and camera.source.startswith(_LATE):
+        text = f"{uri}: {width} x {height}; a stream shows what was a while ago, and settle_ms is 0"
+        return Finding("camera", "note", text, "set camera.settle_ms to one frame time plus the stream's latency")
     return Finding("camera", "ok", f"{uri}: {width} x {height}")
 
 

@@ -52,6 +52,7 @@ Days = Annotated[int, Meta(ge=1, le=100_000, description="a whole number of days
 Percent = Annotated[float, Meta(ge=0, le=100, description="a number from 0 to 100")]
 
 _SOCKET_NAME = 107  # bytes; what the kernel takes as the name of a Unix socket
+_ASIDE = 12  # bytes by which the name under which the socket is made is longer than its folder's (`bind_unix`)
 
 
 class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -168,10 +169,11 @@ class CommandsConfig(_Table, frozen=True):
     socket: Path = Path("station.sock")
 
     def __post_init__(self) -> None:
-        size = len(str(self.socket).encode("utf-8", "surrogateescape"))
-        if size > _SOCKET_NAME:
+        size, folder = (len(str(path).encode("utf-8", "surrogateescape")) for path in (self.socket, self.socket.parent))
+        if size > _SOCKET_NAME or folder + _ASIDE > _SOCKET_NAME:
             raise InputError(
-                f"socket is {str(self.socket)!r}, {size} bytes; expected at most {_SOCKET_NAME} (the kernel's limit), "
+                f"socket is {str(self.socket)!r}, {size} bytes, {folder} of its folder; expected at most "
+                f"{_SOCKET_NAME} (the kernel's limit), {_SOCKET_NAME - _ASIDE} of its folder, "
                 "like /run/regad-station/station.sock"
             )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..backends.lifecycle import Closing
@@ -21,7 +22,7 @@ from .codes import Fault, Flag, Mode, TriggerKind
 from .commands import CommandServer
 from .config import Config
 from .configured import camera_settings, policy_of, settings_of, specs_of
-from .desk import Supervisor
+from .desk import Supervisor, spawn
 from .events import (
     Answer,
     Booted,
@@ -99,7 +100,9 @@ class Line(Closing):
         self._keeper = Keeper(self.look, self._post, clock, self._failed)
         self._recorder = Recorder(self.trace, self._post, clock, self._failed)
         self.registers = StationRegisters(self._plc_wrote, clock)
-        self.desk = Supervisor(config.desk.command, self._desk_changed, say, clock=clock)
+        secret = config.camera.secret.env if config.camera.secret else None
+        desk = partial(spawn, secret=secret)
+        self.desk = Supervisor(config.desk.command, self._desk_changed, say, start=desk, clock=clock)
         kind, simulated = TriggerKind(config.trigger.kind), self._mode is Mode.SIMULATE
         self.requests = Requests(kind, self._post, self._status, clock, simulated=simulated)
         self.modbus = None if config.modbus is None else ModbusServer(config.modbus, self.registers)

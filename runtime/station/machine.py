@@ -276,7 +276,7 @@ class Machine:
         bits = {
             Status.ONLINE: online,
             Status.READY: self.ready,
-            Status.TRIGGER_ACK: self._parts.exposed and online,
+            Status.TRIGGER_ACK: self._parts.exposed and not self._parts.missed_last and online,
             Status.BUSY: self._parts.part is not None,
             Status.VALID: self._display.shown is not None,
             Status.ERROR: bool(self._faults),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
+import msgspec.structs
 import numpy as np
 import pytest
 
@@ -23,12 +24,13 @@ from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.category import save_category
 from regad.runtime.station import checks, line, setup_file
 from regad.runtime.station.cli import command
-from regad.runtime.station.config import Config
+from regad.runtime.station.config import CameraConfig, Config
 from regad.runtime.station.config_file import read_config
 from regad.runtime.station.jobs import sha256_of
 from regad.runtime.station.trace.reader import TraceReader
 
 from ..formats.test_registration import registered
+from .station_doubles import TestCamera
 from .trace.parts import ask, filled, heat, part, picture
 
 
@@ -265,6 +267,19 @@ def test_check_names_a_category_that_is_damaged(station: Station, ready: Path, t
     change(ready, sha256_of(taught / "plate.safetensors"), sha256_of(tmp_path / "cut.safetensors"))
     (found,) = problems(station("check", ready))
     assert "cut.safetensors is damaged or not a category file" in found
+
+
+def test_check_notes_a_stream_without_a_settling_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "open_source", lambda uri: TestCamera())
+    stream = CameraConfig(source="rtsp://192.0.2.1/live")
+    for camera, level in (
+        (stream, "note"),
+        (msgspec.structs.replace(stream, settle_ms=200), "ok"),
+        (CameraConfig(source="camera:0"), "ok"),
+    ):
+        found = checks._camera(camera, recordings=False)
+        assert found.level == level
+        assert level == "ok" or found.remedy == "set camera.settle_ms to one frame time plus the stream's latency"
 
 
 def test_check_names_a_camera_that_is_not_there(station: Station, ready: Path, taught: Path) -> None:

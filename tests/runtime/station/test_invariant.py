@@ -432,6 +432,7 @@ class AnyOrder(RuleBasedStateMachine):
         if Status.READY in image.status:
             assert Status.BUSY not in image.status and Status.JOB_OK in image.status
             assert Status.ERROR not in image.status and Status.ONLINE in image.status
+        assert not (Status.MISSED in image.status and Status.TRIGGER_ACK in image.status)
         if image.state is State.FAULT:
             assert image.fault is not Fault.NONE and Status.VALID not in image.status
         assert image.shown.verdict is not VerdictCode.MISSED

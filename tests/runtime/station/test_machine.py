@@ -384,6 +384,22 @@ def test_a_result_that_was_not_acknowledged_is_an_overrun_once_results_are_ackno
     assert not bench.status & Status.OVERRUN
 
 
+def test_a_result_that_has_stood_for_its_time_is_no_overrun() -> None:
+    bench = Bench(hold_ns=50 * MS).ready()
+    bench.part(1)
+    bench.write(Control.ENABLE | Control.ACK, 1)
+    bench.part(2)
+    bench.send(Tick(), 50)
+    assert not bench.status & (Status.VALID | Status.OVERRUN)
+
+
+def test_a_part_that_was_missed_is_not_told_to_move() -> None:
+    bench = Bench().ready()
+    bench.expose(bench.trigger(1))
+    bench.write(Control.ENABLE | Control.TRIGGER, 2)
+    assert bench.status & Status.MISSED and not bench.status & Status.TRIGGER_ACK
+
+
 @pytest.mark.parametrize(("passes", "wanted"), [(False, VerdictCode.REVIEW), (True, VerdictCode.PASS)])
 def test_review_is_what_the_station_is_told(passes: bool, wanted: VerdictCode) -> None:
     bench = Bench(review_passes=passes).ready()

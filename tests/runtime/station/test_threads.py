@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -220,6 +221,19 @@ def test_a_judgement_carries_all_that_the_trace_keeps() -> None:
     )
     assert outcome.details.input.shape == (224, 224, 3) and outcome.details.map.max() == outcome.score == 60.0
     assert (outcome.details.mean, outcome.details.category) == (60.0, "cafe")
+
+
+def test_a_score_that_is_no_number_is_not_judged() -> None:
+    class Broken(Brightness):
+        def predict_inputs(self, inputs: Any) -> list[Result]:
+            return [replace(super().predict_inputs(inputs)[0], score=float("nan"), anomalous=False)]
+
+    (outcome,) = judged([grey_frame(60)], lambda job: replace(PINNED, detector=Broken()))
+    assert (outcome.verdict, outcome.fault, outcome.error) == (
+        VerdictCode.NOT_JUDGED,
+        Fault.JUDGE,
+        "the score is nan",
+    )
 
 
 def test_a_picture_that_equals_the_one_before_is_not_judged() -> None:
