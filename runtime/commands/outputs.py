@@ -98,13 +98,13 @@ def check_folder(
     for one in given:
         if _same(path, one.path):
             raise OutputError(f"{option} {path} is also {_named(one)}; {remedy}")
-        if one.path.is_dir() and _inside(path, one.path):
+        if _is_folder(one.path) and _inside(path, one.path):
             raise OutputError(f"{option} {path} lies inside {_named(one)}, which is read; {remedy}")
         if replaced and _inside(one.path, path):
             raise OutputError(f"{option} {path} holds {_named(one)}, which would be lost; {remedy}")
         if kind is not None and any(_same(path / name, one.path) for name in kind.writes):
             raise OutputError(f"{option} {path} holds {_named(one)}, which would be lost; {remedy}")
-        if one.path.suffix.lower() in IMAGE_SUFFIXES and not one.path.is_dir() and _same(one.path.parent, path):
+        if one.path.suffix.lower() in IMAGE_SUFFIXES and not _is_folder(one.path) and _same(one.path.parent, path):
             raise OutputError(f"{option} {path} holds images of {one.option} ({one.path.name}); {remedy}")
     if not _exists(path):
         return
@@ -144,6 +144,14 @@ def _exists(path: Path) -> bool:
     try:
         return os.path.lexists(path)
     except (OSError, ValueError):
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder; whoever reads it tells why it cannot be looked at."""
+    try:
+        return path.is_dir()
+    except OSError:
         return False
 
 

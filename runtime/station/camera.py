@@ -142,6 +142,8 @@ class CameraThread(Worker):
         if overdue and request is not None:
             text = f"no frame within {limit / 1e6:g} ms of the trigger ({self._why})"
             self._post(NoFrame(request.token, Fault.CAMERA, text))
+        if not watched:  # a recording gives no frame unasked
+            self._post(Gone(Fault.CAMERA))
         if watched and unseen and not self._down:
             self._down = True
             self._post(Raised(Fault.CAMERA, f"the camera has given no frame for {patience / 1e6:g} ms: {self._why}"))
@@ -166,7 +168,7 @@ class CameraThread(Worker):
                     events.append(NoFrame(request.token, Fault.CAMERA, self._why))
             else:
                 self._seen_ns, self._why = self.clock(), "it fell silent"
-                if self._down:
+                if self._down or request is None:  # failed parts are a fault too, of which only the machine knows
                     self._down = False
                     events.append(Gone(Fault.CAMERA))
                 if pump.live:

@@ -15,7 +15,7 @@ from ..commands.checks import Finding
 from ..errors import DeviceError, RegadError
 from ..formats.artifact import Artifact
 from ..sources.open import open_source
-from ..text import redact, shown
+from ..text import redact, shown, system_reason
 from .commands import bind_unix
 from .config import CameraConfig, Config, JobConfig
 from .config_file import parse_config, read_document
@@ -25,6 +25,7 @@ from .modbus import bind
 __all__ = ["examine"]
 
 _PATIENCE = 15.0  # seconds for the camera's first frame
+_LATE = ("rtsp", "http")  # sources whose frames arrive later than they were taken
 _SANE_WALL = 1_767_225_600.0  # 2026-01-01: a clock that shows less was never set
 
 
@@ -88,7 +89,9 @@ def _job(job: JobConfig, artifact: Artifact | None) -> Finding:
         digest = sha256_of(job.category)
     except OSError as error:
         text = f"category {shown(job.category)} cannot be read: {error.strerror}"
-        return Finding(topic, "problem", text, f"regad-calib --support PHOTOS --out {shown(job.category)}")
+        return Finding(
+            topic, "problem", text, f"regad-calib --support PHOTOS --register off --out {shown(job.category)}"
+        )
     if digest != job.sha256:
         text = f"category {shown(job.category)} is not the pinned file: its sha256 is {digest}, not {job.sha256}"
         return Finding(topic, "problem", text, f'copy the right file, or accept this one: sha256 = "{digest}"')
@@ -120,6 +123,9 @@ def _camera(camera: CameraConfig, *, recordings: bool) -> Finding:
         remedy = 'name a camera, or set station.mode = "simulate"'
         return Finding("camera", "problem", f"{uri} is a recording: a line needs a camera", remedy)
     height, width = frame.image.shape[:2]
+    if live and camera.settle_ms == 0 and camera.source.startswith(_LATE):
+        text = f"{uri}: {width} x {height}; a stream shows what was a while ago, and settle_ms is 0"
+        return Finding("camera", "note", text, "set camera.settle_ms to one frame time plus the stream's latency")
     return Finding("camera", "ok", f"{uri}: {width} x {height}")
 
 
@@ -149,7 +155,14 @@ def _interfaces(config: Config) -> Iterator[Finding]:
 def _trace(config: Config) -> Iterator[Finding]:
     """The trace's folder can be written, and its disk has room."""
     folder = config.trace.folder
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+    except OSError as error:  # a name too long, or a folder that this user may not enter
+        text = f"trace.folder {shown(folder)} cannot be looked at: {system_reason(error)}"
+        yield Finding(
+            "trace", "problem", text, "name another trace.folder, or run it as the user who may read this one"
+        )
+        return
     if not there.is_dir():
         yield Finding("trace", "problem", f"{shown(there)} is a file", f"move it away: mv {shown(there)} /tmp/")
         return

@@ -116,7 +116,7 @@ class Status(IntFlag):
     READY = 1 << 1
     """A trigger would be accepted."""
     TRIGGER_ACK = 1 << 2
-    """The frame of the part in hand has been taken: the part may move on."""
+    """The frame of the last accepted part has been taken: the part may move on. 0 beside MISSED."""
     BUSY = 1 << 3
     VALID = 1 << 4
     """Words 110 to 119 are the result of the part whose number is in result_seq."""

@@ -52,6 +52,7 @@ Days = Annotated[int, Meta(ge=1, le=100_000, description="a whole number of days
 Percent = Annotated[float, Meta(ge=0, le=100, description="a number from 0 to 100")]
 
 _SOCKET_NAME = 107  # bytes; what the kernel takes as the name of a Unix socket
+_ASIDE = 12  # bytes by which the name under which the socket is made is longer than its folder's (`bind_unix`)
 
 
 class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -168,10 +169,11 @@ class CommandsConfig(_Table, frozen=True):
     socket: Path = Path("station.sock")
 
     def __post_init__(self) -> None:
-        size = len(str(self.socket).encode("utf-8", "surrogateescape"))
-        if size > _SOCKET_NAME:
+        size, folder = (len(str(path).encode("utf-8", "surrogateescape")) for path in (self.socket, self.socket.parent))
+        if size > _SOCKET_NAME or folder + _ASIDE > _SOCKET_NAME:
             raise InputError(
-                f"socket is {str(self.socket)!r}, {size} bytes; expected at most {_SOCKET_NAME} (the kernel's limit), "
+                f"socket is {str(self.socket)!r}, {size} bytes, {folder} of its folder; expected at most "
+                f"{_SOCKET_NAME} (the kernel's limit), {_SOCKET_NAME - _ASIDE} of its folder, "
                 "like /run/regad-station/station.sock"
             )
 
@@ -179,7 +181,8 @@ class CommandsConfig(_Table, frozen=True):
 class TraceConfig(_Table, frozen=True):
     """The record of every part.
 
-    With ``before_result`` a verdict is put out once its record is on the disk. Below ``min_free_gb`` of free disk,
+    With ``before_result`` a verdict is put out once its row is on the disk, and those of its pictures that are not left
+    out for want of room. Below ``min_free_gb`` of free disk,
     above ``max_gb`` of its own files, or after ``keep_days``, the oldest pictures go; what was labelled or taught
     stays. ``full`` says which full pictures are kept, ``full_goods_percent`` how many of good parts in any case. With
     ``on_disk_full`` ``ring`` the station goes on with its newest records in memory; with ``stop`` it is not ready.

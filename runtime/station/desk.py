@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections import deque
@@ -13,6 +14,7 @@ from .worker import Clock
 __all__ = ["Child", "Supervisor", "spawn"]
 
 _RESTARTS, _WINDOW_NS = 5, 60_000_000_000
+_SYSTEMD = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 _END = 3.0  # seconds that the child is given to end by itself
 
 
@@ -36,9 +38,13 @@ class Child(Protocol):
         ...
 
 
-def spawn(command: Sequence[str]) -> Child:
-    """Start a process that shares nothing with the line but stderr. Raises OSError."""
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, close_fds=True)
+def spawn(command: Sequence[str], secret: str | None = None) -> Child:
+    """Start a process that shares nothing with the line but stderr and the environment. Raises OSError.
+
+    Of that neither what systemd tells the line nor the variable ``secret``.
+    """
+    env = {name: value for name, value in os.environ.items() if name not in (*_SYSTEMD, secret)}
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, close_fds=True, env=env)
 
 
 class Supervisor:

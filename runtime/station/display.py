@@ -52,12 +52,12 @@ class Display:
         self._late.append(result.verdict is VerdictCode.LATE)
 
     def clear(self) -> None:
-        """Take the result away: another part has come, or it has stood long enough."""
+        """Take the result away because another part has come: an overrun, if it was not acknowledged."""
         self.overrun |= self._shown is not None and self._acknowledges
         self._shown = None
 
     def drop(self) -> None:
-        """Take the result away because nothing may stand there now."""
+        """Take the result away because nothing may stand there now, or it has stood long enough."""
         self._shown = None
 
     def acknowledge(self) -> None:
@@ -69,4 +69,4 @@ class Display:
         """Take the result away if it has stood long enough."""
         due = self.due_ns
         if due is not None and now_ns >= due:
-            self.clear()
+            self.drop()

@@ -13,6 +13,7 @@ __all__ = [
     "Answer",
     "Beat",
     "Booted",
+    "Correct",
     "Effect",
     "Event",
     "Expose",
@@ -318,6 +319,15 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Correct:
+    """Part ``seq`` was recorded before it was put out; this is what was put out."""
+
+    seq: int
+    output: VerdictCode
+    late: bool
+
+
+@dataclass(frozen=True)
 class Load:
     """Make a job ready, and say so."""
 
@@ -349,5 +359,5 @@ class Say:
     text: str
 
 
-Effect = Expose | Judge | Record | Load | Rebuild | Answer | Say
+Effect = Expose | Judge | Record | Correct | Load | Rebuild | Answer | Say
 """Everything that the machine asks for."""

@@ -8,7 +8,7 @@ __all__ = ["Faults", "Strikes"]
 
 _HEALING = frozenset({Fault.CAMERA, Fault.HANG, Fault.TRACE, Fault.CATEGORY, Fault.UNKNOWN_JOB})
 """These end with their cause. The others stand until somebody has looked: reset."""
-_LOOK_ONLY = frozenset({Fault.PICTURE})
+_LOOK_ONLY = frozenset({Fault.PICTURE, Fault.FROZEN})
 """Only a person can tell whether the cause of these is gone: a reset is enough."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .codes import Fault, Flag, State, Status, VerdictCode
+from .codes import Control, Fault, Flag, State, Status, VerdictCode
 
 __all__ = ["NOTHING_SHOWN", "PlcWords", "ProcessImage", "Shown"]
 
@@ -20,6 +20,11 @@ class PlcWords:
     serial: str = ""
     heartbeat: int = 0
     number: int = 0
+
+    def triggers_after(self, before: PlcWords) -> bool:
+        """Whether a part is there: TRIGGER rose since ``before``, or stands with another trigger_seq."""
+        again = before.control & Control.TRIGGER and self.trigger_seq == before.trigger_seq
+        return bool(self.control & Control.TRIGGER and not again)
 
 
 @dataclass(frozen=True)

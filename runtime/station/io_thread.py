@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from .codes import Fault, State, Status
-from .events import Beat, Effect, Event, Raised, Tick
+from .codes import Fault, State, Status, VerdictCode
+from .events import Answer, Beat, Effect, Event, Outcome, Raised, Reply, Tick, Token, Trigger
 from .image import ProcessImage
 from .machine import Machine
 from .worker import Clock, Failed, Worker
@@ -24,7 +24,8 @@ class IoThread(Worker):
 
     ``publish`` puts an image out; it comes first, before any effect. ``perform`` does an effect without blocking.
     ``trouble`` says which thread of the line does not answer ("" where all do): the heartbeat counts only while none
-    is named. Should the machine itself fail, nothing is put out any more but FAULT 50, and the heartbeat stands still.
+    is named. Should the machine itself fail, nothing is put out any more but FAULT 50, the heartbeat stands still,
+    ``trouble`` is not asked, and every trigger is answered NOT_JUDGED.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class IoThread(Worker):
         self._inbox: SimpleQueue[Event] = SimpleQueue()
         self._next_beat = clock() + HEARTBEAT_NS
         self._image = machine.image
+        self._owed: list[Reply] = []  # triggers that have no answer yet
         self.broken = ""
 
     def post(self, event: Event) -> None:
@@ -74,7 +76,7 @@ class IoThread(Worker):
             pass
         if self.clock() >= self._next_beat:
             self._next_beat = max(self._next_beat + HEARTBEAT_NS, self.clock())
-            trouble = self._trouble()
+            trouble = self.broken or self._trouble()  # which feeds the watchdog
             self._handle(Beat(not trouble, trouble))
         elif self.clock() >= due:
             self._handle(Tick())
@@ -83,7 +85,10 @@ class IoThread(Worker):
         self.post(Tick())
 
     def _handle(self, event: Event) -> None:
+        if isinstance(event, Trigger) and event.reply is not None:
+            self._owed.append(event.reply)
         if self.broken:
+            self._settle()
             return
         try:
             effects = self._machine.handle(event, self.clock())
@@ -98,7 +103,15 @@ class IoThread(Worker):
         self._image = image
         self._publish(image)
 
+    def _settle(self) -> None:
+        """Answer everybody who waits for a verdict: none will come."""
+        while self._owed:
+            reply = self._owed.pop()
+            reply(Answer(Token(0, 0), VerdictCode.NOT_JUDGED, 0.0, Outcome(VerdictCode.NOT_JUDGED, error=self.broken)))
+
     def _do(self, effect: Effect) -> None:
+        if isinstance(effect, Answer) and effect.reply in self._owed:
+            self._owed.remove(effect.reply)
         try:
             self._perform(effect)
         except Exception as error:
@@ -109,4 +122,5 @@ class IoThread(Worker):
     def _break(self, text: str) -> None:
         self.broken = text
         self._put_out(ProcessImage(self.clock(), State.FAULT, Status.ERROR, Fault.INTERNAL))
+        self._settle()
         self._failed(text)

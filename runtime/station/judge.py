@@ -155,6 +155,8 @@ def verdict_of(result: Result) -> VerdictCode:
 def outcome_of(result: Result, pin: str, details: Details) -> Outcome:
     """Turn a detector's result into an outcome."""
     scored = math.isfinite(result.score)
+    if not scored and not result.anomalous and result.refusal is None:  # NaN is above no threshold
+        return _not_judged(pin, Fault.JUDGE, f"the score is {result.score}", details)
     spot = None
     if scored:
         y, x = divmod(int(np.argmax(result.anomaly_map)), SIZE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..backends.lifecycle import Closing
@@ -21,10 +22,11 @@ from .codes import Fault, Flag, Mode, TriggerKind
 from .commands import CommandServer
 from .config import Config
 from .configured import camera_settings, policy_of, settings_of, specs_of
-from .desk import Supervisor
+from .desk import Supervisor, spawn
 from .events import (
     Answer,
     Booted,
+    Correct,
     Effect,
     Event,
     Expose,
@@ -98,8 +100,11 @@ class Line(Closing):
         self._keeper = Keeper(self.look, self._post, clock, self._failed)
         self._recorder = Recorder(self.trace, self._post, clock, self._failed)
         self.registers = StationRegisters(self._plc_wrote, clock)
-        self.desk = Supervisor(config.desk.command, self._desk_changed, say, clock=clock)
-        self.requests = Requests(TriggerKind(config.trigger.kind), self._post, self._status, clock)
+        secret = config.camera.secret.env if config.camera.secret else None
+        desk = partial(spawn, secret=secret)
+        self.desk = Supervisor(config.desk.command, self._desk_changed, say, start=desk, clock=clock)
+        kind, simulated = TriggerKind(config.trigger.kind), self._mode is Mode.SIMULATE
+        self.requests = Requests(kind, self._post, self._status, clock, simulated=simulated)
         self.modbus = None if config.modbus is None else ModbusServer(config.modbus, self.registers)
         self._commands = CommandServer(config.commands.socket, self.requests.handle)
         self._io: IoThread | None = None
@@ -111,6 +116,7 @@ class Line(Closing):
             Expose: self._camera.expose,
             Judge: self._judge.submit,
             Record: self._record,
+            Correct: self._correct,
             Load: self._jobs_thread.submit,
             Rebuild: self._jobs_thread.submit,
             Answer: _answer,
@@ -207,6 +213,9 @@ class Line(Closing):
         self.trace.add(inspection_of(effect, self._boot, self._mode, self.wall))
         if effect.first:
             self._recorder.submit(effect.part.token)
+
+    def _correct(self, effect: Correct) -> None:
+        self.trace.correct(effect.seq, effect.output, effect.late)
 
     def _told(self, effect: Told) -> None:
         self._say(effect.text)

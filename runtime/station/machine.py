@@ -66,6 +66,7 @@ class Machine:
         self._display = Display(settings.hold_ns)
         self._parts = Parts(settings, boot, self._display, self._emit, self._on_finished)
         self._link_lost = False
+        self._rebuilding = False  # the backend is being opened again
         self._flags = Flag.NONE
         self._image = ProcessImage()
         self._effects: list[Effect] = []
@@ -174,6 +175,12 @@ class Machine:
         self._parts.missed_last = self._display.overrun = False
         for fault in self._faults.reset():
             self._say("warning", fault, f"fault {fault.value} ({fault.name}) stays: its cause is not gone")
+            if fault is Fault.JUDGE and not self._rebuilding:
+                self._rebuild()
+
+    def _rebuild(self) -> None:
+        self._rebuilding = True
+        self._emit(Rebuild())
 
     def _on_beat(self, event: Beat, now: int) -> None:
         if event.alive:
@@ -186,9 +193,11 @@ class Machine:
         self._flags = self._flags | event.flag if event.on else self._flags & ~event.flag
 
     def _on_raised(self, event: Raised, now: int) -> None:
+        self._rebuilding &= event.fault is not Fault.JUDGE  # it failed
         self._raise(event.fault, event.text, now)
 
     def _on_gone(self, event: Gone, now: int) -> None:
+        self._rebuilding &= event.fault is not Fault.JUDGE
         self._end_fault(event.fault)
 
     def _raise(self, fault: Fault, text: str, now: int) -> None:
@@ -251,7 +260,7 @@ class Machine:
         if self._strikes.count(outcome.fault):
             self._raise(outcome.fault, outcome.error, now)
             if outcome.fault is Fault.JUDGE:
-                self._emit(Rebuild())
+                self._rebuild()
         self._change_job(now)
 
     # The outputs.
@@ -267,7 +276,7 @@ class Machine:
         bits = {
             Status.ONLINE: online,
             Status.READY: self.ready,
-            Status.TRIGGER_ACK: self._parts.exposed and online,
+            Status.TRIGGER_ACK: self._parts.exposed and not self._parts.missed_last and online,
             Status.BUSY: self._parts.part is not None,
             Status.VALID: self._display.shown is not None,
             Status.ERROR: bool(self._faults),

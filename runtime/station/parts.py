@@ -9,6 +9,7 @@ from .codes import Fault, Mode, TriggerKind, VerdictCode
 from .display import Display
 from .events import (
     Answer,
+    Correct,
     Effect,
     Expose,
     Job,
@@ -84,7 +85,7 @@ class Parts:
             return
         if part.output is None and part.deadline_ns is not None and now > part.at_ns + part.deadline_ns:
             part.late = True
-            self._put_out(part, VerdictCode.LATE, now)
+            self._put_out(part, VerdictCode.NONE if self._settings.mode is Mode.SHADOW else VerdictCode.LATE, now)
         if now >= part.at_ns + self._settings.give_up_ns:
             part.spoiled = part.spoiled or f"no answer within {self._settings.give_up_ns / 1e9:g} s"
             self._finish(part, part.outcome or _not_judged(Fault.HANG, part.spoiled), now)
@@ -207,7 +208,8 @@ class Parts:
         assert part.output is not None
         if part.recorded is None:
             self._emit(Record(part, outcome, part.output, now))
-        elif part.recorded is not part.output:
+        elif part.late or part.recorded is not part.output:
+            self._emit(Correct(part.token.seq, part.output, part.late))
             text = f"part {part.token.seq} was recorded as {part.recorded.name}; put out was {part.output.name}"
             self._emit(Say("warning", Fault.NONE, text))
         self.part = None

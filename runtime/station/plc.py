@@ -53,7 +53,6 @@ class PlcLink:
             events.append(Reset())
         if Control.SET_JOB in rising:
             events.append(JobWanted(words.job))
-        again = words.control & Control.TRIGGER and words.trigger_seq != before.trigger_seq
-        if Control.TRIGGER in rising or again:
+        if words.triggers_after(before):
             events.append(Trigger(TriggerKind.MODBUS, at_ns, words.trigger_seq, words.part_id, words.serial))
         return events, Control.ACK in rising

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from .codes import Control, Flag, Status
+from .codes import Flag, Status
 from .image import NOTHING_SHOWN, PlcWords, ProcessImage
 
 __all__ = ["INPUT_WORDS", "OUTPUT_START", "OUTPUT_WORDS", "STALE_NS", "StationRegisters"]
@@ -40,6 +40,7 @@ class StationRegisters:
         self._clock = clock
         self._lock = threading.Lock()
         self._inputs = [0] * INPUT_WORDS
+        self._words = PlcWords()
         self._writes = self._last_trigger = 0
         self._image = ProcessImage()
 
@@ -71,10 +72,10 @@ class StationRegisters:
         with self._lock:
             self._inputs[address : address + len(values)] = values
             self._writes += 1
-            if address <= 1 and self._inputs[0] & Control.TRIGGER:
+            before, self._words = self._words, plc_words(self._inputs, self._writes)
+            if self._words.triggers_after(before):
                 self._last_trigger = self._writes
-            words = plc_words(self._inputs, self._writes)
-            self._on_write(words)  # under the lock: the order of the writes is the order in which they are told
+            self._on_write(self._words)  # under the lock: the order of the writes is the order in which they are told
 
 
 def _inside(address: int, count: int, start: int, length: int) -> bool:

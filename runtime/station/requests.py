@@ -20,15 +20,25 @@ _WORD, _DOUBLE, _SERIAL = 0xFFFF, 0xFFFF_FFFF, 64
 
 
 class Requests:
-    """Answers requests; from any thread. ``status`` gives what is known besides the image, and the image itself."""
+    """Answers requests; from any thread. ``status`` gives what is known besides the image, and the image itself.
+
+    Each verdict says whether it was ``simulated``: no real part may pass on such a one.
+    """
 
     def __init__(
-        self, kind: TriggerKind, post: Callable[[Event], None], status: Callable[[], dict[str, Any]], clock: Clock
+        self,
+        kind: TriggerKind,
+        post: Callable[[Event], None],
+        status: Callable[[], dict[str, Any]],
+        clock: Clock,
+        *,
+        simulated: bool = False,
     ) -> None:
         self._kind = kind
         self._post = post
         self._status_of = status
         self._clock = clock
+        self._simulated = simulated
         self._handlers: dict[str, Callable[[dict[str, Any]], dict[str, Any] | Future[dict[str, Any]]]] = {
             "status": self._status,
             "trigger": self._trigger,
@@ -68,7 +78,7 @@ class Requests:
             raise InputError(f"serial is {serial!r}; expected text of at most {_SERIAL} characters")
         future: Future[dict[str, Any]] = Future()
         future.set_running_or_notify_cancel()  # a client that leaves cannot take it away
-        reply = _Once(future)
+        reply = _Once(future, self._simulated)
         self._post(Trigger(TriggerKind.COMMAND, self._clock(), 0, part_id, serial, reply))
         return future
 
@@ -76,14 +86,15 @@ class Requests:
 class _Once:
     """Fills in the answer to a trigger, the first time that it is called."""
 
-    def __init__(self, future: Future[dict[str, Any]]) -> None:
+    def __init__(self, future: Future[dict[str, Any]], simulated: bool) -> None:
         self._future = future
+        self._simulated = simulated
         self._lock = threading.Lock()
 
     def __call__(self, answer: Answer) -> None:
         with self._lock:
             if not self._future.done():
-                self._future.set_result(_answer(answer))
+                self._future.set_result({**_answer(answer), "simulated": self._simulated})
 
 
 def _answer(answer: Answer) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from ..detector import Detector
+from ..errors import OutputError
 from ..formats.category import save_category
 from ..model import Model
-from ..text import Say, unsaid
+from ..text import Say, system_reason, unsaid
 from .codes import VerdictCode
 from .config import (
     CameraConfig,
@@ -120,7 +121,10 @@ def simulate(
     A PLC triggers for ``parts`` parts, at most ``rate`` a second, every fifth with a defect, all drawn from ``seed``.
     ``each`` is told of every part. ``category`` is a file taught before (`teach_drawn`). Raises RegadError.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {folder} cannot be made ({system_reason(error)}); name another one") from error
     sys.setswitchinterval(SWITCH)
     if category is None:
         say("teaching the drawn part")

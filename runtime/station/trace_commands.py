@@ -92,7 +92,7 @@ def import_command(part: Path, out: Path, model: Path | None, device: str, threa
     check_folder("--out", out, inputs(part=part, model=model), kind=_PART_FOLDER, replaced=True)
     stored = import_part(part, out)
     row, verdict = stored.row, VerdictCode(stored.row["verdict"])
-    click.echo(f"part {row['id']} (serial {row['serial'] or 'none'}): {verdict.name}, score {row['score']}")
+    click.echo(f"part {row['id']} (serial {shown(row['serial']) or 'none'}): {verdict.name}, score {row['score']}")
     if model is not None:
         click.echo(_judged_again(stored, model, device, threads))
     click.echo(f"unpacked to {shown(out)}")
@@ -135,11 +135,12 @@ def rejudge_command(
 
 def _rejudge_with(station: Config, category: Path, threshold: float | None, selection: Selection) -> Rejudged:
     from ..detector import Detector
+    from .jobs import load_job_category
     from .trace.rejudge import rejudge
 
     model = station.model
     with Detector.load(model.path, device=model.device, threads=model.threads) as detector:
-        detector.load_category(category)
+        detector.use(load_job_category(category, detector.model.info.hash))
         if threshold is not None:
             detector.set_threshold(threshold)
         return rejudge(station.trace.folder, detector, selection, by=_user(), on_change=_say_change)

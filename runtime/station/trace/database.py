@@ -12,10 +12,21 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from ...errors import OutputError
+from ...errors import OutputError, RegadError
+from ...text import system_reason
 from .schema import migrate, version_of
 
-__all__ = ["DATABASE", "Opened", "is_damage", "is_full", "lock_folder", "open_writer", "transaction", "write_access"]
+__all__ = [
+    "DATABASE",
+    "Opened",
+    "is_damage",
+    "is_full",
+    "is_there",
+    "lock_folder",
+    "open_writer",
+    "transaction",
+    "write_access",
+]
 
 DATABASE = "trace.db"
 _PATIENCE = 5.0  # seconds that a statement waits for another process's transaction
@@ -29,6 +40,14 @@ class Opened(NamedTuple):
 
     connection: sqlite3.Connection
     trouble: str
+
+
+def is_there(path: Path, kind: type[RegadError]) -> bool:
+    """Whether a database is there. Raises ``kind`` where the system does not say."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise kind(f"the trace {path} cannot be read ({system_reason(error)}); run it as the station's user") from error
 
 
 def lock_folder(folder: Path) -> IO[bytes]:
@@ -161,7 +180,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def write_access(folder: Path) -> Iterator[sqlite3.Connection]:
     """Open the database beside a running station, for labels and re-judging. Raises OutputError; closes it after."""
     path = folder / DATABASE
-    if not path.is_file():
+    if not is_there(path, OutputError):
         raise OutputError(f"{path} does not exist; name the trace folder of a station that has run")
     connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
     try:

@@ -15,7 +15,7 @@ from typing import Literal
 from ...formats.category import Category
 from .inspection import Inspection
 
-__all__ = ["Entry", "Event", "Inbox", "NewCategory", "Severity", "picture_bytes"]
+__all__ = ["Correction", "Entry", "Event", "Inbox", "NewCategory", "Severity", "picture_bytes"]
 
 Severity = Literal["info", "warning", "alarm"]
 
@@ -45,7 +45,16 @@ class NewCategory:
     sha256: str = ""
 
 
-Entry = Inspection | Event | NewCategory
+@dataclass(frozen=True)
+class Correction:
+    """Part ``seq`` of this boot, recorded before, was put out otherwise."""
+
+    seq: int
+    output: int
+    late: bool
+
+
+Entry = Inspection | Event | NewCategory | Correction
 
 
 def picture_bytes(entry: Entry) -> int:
@@ -66,7 +75,6 @@ class Inbox:
         self._rows, self._limit = rows, limit
         self._changed = threading.Condition()
         self._entries: deque[tuple[int, Entry]] = deque()  # with the nanoseconds at which it was given
-        self._partial: deque[int] = deque(maxlen=1000)
         self._held = 0
         self._woken = self._ending = self._ended = False
         self.hurried = False
@@ -95,22 +103,13 @@ class Inbox:
         without = replace(part, frame=None)
         if picture_bytes(without) > room:
             without = replace(without, input=None, map=None)
-        self._count_left_out(part.seq, (part.frame is not None) + (part.input is not None and without.input is None))
+        self.left_out += (part.frame is not None) + (part.input is not None and without.input is None)
         return without
 
-    def _count_left_out(self, seq: int, count: int) -> None:
-        self.left_out += count
-        self._partial.append(seq)
-
-    def leave_out(self, seq: int, count: int) -> None:
-        """Count pictures of a part that are not stored."""
+    def leave_out(self, count: int) -> None:
+        """Count pictures that are not stored."""
         with self._changed:
-            self._count_left_out(seq, count)
-
-    def is_whole(self, seq: int) -> bool:
-        """Whether neither a part's row nor one of its pictures was lost; of the newest parts it is known."""
-        with self._changed:
-            return seq > self.lost_to and seq not in self._partial
+            self.left_out += count
 
     def _drop(self, entry: Entry) -> None:
         self._held -= picture_bytes(entry)

@@ -21,12 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...errors import InputError
+from ...errors import InputError, OutputError
 from ...formats.atomic import atomic_folder, atomic_write
 from ...formats.category import Category, load_category
 from ...formats.spec import GRID, SIZE
 from ...imaging.reading import read_image
-from ...text import Say, unsaid
+from ...text import Say, system_reason, unsaid
+from ..codes import VerdictCode
 from .files import map_of
 from .reader import Row, TraceReader
 
@@ -120,7 +121,11 @@ def import_part(path: Path, folder: Path) -> StoredPart:
 
     Raises InputError, CategoryError, and OutputError; the folder is then as it was.
     """
-    if folder.exists() and not (folder / _RECORD).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+    try:
+        ours = not folder.exists() or (folder / _RECORD).is_file() or (folder.is_dir() and not any(folder.iterdir()))
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be looked at ({system_reason(error)}); name a new folder") from error
+    if not ours:
         raise InputError(f"{folder} holds something else than an imported part; name a new folder")
     members = _members(path)
     part = _parse(path, members)
@@ -154,11 +159,12 @@ _MAKE = "regad-station export --part ID --out FILE.zip"
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
-    with archive.open(name) as file:
-        data = file.read(_MOST[name] + 1)
-    if len(data) > _MOST[name]:
+    found = archive.getinfo(name)
+    if found.compress_type != zipfile.ZIP_STORED:  # a few bytes would unpack to gigabytes
+        raise InputError(f"{path} holds {name} compressed; expected it as it was exported: {_MAKE}")
+    if found.file_size > _MOST[name]:
         raise InputError(f"{path} holds {name} of more than {_MOST[name]} bytes; it is not read")
-    return data
+    return archive.read(name)
 
 
 def _parse(path: Path, members: dict[str, bytes]) -> StoredPart:
@@ -170,7 +176,7 @@ def _parse(path: Path, members: dict[str, bytes]) -> StoredPart:
         others = {name: data for name, data in members.items() if name != _RECORD}
         if record["files"] != {name: hashlib.sha256(data).hexdigest() for name, data in others.items()}:
             raise InputError(f"{path} is damaged: its members are not those of its record; make it again: {_MAKE}")
-        row = {str(name): value for name, value in record["row"].items()}
+        row = _checked(record["row"])
         heat = None
         if "map.png" in others:
             heat = map_of(float(record["map_top"]), _pixels(others["map.png"], (GRID, GRID)))
@@ -178,6 +184,15 @@ def _parse(path: Path, members: dict[str, bytes]) -> StoredPart:
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} has a malformed record ({error!r}); make it again: {_MAKE}") from error
     return StoredPart(row, _input(picture, path), heat, others.get("full.jpg"), _loaded(others))
+
+
+def _checked(row: Mapping[str, Any]) -> Row:
+    """The row, if what is told of a part has the right types. Raises KeyError, ValueError, AttributeError."""
+    for name, types in (("id", int), ("verdict", int), ("score", (int, float, type(None))), ("serial", str)):
+        if not isinstance(row[name], types):
+            raise ValueError(f"{name} is {row[name]!r}")
+    VerdictCode(row["verdict"])
+    return dict(row.items())
 
 
 def _input(data: bytes, path: Path) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .database import DATABASE
+from .database import DATABASE, is_there
 from .files import FileStore, map_of, unpack_map
 from .retention import HOUR_NS
 from .rows import COLUMNS
@@ -82,7 +82,7 @@ class TraceReader:
 
     def __init__(self, folder: Path) -> None:
         path = folder / DATABASE
-        if not path.is_file():
+        if not is_there(path, InputError):
             raise InputError(f"{path} does not exist; name the trace folder of a station that has run")
         self._path = path
         self.files = FileStore(folder)

@@ -14,10 +14,10 @@ from .alarms import Alarms, Host, Losses
 from .boots import begin_boot, end_boot
 from .database import DATABASE, Opened, is_damage, is_full, open_writer, transaction
 from .files import FileStore, Kind, Stored
-from .inbox import Entry, Event, Inbox, picture_bytes
+from .inbox import Correction, Entry, Event, Inbox, picture_bytes
 from .inspection import Boot, Inspection, TraceAlarm, TracePolicy
 from .retention import Retention
-from .rows import insert_category, insert_event, insert_inspection, record_file
+from .rows import correct_output, insert_category, insert_event, insert_inspection, record_file
 from .syncer import Flight, Syncer
 
 __all__ = ["Recorder"]
@@ -167,6 +167,8 @@ class Recorder:
                 return insert_inspection(connection, entry)
             if isinstance(entry, Event):
                 return insert_event(connection, self._boot.id, entry)
+            if isinstance(entry, Correction):
+                return correct_output(connection, self._boot.id, entry)
             return insert_category(connection, entry)
         except _UNFIT as error:
             return error
@@ -201,7 +203,7 @@ class Recorder:
         wanted = [] if self._inbox.closed_to_pictures else kinds
         flight.stored = [item for kind in wanted if (item := self._write_picture(flight.part, kind)) is not None]
         if len(flight.stored) < len(kinds):
-            self._inbox.leave_out(flight.part.seq, len(kinds) - len(flight.stored))
+            self._inbox.leave_out(len(kinds) - len(flight.stored))
         self._flights.append(flight)
         self._pictures.popleft()
         self._inbox.release(picture_bytes(flight.part))

@@ -13,11 +13,13 @@ from pathlib import Path
 from ...formats.category import Category
 from ...text import shown
 from .files import Stored, array_sha256, pack_map
-from .inbox import Event, NewCategory
+from .inbox import Correction, Event, NewCategory
 from .inspection import Inspection
 
-__all__ = ["COLUMNS", "insert_category", "insert_event", "insert_inspection", "record_file"]
+__all__ = ["COLUMNS", "correct_output", "insert_category", "insert_event", "insert_inspection", "record_file"]
 
+EVENTS = 100_000
+"""So many events are kept: a PLC that clears a standing fault again and again does not fill the disk."""
 _ARRAYS = ("input", "map", "frame")
 _PLAIN = tuple(field.name for field in fields(Inspection) if field.name not in (*_ARRAYS, "category"))
 COLUMNS = ("id", *_PLAIN, "category_version", "input_sha256", "input_file", "full_file")
@@ -54,15 +56,24 @@ def insert_inspection(connection: sqlite3.Connection, part: Inspection) -> int:
     return row
 
 
+def correct_output(connection: sqlite3.Connection, boot: int, correction: Correction) -> int:
+    """Write what was put out for a part into its row; return how many rows there were. Raises sqlite3.Error."""
+    return connection.execute(
+        "UPDATE inspection SET output = ?, late = ? WHERE boot = ? AND seq = ?",
+        (int(correction.output), int(correction.late), boot, correction.seq),
+    ).rowcount
+
+
 def _version_id(connection: sqlite3.Connection, part: Inspection) -> int | None:
-    """The newest version of a job's category by its hash; one that was never recorded gets a bare row."""
+    """The version of a job's category that is in force, by its hash; one that was never recorded gets a bare row."""
     if not part.category:
         return None
     found = connection.execute(
-        "SELECT max(id) FROM category_version WHERE hash = ? AND job IS ?", (part.category, part.job)
-    ).fetchone()[0]
+        "SELECT id FROM category_version WHERE hash = ? AND job IS ? ORDER BY retired_at IS NULL DESC, id DESC LIMIT 1",
+        (part.category, part.job),
+    ).fetchone()
     if found is not None:
-        return int(found)
+        return int(found[0])
     cursor = connection.execute(
         "INSERT INTO category_version (job, hash, sha256, path) VALUES (?, ?, '', '')", (part.job, part.category)
     )
@@ -70,24 +81,27 @@ def _version_id(connection: sqlite3.Connection, part: Inspection) -> int | None:
 
 
 def insert_event(connection: sqlite3.Connection, boot: int, event: Event) -> int:
-    """Insert an event; return its id. Raises sqlite3.Error."""
+    """Insert an event, and let the oldest go beyond `EVENTS`; return its id. Raises sqlite3.Error."""
     cursor = connection.execute(
         "INSERT INTO event (boot, mono_ns, wall, severity, code, text) VALUES (?, ?, ?, ?, ?, ?)",
         (boot, event.mono_ns, event.wall, event.severity, int(event.code), shown(event.text)),
     )
+    connection.execute("DELETE FROM event WHERE id <= ?", (_id(cursor) - EVENTS,))
     return _id(cursor)
 
 
 def insert_category(connection: sqlite3.Connection, new: NewCategory) -> int:
     """Make a category the one of its job, and keep the parts that it was taught with for good; return its id.
 
-    A file that the job has used before is that version again. Raises sqlite3.Error.
+    A file that the job has used before, with these limits, is that version again. Raises sqlite3.Error.
     """
     sha256 = new.sha256 or _file_sha256(new.path)
     category = new.category
+    limits = category.threshold.value, category.threshold.warn
     found = connection.execute(
-        "SELECT max(id) FROM category_version WHERE job = ? AND hash = ? AND sha256 = ?",
-        (new.job, category.hash, sha256),
+        "SELECT max(id) FROM category_version "
+        "WHERE job = ? AND hash = ? AND sha256 = ? AND threshold IS ? AND low IS ?",
+        (new.job, category.hash, sha256, *limits),
     ).fetchone()[0]
     version = int(found) if found is not None else _insert_version(connection, new, sha256)
     connection.execute(

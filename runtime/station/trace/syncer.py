@@ -30,9 +30,9 @@ class Flight:
 
 
 class Syncer:
-    """Syncs flights in order. ``failed`` is told a part's seq and how many of its pictures were lost."""
+    """Syncs flights in order. ``failed`` is told how many pictures of one were lost."""
 
-    def __init__(self, store: FileStore, failed: Callable[[int, int], None], landed: Callable[[], None]) -> None:
+    def __init__(self, store: FileStore, failed: Callable[[int], None], landed: Callable[[], None]) -> None:
         self._store, self._failed, self._landed = store, failed, landed
         self._queue: SimpleQueue[Flight | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="regad trace pictures", daemon=True)
@@ -51,7 +51,7 @@ class Syncer:
         while (flight := self._queue.get()) is not None:
             safe = [item for item in flight.stored if self._sync(item)]
             if len(safe) < len(flight.stored):
-                self._failed(flight.part.seq, len(flight.stored) - len(safe))
+                self._failed(len(flight.stored) - len(safe))
             flight.stored = safe
             flight.landed = True
             self._landed()

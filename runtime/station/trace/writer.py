@@ -17,7 +17,7 @@ from ...text import Say, unsaid
 from .alarms import Alarms, Host
 from .database import lock_folder
 from .files import wants_full
-from .inbox import Event, Inbox, NewCategory, Severity
+from .inbox import Correction, Event, Inbox, NewCategory, Severity
 from .inspection import Alarm, Boot, Inspection, Lag, TraceAlarm, TracePolicy
 from .recorder import Recorder
 
@@ -33,9 +33,9 @@ _PATIENCE = 30.0  # seconds that close() waits for a disk that hangs
 class Trace:
     """The trace of one station, in ``folder``, opened once. A second writer of the folder is refused.
 
-    ``say`` and ``alarm`` are called from the trace's thread. `add`, `event` and `category` never block and never raise.
-    When the disk is slow or full pictures are left out first; then up to 10,000 rows wait in memory, and of more the
-    oldest are lost; each is counted in `lag` and told by an alarm.
+    ``say`` and ``alarm`` are called from the trace's thread. `add`, `correct`, `event` and `category` never block and
+    never raise. When the disk is slow or full pictures are left out first; then up to 10,000 rows wait in memory, and
+    of more the oldest are lost; each is counted in `lag` and told by an alarm.
     """
 
     def __init__(
@@ -84,6 +84,10 @@ class Trace:
             inspection = replace(inspection, frame=None)
         self._inbox.put(inspection, self._host.monotonic_ns())
 
+    def correct(self, seq: int, output: int, late: bool) -> None:
+        """Say what was put out for a part that was given before, where it came otherwise."""
+        self._inbox.put(Correction(seq, output, late), self._host.monotonic_ns())
+
     def event(self, severity: Severity, code: int, text: str) -> None:
         """Record an event."""
         now = self._host.monotonic_ns()
@@ -98,13 +102,13 @@ class Trace:
         self._inbox.put(new, self._host.monotonic_ns())
 
     def flushed(self, seq: int, timeout: float) -> bool:
-        """Commit at once and wait, up to ``timeout`` seconds: whether a part's row and pictures are on the disk.
+        """Commit at once and wait, up to ``timeout`` seconds: whether a part's row is on the disk.
 
-        It never becomes true for a part of which some was left out or lost.
+        So are then those of its pictures that were not left out. It never becomes true for a row that was lost.
         """
         self._inbox.hurry()
         with self._progress:
-            return self._progress.wait_for(lambda: self._done >= seq and self._inbox.is_whole(seq), timeout)
+            return self._progress.wait_for(lambda: self._done >= seq > self._inbox.lost_to, timeout)
 
     @property
     def lag(self) -> Lag:

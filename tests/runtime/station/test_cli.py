@@ -9,23 +9,29 @@ import socket
 import stat
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
+import msgspec.structs
 import numpy as np
 import pytest
 
 from regad.runtime.commands.console import run_cli
 from regad.runtime.detector import Detector
+from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.category import save_category
 from regad.runtime.station import checks, line, setup_file
 from regad.runtime.station.cli import command
-from regad.runtime.station.config import Config
+from regad.runtime.station.config import CameraConfig, Config
 from regad.runtime.station.config_file import read_config
 from regad.runtime.station.jobs import sha256_of
 from regad.runtime.station.trace.reader import TraceReader
 
-from .trace.parts import filled, heat, part, picture
+from ..formats.test_registration import registered
+from .station_doubles import TestCamera
+from .trace.parts import ask, filled, heat, part, picture
 
 
 class Outcome(NamedTuple):
@@ -133,6 +139,47 @@ def test_init_refuses_what_is_no_artifact_or_category(station: Station, tmp_path
     assert not (tmp_path / "station.toml").exists()
 
 
+def test_init_leaves_a_category_that_registers_out_and_says_so(station: Station, taught: Path, tmp_path: Path) -> None:
+    save_category(registered(), tmp_path / "askew.safetensors")
+    done = station("init", "--category", "askew.safetensors")
+    assert (done.status, "registers the part" in done.err, "regad-calib --register off" in done.err) == (1, True, True)
+    (tmp_path / "plate.safetensors").write_bytes((taught / "plate.safetensors").read_bytes())
+    done = station("init")
+    assert "askew.safetensors registers the part and is left out" in done.err
+    assert [job.name for job in read_config(tmp_path / "station.toml").jobs] == ["plate"]
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ["init", LONG],
+        ["import", LONG, "--out", "part"],
+        ["import", "part.zip", "--out", LONG],
+        ["import", "part.zip", "--out", f"{LONG}/part"],
+        ["simulate", "--folder", "/proc/zz"],
+        ["simulate", "--folder", LONG],
+    ],
+)
+def test_a_name_that_the_system_refuses_is_told_in_one_line(
+    station: Station, artifact_dir: Path, call: list[str]
+) -> None:
+    done = station(*call, *(["--model", artifact_dir] if call[0] == "simulate" else []))
+    assert done.status == 1
+    assert done.err.splitlines()[-1].startswith("error: ")
+
+
+def test_a_trace_whose_name_the_system_refuses_is_told_in_one_line(station: Station, ready: Path) -> None:
+    change(ready, 'folder = "trace"', f'folder = "{LONG}"')
+    (found,) = problems(station("check", ready))
+    assert "cannot be looked at: File name too long | fix: name another trace.folder" in found
+    for call in (["export", ready, "--out", "rows.csv"], ["rejudge", ready, "--threshold", 1.5]):
+        done = station(*call)
+        assert (done.status, "cannot be read (File name too long)" in done.err) == (1, True)
+
+
 def test_every_key_of_the_template_is_one_that_is_read(station: Station, tmp_path: Path) -> None:
     """With the examples and defaults switched on, the file is as good as without."""
     station("init")
@@ -202,7 +249,7 @@ def test_check_names_a_missing_category(station: Station, ready: Path, taught: P
     change(ready, str(taught / "plate.safetensors"), "/none/plate.safetensors")
     (found,) = problems(station("check", ready))
     assert "job 1        category /none/plate.safetensors cannot be read: No such file or directory" in found
-    assert "fix: regad-calib --support PHOTOS --out /none/plate.safetensors" in found
+    assert "fix: regad-calib --support PHOTOS --register off --out /none/plate.safetensors" in found
 
 
 def test_check_names_a_category_that_was_changed(station: Station, ready: Path, taught: Path) -> None:
@@ -220,6 +267,19 @@ def test_check_names_a_category_that_is_damaged(station: Station, ready: Path, t
     change(ready, sha256_of(taught / "plate.safetensors"), sha256_of(tmp_path / "cut.safetensors"))
     (found,) = problems(station("check", ready))
     assert "cut.safetensors is damaged or not a category file" in found
+
+
+def test_check_notes_a_stream_without_a_settling_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "open_source", lambda uri: TestCamera())
+    stream = CameraConfig(source="rtsp://192.0.2.1/live")
+    for camera, level in (
+        (stream, "note"),
+        (msgspec.structs.replace(stream, settle_ms=200), "ok"),
+        (CameraConfig(source="camera:0"), "ok"),
+    ):
+        found = checks._camera(camera, recordings=False)
+        assert found.level == level
+        assert level == "ok" or found.remedy == "set camera.settle_ms to one frame time plus the stream's latency"
 
 
 def test_check_names_a_camera_that_is_not_there(station: Station, ready: Path, taught: Path) -> None:
@@ -442,6 +502,15 @@ def test_rejudge_with_a_category_judges_the_stored_inputs(station: Station, reco
     )
     with TraceReader(recorded.parent / "trace") as reader:
         assert len(list(reader.rows())) == 3
+
+
+def test_rejudge_refuses_a_category_that_registers_and_begins_no_run(
+    station: Station, recorded: Path, artifact_dir: Path, tmp_path: Path
+) -> None:
+    save_category(replace(registered(), artifact=Artifact.open(artifact_dir).hash), tmp_path / "askew.safetensors")
+    done = station("rejudge", recorded, "--category", "askew.safetensors")
+    assert (done.status, "registers the part" in done.err) == (1, True)
+    assert ask(recorded.parent / "trace", "SELECT count(*) FROM rejudge_run") == [(0,)]
 
 
 def test_rejudge_needs_something_to_judge_by(station: Station, recorded: Path) -> None:

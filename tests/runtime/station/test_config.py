@@ -14,7 +14,15 @@ from msgspec.structs import fields
 
 from regad.runtime.errors import InputError
 from regad.runtime.station import config as structs
-from regad.runtime.station.config import CameraConfig, Config, JobConfig, ModbusConfig, ModelConfig, TriggerConfig
+from regad.runtime.station.config import (
+    CameraConfig,
+    CommandsConfig,
+    Config,
+    JobConfig,
+    ModbusConfig,
+    ModelConfig,
+    TriggerConfig,
+)
 from regad.runtime.station.config_file import parse_config, read_config
 from regad.runtime.station.secret import Secret
 
@@ -143,6 +151,8 @@ def test_a_socket_that_the_kernel_cannot_name_is_refused() -> None:
     (text,) = faults(f'commands.socket = "{"a" * 120}.sock"\n{LEAST}')
     assert text.startswith("commands.socket is '/s/aaa")
     assert "expected at most 107" in text
+    assert "95 of its folder" in faults(f'commands.socket = "/{"a" * 95}/s"\n{LEAST}')[0]
+    assert CommandsConfig(socket=Path(f"/{'a' * 94}/s")).socket.name == "s"
 
 
 @pytest.mark.parametrize(

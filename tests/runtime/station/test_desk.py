@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from regad.runtime.station.desk import Supervisor
+import pytest
+
+from regad.runtime.station.desk import Supervisor, spawn
 from regad.runtime.station.systemd import Notifier
 
-from .station_doubles import Clock
+from .station_doubles import PATIENCE, Clock
 
 
 class Child:
@@ -86,6 +89,14 @@ def test_a_command_that_does_not_exist_is_told_and_tried_five_times() -> None:
     for _ in range(9):
         desk.supervisor.poll()
     assert desk.said == ["the desk process cannot be started: desk: No such file or directory"] * 5
+
+
+def test_the_child_is_not_told_the_camera_s_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAMERA_PASSWORD", "secret")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/notify")
+    code = "import os, sys; sys.exit(('CAMERA_PASSWORD' in os.environ) + 2 * ('NOTIFY_SOCKET' in os.environ))"
+    assert spawn([sys.executable, "-c", code], "CAMERA_PASSWORD").wait(PATIENCE) == 0
+    assert spawn([sys.executable, "-c", code]).wait(PATIENCE) == 1
 
 
 def test_without_a_command_there_is_no_desk() -> None:

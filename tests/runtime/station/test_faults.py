@@ -105,6 +105,10 @@ def test_a_frame_that_comes_again_is_never_judged_and_the_third_is_a_fault(tmp_p
         assert station.part() == "NOT_JUDGED"
         image = station.until(lambda image: image.fault is Fault.FROZEN)
         assert not image.passes
+        station.camera.frozen = False
+        station.line.requests.handle({"command": "reset"})
+        ready(station)
+        assert station.part() == "PASS"
 
 
 def test_a_black_picture_is_not_judged_and_the_third_a_fault_until_somebody_looked(tmp_path: Path) -> None:
@@ -150,6 +154,14 @@ def test_a_backend_that_fails_three_times_is_a_fault_and_is_opened_again_once(tm
         assert station.part() == "PASS"
         assert station.backend.opened == 2
         assert rows(station)[0]["error"] == "RuntimeError: the device fell off the bus"
+
+
+def test_on_a_disk_that_is_short_a_result_waits_for_its_row_alone(tmp_path: Path) -> None:
+    trace = TraceConfig(folder=tmp_path / "trace", before_result=True, min_free_gb=1e6)
+    with running(tmp_path, trace=trace) as station:
+        ready(station)
+        assert [station.part(), station.part(BAD)] == ["PASS", "REJECT"]
+        assert [row["input_file"] for row in rows(station)] == [None, None]
 
 
 def test_two_failures_and_a_good_part_are_no_fault(tmp_path: Path) -> None:

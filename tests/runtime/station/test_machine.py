@@ -11,6 +11,7 @@ from regad.runtime.station.events import (
     Answer,
     Beat,
     Booted,
+    Correct,
     Effect,
     Event,
     Expose,
@@ -302,6 +303,19 @@ def test_three_errors_of_the_judge_open_the_backend_again_and_wait_for_a_reset()
     assert bench.status & Status.READY
 
 
+def test_a_backend_that_could_not_be_opened_again_is_tried_at_each_reset() -> None:
+    bench = Bench().ready()
+    for seq in (1, 2, 3):
+        bench.part(seq, VerdictCode.NOT_JUDGED, fault=Fault.JUDGE, error="lost")
+    assert Rebuild() not in bench.send(Reset()), "it is under way"
+    bench.send(Raised(Fault.JUDGE, "the backend cannot be opened again"))
+    assert Rebuild() in bench.send(Reset())
+    assert Rebuild() not in bench.send(Reset())
+    bench.send(Gone(Fault.JUDGE))
+    assert Rebuild() not in bench.send(Reset())
+    assert bench.status & Status.READY
+
+
 def test_a_camera_that_is_back_needs_no_reset() -> None:
     bench = Bench().ready()
     for _ in range(3):
@@ -370,6 +384,22 @@ def test_a_result_that_was_not_acknowledged_is_an_overrun_once_results_are_ackno
     assert not bench.status & Status.OVERRUN
 
 
+def test_a_result_that_has_stood_for_its_time_is_no_overrun() -> None:
+    bench = Bench(hold_ns=50 * MS).ready()
+    bench.part(1)
+    bench.write(Control.ENABLE | Control.ACK, 1)
+    bench.part(2)
+    bench.send(Tick(), 50)
+    assert not bench.status & (Status.VALID | Status.OVERRUN)
+
+
+def test_a_part_that_was_missed_is_not_told_to_move() -> None:
+    bench = Bench().ready()
+    bench.expose(bench.trigger(1))
+    bench.write(Control.ENABLE | Control.TRIGGER, 2)
+    assert bench.status & Status.MISSED and not bench.status & Status.TRIGGER_ACK
+
+
 @pytest.mark.parametrize(("passes", "wanted"), [(False, VerdictCode.REVIEW), (True, VerdictCode.PASS)])
 def test_review_is_what_the_station_is_told(passes: bool, wanted: VerdictCode) -> None:
     bench = Bench(review_passes=passes).ready()
@@ -383,6 +413,16 @@ def test_in_shadow_mode_a_result_says_nothing() -> None:
     bench.part()
     assert (bench.verdict, bench.machine.image.rejects) == (VerdictCode.NONE, 0)
     assert bench.status & Status.VALID and bench.status & Status.SHADOW
+
+
+def test_in_shadow_mode_a_late_part_says_nothing_and_is_recorded_as_late() -> None:
+    bench = Bench(mode=Mode.SHADOW).ready()
+    judge = bench.expose(bench.trigger())
+    bench.send(Tick(), 101)
+    assert bench.verdict is VerdictCode.NONE and bench.status & Status.VALID
+    bench.judged(judge)
+    (record,) = bench.records
+    assert (record.outcome.verdict, record.output, record.part.late) == (VerdictCode.PASS, VerdictCode.NONE, True)
 
 
 def test_a_simulation_says_that_it_is_one() -> None:
@@ -404,6 +444,7 @@ def test_where_records_come_first_the_result_waits_and_may_be_late() -> None:
     assert bench.verdict is VerdictCode.LATE
     bench.send(Recorded(late.part.token))
     assert bench.verdict is VerdictCode.LATE and len(bench.records) == 2
+    assert Correct(late.part.token.seq, VerdictCode.LATE, True) in bench.effects
     assert any(
         isinstance(effect, Say) and "recorded as PASS; put out was LATE" in effect.text for effect in bench.effects
     )

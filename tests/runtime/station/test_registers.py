@@ -66,6 +66,19 @@ def test_an_old_pass_is_not_read_after_a_trigger_was_written() -> None:
     assert registers.read(113, 1) == [1]
 
 
+def test_a_trigger_that_is_written_again_hides_its_result_no_more() -> None:
+    registers, told, _ = made()
+    trigger = [Control.ENABLE | Control.TRIGGER, 7]
+    registers.write(0, trigger)
+    registers.publish(replace(PASSED, writes=told[-1].number))
+    registers.write(0, trigger)  # function 23: each read writes the words again
+    assert registers.read(113, 1) == [1]
+    for control, seq in ((trigger[0], 8), (Control.ENABLE, 8), (trigger[0], 8)):
+        registers.write(0, [control, seq])
+        assert (registers.read(113, 1) == [1]) == (control == Control.ENABLE)
+        registers.publish(replace(PASSED, writes=told[-1].number))
+
+
 def test_a_write_of_the_heartbeat_hides_nothing() -> None:
     registers, _, _ = made()
     registers.write(0, [Control.ENABLE | Control.TRIGGER])

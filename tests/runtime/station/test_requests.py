@@ -16,9 +16,10 @@ from regad.runtime.station.requests import Requests
 from .station_doubles import Clock
 
 
-def made(kind: TriggerKind = TriggerKind.COMMAND) -> tuple[Requests, list[Event]]:
+def made(kind: TriggerKind = TriggerKind.COMMAND, simulated: bool = False) -> tuple[Requests, list[Event]]:
     events: list[Event] = []
-    return Requests(kind, events.append, lambda: {"mode": "live", "image": ProcessImage()}, Clock(5)), events
+    status = {"mode": "live", "image": ProcessImage()}
+    return Requests(kind, events.append, lambda: status, Clock(5), simulated=simulated), events
 
 
 @pytest.mark.parametrize(
@@ -36,8 +37,9 @@ def test_a_request_becomes_an_event(request_: dict[str, Any], event: Event) -> N
     assert events == [event]
 
 
-def test_a_trigger_is_answered_once_with_what_was_put_out() -> None:
-    requests, events = made()
+@pytest.mark.parametrize("simulated", [False, True])
+def test_a_trigger_is_answered_once_with_what_was_put_out(simulated: bool) -> None:
+    requests, events = made(simulated=simulated)
     future = requests.handle({"command": "trigger", "part_id": 7, "serial": "X"})
     (event,) = events
     assert isinstance(event, Trigger) and (event.at_ns, event.part_id, event.serial) == (5, 7, "X")
@@ -47,7 +49,7 @@ def test_a_trigger_is_answered_once_with_what_was_put_out() -> None:
     event.reply(Answer(Token(1, 4), VerdictCode.PASS, 13.0, outcome))
     assert future.result(0) == {
         **{"seq": 4, "verdict": "LATE", "ms": 12.0, "score": 1.5, "threshold": 3.0},
-        **{"warn": False, "reason": "good", "error": ""},
+        **{"warn": False, "reason": "good", "error": "", "simulated": simulated},
     }
 
 

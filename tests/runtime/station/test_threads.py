@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from regad.runtime.station.events import (
     NoFrame,
     Raised,
     Record,
+    Stop,
     Taken,
     Token,
     Trigger,
@@ -126,6 +128,38 @@ def test_a_machine_that_fails_puts_out_a_fault_and_nothing_else_any_more() -> No
     assert len(images) == count
 
 
+def test_a_machine_that_fails_answers_every_trigger_and_does_not_say_that_all_is_well() -> None:
+    clock = Clock()
+    told: list[Answer] = []
+    asked: list[int] = []
+
+    class FailsOnStop(Machine):
+        def handle(self, event: Event, now_ns: int) -> list[Effect]:
+            return super().handle(event, now_ns) if not isinstance(event, Stop) else [][1]
+
+    def trouble() -> str:
+        asked.append(clock.now)
+        return ""
+
+    def perform(effect: Effect) -> None:
+        if isinstance(effect, Answer) and effect.reply is not None:
+            effect.reply(effect)
+
+    io = IoThread(FailsOnStop(Settings(autostart=True)), lambda image: None, perform, trouble, lambda text: None, clock)
+    for event in (Booted(), JobWanted(1), JobReady(ONE)):
+        io.post(event)
+    for _ in range(2):  # the first is taken up, the second missed
+        io.post(Trigger(TriggerKind.COMMAND, clock.now, reply=told.append))
+    io.post(Stop())
+    io.post(Trigger(TriggerKind.COMMAND, clock.now, reply=told.append))
+    io.step(0.0)
+    assert [each.verdict for each in told] == [VerdictCode.MISSED, VerdictCode.NOT_JUDGED, VerdictCode.NOT_JUDGED]
+    assert told[1].outcome is not None and "the state machine failed on Stop" in told[1].outcome.error
+    clock.pass_ms(1000)
+    io.step(0.0)
+    assert asked == [], "the watchdog was fed"
+
+
 def test_an_effect_that_fails_is_a_fault_and_the_thread_lives() -> None:
     clock = Clock()
 
@@ -187,6 +221,19 @@ def test_a_judgement_carries_all_that_the_trace_keeps() -> None:
     )
     assert outcome.details.input.shape == (224, 224, 3) and outcome.details.map.max() == outcome.score == 60.0
     assert (outcome.details.mean, outcome.details.category) == (60.0, "cafe")
+
+
+def test_a_score_that_is_no_number_is_not_judged() -> None:
+    class Broken(Brightness):
+        def predict_inputs(self, inputs: Any) -> list[Result]:
+            return [replace(super().predict_inputs(inputs)[0], score=float("nan"), anomalous=False)]
+
+    (outcome,) = judged([grey_frame(60)], lambda job: replace(PINNED, detector=Broken()))
+    assert (outcome.verdict, outcome.fault, outcome.error) == (
+        VerdictCode.NOT_JUDGED,
+        Fault.JUDGE,
+        "the score is nan",
+    )
 
 
 def test_a_picture_that_equals_the_one_before_is_not_judged() -> None:
@@ -363,6 +410,29 @@ def test_an_error_of_the_camera_is_the_part_s_at_once() -> None:
     lens.expose()
     fed.feed(Frame("test", 0, 0.0, None, error="unplugged", taken=(lens.clock.now + 1) / 1e9))
     assert lens.heard.first(NoFrame).text == "unplugged"
+    lens.thread.stop()
+
+
+def test_a_good_frame_that_nobody_asked_for_ends_the_fault_that_failed_parts_made() -> None:
+    fed = Fed()
+    lens = Lens(lambda: fed)
+    lens.expose()
+    fed.feed(Frame("test", 0, 0.0, None, error="unplugged", taken=(lens.clock.now + 1) / 1e9))
+    lens.heard.first(NoFrame)
+    fed.feed(lens.frame(2, 1))
+    assert lens.heard.first(Gone) == Gone(Fault.CAMERA)
+    lens.thread.stop()
+
+
+def test_a_recording_with_broken_pictures_is_no_fault_for_ever() -> None:
+    fed = Fed()
+    fed.live = False
+    lens = Lens(lambda: fed)
+    lens.expose()
+    fed.feed(Frame("test", 0, 0.0, None, error="no picture"))
+    lens.heard.first(NoFrame)
+    lens.thread.step(0.0)
+    assert lens.heard.events[-1] == Gone(Fault.CAMERA)
     lens.thread.stop()
 
 

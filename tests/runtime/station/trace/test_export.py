@@ -216,6 +216,10 @@ def rewritten(path: Path, change: str) -> None:
         members["../../evil.sh"] = b"x"
     elif change == "version":
         record["version"] = 2
+    elif change == "empty row":
+        record["row"] = {}
+    elif change in ("verdict", "score", "serial"):
+        record["row"][change] = {"verdict": 99, "score": "2.5", "serial": None}[change]
     elif change == "no row":
         del record["row"]
     elif change == "no record":
@@ -226,7 +230,8 @@ def rewritten(path: Path, change: str) -> None:
         del members["record.json"]
     elif change != "large":
         members["record.json"] = json.dumps(record).encode()
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    method = zipfile.ZIP_DEFLATED if change == "compressed" else zipfile.ZIP_STORED
+    with zipfile.ZipFile(path, "w", method) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
 
@@ -239,6 +244,11 @@ def rewritten(path: Path, change: str) -> None:
         ("version", "is regad-part 2; this program reads regad-part 1: update regad"),
         ("no row", "has a malformed record"),
         ("no record", "no record.json"),
+        ("compressed", "holds record.json compressed; expected it as it was exported"),
+        ("empty row", "has a malformed record"),
+        ("verdict", "has a malformed record .*99 is not a valid VerdictCode"),
+        ("score", "has a malformed record .*score is '2.5'"),
+        ("serial", "has a malformed record .*serial is None"),
         ("large", "holds record.json of more than 1048576 bytes"),
     ],
 )

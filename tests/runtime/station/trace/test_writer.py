@@ -6,7 +6,7 @@ import errno
 import threading
 import tracemalloc
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import pytest
 
 from regad.runtime.errors import OutputError
 from regad.runtime.formats.category import SupportImage, save_category
+from regad.runtime.station.trace import rows
 from regad.runtime.station.trace.alarms import Alarms as TraceAlarms
 from regad.runtime.station.trace.alarms import Losses
 from regad.runtime.station.trace.files import FileStore, array_sha256
@@ -210,9 +211,39 @@ def test_a_slow_disk_leaves_out_full_pictures_before_inputs_and_tells_once(
         trace.add(part(seq, verdict=2, input=picture(2), frame=big))
     disk.go.set()
     trace.close()
-    assert not trace.flushed(31, 0.0), "its full picture is missing"
+    assert trace.flushed(31, 0.0), "its row is there, though its full picture is not"
     assert ask(tmp_path, "SELECT count(*), count(input_file), count(full_file) FROM inspection") == [(31, 31, 10)]
     assert alarms.codes() == [TraceAlarm.SLOW]
+
+
+def test_a_part_that_was_put_out_otherwise_than_recorded_is_corrected_in_its_row(tmp_path: Path, trace: Trace) -> None:
+    trace.add(part(1))
+    trace.add(part(2))
+    trace.correct(2, 5, late=True)
+    trace.close()
+    assert ask(tmp_path, "SELECT seq, verdict, output, late FROM inspection") == [(1, 1, 1, 0), (2, 1, 5, 1)]
+
+
+def test_the_newest_events_are_kept(tmp_path: Path, trace: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "EVENTS", 3)
+    for number in range(6):
+        trace.event("info", 0, f"event {number}")
+    trace.close()
+    assert ask(tmp_path, "SELECT text FROM event ORDER BY id") == [(f"event {number}",) for number in (3, 4, 5)]
+
+
+def test_a_threshold_that_the_station_changes_is_another_version_of_the_category(tmp_path: Path, trace: Trace) -> None:
+    taught = category()
+    save_category(taught, tmp_path / "one.safetensors")
+    changed = replace(taught, threshold=taught.threshold.by_hand(7.0))
+    for seq, one in enumerate((taught, changed, taught), 1):
+        trace.category(3, one, tmp_path / "one.safetensors")
+        trace.add(part(seq, category=taught.hash))
+    trace.close()
+    found = (
+        "SELECT v.threshold FROM inspection AS i JOIN category_version AS v ON v.id = i.category_version ORDER BY seq"
+    )
+    assert ask(tmp_path, found) == [(taught.threshold.value,), (7.0,), (taught.threshold.value,)]
 
 
 def test_losses_that_come_and_go_are_one_trouble_until_a_minute_is_calm() -> None:
@@ -287,8 +318,7 @@ def test_rows_are_kept_where_pictures_cannot_be_stored(
 
     monkeypatch.setattr(FileStore, "write", fail)
     trace.add(part(2, input=picture(2)))
-    while not alarms:
-        assert not trace.flushed(2, 0.1)
+    assert trace.flushed(2, 60.0) and alarms
     trace.add(part(3, input=picture(3)))
     assert trace.must_stop == (policy == "stop")
     trace.close()
@@ -331,4 +361,4 @@ def test_a_picture_that_cannot_be_synced_is_not_named_and_counted(
     assert ask(tmp_path, "SELECT seq, input_file FROM inspection") == [(1, None)]
     assert ask(tmp_path, "SELECT count(*) FROM file") == [(0,)]
     assert trace.lag.left_out == 1
-    assert not trace.flushed(1, 0.0)
+    assert trace.flushed(1, 0.0)
