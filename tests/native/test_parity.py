@@ -104,7 +104,7 @@ def check_placed(got: NativeResult, want: Result, size: tuple[int, int]) -> None
         assert got.match == pytest.approx(want.located.quality, abs=1e-4)
     assert (got.pose is None) == (want.pose is None)
     if want.reason in ("good", "anomalous"):
-        # The library may come of another compiler than Python's kernels (Clang with the sanitizers): the pose then differs
+        # A library of another compiler than that of the kernels (Clang, with the sanitizers): the pose then differs
         # in its last digits, and a few pixels of the input by 1.
         check_same(got, want, 1e-4)
         assert want.located is not None
