@@ -105,8 +105,8 @@ def check_placed(got: NativeResult, want: Result, size: tuple[int, int]) -> None
         assert got.match == pytest.approx(want.located.quality, abs=1e-4)
     assert (got.pose is None) == (want.pose is None)
     if want.reason in ("good", "anomalous"):
-        # Under the sanitizers the library is of another compiler than Python's kernels: the pose then differs in its last
-        # digits, and a few pixels of the input by 1.
+        # Under the sanitizers the library is of another compiler than Python's kernels: the pose then differs in its
+        # last digits, and a few pixels of the input by 1.
         check_same(got, want, 1e-3 if "REGAD_NATIVE_BUILD" in os.environ else 1e-5)
         assert want.located is not None
         pose = want.located.pose.similarity
