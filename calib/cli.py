@@ -25,7 +25,7 @@ from regad.runtime.formats.places import MODEL_VARIABLE, find_model
 from regad.runtime.formats.registration import Register
 from regad.runtime.text import shown
 
-from .teach import teach_folder
+from .folder import teach_folder
 
 __all__ = ["command", "main"]
 

@@ -7,17 +7,15 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regad.runtime.backends.base import Backend, StatisticsHandle
-from regad.runtime.detector import Detector
+from regad.runtime.backends.base import Backend
 from regad.runtime.errors import InputError
 from regad.runtime.formats.category import Category, SupportImage, Threshold, tensors_of, tensors_sha256
-from regad.runtime.formats.encodings import Encoding, StatisticsDtype
+from regad.runtime.formats.encodings import Encoding, StatisticsDtype, StatisticsGroups
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.prior import Prior
 from regad.runtime.formats.registration import Register
@@ -28,18 +26,17 @@ from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.imaging.registration import Template
 from regad.runtime.model import Model
 from regad.runtime.scoring.reference import judge
-from regad.runtime.text import Say, shown, unsaid
 
 from .calibration import calibrate
 from .check import check_matches, check_pictures, check_scores, refuse
 from .gaussian import fit_statistics, held_out_distances
 from .limits import learn_limits
 from .registering import Chosen, choose, encode
-from .support import GoodImages, array_support, draw_support, list_images, read_good_images, refuse_copies
+from .support import array_support, refuse_copies
 from .threshold import check_rates, default_rate, held_out_scale, set_threshold
 from .views import STANDARD, kept_views
 
-__all__ = ["encode_views", "teach", "teach_folder", "teach_inputs"]
+__all__ = ["OnImage", "encode_views", "teach", "teach_inputs"]
 
 OnImage = Callable[[int, int], None]
 
@@ -86,8 +83,8 @@ def teach(
     ``registration``: whether the part is laid on the first support image (`regad.calib.registering`). ``without`` names
     groups of views to leave out (`VIEW_GROUPS`), for ablations. ``files`` and ``validation_files`` name the images.
     What is odd about the support images (`regad.calib.check`) is in the notes; ``strict`` refuses them. Raises
-    InputError for that, for an unusable image, two that are the same picture, or too few of them (two, or one if
-    neither threshold nor calibration comes from them), and, before encoding, for limits that cannot be.
+    InputError for that, for images that are unusable, the same or too few (two, or one if neither threshold nor
+    calibration comes from them), and, before encoding, for limits that cannot be.
     """
     support = array_support(images) if files is None else files
     others = array_support(validation, "validation array") if validation_files is None else validation_files
@@ -101,22 +98,18 @@ def teach(
     notes = refuse([*check_pictures(images, inputs, names), *check_matches(chosen.tried, names)], strict)
     kept = chosen.views.kept(without)
     features = encode(model.backend, chosen.inputs, chosen.views, kept, progress)
-    stored = dtype or model.info.statistics_dtype
-    statistics = tuple(fit_statistics(features, encoding, stored, levels) for levels in aim.scoring.groups)
+    statistics = _fit(features, encoding, dtype or model.info.statistics_dtype, aim.scoring)
     calibration, held_out = _hold_out(features, len(kept), aim.scoring)
     notes += refuse(check_scores(held_out, names, aim.scoring.score), strict)
-    ready = model.backend.prepare(statistics, aim.scoring, calibration) if extra and aim.manual is None else None
-    laid = _lay_further(validation, extra, spec, chosen, others) if ready is not None else []
+    further = _lay_further(validation, extra, spec, chosen, others) if aim.manual is None else []
+    scores = _scores(model.backend, statistics, aim.scoring, calibration, further)
     return Category(
-        artifact=model.info.hash,
+        **_origin(model),
         statistics=statistics,
-        threshold=_limit(aim, held_out, [] if ready is None else _scores(model.backend, ready, laid)),
+        threshold=_limit(aim, held_out, scores),
         spec=spec,
         shot=len(images),
         support=support,
-        software={"regad": version("regad"), "numpy": np.__version__, "backend": model.backend.name},
-        device=f"{model.backend.device} {platform.machine()}",
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         data_sha256=tensors_sha256(tensors_of(statistics, calibration, chosen.registration)),
         limits=learn_limits((*inputs, *extra)),
         scoring=aim.scoring,
@@ -206,8 +199,32 @@ def _hold_out(features: Features, views: int, scoring: Scoring) -> tuple[Calibra
     return calibration, judge(distances, scoring, calibration)[1].tolist()
 
 
-def _scores(backend: Backend, handle: StatisticsHandle, inputs: Sequence[NDArray[np.uint8]]) -> list[float]:
+def _scores(
+    backend: Backend,
+    statistics: StatisticsGroups,
+    scoring: Scoring,
+    calibration: Calibration | None,
+    inputs: Sequence[NDArray[np.uint8]],
+) -> list[float]:
+    """The scores of further images' inputs; nothing is made ready for none."""
+    if not inputs:
+        return []
+    handle = backend.prepare(statistics, scoring, calibration)
     return [float(backend.infer(one[None], handle).anomaly_score[0]) for one in inputs]
+
+
+def _fit(features: Features, encoding: Encoding | None, dtype: StatisticsDtype, scoring: Scoring) -> StatisticsGroups:
+    return tuple(fit_statistics(features, encoding, dtype, levels) for levels in scoring.groups)
+
+
+def _origin(model: Model) -> dict[str, Any]:
+    """Where a category comes from: the fields of `Category` that the model, the machine and the time fill in."""
+    return {
+        "artifact": model.info.hash,
+        "software": {"regad": version("regad"), "numpy": np.__version__, "backend": model.backend.name},
+        "device": f"{model.backend.device} {platform.machine()}",
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
 
 
 def _limit(aim: _Aim, held_out: Sequence[float], scores: Sequence[float]) -> Threshold:
@@ -261,59 +278,3 @@ def teach_inputs(
         registration="off",
     )
     return replace(category, spec=spec)
-
-
-def teach_folder(
-    detector: Detector,
-    folder: str | Path | Sequence[Path],
-    *,
-    shot: int | None = None,
-    seed: int = 0,
-    target_frr: float | None = None,
-    warn_frr: float | None = None,
-    validation: str | Path | None = None,
-    threshold: float | None = None,
-    warn_threshold: float | None = None,
-    encoding: Encoding | None = None,
-    dtype: StatisticsDtype | None = None,
-    spec: InputSpec | None = None,
-    progress: OnImage | None = None,
-    strict: bool = False,
-    registration: Register = "auto",
-    say: Say = unsaid,
-) -> Category:
-    """Teach a part from a folder of good images, or from the files that are given, and put it in force on ``detector``.
-
-    ``shot`` images are drawn by ``seed``, or all are used. The part is taught with ``spec``, by default the detector's
-    `teaching_spec`, whatever the part before it was taught with. ``validation`` is a folder of further good images for
-    the threshold; it must not hold copies of the support images. ``say`` is told what is odd about the files, and
-    what else is in the folders; see `teach` for the rest. Raises InputError.
-    """
-    photos = list_images(folder, say) if isinstance(folder, str | Path) else folder
-    support = read_good_images(draw_support(photos, shot, seed), say)
-    extra = None if validation is None else _read_validation(Path(validation), say)
-    category = teach(
-        detector.model,
-        support.images,
-        spec or detector.teaching_spec,
-        files=support.files,
-        target_frr=target_frr,
-        warn_frr=warn_frr,
-        validation=() if extra is None else extra.images,
-        validation_files=None if extra is None else extra.files,
-        threshold=threshold,
-        warn_threshold=warn_threshold,
-        encoding=encoding,
-        dtype=dtype,
-        progress=progress,
-        strict=strict,
-        registration=registration,
-    )
-    detector.use(category)
-    return category
-
-
-def _read_validation(folder: Path, say: Say) -> GoodImages:
-    """Read a folder of further good images, under names that tell them from the support images."""
-    images, files = read_good_images(list_images(folder, say), say)
-    return GoodImages(images, tuple(SupportImage(shown(folder / file.name), file.sha256) for file in files))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regad.calib.teach import teach_folder
+from regad.calib.folder import teach_folder
 from regad.runtime.backends.table import open_backend
 from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError, RegadError

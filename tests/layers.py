@@ -37,8 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 TEACHING = {
     "runtime.detector": {"calib.teach"},  # Detector.fit, lazily
-    "runtime.commands.teaching": {"calib.support", "calib.teach"},
-    "runtime.station.simulate": {"calib.teach"},
+    "runtime.commands.teaching": {"calib.folder", "calib.support"},
     "runtime.commands.bench_rows": {"calib.gaussian", "calib.teach"},
 }
 """The arrows that run up: a part is taught only when somebody asks for it. Each is an import inside a function."""

@@ -53,8 +53,8 @@ def _teach(detector: Detector, part: Teaching, threshold: float | None) -> str:
     The photos are listed and drawn once, for the key and for the teaching. What was taught is kept only if they are
     still those of the key afterwards: one may be replaced meanwhile.
     """
+    from regad.calib.folder import teach_folder
     from regad.calib.support import draw_support, list_images  # the runtime itself stands without the teaching code
-    from regad.calib.teach import teach_folder
 
     photos = draw_support(list_images(part.support, note), part.shot, part.seed)
 

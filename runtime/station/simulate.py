@@ -74,12 +74,10 @@ class Report:
 
 def teach_drawn(model: Path, folder: Path, *, device: str = "auto", threads: int | None = None, seed: int = 0) -> Path:
     """Teach the drawn part on an artifact and return its category file in ``folder``. Raises RegadError."""
-    from regad.calib.teach import teach  # the station teaches nothing but its own demonstration
-
     scene = Scene(seed)
     with Detector.load(model, device, threads) as detector:
         photos = [scene.picture() for _ in range(_SHOTS)]
-        category = teach(detector.model, photos, detector.teaching_spec, registration="off")
+        category = detector.fit(photos, registration="off")
     path = folder / "plate.safetensors"
     save_category(category, path)
     return path

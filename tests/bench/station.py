@@ -68,10 +68,10 @@ class NoCost(Backend):
         return Inference(heat, np.full(count, 1e-3, np.float32), np.zeros((count, 3, 2, 3), np.float32), 0.0, 0.0)
 
     def _encode(self, images: Any) -> Encoded:
-        raise NotImplementedError
+        raise AssertionError("`_infer` answers without")
 
     def _score(self, encoded: Encoded, statistics: object) -> Maps:
-        raise NotImplementedError
+        raise AssertionError("`_infer` answers without")
 
     def _release(self) -> None:
         pass

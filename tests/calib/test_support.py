@@ -13,8 +13,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from regad.calib.folder import teach_folder
 from regad.calib.support import draw_support, list_images, read_good_images, refuse_copies
-from regad.calib.teach import teach, teach_folder
+from regad.calib.teach import teach
 from regad.runtime.detector import Detector
 from regad.runtime.errors import InputError
 from regad.runtime.formats.spec import InputSpec

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from regad.calib.folder import teach_folder
 from regad.calib.support import draw_support, list_images
-from regad.calib.teach import teach_folder
 from regad.runtime.cabi import NativeDetector
 from regad.runtime.detector import Detector
 from regad.runtime.formats.encodings import Encoding, StatisticsDtype

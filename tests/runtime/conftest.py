@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from regad.calib import teach as teaching
+from regad.calib import folder as teaching
 from regad.runtime.commands import run as cli
 from regad.runtime.commands.console import run_cli
 from regad.runtime.formats.artifact import Artifact

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from regad.calib import teach as teaching
-from regad.calib.teach import teach, teach_folder
+from regad.calib.folder import teach_folder
+from regad.calib.teach import teach
 from regad.runtime import detector as detector_module
 from regad.runtime.backends.base import Encoded
 from regad.runtime.backends.host import HostEncoded, HostScoring

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from regad.calib import teach as teaching
+from regad.calib import folder as teaching
 from regad.runtime.commands import cache
 from regad.runtime.detector import Detector
 from regad.runtime.formats.category import (
@@ -55,7 +55,7 @@ def test_anything_that_matters_is_taught_anew(
 
 
 def test_the_sources_of_the_key_hold_every_module_that_teaching_loads() -> None:
-    code = "import sys, regad.calib.teach; print(*(name for name in sys.modules if name.startswith('regad.')))"
+    code = "import sys, regad.calib.folder; print(*(name for name in sys.modules if name.startswith('regad.')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = done.stdout.split()
     for wanted in ("regad.calib.views", "regad.runtime.imaging.preprocess", "regad.runtime.formats.encodings"):

@@ -15,7 +15,7 @@ from PIL import Image
 CHILD = """
 import sys
 from pathlib import Path
-from regad.calib import teach as teaching
+from regad.calib import folder as teaching
 from regad.runtime.commands import run as cli
 from regad.runtime.formats.artifact import Artifact
 from tests.runtime.run_doubles import ARTIFACT, Bench
