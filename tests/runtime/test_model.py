@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from regad.calib import folder as from_folder
 from regad.calib import teach as teaching
 from regad.calib.folder import teach_folder
 from regad.calib.teach import teach
@@ -279,7 +280,8 @@ def test_thresholds_and_parts_changed_by_many_threads_are_never_mixed() -> None:
 def test_a_part_is_taught_with_the_given_region_never_with_that_of_the_part_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(teaching, "teach", lambda model, images, spec, **options: category(spec=spec))
+    for module in (teaching, from_folder):
+        monkeypatch.setattr(module, "teach", lambda model, images, spec, **options: category(spec=spec))
     for number in range(2):
         Image.new("L", (40, 30), 80 + number).save(tmp_path / f"{number}.png")
     whole, region = InputSpec(), InputSpec(roi=(1, 2, 20, 10))
