@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from ..sources.frame import Frame, Source
 from ..text import reason_of
 from .codes import Fault
-from .events import Event, Expose, Gone, NoFrame, Raised, Taken, Token
+from .effects import Expose
+from .events import Event, Gone, NoFrame, Raised, Taken
+from .part import Token
 from .worker import Clock, Failed, Worker
 
 __all__ = ["CameraSettings", "CameraThread"]

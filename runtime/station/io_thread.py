@@ -7,9 +7,11 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from .codes import Fault, State, Status, VerdictCode
-from .events import Answer, Beat, Effect, Event, Outcome, Raised, Reply, Tick, Token, Trigger
+from .effects import Effect
+from .events import Beat, Event, Raised, Tick, Trigger
 from .image import ProcessImage
 from .machine import Machine
+from .part import Answer, Outcome, Reply, Token
 from .worker import Clock, Failed, Worker
 
 __all__ = ["HEARTBEAT_NS", "IoThread"]

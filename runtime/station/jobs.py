@@ -18,8 +18,10 @@ from ..formats.category import Category, load_category
 from ..model import Model
 from ..text import shown
 from .codes import Fault
-from .events import Event, Gone, Job, JobFailed, JobReady, Load, Raised, Rebuild
+from .effects import Load, Rebuild
+from .events import Event, Gone, JobFailed, JobReady, Raised
 from .judge import Pinned
+from .part import Job
 from .worker import Clock, Failed, Worker
 
 __all__ = ["JobError", "JobSpec", "Jobs", "JobsThread", "load_job_category", "sha256_of"]

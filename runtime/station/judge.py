@@ -20,7 +20,9 @@ from ..imaging.presence import Measures, measure
 from ..result import Result
 from ..text import shown
 from .codes import Fault, VerdictCode
-from .events import Event, Job, Judge, Judged, Outcome
+from .effects import Judge
+from .events import Event, Judged
+from .part import Job, Outcome
 from .worker import Clock, Failed, Worker
 
 __all__ = ["Details", "Judging", "JudgingThread", "Pinned", "judge", "outcome_of", "verdict_of"]

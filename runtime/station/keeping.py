@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from .events import Event, Flagged, Gone, Recorded, Token
+from .events import Event, Flagged, Gone, Recorded
+from .part import Token
 from .trace.writer import Trace
 from .worker import Clock, Failed, Worker
 

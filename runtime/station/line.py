@@ -23,25 +23,9 @@ from .commands import CommandServer
 from .config import Config
 from .configured import camera_settings, policy_of, settings_of, specs_of
 from .desk import Supervisor, spawn
-from .events import (
-    Answer,
-    Booted,
-    Correct,
-    Effect,
-    Event,
-    Expose,
-    Flagged,
-    Gone,
-    Halt,
-    JobWanted,
-    Judge,
-    Load,
-    PlcWrote,
-    Raised,
-    Rebuild,
-    Record,
-)
-from .events import Say as Told
+from .effects import Correct, Effect, Expose, Judge, Load, Rebuild, Record
+from .effects import Say as Told
+from .events import Booted, Event, Flagged, Gone, Halt, JobWanted, PlcWrote, Raised
 from .image import PlcWords, ProcessImage
 from .io_thread import IoThread
 from .jobs import Jobs, JobsThread
@@ -49,6 +33,7 @@ from .judge import JudgingThread
 from .keeping import Keeper, Recorder
 from .machine import Machine
 from .modbus import ModbusServer
+from .part import Answer
 from .records import WallClock, inspection_of
 from .registers import StationRegisters
 from .requests import Requests

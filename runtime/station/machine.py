@@ -15,10 +15,10 @@ from typing import Any
 
 from .codes import Fault, Flag, Mode, State, Status, TriggerKind
 from .display import Display
+from .effects import Effect, Load, Rebuild, Say, Severity
 from .events import (
     Beat,
     Booted,
-    Effect,
     Event,
     Flagged,
     Gone,
@@ -27,16 +27,11 @@ from .events import (
     JobReady,
     JobWanted,
     Judged,
-    Load,
     NoFrame,
-    Outcome,
     PlcWrote,
     Raised,
-    Rebuild,
     Recorded,
     Reset,
-    Say,
-    Severity,
     Start,
     Stop,
     Taken,
@@ -45,6 +40,7 @@ from .events import (
 )
 from .faults import Faults, Strikes
 from .image import ProcessImage
+from .part import Outcome
 from .parts import Parts
 from .plc import PlcLink
 from .selection import Selection

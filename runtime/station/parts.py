@@ -7,25 +7,10 @@ from dataclasses import dataclass, replace
 
 from .codes import Fault, Mode, TriggerKind, VerdictCode
 from .display import Display
-from .events import (
-    Answer,
-    Correct,
-    Effect,
-    Expose,
-    Job,
-    Judge,
-    Judged,
-    NoFrame,
-    Outcome,
-    Part,
-    Record,
-    Recorded,
-    Say,
-    Taken,
-    Token,
-    Trigger,
-)
+from .effects import Correct, Effect, Expose, Judge, Record, Say
+from .events import Judged, NoFrame, Recorded, Taken, Trigger
 from .image import Shown
+from .part import Answer, Job, Outcome, Part, Token
 from .settings import Settings
 
 __all__ = ["Counts", "Parts"]

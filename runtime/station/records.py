@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from .codes import Mode, VerdictCode
-from .events import Record
+from .effects import Record
 from .judge import Details
 from .trace.inspection import Boot, Inspection
 from .worker import Clock

@@ -10,8 +10,9 @@ from typing import Any
 
 from ..errors import InputError
 from .codes import TriggerKind
-from .events import Answer, Event, JobWanted, Reset, Start, Stop, Trigger
+from .events import Event, JobWanted, Reset, Start, Stop, Trigger
 from .image import ProcessImage
+from .part import Answer
 from .worker import Clock
 
 __all__ = ["Requests"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .events import Job, JobFailed
+from .events import JobFailed
+from .part import Job
 
 __all__ = ["Selection"]
 

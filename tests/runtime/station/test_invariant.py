@@ -26,39 +26,32 @@ from hypothesis.stateful import (
 )
 
 from regad.runtime.station.codes import Control, Fault, Flag, Mode, State, Status, TriggerKind, VerdictCode
+from regad.runtime.station.effects import Effect, Expose, Judge, Load, Record
 from regad.runtime.station.events import (
-    Answer,
     Beat,
     Booted,
-    Effect,
     Event,
-    Expose,
     Flagged,
     Gone,
     Halt,
-    Job,
     JobFailed,
     JobReady,
     JobWanted,
-    Judge,
     Judged,
-    Load,
     NoFrame,
-    Outcome,
     PlcWrote,
     Raised,
-    Record,
     Recorded,
     Reset,
     Start,
     Stop,
     Taken,
     Tick,
-    Token,
     Trigger,
 )
 from regad.runtime.station.image import PlcWords
 from regad.runtime.station.machine import Machine
+from regad.runtime.station.part import Answer, Job, Outcome, Token
 from regad.runtime.station.settings import Settings
 
 MS = 1_000_000

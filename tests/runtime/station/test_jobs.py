@@ -11,7 +11,8 @@ import pytest
 from regad.runtime.errors import DeviceError
 from regad.runtime.formats.category import save_category
 from regad.runtime.station.codes import Fault
-from regad.runtime.station.events import Event, Gone, JobFailed, JobReady, Load, Raised, Rebuild
+from regad.runtime.station.effects import Load, Rebuild
+from regad.runtime.station.events import Event, Gone, JobFailed, JobReady, Raised
 from regad.runtime.station.jobs import JobError, Jobs, JobSpec, JobsThread, sha256_of
 
 from ..formats.test_registration import registered

@@ -7,33 +7,23 @@ from typing import Any
 import pytest
 
 from regad.runtime.station.codes import Control, Fault, Flag, Mode, State, Status, TriggerKind, VerdictCode
+from regad.runtime.station.effects import Correct, Effect, Expose, Judge, Load, Rebuild, Record, Say
 from regad.runtime.station.events import (
-    Answer,
     Beat,
     Booted,
-    Correct,
-    Effect,
     Event,
-    Expose,
     Flagged,
     Gone,
     Halt,
-    Job,
     JobFailed,
     JobReady,
     JobWanted,
-    Judge,
     Judged,
-    Load,
     NoFrame,
-    Outcome,
     PlcWrote,
     Raised,
-    Rebuild,
-    Record,
     Recorded,
     Reset,
-    Say,
     Start,
     Stop,
     Taken,
@@ -42,6 +32,7 @@ from regad.runtime.station.events import (
 )
 from regad.runtime.station.image import PlcWords
 from regad.runtime.station.machine import Machine
+from regad.runtime.station.part import Answer, Job, Outcome
 from regad.runtime.station.settings import Settings
 
 MS = 1_000_000

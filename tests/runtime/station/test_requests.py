@@ -9,8 +9,9 @@ import pytest
 
 from regad.runtime.errors import InputError
 from regad.runtime.station.codes import TriggerKind, VerdictCode
-from regad.runtime.station.events import Answer, Event, JobWanted, Outcome, Reset, Start, Stop, Token, Trigger
+from regad.runtime.station.events import Event, JobWanted, Reset, Start, Stop, Trigger
 from regad.runtime.station.image import ProcessImage
+from regad.runtime.station.part import Answer, Outcome, Token
 from regad.runtime.station.requests import Requests
 
 from .station_doubles import Clock

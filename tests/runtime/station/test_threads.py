@@ -18,30 +18,25 @@ from regad.runtime.result import Result, Timings
 from regad.runtime.sources.frame import Frame, Source
 from regad.runtime.station.camera import CameraSettings, CameraThread
 from regad.runtime.station.codes import Fault, State, Status, TriggerKind, VerdictCode
+from regad.runtime.station.effects import Effect, Expose, Judge, Record
 from regad.runtime.station.events import (
-    Answer,
     Booted,
-    Effect,
     Event,
-    Expose,
     Gone,
-    Job,
     JobReady,
     JobWanted,
-    Judge,
     Judged,
     NoFrame,
     Raised,
-    Record,
     Stop,
     Taken,
-    Token,
     Trigger,
 )
 from regad.runtime.station.image import ProcessImage
 from regad.runtime.station.io_thread import IoThread
 from regad.runtime.station.judge import JudgingThread, Pinned
 from regad.runtime.station.machine import Machine
+from regad.runtime.station.part import Answer, Job, Token
 from regad.runtime.station.settings import Settings
 from regad.runtime.station.worker import Worker
 

@@ -177,15 +177,21 @@ class Blocked:
         monkeypatch.setattr(FileStore, "write", hang)
 
 
-def test_a_disk_that_hangs_never_holds_up_the_line_and_the_loss_is_counted(
-    tmp_path: Path, trace: Trace, alarms: Alarms, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def held_up(trace: Trace, monkeypatch: pytest.MonkeyPatch) -> Blocked:
+    """A disk that hangs at part 1's picture, and 30 rejects with full pictures behind it."""
     disk = Blocked(monkeypatch)
     trace.add(part(1, input=picture(1)))
     assert disk.began.wait(60.0)
     big = np.zeros((1080, 1920, 3), np.uint8)
     for seq in range(2, 32):
         trace.add(part(seq, verdict=2, input=picture(2), frame=big))
+    return disk
+
+
+def test_a_disk_that_hangs_never_holds_up_the_line_and_the_loss_is_counted(
+    tmp_path: Path, trace: Trace, alarms: Alarms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = held_up(trace, monkeypatch)
     for seq in range(32, 10_103):
         trace.add(part(seq))
     lag = trace.lag
@@ -203,12 +209,7 @@ def test_a_disk_that_hangs_never_holds_up_the_line_and_the_loss_is_counted(
 def test_a_slow_disk_leaves_out_full_pictures_before_inputs_and_tells_once(
     tmp_path: Path, trace: Trace, alarms: Alarms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk = Blocked(monkeypatch)
-    trace.add(part(1, input=picture(1)))
-    assert disk.began.wait(60.0)
-    big = np.zeros((1080, 1920, 3), np.uint8)
-    for seq in range(2, 32):
-        trace.add(part(seq, verdict=2, input=picture(2), frame=big))
+    disk = held_up(trace, monkeypatch)
     disk.go.set()
     trace.close()
     assert trace.flushed(31, 0.0), "its row is there, though its full picture is not"
