@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runtime.commands", "runtime.native"),
     ("runtime.station",),
     ("calib",),
+    ("runtime.desk",),  # above calib: an engineer teaches at the page
     ("train.model",),
     ("train.data",),
     ("train.run",),

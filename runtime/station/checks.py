@@ -147,7 +147,7 @@ def _interfaces(config: Config) -> Iterator[Finding]:
         yield _problem("commands", error)
     else:
         yield Finding("commands", "ok", shown(path))
-    if config.desk.command and shutil.which(config.desk.command[0]) is None:
+    if config.desk is not None and config.desk.command and shutil.which(config.desk.command[0]) is None:
         text = f"desk.command: the program {shown(config.desk.command[0])} is not found"
         yield Finding("desk", "problem", text, "give its whole path, or leave [desk] out")
 

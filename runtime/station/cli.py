@@ -94,7 +94,7 @@ def run_command(config: Path) -> None:
     from .config_file import read_config
     from .line import run_line
 
-    run_line(read_config(config), say=tell)
+    run_line(read_config(config), config, say=tell)
 
 
 @command.command("simulate")

@@ -9,12 +9,32 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import field
 
 from ..errors import InputError
 from ..text import redact
+from .config_desk import DeskConfig
+from .config_types import (
+    Connections,
+    Count,
+    Days,
+    Gigabytes,
+    Limit,
+    Millis,
+    MillisOrNone,
+    Name,
+    Number,
+    Percent,
+    Port,
+    Sha256,
+    Table,
+    Text,
+    Threads,
+    Title,
+    Unit,
+)
 from .secret import PLACEHOLDER, Secret
 
 __all__ = [
@@ -30,36 +50,11 @@ __all__ = [
     "TriggerConfig",
 ]
 
-Name = Annotated[
-    str, Meta(pattern=r"^[\w.-]{1,64}$", description="1 to 64 letters, digits, dots, dashes and underscores")
-]
-Text = Annotated[str, Meta(min_length=1, max_length=4096, description="text, not empty")]
-Title = Annotated[str, Meta(min_length=1, max_length=200, description="text of 1 to 200 characters")]
-Sha256 = Annotated[
-    str, Meta(pattern="^[0-9a-f]{64}$", description="the 64 hexadecimal digits that sha256sum FILE prints")
-]
-Millis = Annotated[int, Meta(ge=1, le=600_000, description="a whole number of milliseconds from 1 to 600000")]
-MillisOrNone = Annotated[int, Meta(ge=0, le=600_000, description="a whole number of milliseconds up to 600000, or 0")]
-Count = Annotated[int, Meta(ge=0, le=10_000, description="a whole number from 0 to 10000")]
-Threads = Annotated[int, Meta(ge=1, le=1024, description="a whole number from 1 to 1024")]
-Port = Annotated[int, Meta(ge=0, le=65_535, description="a port from 1 to 65535 (0: any free one)")]
-Unit = Annotated[int, Meta(ge=0, le=255, description="a unit identifier from 1 to 255, or 0 for every one")]
-Connections = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
-Number = Annotated[int, Meta(ge=1, le=65_535, description="a job number from 1 to 65535")]
-Limit = Annotated[float, Meta(gt=0, le=1e30, description="a number above 0")]
-Gigabytes = Annotated[float, Meta(ge=0, le=1e6, description="gigabytes from 0 to 1000000")]
-Days = Annotated[int, Meta(ge=1, le=100_000, description="a whole number of days, 1 or more")]
-Percent = Annotated[float, Meta(ge=0, le=100, description="a number from 0 to 100")]
-
 _SOCKET_NAME = 107  # bytes; what the kernel takes as the name of a Unix socket
 _ASIDE = 12  # bytes by which the name under which the socket is made is longer than its folder's (`bind_unix`)
 
 
-class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the file. A field that is wrong raises InputError beginning with the field's name."""
-
-
-class StationConfig(_Table, frozen=True):
+class StationConfig(Table, frozen=True):
     """Who the station is and how it starts.
 
     In mode ``shadow`` it judges and records, and puts out no verdict; in ``live`` the verdicts are put out; in
@@ -73,7 +68,7 @@ class StationConfig(_Table, frozen=True):
     job: Number | None = None
 
 
-class ModelConfig(_Table, frozen=True):
+class ModelConfig(Table, frozen=True):
     """The artifact, the device it runs on, and the CPU threads of one inference (None: the physical cores)."""
 
     path: Path
@@ -87,7 +82,7 @@ class ModelConfig(_Table, frozen=True):
             raise InputError(f"device is {self.device!r}; expected one of {', '.join(DEVICE_CHOICES)}")
 
 
-class CameraConfig(_Table, frozen=True):
+class CameraConfig(Table, frozen=True):
     """Where the pictures come from.
 
     ``source`` is what ``regad-run --source`` takes; `uri` is it with the secret in place of ``{secret}``. No frame for
@@ -118,7 +113,7 @@ class CameraConfig(_Table, frozen=True):
         return self.source if self.secret is None else self.secret.fill(self.source)
 
 
-class TriggerConfig(_Table, frozen=True):
+class TriggerConfig(Table, frozen=True):
     """What asks for a verdict, and by when.
 
     ``command``: the command socket; ``modbus``: the PLC; ``free``: every frame. A verdict later than ``deadline_ms``
@@ -132,7 +127,7 @@ class TriggerConfig(_Table, frozen=True):
     review_is: Literal["reject", "pass"] = "reject"
 
 
-class ModbusConfig(_Table, frozen=True):
+class ModbusConfig(Table, frozen=True):
     """The Modbus TCP server for a PLC.
 
     Only peers of ``allow`` (addresses or networks) are answered, at most ``max_connections`` at once. ``unit`` is the
@@ -163,7 +158,7 @@ class ModbusConfig(_Table, frozen=True):
             ) from None
 
 
-class CommandsConfig(_Table, frozen=True):
+class CommandsConfig(Table, frozen=True):
     """The command socket: a Unix socket that only the station's own user may use."""
 
     socket: Path = Path("station.sock")
@@ -178,7 +173,7 @@ class CommandsConfig(_Table, frozen=True):
             )
 
 
-class TraceConfig(_Table, frozen=True):
+class TraceConfig(Table, frozen=True):
     """The record of every part.
 
     With ``before_result`` a verdict is put out once its row is on the disk, and those of its pictures that are not left
@@ -198,7 +193,7 @@ class TraceConfig(_Table, frozen=True):
     on_disk_full: Literal["ring", "stop"] = "ring"
 
 
-class JobConfig(_Table, frozen=True):
+class JobConfig(Table, frozen=True):
     """One kind of part: the number that the PLC sets, and the category file, pinned by its sha256.
 
     ``deadline_ms``, ``threshold`` and ``warn_threshold`` replace the trigger's and the category's own.
@@ -219,13 +214,7 @@ class JobConfig(_Table, frozen=True):
             )
 
 
-class DeskConfig(_Table, frozen=True):
-    """The DESK process: the words of its command, which the station starts and restarts; none: there is no desk."""
-
-    command: tuple[Text, ...] = ()
-
-
-class Config(_Table, frozen=True):
+class Config(Table, frozen=True):
     """A whole station."""
 
     model: ModelConfig
@@ -236,7 +225,7 @@ class Config(_Table, frozen=True):
     modbus: ModbusConfig | None = None
     commands: CommandsConfig = field(default_factory=CommandsConfig)
     trace: TraceConfig = field(default_factory=TraceConfig)
-    desk: DeskConfig = DeskConfig()
+    desk: DeskConfig | None = None
 
     def __post_init__(self) -> None:
         numbers = [job.number for job in self.jobs]

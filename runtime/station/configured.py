@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from .camera import CameraSettings
 from .codes import Mode, TriggerKind
 from .config import Config
@@ -9,7 +12,7 @@ from .jobs import JobSpec
 from .settings import Settings
 from .trace.inspection import TracePolicy
 
-__all__ = ["camera_settings", "policy_of", "settings_of", "specs_of"]
+__all__ = ["camera_settings", "desk_command", "policy_of", "settings_of", "specs_of"]
 
 _MS = 1_000_000
 
@@ -64,3 +67,10 @@ def policy_of(config: Config) -> TracePolicy:
         keep_days=trace.keep_days,
         on_disk_full=trace.on_disk_full,
     )
+
+
+def desk_command(config: Config, path: Path | None) -> tuple[str, ...]:
+    """Return the words that start the DESK process, none for no desk; regad's own reads the configuration's file."""
+    if config.desk is None or config.desk.command:
+        return () if config.desk is None else config.desk.command
+    return () if path is None else (sys.executable, "-m", "regad.runtime.desk", str(path.absolute()))

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ..backends.lifecycle import Closing
@@ -21,7 +22,7 @@ from .camera import CameraThread
 from .codes import Fault, Flag, Mode, TriggerKind
 from .commands import CommandServer
 from .config import Config
-from .configured import camera_settings, policy_of, settings_of, specs_of
+from .configured import camera_settings, desk_command, policy_of, settings_of, specs_of
 from .desk import Supervisor, spawn
 from .effects import Correct, Effect, Expose, Judge, Load, Rebuild, Record
 from .effects import Say as Told
@@ -55,7 +56,8 @@ class Line(Closing):
     """A station at work, from `start` to `close`. What is given besides the configuration is for simulations and tests.
 
     ``source`` opens the camera in place of ``camera.source``; such a one gives a frame when it is asked, so no frame
-    time is waited for. ``model`` opens the model.
+    time is waited for. ``model`` opens the model. ``path`` is the configuration's file, which the DESK process
+    reads: without it only one of the configuration's own command runs.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Line(Closing):
         say: Say = unsaid,
         clock: Clock = time.monotonic_ns,
         notifier: Notifier | None = None,
+        path: Path | None = None,
     ) -> None:
         self.config = config
         self._mode = Mode(config.station.mode)
@@ -87,7 +90,7 @@ class Line(Closing):
         self.registers = StationRegisters(self._plc_wrote, clock)
         secret = config.camera.secret.env if config.camera.secret else None
         desk = partial(spawn, secret=secret)
-        self.desk = Supervisor(config.desk.command, self._desk_changed, say, start=desk, clock=clock)
+        self.desk = Supervisor(desk_command(config, path), self._desk_changed, say, start=desk, clock=clock)
         kind, simulated = TriggerKind(config.trigger.kind), self._mode is Mode.SIMULATE
         self.requests = Requests(kind, self._post, self._status, clock, simulated=simulated)
         self.modbus = None if config.modbus is None else ModbusServer(config.modbus, self.registers)
@@ -258,9 +261,12 @@ def _answer(effect: Answer) -> None:
         effect.reply(effect)
 
 
-def run_line(config: Config, say: Say = unsaid) -> None:
-    """Run a station until SIGINT or SIGTERM. Raises RegadError where it cannot start."""
+def run_line(config: Config, path: Path, say: Say = unsaid) -> None:
+    """Run the station of the configuration that the file ``path`` holds until SIGINT or SIGTERM.
+
+    Raises RegadError where it cannot start.
+    """
     sys.setswitchinterval(SWITCH)
-    with StopSignals() as signals, Line(config, say=say, notifier=Notifier()) as line, signals.run() as stop:
+    with StopSignals() as signals, Line(config, say=say, notifier=Notifier(), path=path) as line, signals.run() as stop:
         line.start()
         stop.wait()

@@ -192,7 +192,7 @@ def test_every_key_of_the_template_is_one_that_is_read(station: Station, tmp_pat
     (tmp_path / "station.toml").write_text("\n".join(lines))
     config = read_config(tmp_path / "station.toml")
     assert config.modbus is not None
-    assert config.desk.command
+    assert config.desk is not None
     assert (config.trace.max_gb, config.jobs[0].threshold) == (100.0, 1.5)
 
 
@@ -387,7 +387,7 @@ def test_check_of_a_file_that_is_not_there(station: Station) -> None:
 
 def test_run_runs_the_station_of_the_file(station: Station, ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Config] = []
-    monkeypatch.setattr(line, "run_line", lambda config, say: ran.append(config))
+    monkeypatch.setattr(line, "run_line", lambda config, path, say: ran.append(config))
     assert station("run", ready).status == 0
     assert ran == [read_config(ready)]
     assert station("run", "none.toml").err.startswith("error: none.toml cannot be read (No such file or directory)")

@@ -1,0 +1,1 @@
+"""The DESK process: pages, protocols and learning beside the line. It reads the trace, sends commands, and may die."""
