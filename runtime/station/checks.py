@@ -20,7 +20,7 @@ from .commands import bind_unix
 from .config import CameraConfig, Config, JobConfig
 from .config_file import parse_config, read_document
 from .jobs import load_job_category, sha256_of
-from .modbus import bind
+from .listening import bind
 
 __all__ = ["examine"]
 
