@@ -11,24 +11,25 @@ from ..text import reason_of
 
 __all__ = ["SelfTestError", "open_tested"]
 
+_MORE = "regad-doctor --model says more"
+
 
 class SelfTestError(ArtifactError):
     """The model was opened, and its self-test failed or could not be run: it may not judge."""
 
 
 def open_tested(path: Path, device: str, threads: int | None) -> Model:
-    """Open an artifact and run its golden self-test, about as long as judging six parts.
+    """Open an artifact and run its golden self-test, which takes about as long as judging ten parts.
 
     Raises ArtifactError and DeviceError where it cannot be opened, SelfTestError where the test fails.
     """
     model = Model.load(path, device, threads)
     try:
         self_test(model.artifact, model.backend)
-    except BaseException as error:
+    except Exception as error:  # whatever a device does: it may not judge
         model.close()
-        if not isinstance(error, Exception):
-            raise
-        message = error.message if isinstance(error, RegadError) else f"{path} cannot be tried: {reason_of(error)}"
-        remedy = getattr(error, "remedy", "") or "regad-doctor --model says more"
-        raise SelfTestError(message, remedy=remedy, code="self-test") from error
+        if isinstance(error, RegadError):
+            raise SelfTestError(error.message, remedy=error.remedy or _MORE, code="self-test") from error
+        text = f"the self-test of {path} could not be run: {reason_of(error)}"
+        raise SelfTestError(text, remedy=_MORE, code="self-test") from error
     return model

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from regad.runtime.station import pacing
+from regad.runtime.station.listening import Door, bind
 from regad.runtime.station.pacing import Bucket, Queue, Turns
 
 from .modbus_doubles import Clock
@@ -124,3 +126,41 @@ def test_a_queue_lets_through_first_come_first_served_at_its_rate(monkeypatch: p
     through = asyncio.run(run())
     assert [at for _, at in through] == pytest.approx([0.0, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
     assert "".join(name for name, _ in through) == "aaababbb", "a again only behind b, which waits"
+
+
+class Guest(asyncio.Protocol):
+    """Adds its connection to those that were ``taken``."""
+
+    def __init__(self, taken: list[asyncio.BaseTransport]) -> None:
+        self.taken = taken
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.taken.append(transport)
+
+
+def test_connections_are_taken_as_fast_as_is_allowed_and_the_others_wait_in_the_kernel() -> None:
+    clock = Clock()
+    listening = bind("127.0.0.1", 0)
+    clients = [socket.create_connection(listening.getsockname()) for _ in range(4)]
+    taken: list[asyncio.BaseTransport] = []
+
+    async def turns(count: int) -> None:
+        for _ in range(100):  # of the loop, which takes a connection within a few
+            await asyncio.sleep(0)
+        assert len(taken) == count
+
+    async def run() -> None:
+        door = Door(listening, lambda: Guest(taken), Bucket(1e6, 3, clock))
+        door.open()
+        await turns(3)
+        clock.now += 1.0
+        while len(taken) < 4:
+            await asyncio.sleep(0)
+        await door.close()
+        for transport in taken:
+            transport.close()
+
+    asyncio.run(run())
+    for client in clients:
+        client.close()
+    assert listening.fileno() == -1
