@@ -30,8 +30,8 @@ Answer = dict[str, Any]
 Handle = Callable[[dict[str, Any]], Union[Answer, "Future[Answer]"]]
 """Takes a request and returns what it is answered with, or the future of that. It may not block."""
 
-_FIRST = (500.0, 64)  # requests a second, and at once, of those that go first
-_OTHERS = (200.0, 64)  # of all other clients together: one costs 100 us and more of Python's lock
+_FIRST = (500.0, 64, 4)  # requests a second, saved up, at once after that: of those that go first
+_OTHERS = (100.0, 20, 5)  # of all others, of all clients together: one costs 100 us and more of Python's lock
 _LINE = 65_536  # bytes of a request
 _UNSENT = 65_536  # bytes of answers that wait for a slow client, before its requests do
 _CLIENTS = 64

@@ -29,9 +29,9 @@ from .pacing import Bucket, Turns
 
 __all__ = ["ModbusServer", "ModbusState", "Peer"]
 
-_WRITER = (1000.0, 32)  # requests a second, and at once, of the writer: a PLC that polls every millisecond
-_OTHERS = (400.0, 32)  # of all other peers together: one request costs 30 us and more of Python's lock
-_ARRIVALS = (100.0, 64)  # connections
+_WRITER = (1000.0, 32, 4)  # requests a second, saved up, at once after that: of a PLC that polls each millisecond
+_OTHERS = (400.0, 32, 10)  # of all other peers together: one request costs 30 us and more of Python's lock
+_ARRIVALS = (100.0, 64, 4)  # connections
 _BUFFER = 520  # bytes of requests that wait here for a peer's turn; more of them wait in the kernel
 _UNSENT = 4096  # bytes of answers that wait for a slow peer, before its requests do
 _KERNEL = 16_384  # bytes of answers that the kernel holds for a peer
@@ -74,7 +74,7 @@ class ModbusServer(LoopThread):
         self._writer: Peer | None = None
         self._wrote = 0.0
         self._requests = self._refused = 0
-        self._turns = Turns(Peer.step, lambda: self._writer, Bucket(*_WRITER, clock), Bucket(*_OTHERS, clock))
+        self._turns = Turns(Peer.step, lambda: self._writer, Bucket(*_WRITER, clock=clock), Bucket(*_OTHERS, clock=clock))
         self._timer: asyncio.TimerHandle | None = None
         self.port = config.port
 

@@ -18,10 +18,13 @@ _WHOLE = 1.0 - 1e-9  # a step, as far as sums of seconds tell
 
 
 class Bucket:
-    """An allowance of ``rate`` steps a second, of which up to ``burst`` are saved; ``clock`` is monotonic, seconds."""
+    """An allowance of ``rate`` steps a second, of which up to ``burst`` are saved; ``clock`` is monotonic, seconds.
 
-    def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate, self._burst, self._clock = rate, burst, clock
+    Whoever has used it up waits for ``batch`` steps: waking up costs several times what a step does.
+    """
+
+    def __init__(self, rate: float, burst: int, batch: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate, self._burst, self._batch, self._clock = rate, burst, batch, clock
         self._level, self._filled = float(burst), clock()
 
     def take(self) -> bool:
@@ -32,9 +35,9 @@ class Bucket:
         return taken
 
     def wait(self) -> float:
-        """Seconds until there is a step."""
+        """Seconds that are worth waiting: until there is a batch of steps."""
         self._fill()
-        return max(0.0, (1.0 - self._level) / self._rate)
+        return max(0.0, (self._batch - self._level) / self._rate)
 
     def _fill(self) -> None:
         now = self._clock()
@@ -53,7 +56,7 @@ class Queue:
         """Wait for one's turn."""
         async with self._lock:
             while not self._bucket.take():
-                await asyncio.sleep(self._bucket.wait())
+                await asyncio.sleep(self._bucket.wait())  # those behind then find the rest of a batch
 
 
 class Turns(Generic[P]):

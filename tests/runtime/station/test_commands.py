@@ -160,7 +160,7 @@ def test_fifty_clients_that_read_nothing_do_not_keep_another_one_from_its_answer
         for client in slow:
             client.send(b'{"command": "big"}\n' * 100)
         with Client(server.path) as client:
-            for number in range(100):
+            for number in range(30):
                 assert client.ask({"command": "a", "id": number}) == {"ok": True, "echo": "a", "id": number}
     finally:
         for client in slow:
@@ -173,7 +173,7 @@ def test_however_many_clients_ask_the_answers_are_those_of_the_allowance_and_a_t
     """The allowance does not fill while the clock stands still: beyond it only triggers are answered."""
     server = CommandServer(tmp_path / "s.sock", station)
     clock = Clock()
-    server._first, server._others = Queue(Bucket(10.0, 3, clock)), Queue(Bucket(10.0, 20, clock))
+    server._first, server._others = Queue(Bucket(10.0, 3, clock=clock)), Queue(Bucket(10.0, 20, clock=clock))
     asked: list[str] = []
     spent = threading.Event()
 

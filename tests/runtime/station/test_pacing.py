@@ -21,7 +21,7 @@ def test_in_any_stretch_of_time_there_are_no_more_steps_than_the_burst_and_the_r
     moves: list[tuple[float, int]],
 ) -> None:
     clock = Clock()
-    bucket, taken = Bucket(10.0, 5, clock), []
+    bucket, taken = Bucket(10.0, 5, clock=clock), []
     for pause, tries in moves:
         clock.now += pause
         taken += [clock.now for _ in range(tries) if bucket.take()]
@@ -32,13 +32,22 @@ def test_in_any_stretch_of_time_there_are_no_more_steps_than_the_burst_and_the_r
 
 def test_a_bucket_says_when_there_is_a_step_and_then_there_is() -> None:
     clock = Clock()
-    bucket = Bucket(4.0, 2, clock)
+    bucket = Bucket(4.0, 2, clock=clock)
     assert bucket.wait() == 0.0
     assert [bucket.take() for _ in range(3)] == [True, True, False]
     assert bucket.wait() == pytest.approx(0.25)
     clock.now += 0.25
     assert bucket.take()
     assert not bucket.take()
+
+
+def test_after_an_empty_bucket_the_wait_is_for_a_batch_of_steps() -> None:
+    clock = Clock()
+    bucket = Bucket(10.0, 8, 4, clock)
+    assert [bucket.take() for _ in range(9)] == [True] * 8 + [False]
+    assert bucket.wait() == pytest.approx(0.4)
+    clock.now += 0.1
+    assert bucket.take(), "who comes meanwhile need not wait for it"
 
 
 class Peers:
@@ -49,7 +58,7 @@ class Peers:
         self.first: str | None = None
         self.left: dict[str, int] = {}
         self.served: list[str] = []
-        buckets = Bucket(100.0, first_burst, self.clock), Bucket(10.0, burst, self.clock)
+        buckets = Bucket(100.0, first_burst, clock=self.clock), Bucket(10.0, burst, clock=self.clock)
         self.turns: Turns[str] = Turns(self.step, lambda: self.first, *buckets)
 
     def step(self, peer: str) -> bool:
@@ -119,7 +128,7 @@ def test_a_queue_lets_through_first_come_first_served_at_its_rate(monkeypatch: p
             through.append((name, round(clock.now - 100.0, 3)))
 
     async def run() -> list[tuple[str, float]]:
-        queue, through = Queue(Bucket(10.0, 2, clock)), []
+        queue, through = Queue(Bucket(10.0, 2, clock=clock)), []
         await asyncio.gather(*(client(queue, name, through) for name in "ab"))
         return through
 
@@ -150,7 +159,7 @@ def test_connections_are_taken_as_fast_as_is_allowed_and_the_others_wait_in_the_
         assert len(taken) == count
 
     async def run() -> None:
-        door = Door(listening, lambda: Guest(taken), Bucket(1e6, 3, clock))
+        door = Door(listening, lambda: Guest(taken), Bucket(1e6, 3, clock=clock))
         door.open()
         await turns(3)
         clock.now += 1.0
