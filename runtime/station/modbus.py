@@ -240,7 +240,7 @@ class Peer(asyncio.BufferedProtocol):
 
         A peer that does not speak Modbus is dropped.
         """
-        if self._transport is None or self._unread:
+        if self._transport is None or self._transport.is_closing() or self._unread:
             return False
         end = self._end()
         if end:

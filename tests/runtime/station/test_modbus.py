@@ -248,6 +248,17 @@ def test_a_request_in_pieces_costs_more_than_a_whole_one() -> None:
     assert server.state.requests == 2
 
 
+def test_a_peer_whose_link_has_failed_is_not_answered_any_more() -> None:
+    clock = Clock()
+    server = make(clock)
+    peer, line = connect(server)
+    deliver(peer, line, frame(READ) * 40)
+    line.aborted = True  # the system said so as an answer was written; the loop tells the peer later
+    clock.now += 1.0
+    server.serve()
+    assert server.state.requests == 32
+
+
 def test_the_steps_of_a_peer_that_left_are_not_taken() -> None:
     clock = Clock()
     server = make(clock)
