@@ -25,7 +25,7 @@ def open_tested(path: Path, device: str, threads: int | None) -> Model:
     """
     model = Model.load(path, device, threads)
     try:
-        self_test(model.artifact, model.backend)
+        self_test(model.artifact, model.backend, batch=1)  # as parts are judged
     except Exception as error:  # whatever a device does: it may not judge
         model.close()
         if isinstance(error, RegadError):

@@ -37,10 +37,10 @@ class Opened(Backend):
 
 def test_a_model_that_passes_is_opened_as_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[object] = []
-    backend = Opened(monkeypatch, lambda *what: tried.append(what))
+    backend = Opened(monkeypatch, lambda *what, batch: tried.append((*what, batch)))
     model = open_tested(Path("model.regad"), "cpu", 2)
     assert backend.asked == [(Path("model.regad"), "cpu", 2)]
-    assert tried == [(ARTIFACT, backend)] and model.backend is backend and not backend.closed
+    assert tried == [(ARTIFACT, backend, 1)] and model.backend is backend and not backend.closed
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_model_that_passes_is_opened_as_it_was_asked_for(monkeypatch: pytest.M
 def test_a_model_that_fails_is_closed_and_the_error_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, error: Exception, text: str
 ) -> None:
-    def fail(*_what: object) -> None:
+    def fail(*_what: object, batch: int) -> None:
         raise error
 
     backend = Opened(monkeypatch, fail)
