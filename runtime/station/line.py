@@ -56,8 +56,8 @@ class Line(Closing):
     """A station at work, from `start` to `close`. What is given besides the configuration is for simulations and tests.
 
     ``source`` opens the camera in place of ``camera.source``; such a one gives a frame when it is asked, so no frame
-    time is waited for. ``model`` opens the model, in place of `open_tested`. ``path`` is the configuration's file, which
-    the DESK process reads: without it only one of the configuration's own command runs.
+    time is waited for. ``model`` opens the model, in place of `open_tested`. ``path`` is the configuration's file,
+    which the DESK process reads: without it only one of the configuration's own command runs.
     """
 
     def __init__(

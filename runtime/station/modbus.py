@@ -74,7 +74,8 @@ class ModbusServer(LoopThread):
         self._writer: Peer | None = None
         self._wrote = 0.0
         self._requests = self._refused = 0
-        self._turns = Turns(Peer.step, lambda: self._writer, Bucket(*_WRITER, clock=clock), Bucket(*_OTHERS, clock=clock))
+        buckets = Bucket(*_WRITER, clock=clock), Bucket(*_OTHERS, clock=clock)
+        self._turns = Turns(Peer.step, lambda: self._writer, *buckets)
         self._timer: asyncio.TimerHandle | None = None
         self.port = config.port
 
