@@ -15,7 +15,7 @@ from msgspec import field
 
 from ..errors import InputError
 from ..text import redact
-from .config_desk import DeskConfig
+from .config_desk import DeskConfig, MqttConfig, OpcuaConfig, WebhookConfig
 from .config_types import (
     Connections,
     Count,
@@ -228,6 +228,9 @@ class Config(Table, frozen=True):
     commands: CommandsConfig = field(default_factory=CommandsConfig)
     trace: TraceConfig = field(default_factory=TraceConfig)
     desk: DeskConfig | None = None
+    mqtt: MqttConfig | None = None
+    webhooks: tuple[WebhookConfig, ...] = field(default=(), name="webhook")
+    opcua: OpcuaConfig | None = None
 
     def __post_init__(self) -> None:
         numbers = [job.number for job in self.jobs]
@@ -241,6 +244,11 @@ class Config(Table, frozen=True):
             raise InputError(f"station.job is {self.station.job}; expected the number of a [[job]]: {listed}")
         if self.trigger.kind == "modbus" and (self.modbus is None or not self.modbus.control):
             raise InputError("trigger.kind is 'modbus'; expected a table [modbus] without control = false beside it")
+        if self.desk is None and (self.mqtt or self.webhooks or self.opcua):
+            raise InputError("desk is missing; mqtt, webhook and opcua are its work: expected a table [desk]")
+        names = [hook.name for hook in self.webhooks]
+        if len({*names}) < len(names):
+            raise InputError(f"webhook.name is given twice: {', '.join(names)}; expected each name once")
 
 
 _FILLED = (
