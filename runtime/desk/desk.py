@@ -30,7 +30,7 @@ class Desk(Closing):
 
     def __init__(self, config: Config, path: Path, say: Say = unsaid, services: Services = services_of) -> None:
         link = StationLink(config.commands.socket)
-        self.around = Surroundings(config, path, link, StationWatch(link), say)
+        self.around = Surroundings(config, path, link, StationWatch(link), say, self.health)
         self._services = services
         self._running: list[Service] = []
         self.failed: dict[str, str] = {}

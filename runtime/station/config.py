@@ -15,7 +15,8 @@ from msgspec import field
 
 from ..errors import InputError
 from ..text import redact
-from .config_desk import DeskConfig, MqttConfig, OpcuaConfig, WebhookConfig
+from .config_desk import DeskConfig
+from .config_protocols import MqttConfig, OpcuaConfig, WebhookConfig
 from .config_types import (
     Connections,
     Count,

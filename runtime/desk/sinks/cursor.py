@@ -45,7 +45,6 @@ class Cursor:
         """Write the file, if there is something new. Raises OutputError."""
         if self.place is None or self.place == self._written:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(self._path, msgspec.json.encode(self.place))
         self._written, self._written_at = self.place, self._clock()
 

@@ -57,18 +57,18 @@ class Follower(Closing):
             self._seen.popleft()
         return self.heads
 
-    def start_of(self, place: Place | None) -> Place:
-        """Return where to go on from ``place``; at the newest row without one, at the first row of a new trace."""
+    def start_of(self, place: Place | None, newest: int) -> Place:
+        """Return where to go on from ``place``; at ``newest`` without one, at the first row of a trace that is new."""
         if place is None:
-            return Place(self.heads.trace, self.heads.row)
-        return place if place.trace == self.heads.trace or not self.heads.trace else Place(self.heads.trace, 0)
+            return Place(self.heads.trace, newest)
+        return place if self.heads.trace in (place.trace, "") else Place(self.heads.trace, 0)
 
     def rows(self, after: Place, most: int) -> list[Row]:
         """Return the next rows, by rising id, at most so many; none of a trace that is not ``after``'s."""
         if after.trace != self.heads.trace or self.heads.row <= after.row:
             return []
         wanted = Selection(after.row + 1, self.heads.row)
-        return self._read(lambda reader: list(islice(reader.rows(wanted), most)))
+        return self._read(lambda reader: list(islice(reader.rows(wanted, most), most)))
 
     def events(self, after: Place) -> list[Row]:
         """Return the events after a place among them, by rising id."""
@@ -87,9 +87,10 @@ class Follower(Closing):
             self._reader = None
 
     def _read(self, read: Callable[[TraceReader], list[Row]]) -> list[Row]:
+        """From the database that `look` saw, also if another one has taken its place since."""
         try:
-            return read(self._opened())
-        except (InputError, OSError) as error:
+            return [] if self._reader is None else read(self._reader)
+        except InputError as error:
             self._lost(str(error))
             return []
 

@@ -98,8 +98,11 @@ def verdict_message(row: Row, trace: str, station: str) -> VerdictMessage:
         verdict=_verdict(row["verdict"]),
         percent=round(100.0 * score / threshold, 2) if score is not None and threshold else None,
         spot=None if row["spot_x"] is None else (row["spot_x"], row["spot_y"]),
+        warn=bool(row["warn"]),
+        late=bool(row["late"]),
+        shadow=bool(row["shadow"]),
+        simulated=bool(row["simulated"]),
         **{name: row[name] for name in _AS_IT_IS},
-        **{name: bool(row[name]) for name in ("warn", "late", "shadow", "simulated")},
     )
 
 

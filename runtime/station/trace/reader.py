@@ -123,15 +123,15 @@ class TraceReader:
         with self._readable():
             return self._connection.execute(sql, values).fetchall()
 
-    def rows(self, selection: Selection | None = None) -> Iterator[Row]:
-        """Yield the rows of a selection by rising id, a page at a time: the writer is never held up."""
+    def rows(self, selection: Selection | None = None, page: int = _PAGE) -> Iterator[Row]:
+        """Yield the rows of a selection by rising id, ``page`` at a time: the writer is never held up."""
         wanted = selection or Selection()
         more, values = wanted.conditions()
         start = wanted.from_id
-        while page := self._query(f"{_ROWS}{more} ORDER BY i.id LIMIT {_PAGE}", start, *values):
-            for row in page:
+        while found := self._query(f"{_ROWS}{more} ORDER BY i.id LIMIT {page}", start, *values):
+            for row in found:
                 yield dict(zip(EXPORTED, row, strict=True))
-            start = page[-1][0] + 1
+            start = found[-1][0] + 1
 
     def heads(self) -> Heads:
         """Return where the trace ends; cheap enough to be asked many times a second.
