@@ -22,7 +22,11 @@ Services = Callable[[Surroundings], Iterator[Service]]
 
 def services_of(around: Surroundings) -> Iterator[Service]:
     """Yield the services that the configuration names. Each is imported here, when it is wanted: its extra may lack."""
-    yield from ()
+    config = around.config
+    if config.mqtt is not None:
+        from .sinks.mqtt import MqttSink
+
+        yield MqttSink(around, config.mqtt)
 
 
 class Desk(Closing):
