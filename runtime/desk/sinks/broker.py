@@ -67,6 +67,7 @@ class Broker(Closing):
         self.address = "{}:{}".format(*config.address)
         self._config, self._will, self._listen = config, will, listen
         self._notes: SimpleQueue[Note] = SimpleQueue()
+        self._taken_in = False
         version = paho.MQTTv5 if config.protocol == "5" else paho.MQTTv311
         self._client = client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id, protocol=version, reconnect_on_failure=True
@@ -125,6 +126,7 @@ class Broker(Closing):
             return
         if self._listen is not None:
             client.subscribe(self._listen, qos=1)
+        self._taken_in = True
         self._notes.put(Connected())
 
     def _on_connect_fail(self, client: Any, userdata: Any) -> None:
@@ -133,7 +135,9 @@ class Broker(Closing):
         self._notes.put(Lost(f"the broker at {self.address} cannot be reached: {why}"))
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
-        self._notes.put(Lost(f"the connection to the broker at {self.address} was lost: {reason}"))
+        if self._taken_in:  # else it was refused, and why was said
+            self._taken_in = False
+            self._notes.put(Lost(f"the connection to the broker at {self.address} was lost: {reason}"))
 
     def _on_publish(self, client: Any, userdata: Any, number: int, reason: Any, properties: Any) -> None:
         self._notes.put(Answered(number, not reason.is_failure, str(reason)))
