@@ -27,6 +27,10 @@ def services_of(around: Surroundings) -> Iterator[Service]:
         from .sinks.mqtt import MqttSink
 
         yield MqttSink(around, config.mqtt)
+    if config.webhooks:
+        from .sinks.webhook import WebhookSink
+
+        yield from (WebhookSink(around, one) for one in config.webhooks)
 
 
 class Desk(Closing):

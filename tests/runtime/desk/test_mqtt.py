@@ -23,7 +23,7 @@ from regad.runtime.station.commands import CommandServer
 from regad.runtime.station.config_protocols import MqttConfig
 from regad.runtime.station.secret import Secret
 
-from .sink_doubles import Books, Line, Mosquitto, Watched, around, subscriber, until
+from .sink_doubles import Books, Line, Mosquitto, Watched, around, make_ca, private, subscriber, until
 
 pytestmark = pytest.mark.skipif(
     shutil.which("mosquitto") is None and "CI" not in os.environ, reason="needs mosquitto: apt install mosquitto"
@@ -127,26 +127,6 @@ def test_a_desk_that_was_away_goes_on_where_it_stood(tmp_path: Path, broker: Mos
         books.add(3)
         with sink(tmp_path, broker.port):
             assert seqs(ears, 3) == [3, 4, 5]
-
-
-def openssl(folder: Path, *words: str) -> None:
-    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-
-def make_ca(folder: Path) -> None:
-    """A throw-away CA, and a certificate of it for localhost."""
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl(folder, "req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test ca")
-    openssl(folder, "req", *key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost")
-    (folder / "names").write_text("subjectAltName=DNS:localhost\n")
-    sign = ("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2")
-    openssl(folder, *sign, "-out", "server.pem", "-extfile", "names")
-
-
-def private(path: Path, text: str) -> Path:
-    path.write_text(text)
-    path.chmod(0o600)
-    return path
 
 
 @pytest.fixture
