@@ -76,7 +76,7 @@ class MqttSink(SinkThread):
         will = (f"{self._base}/state", msgspec.json.encode(offline))
         listen = f"{self._base}/cmd/#" if self.config.commands else None
         self._broker = Broker(self.config, f"regad-{self._station}", will, listen)
-        self.text = f"connecting to {self._broker.address}"
+        self.said = f"connecting to {self._broker.address}"
         self._broker_text = f"connected to {self._broker.address}"
         self._broker.open()
 
@@ -125,12 +125,12 @@ class MqttSink(SinkThread):
     def _take(self, note: Note | None) -> None:
         if isinstance(note, Connected):
             self._connected, self._told, self._health_at = True, {}, 0.0
-            self.text = self._broker_text
-            self.around.say(f"mqtt: {self.text}")
+            self.said = self._broker_text
+            self.around.say(f"mqtt: {self.said}")
         elif isinstance(note, Lost):
-            if self._connected or note.text != self.text:
+            if self._connected or note.text != self.said:
                 self.around.say(f"mqtt: {note.text}")
-            self._connected, self.text = False, note.text
+            self._connected, self.said = False, note.text
         elif isinstance(note, Answered):
             self._answered(note)
         elif isinstance(note, Asked):
@@ -148,12 +148,12 @@ class MqttSink(SinkThread):
                 return
         if note.accepted:
             self.progress()
-            self.text = self._broker_text
+            self.said = self._broker_text
             return
         refusal = f"the broker refuses messages ({note.text}); allow {self._base}/# to the station's user"
         if refusal != self._refusal:
             self.around.say(f"mqtt: {refusal}")
-        self.text = self._refusal = refusal
+        self.said = self._refusal = refusal
         self._again_at = time.monotonic() + _AGAIN
 
     def _say(self) -> None:

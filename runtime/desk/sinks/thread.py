@@ -24,14 +24,14 @@ _JOIN = 3.0
 class SinkThread:
     """Calls `step` from `start` to `close`.
 
-    A subclass sets ``behind`` and ``text``, and calls `progress` while all is well.
+    A subclass sets ``behind`` and ``said``, and calls `progress` while all is well.
     """
 
     def __init__(self, name: str, around: Surroundings) -> None:
         self.name = name
         self.around = around
         self.behind: int | None = None
-        self.text = "starting"
+        self.said = "starting"
         self.trouble = ""
         self.ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -53,7 +53,7 @@ class SinkThread:
     def health(self) -> Health:
         """How it does: an alarm once nothing was delivered for a minute that should be."""
         ok = not self.trouble and time.monotonic() - self._since < PATIENCE
-        return Health(ok, self.trouble or self.text, self.behind)
+        return Health(ok, self.trouble or self.said, self.behind)
 
     def progress(self) -> None:
         """Say that something was delivered, or that all is well and nothing waits."""

@@ -44,7 +44,7 @@ class WebhookSink(SinkThread):
         self._cursor = Cursor(base.with_name(f"{base.name}.cursor"))
         self._dead = DeadLetters(base.with_name(f"{base.name}.dead"))
         self._poster = Poster(self.config)
-        self.text = "nothing was sent yet"
+        self.said = "nothing was sent yet"
 
     def health(self) -> Health:
         """As every service's; dead letters are an alarm until somebody has dealt with them."""
@@ -114,14 +114,14 @@ class WebhookSink(SinkThread):
             full = f", and {MOST} dead letters wait already: deal with {self._dead.path}" if refused else ""
             self._wait(answer.text + full)
             return False
-        self._tries, self.text = 0, answer.text
+        self._tries, self.said = 0, answer.text
         self.progress()
         return True
 
     def _wait(self, text: str) -> None:
-        if text != self.text:
+        if text != self.said:
             self.around.say(f"{self.name}: {text}")
-        self.text = text
+        self.said = text
         pause = self._pauses[min(self._tries, len(self._pauses) - 1)]
         self._tries += 1
         self.ended.wait(pause)

@@ -167,7 +167,7 @@ def test_a_server_that_has_troubles_is_waited_for_and_nothing_is_passed_over(
     with sink(tmp_path, hook(tmp_path, server, timeout_ms=200)) as webhook:
         until(lambda: webhook.behind == 0, "the start")
         books.add(2)
-        until(lambda: len(server.got) >= 2 and text in webhook.text, "two tries")
+        until(lambda: len(server.got) >= 2 and text in webhook.said, "two tries")
         assert webhook.behind == 2
         assert {*server.seqs()} == {1}
         assert "topsecret" not in webhook.health().text
@@ -182,7 +182,7 @@ def test_a_server_that_is_not_there_yet_is_waited_for(tmp_path: Path, books: Boo
     with sink(tmp_path, config) as webhook:
         until(lambda: webhook.behind == 0, "the start")
         books.add()
-        until(lambda: "cannot be reached: Connection refused" in webhook.text, "a try")
+        until(lambda: "cannot be reached: Connection refused" in webhook.said, "a try")
         assert webhook.behind == 1
 
 
@@ -220,7 +220,7 @@ def test_a_full_list_of_dead_letters_holds_the_rest_back(
     with sink(tmp_path, hook(tmp_path, server)) as webhook:
         until(lambda: webhook.behind == 0, "the start")
         books.add(4)
-        until(lambda: "dead letters wait already" in webhook.text, "the full list")
+        until(lambda: "dead letters wait already" in webhook.said, "the full list")
         assert webhook.behind == 2
     assert DeadLetters(tmp_path / "trace" / "desk" / "webhook-mes.dead").count == 2
 
