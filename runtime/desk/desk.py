@@ -31,6 +31,10 @@ def services_of(around: Surroundings) -> Iterator[Service]:
         from .sinks.webhook import WebhookSink
 
         yield from (WebhookSink(around, one) for one in config.webhooks)
+    if config.opcua is not None:
+        from .opcua.service import OpcuaService
+
+        yield OpcuaService(around, config.opcua)
 
 
 class Desk(Closing):

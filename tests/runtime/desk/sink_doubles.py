@@ -74,6 +74,8 @@ class Line:
         self.asked.append(request)
         if request.get("number") == 99:
             raise InputError("there is no job 99; add it", code="unknown_job")
+        if request["command"] == "trigger":
+            return {"seq": 42, "verdict": "PASS"}
         if request["command"] != "status":
             return {}
         return {"station": "press", "mode": "live", "boot": 1, "modbus": None, "trace": self.lag, "image": self.image}
