@@ -63,6 +63,13 @@ class OpcuaService(LoopThread):
 
     async def _serve(self, ready: threading.Event) -> None:
         ready.set()  # the import takes seconds: the desk does not wait for it
+        try:
+            await self._run_server()
+        except Exception as error:
+            self.around.say(f"opcua: the server ended: {reason_of(error)}")
+            raise
+
+    async def _run_server(self) -> None:
         logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # what any client does wrong is not our log
         from .results import Results
         from .server import make_server, open_tree

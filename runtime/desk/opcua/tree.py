@@ -105,7 +105,7 @@ class Tree:
             return
         self._told = told
         state, fault, job, parts, rejects, missed, late, ready, mode = told
-        await self._show_machine(state)
+        await self._show_machine(image.get("state", ""))
         plain = {"State": state, "Ready": ready, "Fault": fault, "Job": job, "Mode": mode}
         plain |= {"Parts": parts, "Rejects": rejects, "Missed": missed, "Late": late}
         for name, value in plain.items():
@@ -133,8 +133,8 @@ class Tree:
         event.InternalId = recipe_id("RecipeIdInternalDataType", job, self._config)
         await self._prepared_event.trigger(message=f"job {job} is ready")
 
-    async def _show_machine(self, state: str | None) -> None:
-        outer, inner = STATES.get(state or "", (None, None))
+    async def _show_machine(self, state: str) -> None:
+        outer, inner = STATES.get(state, (None, None))
         if self._free_run and inner is not None and inner != _INITIALIZED:
             inner = _CONTINUOUS
         unknown = ua.StatusCodes.BadNoCommunication if outer is None else ua.StatusCodes.BadStateNotActive
@@ -148,7 +148,7 @@ class Tree:
         if value is not None:
             await self._server.write_attribute_value(node.nodeid, ua.DataValue(value))
         else:
-            await self._server.write_attribute_value(node.nodeid, ua.DataValue(StatusCode_=ua.StatusCode(code)))
+            await self._server.write_attribute_value(node.nodeid, ua.DataValue(StatusCode=ua.StatusCode(code)))
 
     async def _object(self, parent: Node, name: str, kind: int, *, own: bool = False) -> Node:
         """An object with what its type makes mandatory."""

@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -194,17 +194,16 @@ async def drop(visit: Visit) -> Any:
 
 async def write(visit: Visit) -> Any:
     """What a client is told that writes, or adds a node."""
-    found = []
-    for attempt in (
-        lambda: visit.plain("LastPass").write_value(True),
-        lambda: visit.client.nodes.objects.add_variable(visit.own, "Mine", 1),
-    ):
-        try:
-            await attempt()
-            found.append("done")
-        except ua.UaStatusCodeError as error:
-            found.append(ua.status_codes.get_name_and_doc(error.code)[0])
-    return found
+    attempts = (
+        visit.plain("LastPass").write_value(True),
+        visit.client.nodes.objects.add_variable(visit.own, "Mine", 1),
+    )
+    return [ua.status_codes.get_name_and_doc(error.code)[0] for error in await settled(attempts)]
+
+
+async def settled(attempts: Iterable[Awaitable[Any]]) -> list[Any]:
+    """What becomes of attempts that are refused."""
+    return [(await asyncio.gather(attempt, return_exceptions=True))[0] for attempt in attempts]
 
 
 ACTIONS: dict[str, Callable[[Visit], Awaitable[Any]]] = {
