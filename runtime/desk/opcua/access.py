@@ -52,8 +52,8 @@ class StationUsers(UserManager):
         """Return who it is, None for nobody. ``certificate`` is the client's own, None without encryption."""
         if username is None:
             return Caller() if self._anonymous else None
-        if certificate is None or password is None:
-            self._say(f"opcua: {shown(username)[:64]} sent a password in clear, and was refused")
+        if not certificate or password is None:
+            self._say(f"opcua: {shown(username)[:64]} logged in without encryption, and was refused")
             return None
         try:
             users = read_users(self._path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import threading
 from importlib.util import find_spec
@@ -57,7 +58,7 @@ class OpcuaService(LoopThread):
             socket.create_server((self.config.host, self.config.port)).close()
         except OSError as error:
             raise InputError(
-                f"opcua: {self.config.host} port {self.config.port} cannot be used ({error.strerror or error}); "
+                f"opcua: {self.config.host} port {self.config.port} cannot be used ({_why(error)}); "
                 "set opcua.host to an address of this machine, and opcua.port to a free port"
             ) from error
 
@@ -109,3 +110,8 @@ class OpcuaService(LoopThread):
             await tree.show_part(message, result)
             place = Place(place.trace, row["id"])
         return place
+
+
+def _why(error: OSError) -> str:
+    """The system's own words: Python adds the address to them."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)

@@ -14,6 +14,7 @@ from ..sinks.message import VerdictMessage
 from ..watch import Heard
 from .identity import application_uri
 from .results import recipe_id
+from .structures import load_structures
 
 __all__ = ["Tree"]
 
@@ -72,6 +73,7 @@ class Tree:
         text = files(__package__).joinpath(_NODESET).read_text(encoding="utf-8")
         await self._server.import_xml(xmlstring=text)
         self._types = await self._server.get_namespace_index(MACHINE_VISION)
+        await load_structures(self._server, self._types)
         self._own = await self._server.register_namespace(application_uri(self._config.station.name))
         objects = self._server.nodes.objects
         self.vision = vision = await self._object(objects, "VisionSystem", _VISION_SYSTEM, own=True)

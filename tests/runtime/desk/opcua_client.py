@@ -1,17 +1,17 @@
-"""A client in a process of its own: does one thing at the server and prints what it saw as JSON.
+"""A client in a process of its own: for each line, an `Order` as JSON, it visits the server and prints what it saw.
 
-``python opcua_client.py URL WHAT [--user NAME --password WORD] [--plain] [--folder FOLDER]``
+``python opcua_client.py URL FOLDER`` with the client's and the server's certificates in the folder.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
+import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from asyncua import Client, Node, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
@@ -188,7 +188,7 @@ async def drop(visit: Visit) -> Any:
     subscription = await visit.client.create_subscription(50, Heard())
     await subscription.subscribe_events(visit.client.nodes.server)
     print("listening", flush=True)
-    sys.stdin.readline()
+    await asyncio.sleep(60)
     return None
 
 
@@ -211,21 +211,31 @@ ACTIONS: dict[str, Callable[[Visit], Awaitable[Any]]] = {
 }
 
 
-async def run(given: argparse.Namespace) -> Any:
+class Order(NamedTuple):
+    """One visit: what to do, who says so, and whether without encryption."""
+
+    what: str
+    user: str | None
+    password: str
+    plain: bool
+
+
+async def run(url: str, folder: Path, order: Order) -> Any:
     """Connect, do one thing, and leave."""
-    client = Client(given.url)
+    client = Client(url, timeout=20)
     client.application_uri = "urn:regad:test:client"
-    if given.user:
-        client.set_user(given.user)
-        client.set_password(given.password)
+    if order.user:
+        client.set_user(order.user)
+        client.set_password(order.password)
     try:
-        if not given.plain:
-            files = [given.folder / name for name in ("client.der", "client.pem")]
-            await client.set_security(SecurityPolicyBasic256Sha256, *files, server_certificate=given.folder / "s.der")
+        if not order.plain:
+            files = [folder / name for name in ("client.der", "client.pem")]
+            await client.set_security(SecurityPolicyBasic256Sha256, *files, server_certificate=folder / "s.der")
         async with client:
-            await client.load_data_type_definitions()
             vision, own = [await client.get_namespace_index(uri) for uri in (URI, STATION)]
-            return await ACTIONS[given.what](Visit(client, vision, own))
+            if not hasattr(ua, "ResultDataType"):
+                await client.load_data_type_definitions()
+            return await ACTIONS[order.what](Visit(client, vision, own))
     except ua.UaStatusCodeError as error:
         return ua.status_codes.get_name_and_doc(error.code)[0]
     except (ConnectionError, asyncio.TimeoutError, ua.UaError) as error:
@@ -233,15 +243,10 @@ async def run(given: argparse.Namespace) -> Any:
 
 
 def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("url")
-    parser.add_argument("what", choices=ACTIONS)
-    parser.add_argument("--user")
-    parser.add_argument("--password")
-    parser.add_argument("--plain", action="store_true")
-    parser.add_argument("--folder", type=Path)
-    print(json.dumps(asyncio.run(run(parser.parse_args()))))
+    """Follow orders."""
+    logging.disable(logging.CRITICAL)
+    for line in sys.stdin:
+        print(json.dumps(asyncio.run(run(sys.argv[1], Path(sys.argv[2]), Order(*json.loads(line))))), flush=True)
 
 
 if __name__ == "__main__":

@@ -36,18 +36,24 @@ class Running(SimpleNamespace):
     books: Books
     service: OpcuaService
     folder: Path
+    client: Any
     said: list[str]
 
-    def start(self, what: str, *options: str, user: str | None = "anna", plain: bool = False) -> subprocess.Popen[str]:
-        words = ["--user", user, "--password", PASSWORD] if user else []
-        words += ["--plain"] if plain else ["--folder", str(self.folder)]
-        command = [sys.executable, str(CLIENT), self.service.address, what, *words, *options]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def begin(self, what: str, user: str | None = "anna", password: str = PASSWORD, plain: bool = False) -> None:
+        """Give the client an order."""
+        self.client.stdin.write(json.dumps([what, user, password, plain]) + "\n")
+        self.client.stdin.flush()
 
-    def ask(self, what: str, *options: str, **who: Any) -> Any:
-        with self.start(what, *options, **who) as client:
-            out, _ = client.communicate(timeout=60)
-        return json.loads(out.splitlines()[-1])
+    def said_by_client(self) -> str:
+        return str(self.client.stdout.readline())
+
+    def ask(self, what: str, **who: Any) -> Any:
+        self.begin(what, **who)
+        return json.loads(self.said_by_client())
+
+    def open_client(self) -> subprocess.Popen[str]:
+        command = [sys.executable, str(CLIENT), self.service.address, str(self.folder)]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def client_certificate(folder: Path) -> None:
@@ -82,7 +88,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         service.start()
         until(service.listening.is_set, "the server")
         (folder / "s.der").write_bytes((given.state / "opcua-certificate.der").read_bytes())
-        yield Running(line=line, books=books, service=service, folder=folder, said=said)
+        running = Running(line=line, books=books, service=service, folder=folder, said=said)
+        running.client = running.open_client()
+        stack.callback(lambda: running.client.communicate())
+        yield running
 
 
 def test_the_tree_is_that_of_a_vision_system(running: Running) -> None:
@@ -118,11 +127,10 @@ def test_the_states_are_those_of_the_specification_and_nothing_is_claimed_of_a_l
 
 
 def test_each_part_is_an_event_with_its_message(running: Running) -> None:
-    with running.start("events") as client:
-        assert client.stdout is not None
-        assert client.stdout.readline() == "listening\n"
-        running.books.add(3, serial="A17", simulated=True)
-        found = json.loads(client.communicate(timeout=60)[0].splitlines()[-1])
+    running.begin("events")
+    assert running.said_by_client() == "listening\n"
+    running.books.add(3, serial="A17", simulated=True)
+    found = json.loads(running.said_by_client())
     contents = [json.loads(one["content"]) for one in found]
     assert [one["seq"] for one in contents] == list(range(running.books.seq - 2, running.books.seq + 1))
     assert [one["id"] for one in found] == [one["key"] for one in contents]
@@ -192,20 +200,21 @@ def test_nobody_writes_or_adds_a_node(running: Running) -> None:
     assert running.ask("write") == ["BadUserAccessDenied", "BadUserAccessDenied"]
 
 
-def test_a_wrong_password_and_one_in_clear_are_refused(running: Running) -> None:
-    assert running.ask("states", "--password", "wrong") == "BadUserAccessDenied"
-    assert running.ask("states", "--password", PASSWORD, user="nobody") == "BadUserAccessDenied"
+def test_a_wrong_password_and_a_login_without_encryption_are_refused(running: Running) -> None:
+    assert running.ask("states", password="wrong") == "BadUserAccessDenied"
+    assert running.ask("states", user="nobody") == "BadUserAccessDenied"
     assert running.ask("states", plain=True) == "BadUserAccessDenied"
     assert running.ask("states", user=None, plain=True)["plain"]["State"]
-    assert "opcua: anna sent a password in clear, and was refused" in running.said
+    assert "opcua: anna logged in without encryption, and was refused" in running.said
     assert not any(PASSWORD in one for one in running.said)
 
 
 def test_a_client_that_vanishes_and_one_that_talks_nonsense_leave_the_server_as_it_was(running: Running) -> None:
-    with running.start("drop") as client:
-        assert client.stdout is not None
-        assert client.stdout.readline() == "listening\n"
-        client.kill()
+    running.begin("drop")
+    assert running.said_by_client() == "listening\n"
+    running.client.kill()
+    running.client.communicate()
+    running.client = running.open_client()
     with socket.create_connection(("127.0.0.1", running.service.config.port)) as raw:
         raw.sendall(b"GET / HTTP/1.1\r\n\r\n")
     running.books.add()
