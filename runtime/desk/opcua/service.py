@@ -90,24 +90,26 @@ class OpcuaService(LoopThread):
     async def _feed(self, tree: Tree, results: Results) -> None:
         config = self.around.config
         place: Place | None = None
+        old = Place("", 0)  # the newest part that was there before the server
         with Follower(self.around.trace, hold_of(config.trace.before_result)) as follower:
             while True:
                 await tree.show_state(self.around.watch.heard)
                 heads = follower.look()
                 if heads.trace:
+                    old = Place(heads.trace, heads.row) if place is None else old
                     place = follower.start_of(place, max(0, heads.row - _PAGE))
-                    place = await self._tell(follower, place, tree, results)
+                    place = await self._tell(follower, place, old, tree, results)
                 self.trouble = follower.error
                 await asyncio.sleep(POLL)
 
-    async def _tell(self, follower: Follower, place: Place, tree: Tree, results: Results) -> Place:
+    async def _tell(self, follower: Follower, place: Place, old: Place, tree: Tree, results: Results) -> Place:
         from .results import result_of
 
         for row in follower.rows(place, _PAGE):
             message = verdict_message(row, place.trace, self.around.config.station.name)
             result = result_of(message, self.around.config)
             results.add(result)
-            await tree.show_part(message, result)
+            await tree.show_part(message, result, new=place.trace != old.trace or row["id"] > old.row)
             place = Place(place.trace, row["id"])
         return place
 

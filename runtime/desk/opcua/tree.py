@@ -92,6 +92,8 @@ class Tree:
                 node = await self._child(node, name)
             self._server.link_method(node, call)
         self._ready_event = await self._server.get_event_generator(self._type(_RESULT_READY), vision)
+        # An array of any type: asyncua does not see that in the type.
+        self._ready_event.event.data_types["ResultContent"] = ua.VariantType.Variant
         self._prepared_event = await self._server.get_event_generator(self._type(_RECIPE_PREPARED), vision)
         await self._notify_from_the_server()
         await self.show_state(Heard(0, None, "the station was not asked yet"))
@@ -116,24 +118,34 @@ class Tree:
             self._job = job
             await self._tell_prepared(job)
 
-    async def show_part(self, message: VerdictMessage, result: Any) -> None:
-        """Show a part in the plain variables, and tell of it by a ResultReadyEvent."""
+    async def show_part(self, message: VerdictMessage, result: Any, *, new: bool) -> None:
+        """Show a part in the plain variables, and tell of it by a ResultReadyEvent where it is ``new``."""
         values = (
             *(message.key, message.passed, message.output, message.verdict, message.percent, message.part_id),
             *(message.serial, message.time, result.ResultContent[0].Value),
         )
         for (name, kind), value in zip(_LAST.items(), values, strict=True):
             await self._write(self._plain[f"Last{name}"], None if value is None else ua.Variant(value, kind))
+        if not new:
+            return
         event = self._ready_event.event
         for name in _EVENT:
             setattr(event, name, getattr(result, name))
-        await self._ready_event.trigger(message=f"part {message.key}: {message.output}")
+        await self._trigger(self._ready_event, f"part {message.key}: {message.output}")
 
     async def _tell_prepared(self, job: int) -> None:
         event = self._prepared_event.event
         event.ExternalId = recipe_id("RecipeIdExternalDataType", job, self._config)
         event.InternalId = recipe_id("RecipeIdInternalDataType", job, self._config)
-        await self._prepared_event.trigger(message=f"job {job} is ready")
+        await self._trigger(self._prepared_event, f"job {job} is ready")
+
+    async def _trigger(self, generator: Any, message: str) -> None:
+        """Tell of an event at the vision system, and at the server object, where clients of everything listen."""
+        event = generator.event
+        event.emitting_node = self.vision.nodeid
+        await generator.trigger(message=message)
+        event.emitting_node = self._server.nodes.server.nodeid
+        await self._server.iserver.subscription_service.trigger_event(event)
 
     async def _show_machine(self, state: str) -> None:
         outer, inner = STATES.get(state, (None, None))
