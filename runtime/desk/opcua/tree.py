@@ -92,9 +92,10 @@ class Tree:
                 node = await self._child(node, name)
             self._server.link_method(node, call)
         self._ready_event = await self._server.get_event_generator(self._type(_RESULT_READY), vision)
-        # An array of any type: asyncua does not see that in the type.
-        self._ready_event.event.data_types["ResultContent"] = ua.VariantType.Variant
         self._prepared_event = await self._server.get_event_generator(self._type(_RECIPE_PREPARED), vision)
+        # asyncua takes the types of an event's fields from values that the NodeSet does not have.
+        self._ready_event.event.data_types |= _EVENT
+        self._prepared_event.event.data_types |= dict.fromkeys(("ExternalId", "InternalId"), _STRUCTURE)
         await self._notify_from_the_server()
         await self.show_state(Heard(0, None, "the station was not asked yet"))
 
@@ -200,7 +201,11 @@ class Tree:
 
 
 _EMPTY: dict[ua.VariantType, Any] = {_BOOLEAN: False, _STRING: "", _UINT32: 0, _DOUBLE: 0.0}
-_EVENT = (
-    *("ResultId", "IsPartial", "IsSimulated", "ResultState", "PartId", "ExternalRecipeId", "InternalRecipeId"),
-    *("InternalConfigurationId", "JobId", "CreationTime", "ProcessingTimes", "ResultContent"),
-)
+_STRUCTURE = ua.VariantType.ExtensionObject
+_EVENT: dict[str, ua.VariantType] = {
+    **dict.fromkeys(("ResultId", "PartId", "JobId", "ProcessingTimes", "InternalConfigurationId"), _STRUCTURE),
+    **dict.fromkeys(("ExternalRecipeId", "InternalRecipeId"), _STRUCTURE),
+    **{"IsPartial": _BOOLEAN, "IsSimulated": _BOOLEAN, "ResultState": ua.VariantType.Int32},
+    **{"CreationTime": ua.VariantType.DateTime, "ResultContent": ua.VariantType.Variant},
+}
+"""The fields of a ResultReadyEvent that are filled in, each from the result's field of that name."""

@@ -178,7 +178,15 @@ async def events(visit: Visit) -> Any:
     found = []
     for _ in range(3):
         event = await asyncio.wait_for(heard.queue.get(), 20)
-        found.append({"id": event.ResultId.Id, "content": event.ResultContent[0].Value, "simulated": event.IsSimulated})
+        found.append(
+            {
+                "id": event.ResultId.Id,
+                "content": event.ResultContent[0].Value,
+                "simulated": event.IsSimulated,
+                "recipe": event.InternalRecipeId.Id,
+                "state": event.ResultState,
+            }
+        )
     await subscription.delete()
     return found
 

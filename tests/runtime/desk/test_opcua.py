@@ -134,7 +134,7 @@ def test_each_part_is_an_event_with_its_message(running: Running) -> None:
     contents = [json.loads(one["content"]) for one in found]
     assert [one["seq"] for one in contents] == list(range(running.books.seq - 2, running.books.seq + 1))
     assert [one["id"] for one in found] == [one["key"] for one in contents]
-    assert all(one["simulated"] for one in found)
+    assert [(one["simulated"], one["recipe"], one["state"]) for one in found] == [(True, "3", 1)] * 3
     assert running.ask("states")["plain"]["LastKey"] == contents[-1]["key"]
     assert running.ask("states")["plain"]["LastPass"] is False
 
