@@ -177,7 +177,7 @@ async def events(visit: Visit) -> Any:
     print("listening", flush=True)
     found = []
     for _ in range(3):
-        event = await asyncio.wait_for(heard.queue.get(), 20)
+        event = await asyncio.wait_for(heard.queue.get(), 60)
         found.append(
             {
                 "id": event.ResultId.Id,

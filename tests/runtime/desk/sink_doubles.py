@@ -25,7 +25,7 @@ from regad.runtime.station.trace.writer import Trace
 
 from ..station.trace.parts import ROOMY, part
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def until(true: Callable[[], Any], what: str) -> Any:
