@@ -16,7 +16,7 @@ from msgspec import field
 from ..errors import InputError
 from ..text import redact
 from .config_desk import DeskConfig
-from .config_protocols import MqttConfig, OpcuaConfig, WebhookConfig
+from .config_protocols import MetricsConfig, MqttConfig, OpcuaConfig, WebhookConfig
 from .config_types import (
     Connections,
     Count,
@@ -231,6 +231,7 @@ class Config(Table, frozen=True):
     desk: DeskConfig | None = None
     mqtt: MqttConfig | None = None
     webhooks: tuple[WebhookConfig, ...] = field(default=(), name="webhook")
+    metrics: MetricsConfig | None = None
     opcua: OpcuaConfig | None = None
 
     def __post_init__(self) -> None:
@@ -245,8 +246,8 @@ class Config(Table, frozen=True):
             raise InputError(f"station.job is {self.station.job}; expected the number of a [[job]]: {listed}")
         if self.trigger.kind == "modbus" and (self.modbus is None or not self.modbus.control):
             raise InputError("trigger.kind is 'modbus'; expected a table [modbus] without control = false beside it")
-        if self.desk is None and (self.mqtt or self.webhooks or self.opcua):
-            raise InputError("desk is missing; mqtt, webhook and opcua are its work: expected a table [desk]")
+        if self.desk is None and (self.mqtt or self.webhooks or self.metrics or self.opcua):
+            raise InputError("desk is missing; mqtt, webhook, metrics and opcua are its work: expected a table [desk]")
         names = [hook.name for hook in self.webhooks]
         if len({*names}) < len(names):
             raise InputError(f"webhook.name is given twice: {', '.join(names)}; expected each name once")

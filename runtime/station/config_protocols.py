@@ -1,4 +1,4 @@
-"""The tables of ``station.toml`` for what tells others of the verdicts: ``[mqtt]``, ``[[webhook]]``, ``[opcua]``."""
+"""The tables of ``station.toml`` for what tells others of the verdicts: MQTT, webhooks, metrics, OPC UA."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import InputError
 from .config_types import Millis, Name, Port, Table, Text
 from .secret import Secret
 
-__all__ = ["MqttConfig", "OpcuaConfig", "VerdictName", "WebhookConfig"]
+__all__ = ["MetricsConfig", "MqttConfig", "OpcuaConfig", "VerdictName", "WebhookConfig"]
 
 Topic = Annotated[
     str,
@@ -79,6 +79,12 @@ class WebhookConfig(Table, frozen=True):
             sound = False
         if not sound or "@" in parts.netloc or not self.url.isascii() or any(c.isspace() for c in self.url):
             raise InputError("url is wrong; expected http:// or https://, a host and a path, without user and password")
+
+
+class MetricsConfig(Table, frozen=True):
+    """Who may read ``/metrics`` without a login: who bears the ``secret``; without one, who is on this machine."""
+
+    secret: Secret
 
 
 class OpcuaConfig(Table, frozen=True):

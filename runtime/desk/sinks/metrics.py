@@ -1,16 +1,18 @@
-"""What Prometheus is told at ``/metrics``: parts and times from the trace since the desk began, the rest as it stands.
+"""What Prometheus is told at ``/metrics``: parts and times from the trace, and the rest as it stands.
 
 docs/protocols.md lists the families; a name never changes its meaning.
 """
 
 from __future__ import annotations
 
+import hmac
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...station.codes import Fault, State, Status
+from ...station.secret import Secret
 from ...station.trace.reader import Row
 from ..service import Health, Surroundings
 from ..watch import Heard
@@ -18,12 +20,10 @@ from .cursor import Place
 from .exposition import Histogram, Labels, family, histogram_family
 from .follower import Follower, hold_of
 from .message import verdict_message
-from .thread import SinkThread
 
 __all__ = ["Metrics", "PartCounts", "metrics_text"]
 
-_EVERY = 1.0  # seconds
-_PAGE = 1000
+_MOST = 20_000  # rows that one call counts; more are left to the next one
 _PERCENT = (10.0, 25.0, 50.0, 75.0, 90.0, 100.0, 110.0, 125.0, 150.0, 200.0, 400.0)
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -54,7 +54,7 @@ def metrics_text(counts: PartCounts, heard: Heard, services: Mapping[str, Health
     if status is not None:
         lines += _station(status)
     parts = sorted(counts.parts.items())
-    lines += family("regad_parts_total", "counter", "Parts since the desk's start.", parts)
+    lines += family("regad_parts_total", "counter", "Parts since the first call.", parts)
     about = "Scores in percent of the threshold."
     lines += histogram_family("regad_score_percent", about, sorted(counts.percents.items(), key=_first))
     about = "Seconds from the trigger to the verdict."
@@ -94,42 +94,41 @@ _TRACE = (
 )
 
 
-class Metrics(SinkThread):
-    """The service ``metrics``: counts from its start on; `text` is the answer to ``GET /metrics``."""
+class Metrics:
+    """The answer to ``GET /metrics``. It costs nothing while nobody asks: what came since is counted then."""
 
-    def __init__(self, around: Surroundings) -> None:
-        super().__init__("metrics", around)
+    def __init__(self, around: Surroundings, secret: Secret | None = None) -> None:
+        """``secret`` lets a client in that is not logged in. Raises InputError where it cannot be read."""
+        self._around = around
+        self._secret = None if secret is None else secret.read()
         self._lock = threading.Lock()
         self._counts = PartCounts()
-        self._follower: Follower | None = None
         self._place: Place | None = None
+        self._settled = 0
+        self._late = hold_of(around.config.trace.before_result) > 0
 
     def text(self) -> str:
-        """Return the metrics; from any thread."""
-        services = self.around.health()
-        with self._lock:
-            return metrics_text(self._counts, self.around.watch.heard, services)
+        """Return the metrics; from any thread. Parts count from the first call on."""
+        services = self._around.health()
+        with self._lock, Follower(self._around.trace) as follower:
+            self._catch_up(follower)
+            return metrics_text(self._counts, self._around.watch.heard, services)
 
-    def prepare(self) -> None:
-        self.said = "counts parts"
+    def lets_in(self, authorization: str) -> bool:
+        """Whether the header ``Authorization`` bears the secret."""
+        given = authorization.removeprefix("Bearer ").encode("utf-8", "surrogateescape")
+        return self._secret is not None and hmac.compare_digest(given, self._secret.encode())
 
-    def step(self) -> None:
-        if self._follower is None:
-            self._follower = Follower(self.around.trace, hold_of(self.around.config.trace.before_result))
-        heads = self._follower.look()
-        if heads.trace:
-            self._place = place = self._follower.start_of(self._place, heads.row)
-            rows = self._follower.rows(place, _PAGE)
-            with self._lock:
-                for row in rows:
-                    self._counts.add(row)
-            if rows:
-                self._place = Place(place.trace, rows[-1]["id"])
-                if len(rows) == _PAGE:
-                    return
-        self.progress()
-        self.ended.wait(_EVERY)
-
-    def finish(self) -> None:
-        if self._follower is not None:
-            self._follower.close()
+    def _catch_up(self, follower: Follower) -> None:
+        heads = follower.look()
+        if not heads.trace:
+            return
+        place = follower.start_of(self._place, heads.row)
+        # A row that may yet be corrected is counted at the next call.
+        end, self._settled = min(self._settled, heads.row) if self._late else heads.row, heads.row
+        for row in follower.rows(place, _MOST):
+            if row["id"] > end:
+                break
+            self._counts.add(row)
+            place = Place(place.trace, row["id"])
+        self._place = place

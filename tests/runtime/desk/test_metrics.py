@@ -16,8 +16,10 @@ from regad.runtime.desk.service import Health
 from regad.runtime.desk.sinks.exposition import Histogram, family, histogram_family
 from regad.runtime.desk.sinks.metrics import Metrics, PartCounts, metrics_text
 from regad.runtime.desk.watch import Heard
+from regad.runtime.station.config import TraceConfig
+from regad.runtime.station.secret import Secret
 
-from .sink_doubles import Books, Line, around, until
+from .sink_doubles import Books, Line, around
 
 parser = pytest.importorskip("prometheus_client.parser", reason="needs prometheus_client: pip install 'regad[dev]'")
 SERVICES = {"mqtt": Health(False, "no broker", 12), "page": Health(True, "well")}
@@ -81,19 +83,42 @@ def test_a_line_that_does_not_answer_is_down_and_nothing_old_is_told_of_it() -> 
     assert found == {("regad_up", ()): 0}
 
 
-def test_the_service_counts_what_the_trace_gets_from_its_start_on(tmp_path: Path) -> None:
+PASSED = ("regad_parts_total", (("job", "3"), ("output", "PASS"), ("verdict", "PASS")))
+LATE = ("regad_parts_total", (("job", "3"), ("output", "LATE"), ("verdict", "PASS")))
+
+
+def test_what_came_since_the_first_call_is_counted(tmp_path: Path) -> None:
+    metrics = Metrics(around(tmp_path))
+    assert samples(metrics.text())["regad_up", ()] == 1  # there is no trace yet
     with Books(tmp_path / "trace") as books:
         books.add(5)
-        metrics = Metrics(around(tmp_path))
-        metrics.start()
-        try:
-            until(lambda: metrics._place is not None, "the start")
-            books.add(3, ms_total=50.0)
-            key = ("regad_parts_total", (("job", "3"), ("output", "PASS"), ("verdict", "PASS")))
-            until(lambda: samples(metrics.text()).get(key) == 3, "three parts")
-            assert metrics.health().ok
-        finally:
-            metrics.close()
+        assert PASSED not in samples(metrics.text())
+        books.add(3, ms_total=50.0)
+        assert samples(metrics.text())[PASSED] == 3
+        books.add()
+        assert samples(metrics.text())[PASSED] == 4
+
+
+def test_a_row_that_may_yet_be_corrected_is_counted_at_the_next_call(tmp_path: Path) -> None:
+    metrics = Metrics(around(tmp_path, trace=TraceConfig(folder=tmp_path / "trace", before_result=True)))
+    with Books(tmp_path / "trace") as books:
+        books.add()
+        metrics.text()
+        books.add()
+        assert PASSED not in samples(metrics.text())
+        books.trace.correct(2, 5, True)
+        books.add()
+        found = samples(metrics.text())
+        assert (found[LATE], PASSED in found) == (1, False)
+
+
+def test_a_client_without_a_login_needs_the_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICS_SECRET", "open sesame")
+    metrics = Metrics(around(tmp_path), Secret(env="METRICS_SECRET"))
+    assert metrics.lets_in("Bearer open sesame")
+    for wrong in ("", "Bearer ", "Bearer open", "Basic open sesame", "Bearer open s\udcffsame"):
+        assert not metrics.lets_in(wrong)
+    assert not Metrics(around(tmp_path)).lets_in("Bearer ")
 
 
 @settings(max_examples=60, deadline=None)

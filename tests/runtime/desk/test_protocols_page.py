@@ -1,4 +1,4 @@
-"""docs/protocols.md says what the code does: its tables are held against messages, topics, metrics, methods and states."""
+"""docs/protocols.md says what the code does: its tables are held against messages, topics, metrics and states."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_the_states_and_methods_of_the_page_are_those_of_the_server() -> None:
     pytest.importorskip("asyncua", reason="needs asyncua: pip install 'regad[opcua]'")
     from regad.runtime.desk.opcua import tree
 
-    page = {name: (row[1], row[2]) for row in table("station") for name in row[0].split(", ")}
+    page = {name: (row[1], row[2]) for row in table("state of the station") for name in row[0].split(", ")}
     told = {name: (outer[0], inner[0] if inner else "") for name, (outer, inner) in tree.STATES.items()}
     assert page == told
     assert set(told) == {state.name for state in State}
