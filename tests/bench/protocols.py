@@ -106,9 +106,11 @@ def measure(place: Place, count: int) -> bool:
     )
     (place.folder / "mosquitto.conf").write_text(f"listener {broker} 127.0.0.1\nallow_anonymous true\n")
     with ExitStack() as stack:
+        children = []
 
         def run(*words: str) -> int:
             child = stack.enter_context(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            children.append(child)
             stack.callback(child.kill)
             return child.pid
 
@@ -122,11 +124,9 @@ def measure(place: Place, count: int) -> bool:
         wait_for_port(opcua)
         assert isinstance(line.desk.child, subprocess.Popen)
         beside.append(line.desk.child.pid)
-        for _ in range(SUBSCRIBERS):
-            beside.append(run("nice", "-n", "19", "mosquitto_sub", "-p", str(broker), "-q", "1", "-t", "#"))
-        url = f"opc.tcp://127.0.0.1:{opcua}"
-        for _ in range(CLIENTS):
-            beside.append(run("nice", "-n", "19", sys.executable, __file__, "--client", url))
+        listen = ("nice", "-n", "19", "mosquitto_sub", "-p", str(broker), "-q", "1", "-t", "#")
+        ask = ("nice", "-n", "19", sys.executable, __file__, "--client", f"opc.tcp://127.0.0.1:{opcua}")
+        beside += [run(*words) for words in (*[listen] * SUBSCRIBERS, *[ask] * CLIENTS)]
         timed(line, 20)
         time.sleep(10.0)  # the clients' imports
         quiet, busy = [], []
@@ -137,6 +137,7 @@ def measure(place: Place, count: int) -> bool:
             for pid in beside:
                 os.kill(pid, signal.SIGCONT)
             busy += timed(line, count // 5)
+        assert all(child.poll() is None for child in children), "a client ended"
     print(said("alone", quiet))
     print(said("MQTT and OPC UA busy", busy))
     return bool(np.percentile(busy, 99) <= 1.1 * np.percentile(quiet, 99))

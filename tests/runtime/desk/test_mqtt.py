@@ -129,6 +129,25 @@ def test_a_desk_that_was_away_goes_on_where_it_stood(tmp_path: Path, broker: Mos
             assert seqs(ears, 3) == [3, 4, 5]
 
 
+def test_a_trace_that_was_begun_anew_is_told_from_its_first_part_under_other_keys(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    broker.start()
+    with sink(tmp_path, broker.port) as mqtt, subscriber(broker.port, f"{BASE}/verdict") as (_, ears):
+        with Books(tmp_path / "trace") as books:
+            until(lambda: mqtt.behind == 0, "the start")
+            books.add(2)
+            old = [ears.next(f"{BASE}/verdict")["key"] for _ in range(2)]
+            until(lambda: mqtt.behind == 0, "the broker's answers")
+        for path in (tmp_path / "trace").glob("trace.db*"):
+            path.rename(path.with_name(f"old-{path.name}"))
+        with Books(tmp_path / "trace") as books:
+            books.add(2)
+            new = [ears.next(f"{BASE}/verdict") for _ in range(2)]
+    assert [one["seq"] for one in new] == [1, 2]
+    assert not {one["key"] for one in new} & {*old}
+
+
 @pytest.fixture
 def secured(tmp_path: Path) -> Iterator[Mosquitto]:
     """A broker with TLS, the user "press" with password "hunter22", and what that user may do in the file ``acl``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import msgspec
@@ -10,14 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from regad.runtime.desk.service import Health, Surroundings
+from regad.runtime.desk.sinks import thread
 from regad.runtime.desk.sinks.cursor import Cursor, Place
 from regad.runtime.desk.sinks.follower import Follower
 from regad.runtime.desk.sinks.message import alarm_message, state_message, utc, verdict_message
 from regad.runtime.desk.sinks.outbox import Outbox
+from regad.runtime.desk.sinks.thread import SinkThread
 from regad.runtime.desk.watch import Heard
-from regad.runtime.errors import InputError
+from regad.runtime.errors import InputError, OutputError
 
-from .sink_doubles import Books, Line, config_of
+from .sink_doubles import Books, Line, around, config_of, until
 
 
 @settings(max_examples=60, deadline=None)
@@ -192,3 +196,53 @@ def test_a_station_that_does_not_answer_is_offline(tmp_path: Path) -> None:
 @given(st.floats())
 def test_any_time_that_a_clock_may_show_is_told(wall: float) -> None:
     assert len(utc(wall)) in (0, 24)
+
+
+class Shaky(SinkThread):
+    """Fails in its first step, by a fault of the code or one that a person can fix."""
+
+    def __init__(self, given: Surroundings, error: Exception) -> None:
+        super().__init__("shaky", given)
+        self.error: Exception | None = error
+        self.went_on = threading.Event()
+
+    def prepare(self) -> None:
+        pass
+
+    def step(self) -> None:
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+        self.went_on.set()
+        self.ended.wait()
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [(OutputError("the disk is full; free some"), "the disk is full; free some"), (KeyError("x"), "KeyError: 'x'")],
+)
+def test_a_step_that_fails_is_an_alarm_and_the_next_one_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, text: str
+) -> None:
+    paused = threading.Event()
+    monkeypatch.setattr(thread, "_PAUSE", 0.01)
+    said: list[str] = []
+    given = around(tmp_path)
+    shaky = Shaky(Surroundings(given.config, given.path, given.link, given.watch, said.append), error)
+    monkeypatch.setattr(shaky.ended, "wait", lambda seconds=None: paused.wait(60))
+    shaky.start()
+    try:
+        until(lambda: text in shaky.health().text and not shaky.health().ok, "the alarm")
+        assert said == [f"shaky: {shaky.health().text}"]
+        paused.set()
+        assert shaky.went_on.wait(60)
+    finally:
+        shaky.close()
+
+
+def test_a_receiver_that_gets_nowhere_for_a_minute_is_an_alarm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shaky = Shaky(around(tmp_path), ValueError())
+    shaky.said, shaky.behind = "connecting", 7
+    assert shaky.health() == Health(True, "connecting", 7)
+    monkeypatch.setattr(thread, "PATIENCE", -1.0)
+    assert shaky.health() == Health(False, "connecting", 7)
