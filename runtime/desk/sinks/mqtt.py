@@ -40,19 +40,17 @@ class _Stream:
         self.outbox = Outbox(place, WINDOW)
         cursor.move(place)
 
-    def fill(self, publish: Callable[[str, bytes], int]) -> bool:
-        """Send what there is room for; return whether anything was."""
-        sent = False
-        if self.outbox.room:
-            for place, payload in self._read(self.outbox.sent, self.outbox.room):
-                if payload is None:
-                    self.outbox.pass_over(place)
-                elif self.outbox.room:
-                    self.outbox.send(publish(self.topic, payload), place)
-                    sent = True
-                else:
-                    break
-        return sent
+    def fill(self, publish: Callable[[str, bytes], int]) -> None:
+        """Send what there is room for."""
+        if not self.outbox.room:
+            return
+        for place, payload in self._read(self.outbox.sent, self.outbox.room):
+            if payload is None:
+                self.outbox.pass_over(place)
+            elif self.outbox.room:
+                self.outbox.send(publish(self.topic, payload), place)
+            else:
+                return
 
 
 class MqttSink(SinkThread):
@@ -151,7 +149,7 @@ class MqttSink(SinkThread):
             self.said = self._broker_text
             return
         refusal = f"the broker refuses messages ({note.text}); allow {self._base}/# to the station's user"
-        if refusal != self._refusal:
+        if refusal != self.said:
             self.around.say(f"mqtt: {refusal}")
         self.said = self._refusal = refusal
         self._again_at = time.monotonic() + _AGAIN

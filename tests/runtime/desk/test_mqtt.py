@@ -116,16 +116,19 @@ def test_a_broker_that_is_killed_and_restarted_costs_nothing(tmp_path: Path, bro
         assert sorted({*seqs(ears, 30)}) == list(range(4, 34))
 
 
-def test_a_desk_that_was_away_goes_on_where_it_stood(tmp_path: Path, broker: Mosquitto, books: Books) -> None:
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_desk_that_was_away_goes_on_where_it_stood(
+    tmp_path: Path, broker: Mosquitto, books: Books, protocol: str
+) -> None:
     broker.start()
     with subscriber(broker.port, f"{BASE}/verdict") as (_, ears):
-        with sink(tmp_path, broker.port) as mqtt:
+        with sink(tmp_path, broker.port, protocol=protocol) as mqtt:
             until(lambda: mqtt.behind == 0, "the start")
             books.add(2)
             assert seqs(ears, 2) == [1, 2]
             until(lambda: mqtt.behind == 0, "the broker's answers")
         books.add(3)
-        with sink(tmp_path, broker.port):
+        with sink(tmp_path, broker.port, protocol=protocol):
             assert seqs(ears, 3) == [3, 4, 5]
 
 
