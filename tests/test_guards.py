@@ -57,7 +57,7 @@ def test_the_packages_listed_are_the_folders() -> None:
 def test_every_data_file_of_a_package_is_listed() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     for name, folder in folders().items():
-        wanted = {path.name for path in folder.iterdir() if path.suffix in (".json", ".css", ".toml", ".xml")}
+        wanted = {path.name for path in folder.iterdir() if path.suffix in (".json", ".css", ".toml")}
         assert set(listed.get(name, ())) == wanted
 
 

@@ -93,12 +93,13 @@ class OpcuaConfig(Table, frozen=True):
     Every connection is signed and encrypted (Basic256Sha256); with ``anonymous`` a client may read without a login,
     and with ``unencrypted`` such a client may also do it in clear. ``certificate`` (DER) and ``private_key`` (PEM) are
     the server's own; without them it makes a pair at its first start. With ``commands`` operators and engineers may
-    call the methods that move the station.
+    call the methods that move the station. ``nodeset`` is the OPC Foundation's file of the types of OPC 40100-1.
     """
 
     host: Text = "127.0.0.1"
     port: Port = 4840
     users: Path = Path("users.json")
+    nodeset: Path = Path("Opc.Ua.MachineVision.NodeSet2.xml")
     anonymous: bool = False
     unencrypted: bool = False
     certificate: Path | None = None

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..text import shown
 from .config import Config
 from .config_protocols import OpcuaConfig, WebhookConfig
+from .opcua_types import read_nodeset
 from .secret import Secret
 
 __all__ = ["examine_protocols"]
@@ -29,7 +30,7 @@ def examine_protocols(config: Config) -> Iterator[Finding]:
     if config.metrics is not None:
         yield _finding("metrics", _secret(config.metrics.secret), "with a secret")
     if (opcua := config.opcua) is not None:
-        own = _files(opcua.certificate, opcua.private_key)
+        own = _files(opcua.certificate, opcua.private_key) or _nodeset(opcua)
         fault = _extra("asyncua", "asyncua", "opcua") or own or _port(opcua)
         yield _finding("opcua", fault, f"{opcua.host} port {opcua.port}")
 
@@ -60,6 +61,14 @@ def _files(*paths: Path | None) -> tuple[str, str] | None:
     for path in paths:
         if path is not None and not path.is_file():
             return f"the file {shown(path)} does not exist", "name a file that does, or leave the key out"
+    return None
+
+
+def _nodeset(opcua: OpcuaConfig) -> tuple[str, str] | None:
+    try:
+        read_nodeset(opcua.nodeset)
+    except InputError as error:
+        return error.message, error.remedy
     return None
 
 

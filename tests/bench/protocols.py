@@ -29,6 +29,7 @@ from regad.runtime.station.line import SWITCH, Line
 from regad.runtime.station.scene import DrawnCamera
 
 SUBSCRIBERS, CLIENTS = 10, 4
+NODESET = Path(__file__).parents[2] / ".deps/opcua/Opc.Ua.MachineVision.NodeSet2.xml"
 TABLES = """
 [station]
 name = "simulated"
@@ -53,6 +54,7 @@ host = "127.0.0.1"
 port = {broker}
 tls = false
 [opcua]
+nodeset = "{nodeset}"
 port = {opcua}
 anonymous = true
 unencrypted = true
@@ -102,7 +104,9 @@ def measure(place: Place, count: int) -> bool:
     broker, opcua = free_port(), free_port()
     path = place.folder / "station.toml"
     path.write_text(
-        TABLES.format(folder=place.folder, category=place.category, zeros="0" * 64, broker=broker, opcua=opcua)
+        TABLES.format(
+            folder=place.folder, category=place.category, zeros="0" * 64, broker=broker, opcua=opcua, nodeset=NODESET
+        )
     )
     (place.folder / "mosquitto.conf").write_text(f"listener {broker} 127.0.0.1\nallow_anonymous true\n")
     with ExitStack() as stack:

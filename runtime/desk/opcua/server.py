@@ -41,9 +41,11 @@ async def make_server(config: OpcuaConfig, around: Surroundings) -> Server:
     return server
 
 
-async def open_tree(server: Server, around: Surroundings, triggers: StationLink, results: Results) -> Tree:
+async def open_tree(
+    server: Server, nodeset: str, around: Surroundings, triggers: StationLink, results: Results
+) -> Tree:
     """Make the station's nodes, with their methods."""
     tree = Tree(server, around.config)
     methods = Methods(around.config, around.link, triggers, results, around.say)
-    await tree.build(methods.table)
+    await tree.build(nodeset, methods.table)
     return tree

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ...errors import InputError
 from ...station.config_protocols import OpcuaConfig
 from ...station.loop_thread import LoopThread
+from ...station.opcua_types import read_nodeset
 from ...text import reason_of
 from ..link import StationLink
 from ..service import Health, Surroundings
@@ -54,6 +55,7 @@ class OpcuaService(LoopThread):
     def _open(self) -> None:
         if find_spec("asyncua") is None:
             raise InputError("OPC UA needs asyncua, which is not installed; pip install 'regad[opcua]'")
+        self._nodeset = read_nodeset(self.config.nodeset)
         try:
             socket.create_server((self.config.host, self.config.port)).close()
         except OSError as error:
@@ -78,7 +80,7 @@ class OpcuaService(LoopThread):
         results = Results()
         server = await make_server(self.config, self.around)
         with StationLink(self.around.config.commands.socket, _TRIGGERED) as triggers:
-            tree = await open_tree(server, self.around, triggers, results)
+            tree = await open_tree(server, self._nodeset, self.around, triggers, results)
             await server.start()
             try:
                 self.listening.set()

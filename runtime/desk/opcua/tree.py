@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.resources import files
 from typing import Any
 
 from asyncua import Node, Server, ua
@@ -19,7 +18,6 @@ from .structures import load_structures
 __all__ = ["Tree"]
 
 MACHINE_VISION = "http://opcfoundation.org/UA/MachineVision"
-_NODESET = "Opc.Ua.MachineVision.NodeSet2.xml"
 # Types and states by their numbers in that namespace.
 _VISION_SYSTEM, _RECIPES, _RESULTS, _AUTOMATIC = 1003, 1004, 1007, 1021
 _RESULT_READY, _RECIPE_PREPARED = 1024, 1022
@@ -68,10 +66,9 @@ class Tree:
         self._told: tuple[Any, ...] = ()
         self._job = 0
 
-    async def build(self, methods: Callable[[], dict[str, Callable[..., Any]]]) -> None:
-        """Load the NodeSet and make the station's nodes. ``methods`` is asked once the types are there."""
-        text = files(__package__).joinpath(_NODESET).read_text(encoding="utf-8")
-        await self._server.import_xml(xmlstring=text)
+    async def build(self, nodeset: str, methods: Callable[[], dict[str, Callable[..., Any]]]) -> None:
+        """Load the types and make the station's nodes. ``methods`` is asked once the types are there."""
+        await self._server.import_xml(xmlstring=nodeset)
         self._types = await self._server.get_namespace_index(MACHINE_VISION)
         await load_structures(self._server, self._types)
         self._own = await self._server.register_namespace(application_uri(self._config.station.name))

@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 
 pytest.importorskip("asyncua", reason="needs asyncua: pip install 'regad[opcua]'")
+NODESET = Path(__file__).parents[3] / ".deps/opcua/Opc.Ua.MachineVision.NodeSet2.xml"
+if not NODESET.is_file():
+    pytest.skip("needs the NodeSet: runtime/desk/opcua/get-nodeset.sh", allow_module_level=True)
 
 from regad.runtime.desk.opcua.service import OpcuaService
 from regad.runtime.desk.service import Surroundings
@@ -75,7 +78,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     set_password(users, "vic", PASSWORD, "viewer")
     client_certificate(folder)
     line = Line()
-    config = OpcuaConfig(port=free_port(), users=users, anonymous=True, unencrypted=True, commands=True)
+    config = OpcuaConfig(
+        nodeset=NODESET, port=free_port(), users=users, anonymous=True, unencrypted=True, commands=True
+    )
     with ExitStack() as stack:
         stack.enter_context(CommandServer(folder / "s", line.handle)).start()
         books = stack.enter_context(Books(folder / "trace"))

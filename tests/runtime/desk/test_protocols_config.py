@@ -66,13 +66,15 @@ def test_each_table_is_a_service(tmp_path: Path) -> None:
 def test_check_names_what_is_missing_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NONE", raising=False)
     nothing = Secret(env="NONE")
+    given = tmp_path / "types.xml"
+    given.write_text('<Model ModelUri="http://opcfoundation.org/UA/MachineVision" Version="1.0.0">')
     with socket.create_server(("127.0.0.1", 0)) as taken:
         config = config_of(
             tmp_path,
             mqtt=MqttConfig(host="b", user="a", secret=nothing),
             webhooks=(WebhookConfig(name="mes", url="https://mes/", secret=nothing, ca=tmp_path / "ca"),),
             metrics=MetricsConfig(secret=nothing),
-            opcua=OpcuaConfig(port=taken.getsockname()[1]),
+            opcua=OpcuaConfig(port=taken.getsockname()[1], nodeset=given),
         )
         found = list(examine_protocols(config))
     assert [(one.topic, one.level) for one in found] == [
@@ -85,12 +87,14 @@ def test_check_names_what_is_missing_with_its_remedy(tmp_path: Path, monkeypatch
 
 def test_check_is_content_with_what_is_there_and_calls_nobody(tmp_path: Path) -> None:
     secret = Secret(file=private(tmp_path / "secret", "x"))
+    nodeset = tmp_path / "types.xml"
+    nodeset.write_text('<Model ModelUri="http://opcfoundation.org/UA/MachineVision" Version="1.0.0">')
     config = config_of(
         tmp_path,
         mqtt=MqttConfig(host="no.such.host", tls=False),
         webhooks=(WebhookConfig(name="mes", url="https://no.such.host/", secret=secret),),
         metrics=MetricsConfig(secret=secret),
-        opcua=OpcuaConfig(port=0),
+        opcua=OpcuaConfig(port=0, nodeset=nodeset),
     )
     found = list(examine_protocols(config))
     assert [one.level for one in found] == ["ok"] * 4
@@ -114,3 +118,15 @@ def test_a_certificate_that_is_named_must_be_there(tmp_path: Path) -> None:
     before = [path.read_bytes() for path in made]
     assert identity(OpcuaConfig(), tmp_path, "press") == made
     assert [path.read_bytes() for path in made] == before
+
+
+@pytest.mark.parametrize("content", [None, b"<UANodeSet/>", b"\xff"])
+def test_a_nodeset_that_is_missing_or_another_is_named_with_where_to_get_it(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "types.xml"
+    if content is not None:
+        path.write_bytes(content)
+    config = config_of(tmp_path, opcua=OpcuaConfig(port=0, nodeset=path))
+    (found,) = examine_protocols(config)
+    assert found.level == "problem" and "opcua.nodeset" in found.text and "UA-Nodeset" in found.remedy
