@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runtime.detector",),
     ("runtime", "runtime.line", "runtime.cabi"),  # "runtime" itself is the public face, runtime/__init__.py
     ("runtime.commands", "runtime.native"),
-    ("runtime.station",),
+    ("runtime.station", "runtime.serve"),
     ("calib",),
     ("runtime.desk",),  # above calib: an engineer teaches at the page
     ("train.model",),

@@ -188,9 +188,9 @@ def samples16(file: Image.Image, picture: Image.Image) -> NDArray[np.uint16] | N
     if mode == "I" and file.format in ("PNG", "PPM"):  # what Pillow makes of 16 bits there, scaled by a PGM's maximum
         return np.asarray(picture).clip(0, 65535).astype(np.uint16)
     if mode in ("I", "F"):
+        name = shown(getattr(file, "filename", "") or "the file")
         raise InputError(
-            f"{shown(getattr(file, 'filename', '') or 'the file')} holds 32-bit samples; expected 8 or 16 bits a channel: "
-            "convert it to 16-bit PNG first"
+            f"{name} holds 32-bit samples; expected 8 or 16 bits a channel: convert it to 16-bit PNG first"
         )
     if not mode.startswith("I;16"):
         return None
