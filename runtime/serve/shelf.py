@@ -6,6 +6,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,7 +84,7 @@ class Shelf:
             return part
         with self._changing:
             part = self._take(name)  # another thread may have been at it
-            return self._load(name, self._stamp(name)) if part is None else part
+            return self._load(name, self._stamp(name, afresh=True)) if part is None else part
 
     def fill(self) -> None:
         """Read categories, in the order of their names, while they find room; what cannot be used is said."""
@@ -131,10 +132,11 @@ class Shelf:
                     found[entry.name.removesuffix(SUFFIX)] = _Stamp(stat.st_ino, stat.st_size, stat.st_mtime_ns)
         return found
 
-    def _stamp(self, name: str) -> _Stamp:
-        """What the folder says about a category; it is looked at again for a name that is new."""
-        if name not in self._found:
-            self.scan()
+    def _stamp(self, name: str, *, afresh: bool = False) -> _Stamp:
+        """What the folder says about a category; it is looked at again ``afresh``, and for a name that is new."""
+        if afresh or name not in self._found:
+            with suppress(OSError):  # the next scan says it
+                self._found = self._look()
         stamp = self._found.get(name)
         if stamp is None:
             names = self.names
