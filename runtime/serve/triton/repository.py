@@ -68,10 +68,14 @@ def check_room(categories: Mapping[str, Path], memory_mb: int) -> None:
 
 
 def check_own(folder: Path) -> None:
-    """Raise OutputError where ``folder`` is there and is no model of regad-triton."""
+    """Raise OutputError where ``folder`` is there, is not empty and is no model of regad-triton."""
     config = folder / CONFIG
     try:
-        if folder.exists() and not config.read_text(encoding="utf-8", errors="replace").startswith(MARK):
+        if (
+            folder.exists()
+            and any(folder.iterdir())
+            and not config.read_text(encoding="utf-8", errors="replace").startswith(MARK)
+        ):
             raise OutputError(f"{folder} is a model that regad-triton did not write; choose another --name or --out")
     except OSError as error:
         raise OutputError(
@@ -112,6 +116,8 @@ def write_detector(
     else:
         kept = _kept(folder / str(newest) / CATEGORIES, artifact, categories) if newest else {}
         version = newest + 1
+        if not newest:  # the mark first: what is left of a run that was cut off may be gone on with
+            write_config(folder, detector_config(name, settings, max_batch))
         with atomic_folder(folder / str(version)) as temporary:
             _fill(temporary, artifact, {**kept, **categories})
         say(f"{folder / str(version)}: version {version}, categories {', '.join(sorted({**kept, **categories}))}")
