@@ -48,13 +48,13 @@ def model() -> Model:
     return Model(ARTIFACT, Noise(), 1)
 
 
-def taught(seed: int, artifact: str = ARTIFACT.hash) -> Category:
-    """A category of its own: means of noise, no views' spread."""
+def taught(seed: int, artifact: str = ARTIFACT.hash, rank: int = 1) -> Category:
+    """A category of its own: means of noise, no views' spread; of 2.6 MB, or 41 MB with a ``rank`` of 21."""
     rng = np.random.default_rng(seed)
-    tensors = {name: np.zeros(shape, np.float32) for name, shape in ENCODINGS["gram"](1).items()}
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in ENCODINGS["gram"](rank).items()}
     for name in ("mean1", "mean2", "mean3"):
         tensors[name] = rng.normal(size=tensors[name].shape).astype(np.float32)
-    made = Statistics("gram", 1, 2, tensors)
+    made = Statistics("gram", rank, rank + 1, tensors)
     return dataclasses.replace(category(artifact=artifact), statistics=(made,), data_sha256=tensors_sha256(tensors))
 
 

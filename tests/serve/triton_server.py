@@ -43,18 +43,16 @@ class Running(NamedTuple):
     process: subprocess.Popen[bytes]
     log: Path
 
-    def children(self) -> dict[str, int]:
-        """The processes of the Python backend: resident bytes by the name of their model's folder, or their id."""
-        found = {}
+    def resident(self, model: str) -> int:
+        """Resident bytes of the process that runs a model of the Python backend."""
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
-                if int(status["PPid"]) == self.process.pid and "VmRSS" in status:
-                    words = (folder / "cmdline").read_bytes().split(b"\0")
-                    found[next((w.decode() for w in words if w.endswith(b"model.py")), folder.name)] = (
-                        int(status["VmRSS"].split()[0]) * 1024
-                    )
-        return found
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+                ours = int(status["PPid"]) == self.process.pid and "VmRSS" in status
+                if ours and any(f"/{model}/".encode() in word for word in words):
+                    return int(status["VmRSS"].split()[0]) * 1024
+        raise UnavailableError(f"no process runs the model {model}")
 
 
 class _Python(NamedTuple):
@@ -161,19 +159,19 @@ def _ports(count: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def serve(folder: Path, repository: Path, log: Path, *, backends: Path | None = None) -> Iterator[Running]:
-    """Run a server of ``repository`` in explicit mode until the block ends.
+def serve(folder: Path, repository: Path, log: Path) -> Iterator[Running]:
+    """Run a server of ``repository`` in explicit mode until the block ends; ``folder`` is what `install` returned.
 
     Raises UnavailableError if it does not start.
-    ``folder`` is what `install` returned; ``backends`` has further backends beside the Python one.
     """
     triton = folder / "pytriton" / "tritonserver"
     http, grpc, metrics = _ports(3)
     command = [
         str(triton / "bin" / "tritonserver"),
         f"--model-repository={repository}",
-        f"--backend-directory={backends or triton / 'backends'}",
+        f"--backend-directory={triton / 'backends'}",
         "--model-control-mode=explicit",
+        "--disable-auto-complete-config",
         "--exit-timeout-secs=10",
         *(f"--{name}-address=127.0.0.1" for name in ("http", "grpc", "metrics")),
         f"--http-port={http}",
