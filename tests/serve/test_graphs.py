@@ -13,6 +13,7 @@ import pytest
 from regad.runtime.errors import ArtifactError, CategoryError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.scoring.compiled import host_scorer
+from regad.runtime.serve.triton import check
 from regad.runtime.serve.triton.check import check_detector, check_graphs
 from regad.runtime.serve.triton.golden import golden_category
 from regad.runtime.serve.triton.graphs import bake, write_graphs
@@ -104,7 +105,7 @@ class FakeServer:
         for name, factor in wrong.items():
             self.values[name] = self.values[name] * factor
 
-    def infer(self, model: str, inputs: Any, outputs: Any, parameters: Any = None) -> Any:
+    def infer(self, model: str, images: Any, outputs: Any, parameters: Any = None) -> Any:
         return {name: self.values[name] for name in outputs}
 
 
@@ -117,7 +118,10 @@ def test_the_check_notices_a_detector_that_is_off_by_half_a_percent(artifact: Ar
         check_detector(FakeServer(artifact, **{wrong: 1.005}), "regad", artifact, {})  # type: ignore[arg-type]
 
 
-def test_the_check_notices_a_category_that_is_not_the_one_given(artifact: Artifact) -> None:
+def test_the_check_notices_a_category_that_is_not_the_one_given(
+    artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "_PATIENCE_S", 0.0)
     with pytest.raises(ArtifactError, match=r"judges a by category old, expected new"):
         check_detector(FakeServer(artifact, "old"), "regad", artifact, {"a": SimpleNamespace(hash="new")})  # type: ignore[arg-type, dict-item]
 

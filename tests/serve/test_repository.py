@@ -150,7 +150,7 @@ def test_a_model_of_others_is_left_alone(bench: Bench) -> None:
     code, said = bench.run()
     assert code == 1
     assert "is a model that regad-triton did not write; choose another --name or --out" in said
-    (bench.out / "regad" / "config.pbtxt").unlink()
+    (bench.out / "regad" / "config.pbtxt").rename(bench.out / "regad" / "notes.txt")
     code, said = bench.run()
     assert code == 1
     assert "cannot be read (No such file or directory)" in said

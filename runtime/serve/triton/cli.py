@@ -125,10 +125,10 @@ def _alone(plan: _Plan, category: str) -> _Plan:
 
 
 def _detector(plan: _Plan, server: Server | None) -> list[Deviation]:
-    write_detector(plan.out, plan.name, plan.artifact, plan.files, plan.settings, plan.max_batch, tell)
+    again = write_detector(plan.out, plan.name, plan.artifact, plan.files, plan.settings, plan.max_batch, tell)
     if server is None:
         return []
-    server.load(plan.name)
+    server.load(plan.name, again=again)
     categories = {name: load_category(path) for name, path in plan.files.items()}
     return check_detector(server, plan.name, plan.artifact, categories)
 
@@ -149,5 +149,5 @@ def _graphs(plan: _Plan, server: Server | None) -> list[Deviation]:
         return []
     ensembles = {f"{plan.name}_{name}": category for name, category in categories.items()}
     for ensemble in ensembles:
-        server.load(ensemble)
+        server.load(ensemble, again=True)
     return check_graphs(server, encoder, ensembles, plan.artifact)

@@ -83,12 +83,13 @@ def check_own(folder: Path) -> None:
         ) from error
 
 
-def write_config(folder: Path, text: str) -> None:
-    """Write a model's configuration unless it stands there already. Raises OutputError."""
+def write_config(folder: Path, text: str) -> bool:
+    """Write a model's configuration, and say so, unless it stands there already. Raises OutputError."""
     with suppress(OSError):
         if (folder / CONFIG).read_text(encoding="utf-8") == text:
-            return
+            return False
     atomic_write(folder / CONFIG, text.encode())
+    return True
 
 
 def write_detector(
@@ -99,8 +100,8 @@ def write_detector(
     settings: Settings,
     max_batch: int,
     say: Say = unsaid,
-) -> int:
-    """Write the model ``name``, or bring it up to date, and return its version.
+) -> bool:
+    """Write the model ``name``, or bring it up to date; return whether a server has to load it again for that.
 
     Where its newest version has this artifact, categories are put into it, each by one rename, which a server that
     serves it notices. Else a new version is written as a whole, with the categories of the one before that this
@@ -109,10 +110,9 @@ def write_detector(
     folder = out / name
     check_own(folder)
     versions = sorted((int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit()), reverse=True)
-    newest = versions[0] if versions else 0
+    newest = version = versions[0] if versions else 0
     if newest and _is_same(folder / str(newest), artifact):
         _place(folder / str(newest) / CATEGORIES, categories, say)
-        version = newest
     else:
         kept = _kept(folder / str(newest) / CATEGORIES, artifact, categories) if newest else {}
         version = newest + 1
@@ -121,8 +121,8 @@ def write_detector(
         with atomic_folder(folder / str(version)) as temporary:
             _fill(temporary, artifact, {**kept, **categories})
         say(f"{folder / str(version)}: version {version}, categories {', '.join(sorted({**kept, **categories}))}")
-    write_config(folder, detector_config(name, settings, max_batch))
-    return version
+    changed = write_config(folder, detector_config(name, settings, max_batch))
+    return changed or version != newest
 
 
 def _is_same(version: Path, artifact: Artifact) -> bool:
