@@ -2,7 +2,10 @@
 
 Its Python backend embeds a Python of the machine, with its shared library, and takes NumPy 1 only, which Python 3.13
 has no wheels of: the server gets the tests' Python where that is older, else an older one that is found, with packages
-of its own. As a script this prints which Python that is, or fails with the reason why there is none.
+of its own. As a script it prints which Python that is, or fails with the reason why there is none; and it serves:
+
+    python tests/serve/triton_server.py                        # which Python
+    python tests/serve/triton_server.py server/ repository/    # install into the one, serve the other, until Ctrl-C
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +31,7 @@ __all__ = ["Running", "UnavailableError", "find_python", "install", "serve"]
 WHEEL = "nvidia-pytriton==0.7.0"
 _READY_S = 60.0
 _VERSIONS = ("3.12", "3.11", "3.10")
-_PACKAGES = ("pillow", "safetensors", "click", f"onnxruntime=={metadata.version('onnxruntime')}")
+_PACKAGES = ("pillow", "safetensors", "click", "onnxruntime")
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -128,7 +131,8 @@ def _make_python(folder: Path, python: _Python) -> None:
     """
     subprocess.run([python.program, "-m", "venv", "--without-pip", str(folder)], check=True)
     own = python.program == sys.executable
-    _pip("numpy<2", *(() if own else _PACKAGES), python=folder / "bin" / "python3")
+    wanted = () if own else [f"{name}=={metadata.version(name)}" for name in _PACKAGES]
+    _pip("numpy<2", *wanted, python=folder / "bin" / "python3")
     (links := folder / "regad" / "regad").mkdir(parents=True)
     for package in ("runtime", "calib"):
         (links / package).symlink_to(_ROOT / package)
@@ -211,8 +215,23 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
     raise UnavailableError(f"tritonserver did not become ready within {_READY_S:.0f} s: {tail}")
 
 
-if __name__ == "__main__":
+def main(words: Sequence[str]) -> str:
+    """Say which Python the server gets, or, given two folders, serve until interrupted; returns what went wrong."""
     try:
-        print(find_python().program)
+        if not words:
+            print(find_python().program)
+            return ""
+        folder, repository = (Path(word).resolve() for word in words)
+        if not (folder / "libraries").is_file():
+            install(folder)
+        with serve(folder, repository, folder / "log") as running:
+            print(f"serving on {running.address} (gRPC), log {running.log}", flush=True)
+            return f"tritonserver ended with {running.process.wait()}"
     except UnavailableError as error:
-        sys.exit(str(error))
+        return str(error)
+    except KeyboardInterrupt:
+        return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
