@@ -98,9 +98,11 @@ class Service:
         """Decode a request's images and make them ready; None where that fails, which is its answer."""
         try:
             part = self._shelf.get(request.category or self._default)
-            names = [f"image {n + 1}" if len(request.images) > 1 else "the image" for n in range(len(request.images))]
-            pictures = [read_picture(*named) for named in zip(names, [None] * len(names), request.images, strict=True)]
-            return _Taken(number, part, [ready(part, picture.image) for picture in pictures])
+            arrivals = []
+            for place, data in enumerate(request.images, 1):
+                name = "the image" if len(request.images) == 1 else f"image {place}"
+                arrivals.append(ready(part, read_picture(name, data=data).image))
+            return _Taken(number, part, arrivals)
         except RegadError as error:
             answers[number] = error
             return None

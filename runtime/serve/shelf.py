@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..errors import CategoryError, RegadError
 from ..formats.category import load_category
 from ..model import Model, Part
-from ..text import Say, shown, system_reason, unsaid
+from ..text import Say, reason_of, shown, system_reason, unsaid
 
 __all__ = ["SUFFIX", "Shelf", "Watch"]
 
@@ -48,7 +48,7 @@ class Shelf:
         self.limit = limit
         self._model = model
         self._folder = folder
-        self._say = say
+        self.say = say
         self._lock = threading.Lock()  # held for moments
         self._changing = threading.RLock()  # held while a category is read
         self._found: dict[str, _Stamp] = {}
@@ -94,21 +94,21 @@ class Shelf:
             try:
                 self.get(name)
             except RegadError as error:
-                self._say(f"category {name} is not served: {error}")
+                self.say(f"category {name} is not served: {error}")
 
     def scan(self) -> None:
         """Look at the folder, and take over what has changed. What goes wrong is said."""
         try:
             found = self._look()
         except OSError as error:
-            self._say(f"{self._folder} cannot be read ({system_reason(error)}); what was read before stays")
+            self.say(f"{self._folder} cannot be read ({system_reason(error)}); what was read before stays")
             return
         with self._changing:
             with self._lock:
                 self._found = found
                 for name in self._ready.keys() - found.keys():
                     del self._ready[name]
-                    self._say(f"category {name} was removed")
+                    self.say(f"category {name} was removed")
                 old = [name for name, one in self._ready.items() if one.stamp != found[name]]
             for name in old:
                 self._replace(name, found[name])
@@ -119,9 +119,9 @@ class Shelf:
         try:
             part = self._load(name, stamp)
         except RegadError as error:
-            self._say(f"category {name} is not replaced, the one before stays: {error}")
+            self.say(f"category {name} is not replaced, the one before stays: {error}")
         else:
-            self._say(f"category {name} was replaced by {part.category.hash}")
+            self.say(f"category {name} was replaced by {part.category.hash}")
 
     def _look(self) -> dict[str, _Stamp]:
         found = {}
@@ -183,7 +183,7 @@ class Shelf:
                     return
                 del self._ready[other]
                 total -= freed
-                self._say(f"category {other} made room for {name}")
+                self.say(f"category {other} made room for {name}")
 
 
 class Watch:
@@ -196,9 +196,17 @@ class Watch:
 
     def _run(self, shelf: Shelf, seconds: float) -> None:
         while not self._end.wait(seconds):
-            shelf.scan()
+            _look(shelf)
 
     def close(self) -> None:
         """End it; waits for a look that is under way."""
         self._end.set()
         self._thread.join()
+
+
+def _look(shelf: Shelf) -> None:
+    """Scan; whatever fails is said, for memory may be short this time, and no look must be the last."""
+    try:
+        shelf.scan()
+    except Exception as error:
+        shelf.say(f"the categories could not be looked at: {reason_of(error)}")

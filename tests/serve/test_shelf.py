@@ -163,6 +163,32 @@ def test_the_watch_takes_over_what_was_replaced(tmp_path: Path) -> None:
         watch.close()
 
 
+def test_the_watch_outlives_a_look_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    replaced = threading.Event()
+
+    def say(text: str) -> None:
+        said.append(text)
+        if "was replaced" in text:
+            replaced.set()
+
+    place(tmp_path, "a", 0)
+    shelf = Shelf(model(), tmp_path, 1 << 30, say)
+    shelf.get("a")
+    place(tmp_path, "a", 1)
+    scan = shelf.scan
+
+    def short() -> None:
+        monkeypatch.setattr(shelf, "scan", scan)
+        raise MemoryError("no memory left")
+
+    monkeypatch.setattr(shelf, "scan", short)
+    watch = Watch(shelf, 0.01)
+    assert replaced.wait(30)
+    watch.close()
+    assert said[0] == "the categories could not be looked at: no memory left"
+
+
 class Folders(RuleBasedStateMachine):
     """Any order of files that come, change and go, and of requests: what is served is what was last seen sound."""
 
