@@ -21,10 +21,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runtime.imaging", "runtime.scoring"),
     ("runtime.backends", "runtime.sources"),
     ("runtime.model", "runtime.result", "runtime.selftest"),
+    ("runtime.judging",),
     ("runtime.detector",),
     ("runtime", "runtime.line", "runtime.cabi"),  # "runtime" itself is the public face, runtime/__init__.py
     ("runtime.commands", "runtime.native"),
-    ("runtime.station",),
+    ("runtime.station", "runtime.serve"),
     ("calib",),
     ("runtime.desk",),  # above calib: an engineer teaches at the page
     ("train.model",),
