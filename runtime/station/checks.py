@@ -19,7 +19,7 @@ from ..text import redact, shown, system_reason
 from .commands import bind_unix
 from .config import CameraConfig, Config, JobConfig
 from .config_file import parse_config, read_document
-from .jobs import load_job_category, sha256_of
+from .job_spec import load_job_category, sha256_of
 from .listening import bind
 from .protocol_checks import examine_protocols
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from .camera import CameraSettings
 from .codes import Mode, TriggerKind
 from .config import Config
-from .jobs import JobSpec
+from .job_spec import JobSpec
 from .settings import Settings
 from .trace.inspection import TracePolicy
 

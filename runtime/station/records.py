@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from ..formats.category import Category
 from .codes import Mode, VerdictCode
 from .effects import Record
+from .job_spec import JobSpec
 from .judge import Details
 from .trace.inspection import Boot, Inspection
+from .trace.writer import Trace
 from .worker import Clock
 
-__all__ = ["WallClock", "inspection_of"]
+__all__ = ["WallClock", "inspection_of", "record_job"]
 
 _JUMP = 2.0  # seconds by which the wall clock may part from the monotonic one before it counts as a jump
 
@@ -72,3 +75,8 @@ def inspection_of(record: Record, boot: Boot, mode: Mode, wall: WallClock) -> In
         map=details.map if details else None,
         frame=part.frame.image if exposed else None,
     )
+
+
+def record_job(trace: Trace, spec: JobSpec, category: Category) -> None:
+    """Record that a job uses a category from now on."""
+    trace.category(spec.number, category, spec.path, spec.sha256, by=spec.by, note=spec.note)

@@ -18,7 +18,7 @@ from ..formats.category import load_category
 from ..formats.places import DEFAULT_MODEL, MODEL_VARIABLE
 from ..text import shown, system_reason
 from .config_file import FILE_NAME
-from .jobs import load_job_category, sha256_of
+from .job_spec import load_job_category, sha256_of
 
 __all__ = ["Found", "find", "find_cameras", "write_new"]
 

@@ -27,7 +27,7 @@ from .config import (
     TraceConfig,
     TriggerConfig,
 )
-from .jobs import sha256_of
+from .job_spec import sha256_of
 from .line import Line, prepare_process
 from .plc_client import ModbusClient, SimulatedPlc, Verdict
 from .scene import DEFECTS, Defect, DrawnCamera, Scene

@@ -135,7 +135,7 @@ def rejudge_command(
 
 def _rejudge_with(station: Config, category: Path, threshold: float | None, selection: Selection) -> Rejudged:
     from ..detector import Detector
-    from .jobs import load_job_category
+    from .job_spec import load_job_category
     from .trace.rejudge import rejudge
 
     model = station.model

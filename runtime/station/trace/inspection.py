@@ -32,6 +32,7 @@ class TraceAlarm(IntEnum):
     LOST = 63  # the memory for rows is full, or the trace was closed with rows in it: rows are lost
     SLOW = 64  # the disk is slower than the line: pictures are left out
     UNFIT = 65  # a row cannot be stored as it is and was left out
+    UNKNOWN = 66  # somebody spoke of a part or an event that the trace does not have
 
 
 Alarm = Callable[[int, str], None]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ...formats.category import Category
 from ...text import shown
+from .entries import Correction, Event, NewCategory
 from .files import Stored, array_sha256, pack_map
-from .inbox import Correction, Event, NewCategory
 from .inspection import Inspection
 
 __all__ = ["COLUMNS", "correct_output", "insert_category", "insert_event", "insert_inspection", "record_file"]
@@ -122,8 +122,9 @@ def _insert_version(connection: sqlite3.Connection, new: NewCategory, sha256: st
     category, threshold = new.category, new.category.threshold
     support = [[item.name, item.sha256] for item in category.support]
     cursor = connection.execute(
-        "INSERT INTO category_version (job, hash, sha256, path, threshold, low, method, spec, support_json, made_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO category_version (job, hash, sha256, path, threshold, low, method, spec, support_json, made_at,"
+        " parent, approved_by, note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT category_version FROM job"
+        " WHERE number = ?), ?, ?)",
         (
             new.job,
             category.hash,
@@ -135,6 +136,9 @@ def _insert_version(connection: sqlite3.Connection, new: NewCategory, sha256: st
             json.dumps(category.spec.to_json()),
             json.dumps(support),
             new.wall,
+            new.job,
+            shown(new.by) or None,
+            shown(new.note) or None,
         ),
     )
     return _id(cursor)

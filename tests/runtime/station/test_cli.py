@@ -26,7 +26,7 @@ from regad.runtime.station import checks, line, setup_file
 from regad.runtime.station.cli import command
 from regad.runtime.station.config import CameraConfig, Config
 from regad.runtime.station.config_file import read_config
-from regad.runtime.station.jobs import sha256_of
+from regad.runtime.station.job_spec import sha256_of
 from regad.runtime.station.trace.reader import TraceReader
 
 from ..formats.test_registration import registered

@@ -13,7 +13,9 @@ from regad.runtime.formats.category import save_category
 from regad.runtime.station.codes import Fault
 from regad.runtime.station.effects import Load, Rebuild
 from regad.runtime.station.events import Event, Gone, JobFailed, JobReady, Raised
-from regad.runtime.station.jobs import JobError, Jobs, JobSpec, JobsThread, sha256_of
+from regad.runtime.station.job_spec import JobError, JobSpec, sha256_of
+from regad.runtime.station.jobs import Jobs
+from regad.runtime.station.jobs_thread import JobsThread
 
 from ..formats.test_registration import registered
 from ..run_doubles import category
@@ -33,7 +35,7 @@ class Table:
 
     def jobs(self, **changes: Any) -> Jobs:
         specs = [replace(self.specs[0], **changes), self.specs[1]]
-        return Jobs(self.backend.model, specs, lambda number, category, path, pin: self.loaded.append(number))
+        return Jobs(self.backend.model, specs, lambda spec, category: self.loaded.append(spec.number))
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def test_a_database_damaged_while_it_is_open_is_set_aside_without_losing_the_par
     trace.open()
     trace.add(part(1))
     assert trace.flushed(1, 60.0)
-    insert, damaged = recorder.insert_inspection, []
+    insert, damaged = recorder.insert_entry, []
 
     def malformed(*args: object) -> int:
         if not damaged:
@@ -106,7 +106,7 @@ def test_a_database_damaged_while_it_is_open_is_set_aside_without_losing_the_par
             raise error
         return insert(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(recorder, "insert_inspection", malformed)
+    monkeypatch.setattr(recorder, "insert_entry", malformed)
     trace.add(part(2))
     assert trace.flushed(2, 60.0)
     trace.close()
