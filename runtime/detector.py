@@ -20,7 +20,7 @@ from .formats.artifact import Artifact
 from .formats.category import Category, Threshold, load_category, save_category
 from .formats.registration import Register
 from .formats.spec import SIZE, InputSpec
-from .imaging.arrival import Arrival, admit
+from .imaging.arrival import Arrival, Prepared, admit, admitted, prepare
 from .judging import judge, ready
 from .model import Model, Part, check_spec
 from .result import Result, Timings
@@ -28,8 +28,8 @@ from .result import Result, Timings
 __all__ = ["Detector", "Result", "Timings"]
 
 _REGISTERS = (
-    "the category registers the part, which takes the camera's frames; stored inputs cannot be judged by it: "
-    "teach the part again with --register off"
+    "the category registers the part, which takes the camera's frames; an input alone cannot be judged by it: "
+    "keep what prepare gives, and judge that by predict_prepared"
 )
 
 
@@ -212,6 +212,37 @@ class Detector(Closing):
             if part.category.registration is not None:
                 raise CategoryError(_REGISTERS)
             return self._judge(part, [admit(image, part.category.limits) for image in inputs], start)
+
+    def prepare(self, image: NDArray[Any]) -> Prepared:
+        """Make a frame ready for the category in force (`predict` says which arrays), also one that shows no part.
+
+        What comes of it can be kept, and judged now and later. Raises InputError and CategoryError as `predict`.
+        """
+        with self._working():
+            part = self._current()
+            category = part.category
+            return prepare(image, category.spec, category.registration, part.template, self.model.threads)
+
+    def predict_prepared(self, frames: Sequence[Prepared]) -> list[Result]:
+        """Judge what `prepare` made with this category, or one of the same `Category.preparation`.
+
+        A single one gives, in every bit, what `predict` gave for its frame on the same machine, backend and number of
+        threads. Raises CategoryError if no category is in force, or for a frame that was registered where the category
+        does not register, or the other way round.
+        """
+        with self._working():
+            part, start = self._current(), time.perf_counter()
+            category = part.category
+            for frame in frames:
+                if (frame.located is None) != (category.registration is None):
+                    raise CategoryError(
+                        "the frame was made ready for a category that registers, and this one does not"
+                        if category.registration is None
+                        else "the frame was not registered, and the category registers the part",
+                        remedy="make the frame ready by this category: prepare",
+                    )
+            arrivals = [admitted(frame, category.limits, category.registration) for frame in frames]
+            return self._judge(part, arrivals, start)
 
     def _judge(self, part: Part, arrivals: Sequence[Arrival], start: float) -> list[Result]:
         """The verdicts on frames made ready, any number of them; their work began at ``start``, seconds."""

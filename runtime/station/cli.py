@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..commands.console import EXIT_FAILURE, note, run_cli, tell
+from ..commands.console import EXIT_FAILURE, run_cli, tell
 from ..commands.options import device_option
 from ..commands.outputs import check_folder, inputs
 from ..commands.own_files import FolderKind
@@ -66,8 +66,6 @@ def init_command(folder: Path, model: Path | None, categories: tuple[Path, ...])
     tell(f"artifact   {shown(found.model) if found.model else 'none found'}")
     tell(f"cameras    {', '.join(found.cameras) or 'none found'}")
     tell(f"categories {', '.join(shown(one) for one in found.categories) or 'none found'}")
-    for one in found.registering:
-        note(f"{shown(one)} registers the part and is left out; teach the part without: regad-calib --register off")
     click.echo(f"{shown(path)} is written; next: regad-station check {shown(path)}")
 
 

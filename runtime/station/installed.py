@@ -7,6 +7,7 @@ the job what it said when the version was installed: an engineer who changes it 
 
 from __future__ import annotations
 
+import errno
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ __all__ = ["CATEGORIES", "FILE_NAME", "Installed", "Wish", "category_path", "sto
 CATEGORIES: Final = "categories"
 FILE_NAME: Final = "jobs.json"
 _MOST = 1_000_000  # bytes of the list
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)  # no file can be there, so nothing was installed
 
 
 @dataclass(frozen=True)
@@ -156,9 +158,9 @@ class Installed:
             if len(data) > _MOST:
                 raise ValueError(f"more than {_MOST} bytes")
             return msgspec.json.decode(data, type=_File).jobs
-        except FileNotFoundError:
-            return {}
         except OSError as error:
+            if error.errno in _ABSENT:
+                return {}
             why = system_reason(error)
         except (ValueError, msgspec.MsgspecError, RecursionError) as error:
             why = str(error)

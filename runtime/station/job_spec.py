@@ -7,12 +7,12 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import CategoryError, RegadError
-from ..formats.category import Category, load_category
+from ..errors import RegadError
+from ..formats.category import Category
 from ..text import shown
 from .codes import Fault
 
-__all__ = ["JobError", "JobSpec", "adjusted", "file_identity", "load_job_category", "require_pin", "sha256_of", "where"]
+__all__ = ["JobError", "JobSpec", "adjusted", "file_identity", "require_pin", "sha256_of", "where"]
 
 _BLOCK = 1 << 20
 
@@ -50,17 +50,6 @@ def sha256_of(path: Path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
-
-
-def load_job_category(path: Path, artifact: str | None = None) -> Category:
-    """Read a category that the station can judge by. Raises CategoryError as `load_category`, or if it registers."""
-    category = load_category(path, artifact)
-    if category.registration is not None:
-        raise CategoryError(
-            f"{path} registers the part; the trace keeps the encoder's input, which cannot be registered again",
-            remedy="teach the part without: regad-calib --register off",
-        )
-    return category
 
 
 def file_identity(path: Path) -> tuple[int, ...]:

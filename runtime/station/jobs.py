@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from ..detector import Detector
 from ..errors import RegadError
-from ..formats.category import Category
+from ..formats.category import Category, load_category
 from ..model import Model
 from .codes import Fault
 from .installed import Installed, Wish
-from .job_spec import JobError, JobSpec, adjusted, file_identity, load_job_category, require_pin, where
+from .job_spec import JobError, JobSpec, adjusted, file_identity, require_pin, where
 from .judge import Pinned
 from .part import Job
 
@@ -187,13 +187,14 @@ class Jobs:
             raise JobError(Fault.CATEGORY, f"{where(spec)} cannot be made ready: the model is not open")
         identity = file_identity(spec.path)
         require_pin(spec)
-        category = adjusted(load_job_category(spec.path, model.info.hash), spec)
+        category = adjusted(load_category(spec.path, model.info.hash), spec)
         if file_identity(spec.path) != identity:
             raise JobError(Fault.CATEGORY, f"{where(spec)} was written while it was read; set the job again")
         detector = Detector(model)
         detector.use(category)
         job = Job(spec.number, spec.name, spec.sha256, spec.deadline_ns)
-        return _Made(spec, identity, Pinned(job, detector, category.spec, category.limits, category.hash), category)
+        pinned = Pinned(job, detector, category.limits, category.hash, category.preparation)
+        return _Made(spec, identity, pinned, category)
 
     def _adopt(self, made: _Made) -> None:
         number = made.spec.number

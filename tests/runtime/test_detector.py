@@ -141,7 +141,7 @@ def test_stored_inputs_are_not_judged_by_a_category_that_registers(detector: Det
     assert detector.category is not None
     other = Detector(detector.model)
     other.use(replace(detector.category, registration=registration()))
-    with pytest.raises(CategoryError, match=r"registers the part.*--register off"):
+    with pytest.raises(CategoryError, match=r"registers the part.*predict_prepared"):
         other.predict_inputs(np.zeros((1, 224, 224, 3), np.uint8))
 
 

@@ -24,9 +24,12 @@ _ARRAYS = ("input", "map", "frame")
 _PLAIN = tuple(field.name for field in fields(Inspection) if field.name not in (*_ARRAYS, "category"))
 COLUMNS = ("id", *_PLAIN, "category_version", "input_sha256", "input_file", "full_file")
 """The columns of the table ``inspection``."""
-_TEXTS = frozenset({"trigger", "serial", "reason", "error"})
+_TEXTS = frozenset({"trigger", "serial", "reason", "error", "prepared"})
 _NUMBERS = frozenset(
-    {"wall", "score", "threshold", "deadline_ms", "mean", "sharp", "ms_acquire", "ms_judge", "ms_total"}
+    {
+        *("wall", "score", "threshold", "deadline_ms", "ms_acquire", "ms_judge", "ms_total"),
+        *("mean", "contrast", "sharp", "structure", "quality", "share", "angle", "shift_x", "shift_y", "scale"),
+    }
 )
 _OWN = (*_PLAIN, "category_version", "input_sha256")
 _INSERT = f"INSERT INTO inspection ({', '.join(_OWN)}) VALUES ({', '.join('?' * len(_OWN))})"

@@ -60,13 +60,11 @@ def test_a_job_has_the_limits_that_the_station_sets(table: Table) -> None:
     assert (limits.value, limits.warn, pinned.job.deadline_ns) == (5.0, 4.0, 7)
 
 
-def test_a_category_that_registers_the_part_is_refused_with_what_to_do(table: Table) -> None:
+def test_a_category_that_registers_the_part_is_a_job_as_any_other(table: Table) -> None:
     save_category(replace(registered(), artifact=category().artifact), table.paths[0])
     jobs = table.jobs(sha256=sha256_of(table.paths[0]))
     jobs.open()
-    assert jobs.errors.keys() == {1} and "registers the part" in jobs.errors[1]
-    with pytest.raises(JobError, match=r"one\.safetensors registers the part.*regad-calib --register off"):
-        jobs.take(1)
+    assert jobs.errors == {} and jobs.take(1).preparation == registered().preparation != jobs.take(2).preparation
 
 
 def test_a_job_that_cannot_be_used_leaves_the_others_alone(table: Table) -> None:
