@@ -40,6 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 TEACHING = {
     "runtime.detector": {"calib.teach"},  # Detector.fit, lazily
     "runtime.commands.teaching": {"calib.folder", "calib.support"},
+    "runtime.station.teach_command": {"calib.stored"},
     "runtime.commands.bench_rows": {"calib.gaussian", "calib.teach"},
 }
 """The arrows that run up: a part is taught only when somebody asks for it. Each is an import inside a function."""

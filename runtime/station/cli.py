@@ -17,6 +17,7 @@ from ..commands.own_files import FolderKind
 from ..errors import InputError
 from ..formats.places import find_model
 from ..text import shown
+from .teach_command import teach_command
 from .trace_commands import export_command, import_command, rejudge_command
 
 __all__ = ["command", "main"]
@@ -156,7 +157,7 @@ def passwd_command(user: str, users: Path, role: str, stdin: bool, remove: bool)
     click.echo(f"{user} is {role} in {shown(users)}")
 
 
-for _one in (export_command, import_command, rejudge_command):
+for _one in (export_command, import_command, rejudge_command, teach_command):
     command.add_command(_one)
 
 

@@ -177,7 +177,7 @@ def _judged_again(stored: StoredPart, model: Path, device: str, threads: int | N
         raise InputError("the part was exported without its category, so it cannot be judged; leave --model out")
     with Detector.load(model, device=device, threads=threads) as detector:
         detector.use(stored.category)
-        (result,) = detector.predict_prepared([prepared_of(stored.row, stored.input, stored.category)])
+        (result,) = detector.predict_prepared([prepared_of(stored.row, stored.input, stored.category.registration)])
     score = None if result.refusal else result.score
     same = "the same in every bit" if score == stored.row["score"] else f"recorded was {stored.row['score']}"
     return f"judged again: {result.reason}, score {score}, {same}"

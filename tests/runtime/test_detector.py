@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from regad.calib.teach import teach, teach_inputs
+from regad.calib.prepared import teach_inputs
+from regad.calib.teach import teach
 from regad.runtime import Artifact, ArtifactError, CategoryError, Detector, DeviceError, InputError, InputSpec, kernels
 from regad.runtime.formats.artifact import artifact_hash, is_artifact, write_artifact
 from regad.runtime.imaging.preprocess import preprocess

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from regad.calib.prepared import teach_prepared
 from regad.runtime.detector import Detector
 from regad.runtime.errors import CategoryError
 from regad.runtime.formats.spec import InputSpec
@@ -72,6 +73,18 @@ def test_a_frame_made_ready_is_judged_as_the_frame_itself_in_every_bit(detector:
     assert again.anomaly_map.tobytes() == first.anomaly_map.tobytes()
     assert prepared.located is not None and prepared.share is not None
     assert {"good": 0, "turned": 0, "another": 1, "empty": 1}[frame] == (first.refusal is not None)
+
+
+def test_a_part_taught_again_from_frames_made_ready_keeps_its_template(detector: Detector) -> None:
+    taught = detector.category
+    assert taught is not None
+    frames = [detector.prepare(image) for image in (screw(0), posed(1), posed(2))]
+    again = teach_prepared(detector.model, frames, taught.spec, registration=taught.registration, tried=taught.tried)
+    assert (again.data_sha256, again.preparation) == (taught.data_sha256, taught.preparation)
+    assert again.limits == taught.limits and again.threshold == taught.threshold
+    assert again.registration is not None and taught.registration is not None
+    assert again.registration.shown == taught.registration.shown
+    assert again.registration.quality.low == taught.registration.quality.low
 
 
 def test_a_frame_made_ready_otherwise_is_refused(detector: Detector) -> None:

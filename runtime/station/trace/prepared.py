@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...formats.category import Category
+from ...formats.registration import Registration
 from ...formats.spec import InputSpec
 from ...imaging.arrival import Prepared
 from ...imaging.presence import Measures, measure
@@ -27,18 +28,20 @@ def is_prepared_for(row: Row, category: Category, preparation: str, spec: InputS
     return category.registration is None and spec in (None, category.spec)
 
 
-def prepared_of(row: Row, image: NDArray[np.uint8], category: Category) -> Prepared:
-    """Return the frame of a part, whose input uint8 RGB [224, 224, 3] ``image`` is, as ``category`` made it ready.
+def prepared_of(row: Row, image: NDArray[np.uint8], registration: Registration | None) -> Prepared:
+    """Return the frame of a part, whose input uint8 RGB [224, 224, 3] ``image`` is, as it was made ready.
+
+    ``registration`` is of the template that it was laid on, None where it is not registered.
 
     Raises InputError for a row without the numbers that a registered part has.
     """
-    if category.registration is None:
+    if registration is None:
         return Prepared(image, measure(image))
     names = ("mean", "contrast", "sharp", "structure", "angle", "shift_x", "shift_y", "scale", "quality", "share")
     values = [row.get(name) for name in names]
     if not all(isinstance(value, (int, float)) for value in values):
         raise InputError(f"part {row['id']} has no pose, so a category that registers cannot judge it again")
     numbers = [float(value) for value in values]  # type: ignore[arg-type]
-    template = category.registration.template
+    template = registration.template
     located = Located(Pose(*numbers[4:8]), numbers[8], template.box, template.centre)
     return Prepared(image, Measures(*numbers[:2], *numbers[2:4]), located, numbers[9])

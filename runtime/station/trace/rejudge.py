@@ -88,7 +88,7 @@ def rejudge(
             image = reader.input(row["id"])
             if image is None:
                 return None
-            (result,) = detector.predict_prepared([prepared_of(row, image, category)])
+            (result,) = detector.predict_prepared([prepared_of(row, image, category.registration)])
             return (None if result.refusal else result.score), verdict_of(result)
 
         done = _run(folder, reader, selection, again, category.hash, category.threshold.value, by, on_change)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import msgspec.structs
@@ -21,7 +21,7 @@ import pytest
 from regad.runtime.commands.console import run_cli
 from regad.runtime.detector import Detector
 from regad.runtime.formats.artifact import Artifact
-from regad.runtime.formats.category import save_category
+from regad.runtime.formats.category import Category, Threshold, save_category
 from regad.runtime.station import checks, line, setup_file
 from regad.runtime.station.cli import command
 from regad.runtime.station.config import CameraConfig, Config
@@ -32,6 +32,7 @@ from regad.runtime.station.job_spec import sha256_of
 from regad.runtime.station.trace.reader import TraceReader
 
 from ..formats.test_registration import registered
+from ..run_doubles import category
 from .station_doubles import TestCamera
 from .trace.parts import filled, heat, part, picture
 
@@ -524,6 +525,21 @@ def test_check_looks_at_the_versions_that_were_installed(station: Station, ready
     assert any("abab.safetensors cannot be read" in found for found in problems(station("check", ready)))
     installed.path.write_text("[]")
     assert any("move it away to judge by those of station.toml" in found for found in problems(station("check", ready)))
+
+
+def test_teach_writes_a_category_from_parts_of_the_trace(
+    station: Station, recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taught(model: object, folder: Path, parts: list[int], **given: Any) -> Category:
+        assert (folder, parts, given["job"], given["validation"]) == (recorded.parent / "trace", [1, 2], 1, [3])
+        return replace(category(), threshold=Threshold(2.0, "validation", 0.05, (0.5,), "from 1", held_out=(1.0, 1.5)))
+
+    monkeypatch.setattr("regad.calib.stored.teach_parts", taught)
+    done = station("teach", recorded, "--parts", "1-2", "--job", 1, "--validation", 3, "--out", "new.safetensors")
+    assert done.status == 0, done.err
+    assert "held-out scores 1.000, 1.500" in done.err and "validation scores 0.500" in done.err
+    assert "threshold 2.000: from 1" in done.out
+    assert f'sha256    "{sha256_of(tmp_path / "new.safetensors")}"' in done.out
 
 
 def test_rejudge_needs_something_to_judge_by(station: Station, recorded: Path) -> None:

@@ -109,7 +109,7 @@ def test_the_same_category_gives_every_bit_again_and_every_reason(line: Line) ->
         for number, first in enumerate(outcomes, 1):
             image = reader.input(number)
             assert image is not None
-            (again,) = detector(part).predict_prepared([prepared_of(reader.row(number), image, part)])
+            (again,) = detector(part).predict_prepared([prepared_of(reader.row(number), image, part.registration)])
             assert (again.reason, again.message) == (first.reason, first.error)
             assert again.located is None or again.located == first.details.frame.located
 
@@ -149,7 +149,9 @@ def test_a_registered_part_in_a_zip_is_judged_elsewhere(line: Line, tmp_path: Pa
         export_part(folder, number, tmp_path / "part.zip")
         packed = read_part(tmp_path / "part.zip")
         assert packed.category is not None
-        (again,) = detector(packed.category).predict_prepared([prepared_of(packed.row, packed.input, packed.category)])
+        (again,) = detector(packed.category).predict_prepared(
+            [prepared_of(packed.row, packed.input, packed.category.registration)]
+        )
         assert again.reason == outcomes[number - 1].reason
         assert again.refusal or again.score == packed.row["score"]
 
