@@ -52,6 +52,7 @@ def specs_of(config: Config) -> list[JobSpec]:
             None if job.deadline_ms is None else job.deadline_ms * _MS,
             job.threshold,
             job.warn_threshold,
+            config.trigger.review_is,
         )
         for job in config.jobs
     ]

@@ -21,6 +21,7 @@ _BLOCK = 1 << 20
 class JobSpec:
     """A row of the job table. ``threshold`` and ``warn`` replace the category's own.
 
+    ``review_is``: as what a part between warn limit and threshold is put out.
     ``by`` is who installed this version, with a ``note``; "" where it stands in station.toml.
     """
 
@@ -31,6 +32,7 @@ class JobSpec:
     deadline_ns: int | None = None
     threshold: float | None = None
     warn: float | None = None
+    review_is: str = "reject"
     by: str = ""
     note: str = ""
 

@@ -32,6 +32,11 @@ class _Made:
     pinned: Pinned
     category: Category
 
+    @property
+    def bytes(self) -> int:
+        """What its statistics take, as they are stored."""
+        return sum(tensor.nbytes for tensor in self.category.tensors.values())
+
 
 class Jobs:
     """The job table on one model. Any thread may ask; `open`, `rebuild`, `install` and `close` are for one at a time.
@@ -45,16 +50,21 @@ class Jobs:
         specs: Sequence[JobSpec],
         loaded: Loaded | None = None,
         installed: Installed | None = None,
+        limit: int | None = None,
     ) -> None:
-        """``specs`` is the table of station.toml; ``installed`` holds the versions that take its rows' place."""
+        """``specs`` is the table of station.toml; ``installed`` holds the versions that take its rows' place.
+
+        Of all statistics at most ``limit`` bytes stay in memory, besides those of the job in force (None: all).
+        """
         self._open_model = open_model
         self._listed = {spec.number: spec for spec in specs}
         self._specs = dict(self._listed)
         self._loaded = loaded
         self._installed = installed
+        self._limit = limit
         self._lock = threading.Lock()
         self._model: Model | None = None
-        self._ready: dict[int, _Made] = {}
+        self._ready: dict[int, _Made] = {}  # the one taken least lately first
         self._staged: dict[int, _Made] = {}
         self._identities: dict[int, tuple[int, ...]] = {}
         self._errors: dict[int, str] = {}
@@ -93,15 +103,23 @@ class Jobs:
             self._ready.clear()
             self._staged.clear()
             self._errors.clear()
-        for number in self._specs:
-            self._try(number)
+        for number, spec in self._specs.items():
+            self._try(number, spec)
         return model
 
-    def _try(self, number: int) -> None:
+    def _try(self, number: int, spec: JobSpec) -> None:
+        """Make a job ready; where there is no more room for it, only see that its file is the pinned one."""
         try:
+            with _told_of(spec):
+                if self._ready and self._limit is not None and self._held() + spec.path.stat().st_size > self._limit:
+                    require_pin(spec)
+                    return
             self.take(number)
         except JobError as error:
             self._errors[number] = error.message
+
+    def _held(self) -> int:
+        return sum(made.bytes for made in (*self._ready.values(), *self._staged.values()))
 
     def close(self) -> None:
         """Close the model, after the judgement under way."""
@@ -125,7 +143,8 @@ class Jobs:
 
     def pinned(self, job: Job) -> Pinned:
         """Return the detector of a job that was taken. Raises KeyError where it is not ready any more."""
-        found = self._ready[job.number].pinned
+        with self._lock:
+            found = self._ready[job.number].pinned
         if found.job.pin != job.pin:
             raise KeyError(f"job {job.number} has another category by now")
         return found
@@ -141,9 +160,11 @@ class Jobs:
         with _told_of(spec):
             ready, staged = self._ready.get(number), self._staged.pop(number, None)
             if ready is not None and ready.spec == spec and file_identity(spec.path) == self._identities[number]:
+                self._touch(ready)
                 return ready.pinned
             if staged is None or staged.spec != spec or file_identity(spec.path) != staged.identity:
-                self._ready.pop(number, None)
+                with self._lock:
+                    self._make_room(number, spec.path.stat().st_size)
                 staged = self._made(spec)
             self._adopt(staged)
             return staged.pinned
@@ -172,7 +193,8 @@ class Jobs:
             made = self._made(spec)
         self._installed.put(listed, wish)
         self._specs[wish.job] = spec
-        self._staged[wish.job] = made
+        if self._limit is None or wish.job in self._ready:  # else it is read when it is set
+            self._staged[wish.job] = made
         self._errors.pop(wish.job, None)
         return before, spec, made.category
 
@@ -196,11 +218,25 @@ class Jobs:
         pinned = Pinned(job, detector, category.limits, category.hash, category.preparation)
         return _Made(spec, identity, pinned, category)
 
-    def _adopt(self, made: _Made) -> None:
+    def _touch(self, made: _Made) -> None:
+        """A job is taken: from now on it is the one that was taken last."""
         number = made.spec.number
         with self._lock:
+            self._make_room(number, made.bytes)
             self._ready[number] = made
-            self._identities[number] = made.identity
+
+    def _make_room(self, number: int, needed: int) -> None:
+        """Let go of a job, and of the others that were not taken for the longest, until so many bytes fit."""
+        self._ready.pop(number, None)
+        for other in [*self._ready]:
+            if self._limit is None or self._held() + needed <= self._limit:
+                return
+            del self._ready[other]
+            self._staged.pop(other, None)
+
+    def _adopt(self, made: _Made) -> None:
+        self._identities[made.spec.number] = made.identity
+        self._touch(made)
         if self._loaded is not None:
             self._loaded(made.spec, made.category)
 

@@ -81,7 +81,8 @@ class Line(Closing):
         self._notifier = notifier or Notifier("")
         self.trace = Trace(config.trace.folder, policy_of(config), say=say, alarm=self._trace_alarm)
         loaded, installed = partial(record_job, self.trace), Installed(config.trace.folder)
-        self.jobs = Jobs(model or self._open_model, specs_of(config), loaded, installed)
+        jobs_bytes = None if config.model.jobs_mb is None else config.model.jobs_mb * 1_000_000
+        self.jobs = Jobs(model or self._open_model, specs_of(config), loaded, installed, jobs_bytes)
         self._jobs_thread = JobsThread(self.jobs, self._post, self._failed, clock)
         self._camera = CameraThread(
             source or self._open_source, self._post, self._failed, camera_settings(config, source is None), clock

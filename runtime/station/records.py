@@ -90,4 +90,14 @@ def inspection_of(record: Record, boot: Boot, mode: Mode, wall: WallClock) -> In
 
 def record_job(trace: Trace, spec: JobSpec, category: Category) -> None:
     """Record that a job uses a category from now on."""
-    trace.category(spec.number, category, spec.path, spec.sha256, by=spec.by, note=spec.note)
+    trace.category(
+        spec.number,
+        category,
+        spec.path,
+        spec.sha256,
+        by=spec.by,
+        note=spec.note,
+        name=spec.name,
+        deadline_ms=None if spec.deadline_ns is None else spec.deadline_ns / 1e6,
+        review_is=spec.review_is,
+    )

@@ -51,7 +51,8 @@ class Event:
 class NewCategory:
     """A job uses this category from now on; ``wall`` is when it began. ``sha256`` is its file's, "" if not known.
 
-    ``by`` is who installed it, "" where it stands in station.toml; ``note`` is what they said of it.
+    ``by`` is who installed it, "" where it stands in station.toml; ``note`` is what they said of it. ``name``,
+    ``deadline_ms`` (None: that of every job) and ``review_is``, what REVIEW is put out as, are the job's own.
     """
 
     job: int
@@ -61,6 +62,9 @@ class NewCategory:
     sha256: str = ""
     by: str = ""
     note: str = ""
+    name: str = ""
+    deadline_ms: float | None = None
+    review_is: str = "reject"
 
 
 @dataclass(frozen=True)

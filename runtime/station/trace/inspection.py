@@ -44,8 +44,9 @@ class TracePolicy:
     """How much is kept. ``full``: whose full pictures are stored, and of goods ``full_goods_percent`` of them.
 
     Pictures make room, the least useful first, while the trace holds more than ``max_gb`` (None: no such limit) or the
-    disk has less than ``min_free_gb`` left. What is older than ``keep_days`` of the station's running time (None: never
-    too old) is removed with its row. Labelled, challenge and taught parts are never touched. Raises InputError.
+    disk has less than ``min_free_gb`` left; what rejects rest on only for ``max_gb``. What is older than ``keep_days``
+    of the station's running time (None: never too old) is removed with its row. Labelled, challenge and taught parts
+    are never touched. Raises InputError.
     """
 
     full: FullPictures = "reject"

@@ -31,6 +31,7 @@ _NUMBERS = frozenset(
         *("mean", "contrast", "sharp", "structure", "quality", "share", "angle", "shift_x", "shift_y", "scale"),
     }
 )
+_JOB = ("name", "category_version", "deadline_ms", "bands", "output_rules")
 _OWN = (*_PLAIN, "category_version", "input_sha256")
 _INSERT = f"INSERT INTO inspection ({', '.join(_OWN)}) VALUES ({', '.join('?' * len(_OWN))})"
 
@@ -107,11 +108,7 @@ def insert_category(connection: sqlite3.Connection, new: NewCategory) -> int:
         (new.job, category.hash, sha256, *limits),
     ).fetchone()[0]
     version = int(found) if found is not None else _insert_version(connection, new, sha256)
-    connection.execute(
-        "INSERT INTO job (number, category_version) VALUES (?, ?) "
-        "ON CONFLICT (number) DO UPDATE SET category_version = excluded.category_version",
-        (new.job, version),
-    )
+    _put_job(connection, new, version)
     connection.execute(
         "UPDATE category_version SET retired_at = CASE WHEN id = ? THEN NULL ELSE coalesce(retired_at, ?) END "
         "WHERE job = ?",
@@ -119,6 +116,27 @@ def insert_category(connection: sqlite3.Connection, new: NewCategory) -> int:
     )
     keep_taught(connection, category)
     return version
+
+
+def _put_job(connection: sqlite3.Connection, new: NewCategory, version: int) -> None:
+    """Bring the row of a job up to date; what changes in it is audited, by whom and from what to what."""
+    threshold = new.category.threshold
+    bands = json.dumps({"low": threshold.warn, "threshold": threshold.value})
+    rules = json.dumps({"review_is": new.review_is})
+    row = (shown(new.name), version, new.deadline_ms, bands, rules)
+    before = connection.execute(f"SELECT {', '.join(_JOB)} FROM job WHERE number = ?", (new.job,)).fetchone()
+    if before == row:
+        return
+    connection.execute(
+        f"INSERT INTO job (number, {', '.join(_JOB)}) VALUES (?, ?, ?, ?, ?, ?) "
+        f"ON CONFLICT (number) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _JOB)}",
+        (new.job, *row),
+    )
+    texts = (None if one is None else json.dumps(dict(zip(_JOB, one, strict=True))) for one in (before, row))
+    connection.execute(
+        "INSERT INTO audit (wall, user, action, before, after) VALUES (?, ?, ?, ?, ?)",
+        (new.wall, shown(new.by) or "station.toml", f"job {new.job}", *texts),
+    )
 
 
 def _insert_version(connection: sqlite3.Connection, new: NewCategory, sha256: str) -> int:

@@ -95,14 +95,25 @@ class Trace:
         self._inbox.put(Event(severity, code, text, now, self._host.wall()), now)
 
     def category(
-        self, job: int, category: Category, path: Path, sha256: str = "", *, by: str = "", note: str = ""
+        self,
+        job: int,
+        category: Category,
+        path: Path,
+        sha256: str = "",
+        *,
+        by: str = "",
+        note: str = "",
+        name: str = "",
+        deadline_ms: float | None = None,
+        review_is: str = "reject",
     ) -> None:
         """Record that a job uses this category from now on; the parts that it was taught with are kept for good.
 
         ``sha256`` is the file's, where it is known: else it is read first, and the rows of the first parts wait for it.
-        ``by`` and ``note``: who installed it, and what they said of it.
+        The rest is as `NewCategory` says. A row of the table ``job`` that changes is in the table ``audit``.
         """
-        new = NewCategory(job, category, path, self._host.wall(), sha256, by, note)
+        wall = self._host.wall()
+        new = NewCategory(job, category, path, wall, sha256, by, note, name, deadline_ms, review_is)
         self._inbox.put(new, self._host.monotonic_ns())
 
     def note(self, said: Remark) -> None:
