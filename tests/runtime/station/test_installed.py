@@ -181,7 +181,8 @@ def test_a_station_judges_the_next_part_by_what_was_installed(tmp_path: Path, mo
         assert future.result(20) == {
             **{"job": 1, "sha256": sha256, "category": category().hash, "threshold": 1e-3, "warn": None}
         }
-        station.until(lambda image: bool(image.status & Status.READY) and image.job == 1)
+        jobs = station.line.jobs
+        station.until(lambda image: bool(image.status & Status.READY) and jobs._ready[1].pinned.job.pin == sha256)
         assert station.part(GOOD) == "REJECT"
         refused = station.line.requests.handle({**request, "sha256": "0" * 64})
         assert not isinstance(refused, dict)
