@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from regad.runtime.errors import CategoryError, InputError
 from regad.runtime.formats.category import Category, SupportImage, load_category
-from regad.runtime.formats.registration import Registration, Tried
+from regad.runtime.formats.registration import Registration, Tried, preparation_of
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.imaging.arrival import Prepared
 from regad.runtime.model import Model
@@ -23,6 +23,12 @@ from .fitting import OnImage
 from .prepared import teach_prepared
 
 __all__ = ["teach_parts"]
+
+
+_OTHERWISE = (
+    "part {} was laid on another template than part {}, or cut out otherwise; name parts that were judged by the same "
+    "template and region of interest (prepared, in regad-station export)"
+)
 
 
 class _Ground(NamedTuple):
@@ -60,9 +66,13 @@ def teach_parts(
         raise InputError(f"part {twice[0]} is named {wanted.count(twice[0])} times; name each part once")
     with TraceReader(folder) as reader:
         rows = [reader.row(part) for part in wanted]
-        for row in rows:
+        specs = reader.specs()
+        origins = [row["prepared"] or _older(specs.get(row["category_version"])) for row in rows]
+        for row, origin in zip(rows, origins, strict=True):
             _refuse_row(row, rows[0], job)
-        ground = _ground(reader, rows)
+            if origin != origins[0]:
+                raise InputError(_OTHERWISE.format(row["id"], rows[0]["id"]))
+        ground = _ground(reader, rows, specs)
         frames = [_frame(reader, row, ground) for row in rows]
     files = [SupportImage(f"part {row['id']}", array_sha256(one.image)) for row, one in zip(rows, frames, strict=True)]
     count = len(parts)
@@ -95,19 +105,19 @@ def _refuse_row(row: Row, first: Row, job: int | None) -> None:
     wanted = first["job"] if job is None else job
     if row["job"] != wanted:
         raise InputError(f"{name} is of job {row['job']}, not {wanted}; teach from parts of one job")
-    if row["prepared"] != first["prepared"]:
-        raise InputError(
-            f"{name} was laid on another template than part {first['id']}, or cut out otherwise; name parts that were "
-            "judged by the same template and region of interest (prepared, in regad-station export)"
-        )
 
 
-def _ground(reader: TraceReader, rows: Sequence[Row]) -> _Ground:
+def _older(spec: InputSpec | None) -> str:
+    """What ``prepared`` would say in a row of before version 2 of the trace, whose parts never were registered."""
+    return "" if spec is None else preparation_of(spec, None)
+
+
+def _ground(reader: TraceReader, rows: Sequence[Row], specs: Mapping[int, InputSpec]) -> _Ground:
     """How the parts' inputs were made: from the category that judged one of them. Raises InputError."""
     if not rows:
         raise InputError("no part is named; name good parts by their numbers in the trace")
     if rows[0]["quality"] is None:
-        found = reader.specs().get(rows[0]["category_version"])
+        found = specs.get(rows[0]["category_version"])
         if found is None:
             raise InputError(
                 f"the trace does not know by what part {rows[0]['id']} was judged, nor how its input was cut out; name "

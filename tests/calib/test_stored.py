@@ -90,6 +90,15 @@ def test_the_template_has_to_be_there(tmp_path: Path, taught: list[dict[str, Any
     assert taught == []
 
 
+def test_parts_of_before_version_2_go_with_later_ones_of_the_same_region(
+    tmp_path: Path, taught: list[dict[str, Any]]
+) -> None:
+    folder = recorded(tmp_path, category(spec=SPEC))
+    ask(folder, "UPDATE inspection SET prepared = '', contrast = NULL, structure = NULL WHERE id = 1")
+    teach_parts(None, folder, [1, 2])  # type: ignore[arg-type]
+    assert [frame.measures for frame in taught[0]["frames"]] == [measure(picture(1)), measure(picture(2))]
+
+
 @pytest.mark.parametrize(
     ("sql", "call", "message"),
     [

@@ -118,13 +118,20 @@ class Backend(FakeBackend):
 class Station:
     """A line under test, with its camera and its backend. ``config``: that of an earlier one, which starts again."""
 
-    def __init__(self, folder: Path, source: bool = True, config: Config | None = None, **tables: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        source: bool = True,
+        config: Config | None = None,
+        camera: TestCamera | None = None,
+        **tables: Any,
+    ) -> None:
         self.folder = folder
-        self.camera, self.backend = TestCamera(), Backend()
+        self.camera, self.backend = camera or TestCamera(), Backend()
         self.said: list[str] = []
         self.config = config or self._written(folder, tables)
-        camera = self.camera.reopened if source else None
-        self.line = Line(self.config, source=camera, model=self.backend.model, say=self.said.append)
+        opened = self.camera.reopened if source else None
+        self.line = Line(self.config, source=opened, model=self.backend.model, say=self.said.append)
         self._changed = threading.Condition()
         self._put_out = self.line.registers.publish
         self.line.registers.publish = self._publish  # type: ignore[method-assign]

@@ -7,20 +7,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from regad.calib.limits import learn_limits
 from regad.calib.registering import choose
 from regad.runtime.detector import Detector
+from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.category import Category, load_category, save_category, tensors_sha256
 from regad.runtime.formats.limits import Limit
 from regad.runtime.formats.scoring import Scoring
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.model import Model
-from regad.runtime.station.codes import Mode, TriggerKind, VerdictCode
+from regad.runtime.sources.frame import Frame
+from regad.runtime.station.codes import Mode, Status, TriggerKind, VerdictCode
 from regad.runtime.station.effects import Record
+from regad.runtime.station.job_spec import sha256_of
 from regad.runtime.station.judge import Pinned, judge
 from regad.runtime.station.part import Job, Outcome, Part, Token
 from regad.runtime.station.records import WallClock, inspection_of
@@ -31,6 +35,7 @@ from regad.runtime.station.trace.rejudge import Change, Rejudged, rejudge
 from regad.runtime.station.trace.writer import Trace
 
 from ...run_doubles import ARTIFACT, FakeBackend, category
+from ..station_doubles import Station, TestCamera
 from .parts import ROOMY, ask
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "demo"))
@@ -163,6 +168,37 @@ def test_the_spot_is_where_the_camera_shows_it(line: Line) -> None:
     assert outcomes[0].spot is not None and max(outcomes[0].spot) <= 3
     assert outcomes[1].spot != outcomes[0].spot and located.pose.angle == pytest.approx(70, abs=1)
     assert part.registration is not None
+
+
+class Shows(TestCamera):
+    """A camera that shows one picture, with a little noise."""
+
+    picture = FRAMES["upright"]
+
+    def _next(self) -> Frame:
+        noise = np.random.default_rng(self.index).integers(0, 2, self.picture.shape)
+        made = super()._next()
+        return replace(made, image=np.clip(self.picture.astype(int) + noise, 0, 255).astype(np.uint8))
+
+
+def test_a_running_station_judges_parts_that_lie_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Artifact, "open", lambda path: ARTIFACT)
+    config = Station(tmp_path).config
+    save_category(taught(), tmp_path / "screw.safetensors")
+    job = msgspec.structs.replace(
+        config.jobs[0], category=tmp_path / "screw.safetensors", sha256=sha256_of(tmp_path / "screw.safetensors")
+    )
+    camera = Shows()
+    station = Station(tmp_path, config=msgspec.structs.replace(config, jobs=(job,)), camera=camera)
+    with station.line:
+        station.line.start()
+        station.until(lambda image: bool(image.status & Status.READY))
+        found = []
+        for camera.picture in FRAMES.values():
+            found.append(station.trigger()["reason"])
+    assert found == ["good", "good", "misplaced", "no_part"]
+    rows = ask(tmp_path / "trace", "SELECT prepared, round(angle), input_file IS NOT NULL FROM inspection ORDER BY id")
+    assert [row[0] for row in rows] == [taught().preparation] * 4 and rows[1] == (taught().preparation, 70.0, 1)
 
 
 def test_the_template_s_identity_outlives_the_file(tmp_path: Path) -> None:
