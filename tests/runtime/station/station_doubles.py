@@ -123,11 +123,11 @@ class Station:
         folder: Path,
         source: bool = True,
         config: Config | None = None,
-        camera: TestCamera | None = None,
+        source_camera: TestCamera | None = None,
         **tables: Any,
     ) -> None:
         self.folder = folder
-        self.camera, self.backend = camera or TestCamera(), Backend()
+        self.camera, self.backend = source_camera or TestCamera(), Backend()
         self.said: list[str] = []
         self.config = config or self._written(folder, tables)
         opened = self.camera.reopened if source else None

@@ -189,7 +189,7 @@ def test_a_running_station_judges_parts_that_lie_anywhere(tmp_path: Path, monkey
         config.jobs[0], category=tmp_path / "screw.safetensors", sha256=sha256_of(tmp_path / "screw.safetensors")
     )
     camera = Shows()
-    station = Station(tmp_path, config=msgspec.structs.replace(config, jobs=(job,)), camera=camera)
+    station = Station(tmp_path, config=msgspec.structs.replace(config, jobs=(job,)), source_camera=camera)
     with station.line:
         station.line.start()
         station.until(lambda image: bool(image.status & Status.READY))
