@@ -22,7 +22,10 @@ Services = Callable[[Surroundings], Iterator[Service]]
 
 def services_of(around: Surroundings) -> Iterator[Service]:
     """Yield the services that the configuration names. Each is imported here, when it is wanted: its extra may lack."""
-    yield from ()
+    if around.config.desk is not None:
+        from .web.page import Page
+
+        yield Page(around)
 
 
 class Desk(Closing):
@@ -30,7 +33,7 @@ class Desk(Closing):
 
     def __init__(self, config: Config, path: Path, say: Say = unsaid, services: Services = services_of) -> None:
         link = StationLink(config.commands.socket)
-        self.around = Surroundings(config, path, link, StationWatch(link), say)
+        self.around = Surroundings(config, path, link, StationWatch(link), say, self.health)
         self._services = services
         self._running: list[Service] = []
         self.failed: dict[str, str] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -27,7 +28,8 @@ class Health:
 class Surroundings:
     """What every service is given: the configuration and its file, the line's command socket, and what it says.
 
-    ``trace`` is the trace's folder; a service keeps its own files in ``state``, which no other process writes.
+    ``health`` is how all services do (`Desk.health`). ``trace`` is the trace's folder; a service keeps its own files in
+    ``state``, which no other process writes.
     """
 
     config: Config
@@ -35,6 +37,7 @@ class Surroundings:
     link: StationLink
     watch: StationWatch
     say: Say
+    health: Callable[[], dict[str, Health]] = dict
 
     @property
     def trace(self) -> Path:
