@@ -32,11 +32,12 @@ from .io_thread import IoThread
 from .jobs import Jobs, JobsThread
 from .judge import JudgingThread
 from .keeping import Keeper, Recorder
+from .live import LiveWriter, live_path
 from .machine import Machine
 from .modbus import ModbusServer
 from .part import Answer
 from .records import WallClock, inspection_of
-from .registers import StationRegisters
+from .registers import INPUT_WORDS, OUTPUT_START, OUTPUT_WORDS, StationRegisters
 from .requests import Requests
 from .systemd import Notifier
 from .trace.writer import Trace
@@ -79,8 +80,14 @@ class Line(Closing):
         self.trace = Trace(config.trace.folder, policy_of(config), say=say, alarm=self._trace_alarm)
         self.jobs = Jobs(model or self._open_model, specs_of(config), self.trace.category)
         self._jobs_thread = JobsThread(self.jobs, self._post, self._failed, clock)
+        self._live = None if config.desk is None else LiveWriter(live_path(config.commands.socket))
         self._camera = CameraThread(
-            source or self._open_source, self._post, self._failed, camera_settings(config, source is None), clock
+            source or self._open_source,
+            self._post,
+            self._failed,
+            camera_settings(config, source is None),
+            clock,
+            self._live,
         )
         self._judge = JudgingThread(
             self.jobs.pinned, self._post, self._failed, clock, watch_frozen=config.camera.frozen_frames > 0
@@ -160,6 +167,8 @@ class Line(Closing):
         for thread in (self._camera, self._judge, self._recorder, self._jobs_thread):
             thread.stop()
         self.desk.close()
+        if self._live is not None:
+            self._live.close()
         self.trace.close()
         self.jobs.close()
         self._notifier.close()
@@ -234,6 +243,10 @@ class Line(Closing):
             "boot": self._boot.id,
             "trace": lag._asdict(),
             "modbus": None if self.modbus is None else self.modbus.state._asdict(),
+            "words": {
+                "in": self.registers.read(0, INPUT_WORDS),
+                "out": self.registers.read(OUTPUT_START, OUTPUT_WORDS),
+            },
             "image": self.image,
         }
 

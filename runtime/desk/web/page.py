@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from ...backends.lifecycle import Closing
 from ...errors import InputError
 from ...station.desk_access import check_access
 from ..service import Health, Surroundings
 from .events import event_routes
+from .live import LiveView, live_routes
 from .login import Login
 from .server import PageServer
 from .sessions import Sessions
@@ -25,27 +28,29 @@ class Page(Closing):
     def __init__(self, around: Surroundings) -> None:
         if around.config.desk is None:
             raise InputError("station.toml has no table [desk]; add one for the page")
-        self._around = around
-        self._desk = around.config.desk
-        self._sessions: Sessions | None = None
-        self._state: State | None = None
+        self._around, self._desk = around, around.config.desk
+        self._parts = ExitStack()
         self._server: PageServer | None = None
 
     def start(self) -> None:
         """Listen, and say where. Raises InputError for an address that is refused, OutputError."""
-        check_access(self._desk)
-        self._sessions = Sessions(self._around.state / "sessions.db", self._desk.users)
-        login = Login(self._sessions)
-        self._state = State(self._around, sections())
-        routes = [*login.routes(), *event_routes(self._state), *modules(self._around)]
-        site = Site(self._around, self._sessions, routes, {})
-        self._server = PageServer(site.app, self._desk)
         try:
-            self._server.start()
+            self._start()
         except BaseException:
             self.close()
             raise
-        self._state.start()
+
+    def _start(self) -> None:
+        check_access(self._desk)
+        sessions = self._parts.enter_context(Sessions(self._around.state / "sessions.db", self._desk.users))
+        login = Login(sessions)
+        state = self._parts.enter_context(State(self._around, sections(self._around)))
+        view = self._parts.enter_context(LiveView(self._around))
+        routes = [*login.routes(), *event_routes(state), *live_routes(view), *modules(self._around)]
+        site = Site(self._around, sessions, routes, {"sessions": sessions, "live": view})
+        self._server = self._parts.enter_context(PageServer(site.app, self._desk))
+        self._server.start()
+        state.start()
         self._tell(login.link())
 
     @property
@@ -62,9 +67,7 @@ class Page(Closing):
 
     def close(self) -> None:
         """End it; open pages say that they are not connected."""
-        for part in (self._server, self._state, self._sessions):
-            if part is not None:
-                part.close()
+        self._parts.close()
 
     def health(self) -> Health:
         """How it does."""

@@ -11,7 +11,7 @@ import msgspec
 from starlette.responses import Response
 
 from ...errors import InputError
-from ...station.trace.reader import TraceReader
+from ...station.trace.search import TraceSearch
 from ...station.users import ROLES, Role
 from ..service import Surroundings
 from .errors import RequestError
@@ -59,9 +59,9 @@ class Call:
             raise InputError(f"{name} is {text[:40]!r}; expected a whole number from {least} to {most}")
         return int(text)
 
-    def trace(self) -> TraceReader:
+    def trace(self) -> TraceSearch:
         """Open the trace, for a ``with`` block. Raises InputError."""
-        return TraceReader(self.around.trace)
+        return TraceSearch(self.around.trace)
 
 
 Handler = Callable[[Call], Any]

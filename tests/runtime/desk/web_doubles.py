@@ -77,7 +77,9 @@ class Client:
         self.port = port
         self.cookie = self.csrf = ""
 
-    def send(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Answer:
+    def send(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         """Send a request as it is given."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
@@ -154,7 +156,9 @@ def desk_of(folder: Path, *, users: bool = True, **fields: Any) -> Iterator[Desk
     with CommandServer(config.commands.socket, line.handle) as server, link, StationWatch(link) as watch:
         server.start()
         watch.start()
-        around = Surroundings(config, folder / "station.toml", link, watch, said.append, lambda: {"page": Health(True, "")})
+        around = Surroundings(
+            config, folder / "station.toml", link, watch, said.append, lambda: {"page": Health(True, "")}
+        )
         with Page(around) as page:
             page.start()
             yield Desk(folder, line, said, page)
