@@ -24,6 +24,7 @@ from .commands import CommandServer
 from .config import Config
 from .configured import camera_settings, desk_command, policy_of, settings_of, specs_of
 from .desk import Supervisor, spawn
+from .drawn import DrawnParts, is_drawn, rate_of
 from .effects import Correct, Effect, Expose, Judge, Load, Rebuild, Record
 from .effects import Say as Told
 from .events import Booted, Event, Flagged, Gone, Halt, JobWanted, PlcWrote, Raised
@@ -280,6 +281,16 @@ def run_line(config: Config, path: Path, say: Say = unsaid) -> None:
     Raises RegadError where it cannot start.
     """
     sys.setswitchinterval(SWITCH)
-    with StopSignals() as signals, Line(config, say=say, notifier=Notifier(), path=path) as line, signals.run() as stop:
+    drawn = DrawnParts(rate_of(config.camera.source)) if is_drawn(config.camera.source) else None
+    source = None if drawn is None else drawn.open
+    with (
+        StopSignals() as signals,
+        Line(config, source=source, say=say, notifier=Notifier(), path=path) as line,
+        signals.run() as stop,
+    ):
         line.start()
+        if drawn is not None:
+            drawn.start(line.requests.handle, lambda: line.image)
         stop.wait()
+        if drawn is not None:
+            drawn.stop()

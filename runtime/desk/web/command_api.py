@@ -9,9 +9,14 @@ import msgspec
 from ...errors import InputError
 from ..link import StationLink
 from ..service import Surroundings
+from .audit import audit
 from .routes import Call, Handler, Route
 
 __all__ = ["command_routes"]
+
+
+class _Event(msgspec.Struct, forbid_unknown_fields=True):
+    event: Annotated[int, msgspec.Meta(ge=1)]
 
 
 class _Job(msgspec.Struct, forbid_unknown_fields=True):
@@ -25,6 +30,7 @@ def command_routes(around: Surroundings) -> list[Route]:
         Route("/api/v1/command/start", _plain("start"), "engineer", "POST"),
         Route("/api/v1/command/stop", _plain("stop"), "engineer", "POST"),
         Route("/api/v1/command/job", _job, "operator", "POST"),
+        Route("/api/v1/acknowledge", _acknowledge, "operator", "POST"),
         Route("/api/v1/jobs", _jobs),
     ]
     if around.config.trigger.kind == "command":
@@ -34,7 +40,9 @@ def command_routes(around: Surroundings) -> list[Route]:
 
 def _plain(name: str) -> Handler:
     def ask(call: Call) -> dict[str, Any]:
-        return call.around.link.ask(name)
+        answer = call.around.link.ask(name)
+        audit(call.around, call.user, name)
+        return answer
 
     return ask
 
@@ -43,7 +51,13 @@ def _job(call: Call) -> dict[str, Any]:
     number = call.json(_Job).number
     if number not in (job.number for job in call.around.config.jobs):
         raise InputError(f"there is no job {number}; add a [[job]] to station.toml", code="job")
-    return call.around.link.ask("job", number=number)
+    answer = call.around.link.ask("job", number=number)
+    audit(call.around, call.user, "job", after=str(number))
+    return answer
+
+
+def _acknowledge(call: Call) -> dict[str, Any]:
+    return call.around.link.ask("acknowledge", by=call.user, event=call.json(_Event).event)
 
 
 def _jobs(call: Call) -> list[dict[str, Any]]:
@@ -53,4 +67,6 @@ def _jobs(call: Call) -> list[dict[str, Any]]:
 def _trigger(call: Call) -> dict[str, Any]:
     """Trigger once, to try the station; the record says who did."""
     with StationLink(call.around.config.commands.socket) as link:  # one of its own: the verdict may take a second
-        return link.ask("trigger", serial=f"page {call.user}"[:64])
+        answer = link.ask("trigger", serial=f"page {call.user}"[:64])
+    audit(call.around, call.user, "trigger", after=str(answer.get("verdict", "")))
+    return answer

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from ...errors import InputError
 from ...station.users import is_password, set_password
 from .attempts import Attempts
+from .audit import audit
 from .errors import RequestError
 from .routes import Call, Route, reply
 from .sessions import FIRST, Session, Sessions
@@ -82,6 +83,7 @@ class Login:
         if not right:
             self._by_client.failed(call.client)
             self._by_user.failed(wanted.user)
+            audit(call.around, wanted.user[:64], "wrong password", after=call.client)
             raise RequestError(401, "the name or the password is wrong", code="wrong")
         self._by_client.passed(call.client)
         self._by_user.passed(wanted.user)
@@ -110,6 +112,7 @@ class Login:
         token = self._sessions.begin(user)
         session = self._sessions.find(token)
         assert session is not None
+        audit(call.around, session.user or "first start", "login", after=call.client)
         answer = reply(_told(call, session))
         site = call.site["site"]
         answer.set_cookie(site.cookie, token, path="/", secure=site.secure, httponly=True, samesite="strict")
@@ -141,6 +144,7 @@ class Login:
         desk = call.around.config.desk
         assert desk is not None
         set_password(desk.users, name, change.password, session.role)
+        audit(call.around, name, "password")
         return self._begun(call, name)
 
 

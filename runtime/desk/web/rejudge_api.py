@@ -8,6 +8,7 @@ import msgspec
 
 from ...station.trace.reader import Selection
 from ..service import Surroundings
+from .audit import audit
 from .rejudge import Rejudging, Wanted
 from .routes import Call, Route
 
@@ -32,6 +33,7 @@ def rejudge_routes(around: Surroundings) -> list[Route]:
         asked = call.json(_Range)
         selection = Selection(asked.from_id, asked.to_id, job=asked.job)
         judging.start(Wanted(selection, asked.threshold, asked.version, call.user))
+        audit(call.around, call.user, "rejudge", after=msgspec.json.encode(asked).decode())
         return judging.found()
 
     return [

@@ -11,11 +11,11 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ...errors import InputError
 from ...station.config_page import DeskConfig
+from ...station.desk_access import bind_page
 from ...station.loop_thread import LoopThread
 
-__all__ = ["PageServer", "bind"]
+__all__ = ["PageServer"]
 
 _HEAD = 10.0  # seconds for the first line and the headers of a request
 _IDLE = 15  # seconds that a connection may stay open between two requests
@@ -66,7 +66,7 @@ class PageServer(LoopThread):
         self._socket: socket.socket | None = None
 
     def _open(self) -> None:
-        self._socket = bind(self._desk.host, self.port)
+        self._socket = bind_page(self._desk.host, self.port)
         self.port = int(self._socket.getsockname()[1])
 
     async def _serve(self, ready: threading.Event) -> None:
@@ -101,23 +101,3 @@ def _config(app: ASGIApp, desk: DeskConfig) -> uvicorn.Config:
         limit_concurrency=_MOST,
         h11_max_incomplete_event_size=16_384,
     )
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Bind the page's port. Raises InputError."""
-    try:
-        family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, kind, number)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            bound.bind(address)
-        except BaseException:
-            bound.close()
-            raise
-    except OSError as error:
-        raise InputError(
-            f"the page cannot listen at {host} port {port} ({error.strerror or error})",
-            remedy="set desk.host and desk.port to an address of this machine and a free port",
-        ) from error
-    bound.setblocking(False)
-    return bound
