@@ -39,7 +39,9 @@ class ShiftSection(Closing):
             return {"shift": None, "part": None, "rejects": []}
         newest, began = reader.newest(), int(shift_began(self._times, self._wall()))
         anew = began != self._began or time.monotonic() - self._counted_at > _ANEW_S
-        if newest == self._last and not anew:
+        part = self._found.get("part")
+        waits = part is not None and not part["input"]  # its picture comes after its row
+        if newest == self._last and not (anew or waits):
             return self._found
         if anew:
             self._began, self._first = began, reader.first_since(began)

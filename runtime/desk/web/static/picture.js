@@ -2,7 +2,7 @@
 
 const SIDE = 448;
 
-/** Draw the map (56 x 56 bytes in 255ths of top) over a canvas: nothing below half the threshold, red above it. */
+/** Draw the map (56 x 56 bytes in 255ths of top) over a canvas: nothing far below the threshold, red above it. */
 export function drawHeat(canvas, bytes, top, threshold) {
   const side = Math.round(Math.sqrt(bytes.length));
   const small = document.createElement("canvas");
@@ -11,7 +11,7 @@ export function drawHeat(canvas, bytes, top, threshold) {
   const image = context.createImageData(side, side);
   for (let i = 0; i < bytes.length; i++) {
     const level = (bytes[i] / 255) * top / (threshold || top || 1);
-    const share = Math.min(1, Math.max(0, (level - 0.5) / 0.7));
+    const share = Math.min(1, Math.max(0, (level - 0.6) / 0.7));
     image.data.set([255, Math.round(210 * (1 - share)), 0, Math.round(190 * share)], i * 4);
   }
   context.putImageData(image, 0, 0);
@@ -20,20 +20,15 @@ export function drawHeat(canvas, bytes, top, threshold) {
   target.drawImage(small, 0, 0, canvas.width, canvas.height);
 }
 
-const wait = (ms) => new Promise((done) => setTimeout(done, ms));
-
-/** Load the encoder's input of a part; just after its verdict the picture may still be on its way to the disk. */
-export async function loadInput(part, tries = 8) {
-  for (let left = tries; ; left--) {
-    const image = new Image();
-    image.src = `/api/v1/parts/${part}/input${left === tries ? "" : `?${left}`}`;
-    try {
-      await image.decode();
-      return image;
-    } catch {
-      if (left <= 1) return null;
-      await wait(250);
-    }
+/** Load the encoder's input of a part; null where it cannot be had. */
+export async function loadInput(part) {
+  const image = new Image();
+  image.src = `/api/v1/parts/${part}/input`;
+  try {
+    await image.decode();
+    return image;
+  } catch {
+    return null;
   }
 }
 

@@ -6,6 +6,8 @@ const time = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle:
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
 export const when = (wall) => (wall ? time.format(wall * 1000) : "");
+const minute = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+export const toMinute = (wall) => minute.format(wall * 1000);
 export const atTime = (wall) => clock.format(wall * 1000);
 
 /** The score in percent of the threshold: below 100 is good. */

@@ -20,9 +20,10 @@ export function open(root, app) {
   const trigger = app.me.trigger === "command" && h("section", { class: "card" }, h("h2", {}, t("io.trigger")), h("p", { class: "hint" }, t("io.trigger.hint")),
     h("button", { class: "primary", onclick: simulate }, t("io.trigger.do")), answer);
   root.append(h("h1", {}, t("page.io")), h("div", { class: "grid" },
-    h("section", { class: "card" }, h("h2", {}, t("io.status")), status.element, h("h2", {}, t("io.flags")), flags.element, h("h2", {}, t("io.control")), control.element, plc),
-    h("section", { class: "card" }, h("h2", {}, t("io.services")), services),
-    trigger,
+    h("div", { class: "stack" },
+      h("section", { class: "card" }, h("h2", {}, t("io.status")), status.element, h("h2", {}, t("io.flags")), flags.element, h("h2", {}, t("io.control")), control.element, plc),
+      h("section", { class: "card" }, h("h2", {}, t("io.services")), services),
+      trigger || ""),
     h("section", { class: "card words" }, h("h2", {}, t("io.out")), output.element),
     h("section", { class: "card words" }, h("h2", {}, t("io.in")), input.element)));
 

@@ -3,7 +3,7 @@
 import { fill, h, text } from "../dom.js";
 import { live } from "../live.js";
 import { drawPart, loadInput, loadMap } from "../picture.js";
-import { ago, atTime, percent, shape, tone } from "../words.js";
+import { ago, atTime, percent, shape, toMinute, tone } from "../words.js";
 
 export const role = "viewer";
 
@@ -24,11 +24,10 @@ export function open(root, app) {
   const rejects = h("ul", { class: "rejects" });
   const counts = h("section", { class: "card counts", "aria-label": t("line.shift") });
   root.append(alarms,
-    h("div", { class: "stand" }, verdict, shown,
-      h("section", { class: "card" }, h("h2", {}, t("line.rejects")), rejects)),
-    counts);
+    h("div", { class: "stand" }, verdict, h("div", { class: "stack" }, shown, counts),
+      h("section", { class: "card" }, h("h2", {}, t("line.rejects")), rejects)));
 
-  const view = { part: null, image: null, map: null, heat: true, live: null, since: 0, turn: 0, rejects: "", counts: "", alarms: "", verdict: "" };
+  const view = { part: null, image: null, map: null, heat: true, live: null, since: 0, turn: 0, loaded: false, rejects: "", counts: "", alarms: "", verdict: "" };
 
   function draw() {
     if (!view.live) drawPart(canvas, view.part || { good: true }, view.image, view.map, view.heat);
@@ -36,7 +35,7 @@ export function open(root, app) {
 
   async function load(part) {
     const mine = ++view.turn;
-    const [image, map] = await Promise.all([part.input ? loadInput(part.id) : loadInput(part.id, 4), loadMap(app.api, part.id)]);
+    const [image, map] = await Promise.all([loadInput(part.id), loadMap(app.api, part.id)]);
     if (mine !== view.turn) return;
     Object.assign(view, { image, map });
     draw();
@@ -119,8 +118,7 @@ export function open(root, app) {
     const number = station && station.online ? station.image.job : 0;
     const job = number ? `${number} ${view.jobs?.[number] ?? ""}` : t("line.no.job");
     const pair = (value, name) => h("div", { class: "count" }, h("b", {}, value), h("span", {}, name));
-    fill(counts, pair(job, t("line.job")), pair(shift ? shift.parts : "-", t("line.parts")), pair(shift ? shift.rejects : "-", t("line.rejected")), pair(rate, t("line.rate")),
-      pair(shift ? atTime(shift.began) : "-", t("line.since")));
+    fill(counts, pair(job, t("line.job")), pair(shift ? shift.parts : "-", shift ? t("line.parts", { time: toMinute(shift.began) }) : ""), pair(shift ? shift.rejects : "-", t("line.rejected")), pair(rate, t("line.rate")));
   }
 
   function update({ connected, parts }) {
@@ -134,6 +132,10 @@ export function open(root, app) {
       const first = !view.part;
       view.since = performance.now() - (first ? Math.max(0, Date.now() - part.wall * 1000) : 0);
       view.part = part;
+      view.loaded = false;
+    }
+    if (part && part.input && !view.loaded) {
+      view.loaded = true; // a part's picture is stored a little after its row
       load(part);
     }
     tick();

@@ -84,7 +84,7 @@ async function one(root, app, id) {
       h("section", { class: "card" }, h("dl", {}, pairs.map(([key, value]) => [h("dt", {}, t(key)), h("dd", {}, value)]))),
       labels.length > 0 && h("section", { class: "card wide" }, h("h2", {}, t("trace.labels")),
         table([t("trace.label"), t("trace.by"), t("trace.when"), t("trace.note")], labels.map((label) => [t(`label.${label.value}`), label.by, when(label.at), label.note])))));
-  const [image, map] = await Promise.all([part.input ? loadInput(id, 2) : null, hasMap ? loadMap(app.api, id) : null]);
+  const [image, map] = await Promise.all([part.input ? loadInput(id) : null, hasMap ? loadMap(app.api, id) : null]);
   function draw(on) {
     heat.setAttribute("aria-pressed", String(on));
     drawPart(canvas, part, image, map, on);
