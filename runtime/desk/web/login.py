@@ -71,6 +71,15 @@ class Login:
             self._token, self._until = secrets.token_urlsafe(24), self._clock() + _LINK
             return self._token
 
+    def redeem(self, token: str) -> bool:
+        """Whether a token is that of the link; it is good once, in time, and while nobody has a password."""
+        with self._lock:
+            known = self._token
+            if known is None or not hmac.compare_digest(known.encode(), token.encode("utf-8", "replace")):
+                return False
+            self._token = None
+        return self._clock() <= self._until and not self._sessions.users()
+
     def _login(self, call: Call) -> Response:
         wanted = call.json(_Password)
         self._slowed(call, wanted.user)
@@ -97,12 +106,7 @@ class Login:
     def _by_link(self, call: Call) -> Response:
         wanted = call.json(_Link)
         self._slowed(call, FIRST)
-        with self._lock:
-            known, self_until = self._token, self._until
-            right = known is not None and hmac.compare_digest(known.encode(), wanted.token.encode())
-            if right:
-                self._token = None
-        if not right or self._clock() > self_until or self._sessions.users():
+        if not self.redeem(wanted.token):
             self._by_client.failed(call.client)
             raise RequestError(401, "the link was used, is too old, or wrong", remedy="restart the desk for a new one")
         return self._begun(call, FIRST)

@@ -16,6 +16,8 @@ from .rows import part_of
 __all__ = ["ShiftSection", "shift_began"]
 
 _REJECTS = 8
+_SEARCHED = 20_000  # parts
+_PICTURE_S = 3.0  # seconds for which the picture of a new part is waited for: it is stored after the row
 _ANEW_S = 30.0  # seconds after which everything is counted again: an output may be corrected after its row
 
 
@@ -30,6 +32,9 @@ class ShiftSection(Closing):
         self._inode = 0
         self._began = self._first = self._last = self._parts = self._rejects = 0
         self._counted_at = -_ANEW_S
+        self._listed: list[dict[str, Any]] = []
+        self._came_at = 0.0
+        self._pictured = False
         self._found: dict[str, Any] = {}
 
     def __call__(self, around: Surroundings) -> dict[str, Any]:
@@ -37,27 +42,32 @@ class ShiftSection(Closing):
         reader = self._opened()
         if reader is None:
             return {"shift": None, "part": None, "rejects": []}
-        newest, began = reader.newest(), int(shift_began(self._times, self._wall()))
-        anew = began != self._began or time.monotonic() - self._counted_at > _ANEW_S
-        part = self._found.get("part")
-        waits = part is not None and not part["input"]  # its picture comes after its row
-        if newest == self._last and not (anew or waits):
+        now, newest, began = time.monotonic(), reader.newest(), int(shift_began(self._times, self._wall()))
+        if began != self._began or now - self._counted_at > _ANEW_S:
+            self._began, self._first, self._counted_at = began, reader.first_since(began), now
+            self._parts, self._rejects, self._last, self._listed = 0, 0, self._first - 1, []
+        elif newest == self._last and (self._pictured or now - self._came_at > _PICTURE_S):
             return self._found
-        if anew:
-            self._began, self._first = began, reader.first_since(began)
-            self._parts, self._rejects, self._last = 0, 0, self._first - 1
-            self._counted_at = time.monotonic()
-        more = reader.counts(max(self._last + 1, self._first))
-        self._parts, self._rejects = self._parts + more.parts, self._rejects + more.rejects
-        self._last = max(self._last, more.last)
-        newest_parts = reader.search(Query(), 1)
-        rejects = reader.search(Query(good=False), _REJECTS)
+        if newest != self._last:
+            self._came_at = now
+        self._count(reader, newest)
+        newest_parts = [part_of(row) for row in reader.search(Query(), 1)]
+        self._pictured = bool(newest_parts) and newest_parts[0]["input"]
         self._found = {
             "shift": {"began": began, "parts": self._parts, "rejects": self._rejects},
-            "part": part_of(newest_parts[0]) if newest_parts else None,
-            "rejects": [part_of(row) for row in rejects],
+            "part": newest_parts[0] if newest_parts else None,
+            "rejects": self._listed,
         }
         return self._found
+
+    def _count(self, reader: TraceSearch, newest: int) -> None:
+        """Count what came since the last look. Of old rejects only those among the newest parts are looked for."""
+        more = reader.counts(max(self._last + 1, self._first))
+        self._parts, self._rejects = self._parts + more.parts, self._rejects + more.rejects
+        after = max(self._listed[0]["id"] if self._listed else 0, newest - _SEARCHED)
+        found = [part_of(row) for row in reader.search(Query(good=False, after=after), _REJECTS)]
+        self._listed = [*found, *self._listed][:_REJECTS]
+        self._last = max(self._last, more.last)
 
     def close(self) -> None:
         """Close the trace."""

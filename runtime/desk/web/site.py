@@ -28,6 +28,7 @@ __all__ = ["CSRF", "Site"]
 
 CSRF = "x-regad-csrf"
 """The header that a change brings along."""
+_UNKNOWN = 65_536  # bytes that somebody may send who is not logged in
 
 
 class Site:
@@ -76,7 +77,7 @@ class Site:
             request.path_params,
             request.query_params,
             request.headers,
-            await _body(request),
+            await _body(request, _UNKNOWN if route.role is None else BODY),
             request.scope["regad.client"],
             {**self._shared, "token": token, "site": self},
         )
@@ -98,14 +99,14 @@ class Site:
             raise RequestError(403, "the request does not come from the page; load it anew", code="csrf")
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, most: int) -> bytes:
     if request.method == "GET":
         return b""
     pieces, size = [], 0
     async for piece in request.stream():
         size += len(piece)
-        if size > BODY:
-            raise RequestError(413, f"the body may have at most {BODY // 1_000_000} MB", code="size")
+        if size > most:
+            raise RequestError(413, f"the body may have at most {most} bytes", code="size")
         pieces.append(piece)
     return b"".join(pieces)
 

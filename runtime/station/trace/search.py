@@ -26,7 +26,7 @@ class Query:
     """Which parts: those that fit everything that is given.
 
     ``serial`` is how the serial begins; ``good`` whether the part passed; ``label`` may be "none"; ``since`` and
-    ``until`` are seconds since 1970; only ids below ``before``.
+    ``until`` are seconds since 1970; only ids above ``after`` and below ``before``.
     """
 
     verdict: int | None = None
@@ -38,6 +38,7 @@ class Query:
     since: float | None = None
     until: float | None = None
     before: int | None = None
+    after: int | None = None
 
     def where(self) -> tuple[str, list[object]]:
         """Return the SQL of the condition, and its values."""
@@ -45,6 +46,7 @@ class Query:
         serial = None if self.serial is None else _escaped(self.serial) + "%"
         values: list[tuple[str, object]] = [
             ("i.id < ?", self.before),
+            ("i.id > ?", self.after),
             ("i.verdict = ?", self.verdict),
             ("i.job = ?", self.job),
             ("i.part_id = ?", self.part_id),

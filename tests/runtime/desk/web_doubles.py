@@ -25,7 +25,10 @@ from regad.runtime.station.config import (
     StationConfig,
     TraceConfig,
 )
+from regad.runtime.station.trace.inspection import Inspection
 from regad.runtime.station.users import Role, set_password
+
+from ..station.trace.parts import filled, heat, part, picture
 
 PASSWORD = "correct horse"
 
@@ -119,12 +122,27 @@ class Desk:
     def __init__(self, folder: Path, line: Line, said: list[str], page: Page) -> None:
         self.folder, self.line, self.said, self.page = folder, line, said, page
 
+    def link(self) -> str:
+        """The token of the one-time link that was printed."""
+        return next(text.partition("#first=")[2] for text in self.said if "#first=" in text)
+
     def client(self, user: str | None = None) -> Client:
         """A client, logged in as ``user``, whose name is that of its role."""
         client = Client(self.page.port)
         if user is not None:
             assert client.login(user).status == 200
         return client
+
+
+def recorded(folder: Path, *parts: Inspection) -> None:
+    """Record parts in the trace of a desk in ``folder``."""
+    filled(folder / "trace", *parts)
+
+
+def part_with_pictures(seq: int, **changes: Any) -> Inspection:
+    """A part that was judged, with all that is stored of one."""
+    facts = {"input": picture(seq), "map": heat(seq), "frame": picture(seq), "spot_x": 7, "spot_y": 9, **changes}
+    return part(seq, **facts)
 
 
 def config_of(folder: Path, desk: DeskConfig) -> Config:
@@ -140,9 +158,17 @@ def config_of(folder: Path, desk: DeskConfig) -> Config:
     )
 
 
+_MADE: dict[tuple[Role, ...], bytes] = {}
+
+
 def add_users(path: Path, roles: tuple[Role, ...] = ("viewer", "operator", "engineer")) -> None:
-    for role in roles:
-        set_password(path, role, PASSWORD, role)
+    """Write a file of users who are named by their roles; made once, for scrypt takes its time."""
+    if roles not in _MADE:
+        for role in roles:
+            set_password(path, role, PASSWORD, role)
+        _MADE[roles] = path.read_bytes()
+    path.write_bytes(_MADE[roles])
+    path.chmod(0o600)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ export const role = "viewer";
 
 export async function open(root, app) {
   const { t } = app;
-  const grid = h("div", { class: "grid" });
+  const grid = h("div", { class: "columns" });
   root.append(h("h1", {}, t("page.system")), grid);
   grid.append(password(app), ...(app.may("engineer") ? await machine(app) : []), await log(app));
 }
