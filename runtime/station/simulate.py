@@ -86,7 +86,13 @@ def teach_drawn(model: Path, folder: Path, *, device: str = "auto", threads: int
 
 
 def write_drawn_station(
-    folder: Path, model: Path, *, rate: float = 1.0, device: str = "auto", say: Say = unsaid
+    folder: Path,
+    model: Path,
+    *,
+    rate: float = 1.0,
+    device: str = "auto",
+    threads: int | None = None,
+    say: Say = unsaid,
 ) -> Path:
     """Make a station in ``folder`` that runs on drawn parts, ``rate`` a second, and return its ``station.toml``.
 
@@ -100,7 +106,7 @@ def write_drawn_station(
     except OSError as error:
         raise OutputError(f"the folder {folder} cannot be made ({system_reason(error)}); name another one") from error
     say("teaching the drawn part")
-    category = teach_drawn(model, folder, device=device)
+    category = teach_drawn(model, folder, device=device, threads=threads)
     return write_new(folder, Found(model, (f"drawn:{rate:g}",), (category,)), simulate=True)
 
 

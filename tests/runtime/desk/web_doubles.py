@@ -38,6 +38,7 @@ class Line:
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
+        self.words = {"in": [0] * 14, "out": [0] * 20}
         self.image: dict[str, Any] = {
             **{"at_ns": 0, "state": "READY", "status": 3, "fault": "NONE", "job": 1, "accepted": 0, "heartbeat": 1},
             **{"shown": {"tag": 0, "part_id": 0, "verdict": "NONE", "percent": 0.0, "ms": 0.0, "spot": [0, 0]}},
@@ -51,7 +52,7 @@ class Line:
                 lag = {"rows": 0, "pictures": 0, "seconds": 0.0, "lost_rows": 0, "left_out": 0, "error": ""}
                 return {
                     **{"station": "s1", "mode": "shadow", "boot": 1, "trace": lag, "modbus": None},
-                    "words": {"in": [0] * 14, "out": [0] * 20},
+                    "words": self.words,
                     "image": self.image,
                 }
             case "trigger":
