@@ -30,6 +30,7 @@ class _File(NamedTuple):
 def file_routes() -> list[Route]:
     """Return the routes of the start page and of everything under ``/static/``."""
     known = dict(_found(Path(__file__).with_name("static"), ""))
+    known["index.html"] = _with_modules(known["index.html"], [name for name in known if name.endswith(".js")])
 
     async def static(request: Request) -> Response:
         return _answer(known.get(request.path_params["name"]), request)
@@ -45,8 +46,17 @@ def _found(folder: Path, prefix: str) -> Iterator[tuple[str, _File]]:
         if one.is_dir():
             yield from _found(one, f"{prefix}{one.name}/")
         elif (media := _TYPES.get(one.suffix[1:])) is not None:
-            data = one.read_bytes()
-            yield f"{prefix}{one.name}", _File(data, media, f'"{hashlib.sha256(data).hexdigest()[:24]}"')
+            yield f"{prefix}{one.name}", _file(one.read_bytes(), media)
+
+
+def _with_modules(start: _File, names: list[str]) -> _File:
+    """The start page with a hint for each module: the browser asks for all at once, not for one after another."""
+    hints = "".join(f'<link rel="modulepreload" href="/static/{name}">\n' for name in sorted(names))
+    return _file(start.data.replace(b"</head>", hints.encode() + b"</head>"), start.media)
+
+
+def _file(data: bytes, media: str) -> _File:
+    return _File(data, media, f'"{hashlib.sha256(data).hexdigest()[:24]}"')
 
 
 def _answer(file: _File | None, request: Request) -> Response:
