@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,20 +61,25 @@ def compare(output: str, got: NDArray[np.float32], expected: NDArray[np.float32]
     return Deviation(output, error, relative, tolerance, relative <= tolerance)
 
 
-def compare_golden(artifact: Artifact, backend: Backend) -> list[Deviation]:
-    """Run the artifact's golden inputs through ``backend`` and compare every output with what is expected."""
+def compare_golden(artifact: Artifact, backend: Backend, *, batch: int | None = None) -> list[Deviation]:
+    """Run the artifact's golden inputs through ``backend`` and compare every output with what is expected.
+
+    ``batch`` images go in at once (None: all); what a backend holds on to for its largest batch stays in memory.
+    """
     golden = artifact.golden()
-    features = backend.features(golden.images)
-    statistics = cast_statistics(golden.statistics, artifact.statistics_dtype)
-    done = backend.infer(golden.images, backend.prepare(statistics))
+    step = batch or len(golden.images)
+    pieces = [golden.images[start : start + step] for start in range(0, len(golden.images), step)]
+    features = [backend.features(piece) for piece in pieces]
+    statistics = backend.prepare(cast_statistics(golden.statistics, artifact.statistics_dtype))
+    done = [backend.infer(piece, statistics) for piece in pieces]
     allowed = tolerances(artifact.dtype, artifact.statistics_dtype)
-    checks = [
-        compare(name, getattr(features, name), getattr(golden.features, name), allowed[name])
-        for name in Features._fields
-    ]
-    checks.append(compare("anomaly_map", done.anomaly_map, golden.anomaly_map, allowed["anomaly_map"]))
-    checks.append(compare("anomaly_score", done.anomaly_score, golden.anomaly_score, allowed["anomaly_score"]))
-    return checks
+
+    def check(name: str, got: Sequence[Any], expected: Any) -> Deviation:
+        whole = np.concatenate([getattr(piece, name) for piece in got])
+        return compare(name, whole, getattr(expected, name), allowed[name])
+
+    checks = [check(name, features, golden.features) for name in Features._fields]
+    return [*checks, *(check(name, done, golden) for name in ("anomaly_map", "anomaly_score"))]
 
 
 def worst_of(checks: Sequence[Deviation]) -> Deviation:
@@ -82,9 +87,9 @@ def worst_of(checks: Sequence[Deviation]) -> Deviation:
     return max(checks, key=lambda check: check.max_rel / check.tolerance)
 
 
-def self_test(artifact: Artifact, backend: Backend) -> list[Deviation]:
+def self_test(artifact: Artifact, backend: Backend, *, batch: int | None = None) -> list[Deviation]:
     """`compare_golden`; raises ArtifactError if an output is beyond its tolerance."""
-    checks = compare_golden(artifact, backend)
+    checks = compare_golden(artifact, backend, batch=batch)
     worst = worst_of(checks)
     if not worst.ok:
         raise ArtifactError(

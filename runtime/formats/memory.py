@@ -1,4 +1,4 @@
-"""Arrays that the compiled scorer reads in place: aligned, with zeros behind their end; and giving memory back."""
+"""Arrays that the compiled scorer reads in place: aligned, with zeros behind their end; and keeping the heap small."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["PADDING", "is_padded", "padded", "padded_empty", "trim"]
+__all__ = ["PADDING", "is_padded", "padded", "padded_empty", "share_heap", "trim"]
 
 _ALIGNMENT = 64
 PADDING = 64
 """Bytes behind an array's end that may be read (and are multiplied by zero)."""
+_M_ARENA_MAX = -8  # glibc's malloc.h
 
 
 def padded_empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
@@ -53,3 +54,13 @@ def trim() -> None:
     """Give freed memory back to the system where the C library can (glibc): loading leaves tens of megabytes behind."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def share_heap() -> None:
+    """Let the threads that start from now on share one heap (glibc), for the rest of the process.
+
+    Arrays that are made in one thread and freed in another leave holes in the first one's heap: with a heap for each
+    thread the process grows for hours.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

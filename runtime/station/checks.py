@@ -23,7 +23,7 @@ from .config_file import parse_config, read_document
 from .desk_access import bind_page, check_access
 from .drawn import is_drawn, rate_of
 from .jobs import load_job_category, sha256_of
-from .modbus import bind
+from .listening import bind
 
 __all__ = ["examine"]
 

@@ -14,7 +14,7 @@ class State(IntEnum):
     """What the station is doing (word 102). OPC 40100-1's names for it in brackets."""
 
     BOOT = 0
-    """The self-test is running."""
+    """The model is opened and tries its self-test."""
     SETUP = 1
     """Sound, but not started [Preoperational]."""
     IDLE = 2
@@ -83,7 +83,7 @@ class Fault(IntEnum):
     UNKNOWN_JOB = 21
     """There is no job of that number."""
     JUDGE = 30
-    """Judging failed three times in a row; the backend is opened again."""
+    """Judging failed three times in a row, or the self-test did; the backend is opened again."""
     HANG = 31
     """A thread of the line does not answer."""
     TRACE = 40
@@ -133,6 +133,8 @@ class Status(IntFlag):
     """Toggles with word 101."""
     SIMULATED = 1 << 12
     """The pictures are drawn or recorded: no part may pass on them."""
+    STOP_REQUEST = 1 << 13
+    """So many parts in a row did not pass that the line had better be stopped: the PLC decides."""
 
 
 class Flag(IntFlag):

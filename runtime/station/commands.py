@@ -22,6 +22,7 @@ import msgspec
 from ..errors import InputError, RegadError
 from ..text import shown
 from .loop_thread import LoopThread
+from .pacing import Bucket, Queue
 
 __all__ = ["Answer", "CommandServer", "Handle", "bind_unix"]
 
@@ -29,6 +30,8 @@ Answer = dict[str, Any]
 Handle = Callable[[dict[str, Any]], Union[Answer, "Future[Answer]"]]
 """Takes a request and returns what it is answered with, or the future of that. It may not block."""
 
+_FIRST = (500.0, 64, 4)  # requests a second, saved up, at once after that: of those that go first
+_OTHERS = (100.0, 20, 5)  # of all others, of all clients together: one costs 100 us and more of Python's lock
 _LINE = 65_536  # bytes of a request
 _UNSENT = 65_536  # bytes of answers that wait for a slow client, before its requests do
 _CLIENTS = 64
@@ -89,12 +92,17 @@ def _check_free(path: Path) -> None:
 
 
 class CommandServer(LoopThread):
-    """Serves ``handle`` on the Unix socket ``path``. No client can hold up another one, or the station."""
+    """Serves ``handle`` on the Unix socket ``path``. No client can hold up another one, and no number the station.
 
-    def __init__(self, path: Path, handle: Handle) -> None:
+    Clients take turns, and all together may ask so much; a line that holds ``first`` does not wait for the others.
+    """
+
+    def __init__(self, path: Path, handle: Handle, first: bytes = b'"trigger"') -> None:
         super().__init__("command socket")
         self.path = path
         self._handle = handle
+        self._word = first
+        self._first, self._others = Queue(Bucket(*_FIRST)), Queue(Bucket(*_OTHERS))
         self._socket: socket.socket | None = None
         self._inode = 0
         self._clients: set[asyncio.Task[None]] = set()
@@ -148,6 +156,7 @@ class CommandServer(LoopThread):
             except asyncio.LimitOverrunError:
                 writer.write(_refused(f"the line is longer than {_LINE} bytes; send a shorter one", "too_long"))
                 return
+            await (self._first if self._word in line else self._others).turn()
             writer.write(await self._answer(line))
             # Not wait_for: before Python 3.12 it may swallow a cancellation.
             timer = asyncio.get_running_loop().call_later(_PATIENCE, writer.transport.abort)
@@ -155,7 +164,6 @@ class CommandServer(LoopThread):
                 await writer.drain()
             finally:
                 timer.cancel()
-            await asyncio.sleep(0)  # the next client's turn, however many lines this one sent at once
 
     async def _answer(self, line: bytes) -> bytes:
         try:

@@ -119,13 +119,15 @@ class TriggerConfig(Table, frozen=True):
 
     ``command``: the command socket; ``modbus``: the PLC; ``free``: every frame. A verdict later than ``deadline_ms``
     after its trigger is LATE. A result stands until it is acknowledged, the next trigger, or ``hold_ms`` (0: no such
-    end). A part between warn and reject limit is put out as ``review_is`` says.
+    end). A part between warn and reject limit is put out as ``review_is`` says. After ``stop_after_rejects`` parts in a
+    row that did not pass, STOP_REQUEST asks the PLC to stop (0: never).
     """
 
     kind: Literal["command", "modbus", "free"] = "command"
     deadline_ms: Millis = 1000
     hold_ms: MillisOrNone = 500
     review_is: Literal["reject", "pass"] = "reject"
+    stop_after_rejects: Count = 0
 
 
 class ModbusConfig(Table, frozen=True):

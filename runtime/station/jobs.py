@@ -97,6 +97,11 @@ class Jobs:
         self._errors: dict[int, str] = {}
 
     @property
+    def opened(self) -> bool:
+        """Whether there is a model to judge by."""
+        return self._model is not None
+
+    @property
     def errors(self) -> dict[int, str]:
         """The jobs that could not be made ready, by number, and why."""
         return dict(self._errors)
@@ -250,6 +255,9 @@ class JobsThread(Worker):
         self._inbox.put(None)
 
     def _load(self, number: int) -> None:
+        if not self._jobs.opened:
+            self._active = number  # `_rebuild` makes it ready
+            return
         self._active = None
         try:
             pinned = self._jobs.take(number)

@@ -12,7 +12,7 @@ from typing import Any
 from ..backends.lifecycle import Closing
 from ..errors import SourceError
 from ..formats.artifact import Artifact
-from ..formats.memory import trim
+from ..formats.memory import share_heap, trim
 from ..line.stopping import StopSignals
 from ..model import Model
 from ..sources.frame import Source
@@ -36,6 +36,7 @@ from .keeping import Keeper, Recorder
 from .live import LiveWriter, live_path
 from .machine import Machine
 from .modbus import ModbusServer
+from .opening import SelfTestError, open_tested
 from .part import Answer
 from .records import WallClock, inspection_of
 from .registers import INPUT_WORDS, OUTPUT_START, OUTPUT_WORDS, StationRegisters
@@ -44,22 +45,21 @@ from .systemd import Notifier
 from .trace.writer import Trace
 from .worker import Clock
 
-__all__ = ["SWITCH", "Line", "run_line"]
+__all__ = ["Line", "prepare_process", "run_line"]
 
 _CAMERA_SILENT_NS, _JUDGE_SILENT_NS = 2_000_000_000, 3_000_000_000
 _BEHIND = 1.0  # seconds by which records may lag behind before the outputs say so
 _TRIM_NS = 10_000_000_000  # so often freed memory is given back: the pictures of each part leave holes
 _ALARM_NS = 60_000_000_000  # so long an alarm of the trace shows at the outputs
-SWITCH = 0.0005
-"""Seconds after which a thread must let go of Python's lock (`sys.setswitchinterval`): a verdict waits for no other."""
+_SWITCH = 0.0005  # seconds after which a thread must let go of Python's lock: a verdict waits for no other
 
 
 class Line(Closing):
     """A station at work, from `start` to `close`. What is given besides the configuration is for simulations and tests.
 
     ``source`` opens the camera in place of ``camera.source``; such a one gives a frame when it is asked, so no frame
-    time is waited for. ``model`` opens the model. ``path`` is the configuration's file, which the DESK process
-    reads: without it only one of the configuration's own command runs.
+    time is waited for. ``model`` opens the model, in place of `open_tested`. ``path`` is the configuration's file,
+    which the DESK process reads: without it only one of the configuration's own command runs.
     """
 
     def __init__(
@@ -125,7 +125,10 @@ class Line(Closing):
         return self._io.image if self._io else ProcessImage()
 
     def start(self) -> None:
-        """Open everything and begin. Raises RegadError; nothing stays open then."""
+        """Open everything and begin. Raises RegadError; nothing stays open then.
+
+        A model that fails its self-test is no such error: the station begins in fault 30, and says why.
+        """
         try:
             self._start()
         except BaseException:
@@ -139,9 +142,7 @@ class Line(Closing):
             self.trace.event("warning", 0, "the run before this one did not end in order")
         machine = Machine(settings_of(self.config), boot.id)
         self._io = IoThread(machine, self.registers.publish, self._perform, self._trouble, self._failed, self._clock)
-        self.jobs.open()
-        for text in self.jobs.errors.values():
-            self._told(Told("warning", Fault.CATEGORY, text))
+        self._open_jobs()
         for thread in (self._camera, self._judge, self._jobs_thread, self._recorder, self._io):
             thread.start()
         self._post(Booted())
@@ -152,6 +153,14 @@ class Line(Closing):
         self._commands.start()
         self._keeper.start()
         self._notifier.tell("READY=1")
+
+    def _open_jobs(self) -> None:
+        try:
+            self.jobs.open()
+        except SelfTestError as error:
+            self._post(Raised(Fault.JUDGE, str(error)))
+        for text in self.jobs.errors.values():
+            self._told(Told("warning", Fault.CATEGORY, text))
 
     def close(self) -> None:
         """End: no result stays at the outputs, what was judged is recorded."""
@@ -223,7 +232,7 @@ class Line(Closing):
 
     def _open_model(self) -> Model:
         wanted = self.config.model
-        return Model.load(wanted.path, wanted.device, wanted.threads)
+        return open_tested(wanted.path, wanted.device, wanted.threads)
 
     def _open_source(self) -> Source:
         source = open_source(self.config.camera.uri())
@@ -275,12 +284,18 @@ def _answer(effect: Answer) -> None:
         effect.reply(effect)
 
 
+def prepare_process() -> None:
+    """Set what a station wants of the whole process, before its threads start."""
+    sys.setswitchinterval(_SWITCH)
+    share_heap()
+
+
 def run_line(config: Config, path: Path, say: Say = unsaid) -> None:
     """Run the station of the configuration that the file ``path`` holds until SIGINT or SIGTERM.
 
     Raises RegadError where it cannot start.
     """
-    sys.setswitchinterval(SWITCH)
+    prepare_process()
     drawn = DrawnParts(rate_of(config.camera.source)) if is_drawn(config.camera.source) else None
     source = None if drawn is None else drawn.open
     with (

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import reduce
-from operator import or_
 from typing import Any
 
-from .codes import Fault, Flag, Mode, State, Status, TriggerKind
+from .codes import Fault, Flag, State, TriggerKind
 from .display import Display
 from .effects import Effect, Load, Rebuild, Say, Severity
 from .events import (
@@ -40,6 +38,7 @@ from .events import (
 )
 from .faults import Faults, Strikes
 from .image import ProcessImage
+from .outputs import Condition, Outputs
 from .part import Outcome
 from .parts import Parts
 from .plc import PlcLink
@@ -54,14 +53,16 @@ class Machine:
 
     def __init__(self, settings: Settings, boot: int = 0) -> None:
         self._settings = settings
-        self._booted = self._running = self._halted = False
+        self._condition = Condition()
         self._faults = Faults()
         self._strikes = Strikes(settings.strikes, settings.frozen)
         self._plc = PlcLink(settings.plc_timeout_ns)
         self._selection = Selection()
         self._display = Display(settings.hold_ns)
         self._parts = Parts(settings, boot, self._display, self._emit, self._on_finished)
-        self._link_lost = False
+        self._outputs = Outputs(
+            settings, self._condition, self._faults, self._plc, self._selection, self._display, self._parts
+        )
         self._rebuilding = False  # the backend is being opened again
         self._flags = Flag.NONE
         self._image = ProcessImage()
@@ -98,31 +99,17 @@ class Machine:
     @property
     def state(self) -> State:
         """What the station is doing."""
-        if self._halted:
-            return State.STOPPED
-        if self._faults:
-            return State.FAULT
-        if not self._booted:
-            return State.BOOT
-        if not self._running:
-            return State.SETUP
-        if self._parts.part is not None and self._display.shown is None:
-            return State.BUSY
-        if self._display.shown is not None:
-            return State.RESULT
-        return State.READY if self._selection.job else State.IDLE
+        return self._outputs.state
 
     @property
     def ready(self) -> bool:
         """Whether a trigger would be accepted."""
-        well = self._booted and self._running and not self._halted and not self._faults and not self._link_lost
-        enabled = self._settings.kind is not TriggerKind.MODBUS or self._plc.enabled
-        return well and enabled and self._parts.part is None and self._selection.settled
+        return self._outputs.ready
 
     @property
     def due_ns(self) -> int | None:
         """When the machine next wants to be told the time, if nothing else happens."""
-        times = [self._parts.due_ns, self._display.due_ns, None if self._link_lost else self._plc.due_ns]
+        times = [self._parts.due_ns, self._display.due_ns, None if self._condition.link_lost else self._plc.due_ns]
         return min((time for time in times if time is not None), default=None)
 
     def handle(self, event: Event, now_ns: int) -> list[Effect]:
@@ -132,7 +119,7 @@ class Machine:
         self._handlers[type(event)](event, now_ns)
         if self._settings.kind is TriggerKind.FREE and self.ready:
             self._parts.accept(Trigger(TriggerKind.FREE, now_ns), self._selection.job, now_ns)
-        self._image = self._render(now_ns)
+        self._image = self._outputs.render(self._image, self._flags, now_ns)
         return self._effects
 
     # Time.
@@ -142,33 +129,34 @@ class Machine:
         self._parts.expire(now)
         self._display.expire(now)
         lost = self._plc.lost(now)
-        if lost and not self._link_lost:
+        if lost and not self._condition.link_lost:
             self._parts.silence("the PLC's heartbeat stands still", now)
             self._say("alarm", Fault.NONE, "the PLC is gone: its heartbeat stands still")
-        elif self._link_lost and not lost:
+        elif self._condition.link_lost and not lost:
             self._say("info", Fault.NONE, "the PLC is back")
-        self._link_lost = lost
+        self._condition.link_lost = lost
 
     # The life of the station.
 
     def _on_booted(self, event: Booted, now: int) -> None:
-        self._running |= self._settings.autostart and not self._booted
-        self._booted = True
+        self._condition.running |= self._settings.autostart and not self._condition.booted
+        self._condition.booted = True
 
     def _on_start(self, event: Start, now: int) -> None:
-        self._running = True
+        self._condition.running = True
 
     def _on_stop(self, event: Stop, now: int) -> None:
-        self._running = False
+        self._condition.running = False
         self._parts.silence("the station was stopped", now)
 
     def _on_halt(self, event: Halt, now: int) -> None:
-        self._halted = True
+        self._condition.halted = True
         self._parts.silence("the station is shutting down", now)
         self._parts.abandon("the station is shutting down", now)
 
     def _on_reset(self, event: Reset, now: int) -> None:
-        self._parts.missed_last = self._display.overrun = False
+        self._parts.forgive()
+        self._display.overrun = False
         for fault in self._faults.reset():
             self._say("warning", fault, f"fault {fault.value} ({fault.name}) stays: its cause is not gone")
             if fault is Fault.JUDGE and not self._rebuilding:
@@ -266,40 +254,3 @@ class Machine:
 
     def _say(self, severity: Severity, fault: Fault, text: str) -> None:
         self._emit(Say(severity, fault, text))
-
-    def _status(self) -> Status:
-        online = self._running and self._booted and not self._faults and not self._halted
-        bits = {
-            Status.ONLINE: online,
-            Status.READY: self.ready,
-            Status.TRIGGER_ACK: self._parts.exposed and not self._parts.missed_last and online,
-            Status.BUSY: self._parts.part is not None,
-            Status.VALID: self._display.shown is not None,
-            Status.ERROR: bool(self._faults),
-            Status.MISSED: self._parts.missed_last,
-            Status.OVERRUN: self._display.overrun,
-            Status.JOB_OK: self._selection.job is not None,
-            Status.WARNING: self._display.result.warn,
-            Status.SHADOW: self._settings.mode is Mode.SHADOW,
-            Status.SIMULATED: self._settings.mode is Mode.SIMULATE,
-        }
-        return reduce(or_, (bit for bit, on in bits.items() if on), Status.NONE)
-
-    def _render(self, now: int) -> ProcessImage:
-        job, counts = self._selection.job, self._parts.counts
-        return replace(
-            self._image,
-            at_ns=now,
-            state=self.state,
-            status=self._status(),
-            fault=self._faults.first,
-            job=job.number if job else 0,
-            accepted=self._parts.accepted,
-            parts=counts.parts,
-            rejects=counts.rejects,
-            missed=counts.missed,
-            late=counts.late,
-            shown=self._display.result,
-            flags=self._flags | self._display.flags,
-            writes=self._plc.number,
-        )

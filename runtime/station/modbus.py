@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..errors import InputError
 from .config import ModbusConfig
+from .listening import Door, bind
 from .loop_thread import LoopThread
 from .modbus_requests import (
     HEADER_SIZE,
@@ -25,16 +25,18 @@ from .modbus_requests import (
     refusal,
     with_header,
 )
+from .pacing import Bucket, Turns
 
-__all__ = ["ModbusServer", "ModbusState", "Peer", "bind"]
+__all__ = ["ModbusServer", "ModbusState", "Peer"]
 
-_BUFFER = 520  # bytes read at once: the requests of one peer that are served before another peer's turn
+_WRITER = (1000.0, 32, 4)  # requests a second, saved up, at once after that: of a PLC that polls each millisecond
+_OTHERS = (400.0, 32, 10)  # of all other peers together: one request costs 30 us and more of Python's lock
+_ARRIVALS = (100.0, 64, 4)  # connections
+_BUFFER = 520  # bytes of requests that wait here for a peer's turn; more of them wait in the kernel
 _UNSENT = 4096  # bytes of answers that wait for a slow peer, before its requests do
 _KERNEL = 16_384  # bytes of answers that the kernel holds for a peer
 _SILENCE = 60.0  # seconds after which a silent connection is given up
 _SWEEP = 1.0
-_BACKLOG = 64
-_ACCEPTING = 5  # turns of the loop from an accepted connection to its peer
 
 
 class ModbusState(NamedTuple):
@@ -46,38 +48,11 @@ class ModbusState(NamedTuple):
     refused: int
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that listens. Raises InputError, with the remedy, where the address cannot be had."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        made = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise InputError(f"modbus.host is {host!r}, no address ({error.strerror}); give this machine's own") from error
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(address)
-        made.listen(_BACKLOG)
-        made.setblocking(False)
-    except OSError as error:
-        made.close()
-        raise InputError(f"modbus.port {port} at {host} cannot be had: {_why(error, port)}") from error
-    return made
-
-
-def _why(error: OSError, port: int) -> str:
-    if isinstance(error, PermissionError):
-        return "ports below 1024 need the right to bind them; choose 1502, or AmbientCapabilities=CAP_NET_BIND_SERVICE"
-    text = (error.strerror or str(error)).lower()
-    return f"{text}; look who holds it (ss -ltnp sport = :{port}), or choose another"
-
-
 class ModbusServer(LoopThread):
     """Serves ``registers`` as `ModbusConfig` says. ``coils`` and ``inputs`` are the words whose bits these are.
 
-    ``clock`` is monotonic, in seconds. No peer can hold up another one, or the station: what it may ask at once, what
-    waits for it and how long it may be silent is bounded.
+    ``clock`` is monotonic, in seconds. No peer can hold up another one, and no number of them the station: what they
+    may ask together, what waits for one and how long it may be silent is bounded. The writer goes first.
     """
 
     def __init__(
@@ -99,6 +74,9 @@ class ModbusServer(LoopThread):
         self._writer: Peer | None = None
         self._wrote = 0.0
         self._requests = self._refused = 0
+        buckets = Bucket(*_WRITER, clock=clock), Bucket(*_OTHERS, clock=clock)
+        self._turns = Turns(Peer.step, lambda: self._writer, *buckets)
+        self._timer: asyncio.TimerHandle | None = None
         self.port = config.port
 
     @property
@@ -135,9 +113,23 @@ class ModbusServer(LoopThread):
         self._peers.add(peer)
         return True
 
+    def ask(self, peer: Peer) -> bool:
+        """Serve a peer that has sent something, now or in its turn; whether it has to wait."""
+        self._turns.add(peer)
+        self.serve()
+        return peer in self._turns
+
+    def serve(self) -> None:
+        """Answer whose turn it is, and come back when there will be more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        wait = self._turns.serve()
+        self._timer = None if wait is None or self._loop is None else self._loop.call_later(wait, self.serve)
+
     def leave(self, peer: Peer) -> None:
         """Forget a connection; a writer's place is free at once."""
         self._peers.discard(peer)
+        self._turns.remove(peer)
         if self._writer is peer:
             self._writer = None
 
@@ -165,17 +157,15 @@ class ModbusServer(LoopThread):
 
     async def _serve(self, ready: threading.Event) -> None:
         assert self._socket is not None
-        server = await asyncio.get_running_loop().create_server(lambda: Peer(self), sock=self._socket)
+        door = Door(self._socket, lambda: Peer(self), Bucket(*_ARRIVALS))
         try:
+            door.open()
             ready.set()
             while True:
                 await asyncio.sleep(_SWEEP)
                 self.sweep()
         finally:
-            asyncio.get_running_loop().remove_reader(self._socket.fileno())
-            for _ in range(_ACCEPTING):  # asyncio forgets a connection that is being accepted when a server closes
-                await asyncio.sleep(0)
-            server.close()
+            await door.close()
             for peer in tuple(self._peers):
                 peer.drop()
 
@@ -187,13 +177,14 @@ class ModbusServer(LoopThread):
 
 
 class Peer(asyncio.BufferedProtocol):
-    """One connection. What is read at once is little, so that peers take turns however much one of them asks."""
+    """One connection. It is read from only while it has no request that waits, and reads its answers."""
 
     def __init__(self, server: ModbusServer) -> None:
         self._server = server
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray(_BUFFER)
         self._filled = 0
+        self._unread = False  # too many answers wait for it
         self.name = ""
         self.heard = server.clock()
 
@@ -221,19 +212,22 @@ class Peer(asyncio.BufferedProtocol):
         return memoryview(self._buffer)[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Answer what is complete."""
+        """Have what has come answered, and read no more until it is."""
         self._filled += nbytes
         self.heard = self._server.clock()
-        self._answer_all()
+        if self._server.ask(self) and self._transport is not None:
+            self._transport.pause_reading()
 
     def pause_writing(self) -> None:
         """Take no more requests of a peer that does not read its answers."""
+        self._unread = True
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """It reads again."""
-        if self._transport is not None:
+        self._unread = False
+        if self._transport is not None and not self._server.ask(self):
             self._transport.resume_reading()
 
     def drop(self) -> None:
@@ -242,19 +236,33 @@ class Peer(asyncio.BufferedProtocol):
             self._transport.abort()
         self._server.leave(self)
 
-    def _answer_all(self) -> None:
-        """Answer every whole request in the buffer; a peer that does not speak Modbus is dropped."""
-        start = 0
-        while self._transport is not None and self._filled - start >= HEADER_SIZE:
-            header = read_header(memoryview(self._buffer)[start : start + HEADER_SIZE])
-            if header is None:
-                self.drop()
-                return
-            end = start + HEADER_SIZE + header.size
-            if end > self._filled:
-                break
-            pdu = bytes(memoryview(self._buffer)[start + HEADER_SIZE : end])
+    def step(self) -> bool:
+        """Answer one whole request of the buffer, and read on after the last; whether there is another one.
+
+        A peer that does not speak Modbus is dropped.
+        """
+        if self._transport is None or self._transport.is_closing() or self._unread:
+            return False
+        end = self._end()
+        if end:
+            header = read_header(self._buffer)
+            assert header is not None
+            pdu = bytes(memoryview(self._buffer)[HEADER_SIZE:end])
+            self._filled -= end
+            self._buffer[: self._filled] = self._buffer[end : end + self._filled]
             self._transport.write(self._server.respond(self, header, pdu))
-            start = end
-        self._filled -= start
-        self._buffer[: self._filled] = self._buffer[start : start + self._filled]
+            end = self._end()
+        if not end and not self._unread:
+            self._transport.resume_reading()
+        return end > 0
+
+    def _end(self) -> int:
+        """Where the first request ends, 0 where it is not whole yet; a peer that does not speak Modbus is dropped."""
+        if self._filled < HEADER_SIZE:
+            return 0
+        header = read_header(self._buffer)
+        if header is None:
+            self.drop()
+            return 0
+        end = HEADER_SIZE + header.size
+        return end if end <= self._filled else 0

@@ -50,6 +50,7 @@ class Parts:
         self.accepted = 0  # the tag of the last part that was taken up
         self.exposed = False  # its frame was taken
         self.missed_last = False  # the last trigger was not accepted
+        self.rejects_in_a_row = 0  # missed ones are among them
         self.counts = Counts()
 
     @property
@@ -74,6 +75,17 @@ class Parts:
         if now >= part.at_ns + self._settings.give_up_ns:
             part.spoiled = part.spoiled or f"no answer within {self._settings.give_up_ns / 1e9:g} s"
             self._finish(part, part.outcome or _not_judged(Fault.HANG, part.spoiled), now)
+
+    def forgive(self) -> None:
+        """Forget what went wrong with the parts so far: somebody has looked."""
+        self.missed_last = False
+        self.rejects_in_a_row = 0
+
+    def _count_in_a_row(self, *, passed: bool) -> None:
+        self.rejects_in_a_row = 0 if passed else self.rejects_in_a_row + 1
+        if self._settings.stop_after_rejects == self.rejects_in_a_row > 0:
+            text = f"{self.rejects_in_a_row} parts in a row did not pass: the PLC is asked to stop the line"
+            self._emit(Say("warning", Fault.NONE, text))
 
     def abandon(self, why: str, now: int) -> None:
         """Record the part in hand as it is: nothing will be waited for any more."""
@@ -106,6 +118,7 @@ class Parts:
         missed.output, missed.output_ns = VerdictCode.MISSED, now
         self.missed_last = True
         self.counts.missed += 1
+        self._count_in_a_row(passed=False)
         outcome = Outcome(VerdictCode.MISSED, reason=reason)
         self._emit(Record(missed, outcome, VerdictCode.MISSED, now))
         self._emit(Answer(missed.token, VerdictCode.MISSED, 0.0, outcome, missed.reply))
@@ -201,6 +214,7 @@ class Parts:
         truth = outcome.verdict if self._settings.mode is Mode.SHADOW else part.output
         self.counts.parts += 1
         self.counts.rejects += truth is not VerdictCode.PASS
+        self._count_in_a_row(passed=truth is VerdictCode.PASS)
         self.counts.late += part.late
         self._finished(outcome, now)
 

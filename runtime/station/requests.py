@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import asdict
 from typing import Any
 
 from ..errors import InputError
@@ -108,10 +107,9 @@ def _answer(answer: Answer) -> dict[str, Any]:
 
 
 def _image(image: ProcessImage) -> dict[str, Any]:
-    plain = asdict(image)
     names = {"state": image.state.name, "fault": image.fault.name}
-    shown = {**plain["shown"], "verdict": image.shown.verdict.name}
-    return {**plain, **names, "status": int(image.status), "flags": int(image.flags), "shown": shown}
+    shown = {**vars(image.shown), "verdict": image.shown.verdict.name}
+    return {**vars(image), **names, "status": int(image.status), "flags": int(image.flags), "shown": shown}
 
 
 def _whole(request: dict[str, Any], name: str, least: int, most: int, default: int | None = None) -> int:

@@ -17,6 +17,7 @@ class Settings:
     no answer about a part is waited for any more. ``strikes`` parts in a row that cannot be judged are a fault, and so
     are ``frozen`` frames in a row that are equal to the one before. A PLC whose heartbeat stands still for
     ``plc_timeout_ns`` is gone (None: not watched). ``record_first`` puts a result out only once it is on the disk.
+    After ``stop_after_rejects`` parts in a row that did not pass, the PLC is asked to stop (0: never).
     """
 
     mode: Mode = Mode.LIVE
@@ -30,3 +31,4 @@ class Settings:
     strikes: int = 3
     frozen: int = 2
     record_first: bool = False
+    stop_after_rejects: int = 0

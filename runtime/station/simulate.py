@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -30,7 +29,7 @@ from .config import (
 )
 from .config_file import FILE_NAME
 from .jobs import sha256_of
-from .line import SWITCH, Line
+from .line import Line, prepare_process
 from .plc_client import ModbusClient, SimulatedPlc, Verdict
 from .scene import DEFECTS, Defect, DrawnCamera, Scene
 from .setup_file import Found, write_new
@@ -150,7 +149,7 @@ def simulate(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"the folder {folder} cannot be made ({system_reason(error)}); name another one") from error
-    sys.setswitchinterval(SWITCH)
+    prepare_process()
     if category is None:
         say("teaching the drawn part")
         category = teach_drawn(model, folder, device=device, threads=threads, seed=seed)

@@ -42,7 +42,7 @@ from regad.runtime.formats.scoring import Scoring
 from regad.runtime.model import Model
 from regad.runtime.station.codes import Status, VerdictCode
 from regad.runtime.station.config import Config, DeskConfig, TraceConfig, TriggerConfig
-from regad.runtime.station.line import SWITCH, Line
+from regad.runtime.station.line import Line, prepare_process
 from regad.runtime.station.plc_client import ModbusClient, SimulatedPlc
 from regad.runtime.station.scene import DrawnCamera, Scene
 from regad.runtime.station.simulate import simulated_config, teach_drawn
@@ -135,28 +135,29 @@ def resident() -> int:
 
 
 def soak(place: Place, count: int) -> bool:
-    sizes: list[int] = []
+    sizes = np.ones(count)  # touched, so that the books themselves do not grow
+    passed = 0
     trace = TraceConfig(folder=place.folder / "trace", max_gb=0.5, min_free_gb=0.1)
     start = time.monotonic()
     with place.line(trace=trace) as line:
-        verdicts = []
-        for _ in range(count):
-            verdicts.append(trigger(line)["verdict"])
-            sizes.append(resident())
-            while line.trace.lag.pictures > KEPT_UP:  # as fast as this disk takes every picture
+        for part in range(count):
+            passed += trigger(line)["verdict"] == "PASS"
+            sizes[part] = resident()
+            while (lag := line.trace.lag).rows + lag.pictures > KEPT_UP:  # as fast as this disk takes every picture
                 time.sleep(0.001)
         seconds = time.monotonic() - start
         line.close()
         lag = line.trace.lag
     tenth = count // 10
-    second, last = np.mean(sizes[tenth : 2 * tenth]), np.mean(sizes[-tenth:])
+    tenths = [float(np.mean(sizes[start : start + tenth])) for start in range(0, 10 * tenth, tenth)]
+    second, last = tenths[1], tenths[9]
     with TraceReader(place.folder / "trace") as reader:
         rows = sum(1 for _ in reader.rows())
         gaps = reader.gaps()
-    passed = verdicts.count("PASS")
     print(f"parts {count} in {seconds:.0f} s ({count / seconds:.0f} a second); PASS {passed}; rows {rows}; gaps {gaps}")
     print(f"rows lost {lag.lost_rows}, pictures left out {lag.left_out}")
     print(f"resident: second tenth {second / 1e6:.1f} MB, last tenth {last / 1e6:.1f} MB ({last / second - 1:+.2%})")
+    print("all tenths, MB:", *(f"{size / 1e6:.1f}" for size in tenths))
     return rows == count and not gaps and not lag.lost_rows and not lag.left_out and abs(last / second - 1) < 0.02
 
 
@@ -344,7 +345,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="keep the station here (default: a temporary folder)")
     parser.add_argument("--category", type=Path, help="the drawn part, taught before")
     given = parser.parse_args()
-    sys.setswitchinterval(SWITCH)
+    prepare_process()
     with ExitStack() as stack:
         folder = given.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)

@@ -257,6 +257,7 @@ def test_the_golden_self_test_passes_and_notices_damage(artifact_dir: Path, dete
     checks = self_test(detector.artifact, detector.backend)
     assert [check.output for check in checks] == ["f1", "f2", "f3", "theta", "anomaly_map", "anomaly_score"]
     assert all(check.ok for check in checks)
+    assert all(check.ok for check in self_test(detector.artifact, detector.backend, batch=2)), "2 and 1 at once"
     golden = detector.artifact.golden()
     assert golden.images.shape == (3, 224, 224, 3)
     wrong = golden.anomaly_score * 1.1

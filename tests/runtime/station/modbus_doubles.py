@@ -63,6 +63,9 @@ class Line(asyncio.Transport):
     def abort(self) -> None:
         self.aborted = True
 
+    def is_closing(self) -> bool:
+        return self.aborted
+
     def pause_reading(self) -> None:
         self.reading = False
 
@@ -78,15 +81,30 @@ def connect(server: ModbusServer, address: str = "127.0.0.1") -> tuple[Peer, Lin
     return peer, line
 
 
-def feed(peer: Peer, line: Line, data: bytes) -> None:
-    """Hand bytes to a connection as the loop does: as many at once as its buffer takes, none after an abort."""
-    while data and not line.aborted:
+def deliver(peer: Peer, line: Line, data: bytes) -> bytes:
+    """Hand bytes to a connection as the loop does, and return those that it does not read now.
+
+    It is given as many at once as its buffer takes, and none while it is not read from or after an abort.
+    """
+    while data and line.reading and not line.aborted:
         room = peer.get_buffer(-1)
         count = min(len(room), len(data))
         room[:count] = data[:count]
         room.release()
         peer.buffer_updated(count)
         data = data[count:]
+    return data
+
+
+def feed(peer: Peer, line: Line, data: bytes) -> None:
+    """Hand bytes to a connection, and let time pass until all that is whole is answered."""
+    server = peer._server
+    data = deliver(peer, line, data)
+    while not (line.reading or line.aborted):
+        assert isinstance(server.clock, Clock)
+        server.clock.now += 1.0
+        server.serve()
+        data = deliver(peer, line, data)
 
 
 def frame(pdu: bytes, transaction: int = 1, unit: int = 1) -> bytes:

@@ -104,6 +104,11 @@ class Backend(FakeBackend):
             raise RuntimeError("the device fell off the bus")
         return super().infer(images, statistics)
 
+    def hold(self) -> threading.Event:
+        """Hold judgements back until the event is set."""
+        self.held = threading.Event()
+        return self.held
+
     def model(self) -> Model:
         """Open the model on it."""
         self.opened += 1

@@ -8,6 +8,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from hypothesis import strategies as st
 from regad.runtime.errors import DeviceError, InputError
 from regad.runtime.station import commands
 from regad.runtime.station.commands import CommandServer, bind_unix
+from regad.runtime.station.pacing import Bucket, Queue
+
+from .modbus_doubles import Clock
 
 
 class Station:
@@ -156,11 +160,39 @@ def test_fifty_clients_that_read_nothing_do_not_keep_another_one_from_its_answer
         for client in slow:
             client.send(b'{"command": "big"}\n' * 100)
         with Client(server.path) as client:
-            for number in range(100):
+            for number in range(10):
                 assert client.ask({"command": "a", "id": number}) == {"ok": True, "echo": "a", "id": number}
     finally:
         for client in slow:
             client.__exit__()
+
+
+def test_however_many_clients_ask_the_answers_are_those_of_the_allowance_and_a_trigger_goes_first(
+    tmp_path: Path, station: Station
+) -> None:
+    """The allowance does not fill while the clock stands still: beyond it only triggers are answered."""
+    server = CommandServer(tmp_path / "s.sock", station)
+    clock = Clock()
+    server._first, server._others = Queue(Bucket(10.0, 3, clock=clock)), Queue(Bucket(10.0, 20, clock=clock))
+    asked: list[str] = []
+    spent = threading.Event()
+
+    def handle(request: dict[str, Any]) -> dict[str, Any] | Future[dict[str, Any]]:
+        asked.append(request["command"])
+        if asked.count("a") == 20:
+            spent.set()
+        return station(request)
+
+    server._handle = handle
+    with server, ExitStack() as stack:
+        server.start()
+        for client in [stack.enter_context(Client(server.path)) for _ in range(10)]:
+            client.send(b'{"command": "a"}\n' * 100)
+        assert spent.wait(30)
+        with Client(server.path) as line:
+            for number in range(3):
+                assert line.ask({"command": "trigger", "id": number})["id"] == number
+    assert (asked.count("a"), asked.count("trigger")) == (20, 3)
 
 
 def test_a_client_that_reads_nothing_for_long_is_cut_off(

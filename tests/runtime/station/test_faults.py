@@ -10,8 +10,12 @@ import pytest
 from PIL import Image
 
 from regad.runtime.formats.artifact import Artifact
+from regad.runtime.model import Model
 from regad.runtime.station.codes import Fault, Flag, State, Status, VerdictCode
 from regad.runtime.station.config import CameraConfig, DeskConfig, StationConfig, TraceConfig, TriggerConfig
+from regad.runtime.station.configured import settings_of
+from regad.runtime.station.image import ProcessImage
+from regad.runtime.station.opening import SelfTestError
 from regad.runtime.station.trace.reader import TraceReader
 
 from ..run_doubles import ARTIFACT
@@ -200,6 +204,47 @@ def test_a_category_file_that_was_swapped_is_refused_until_it_is_put_back(tmp_pa
         station.line.requests.handle({"command": "job", "number": 1})
         ready(station)
         assert station.part() == "PASS"
+
+
+def test_a_model_that_fails_its_self_test_never_judges_and_is_tried_again_at_clear(tmp_path: Path) -> None:
+    station = Station(tmp_path)
+    sound = station.backend.model
+
+    tried: list[str] = []
+
+    def unsound() -> Model:
+        tried.append("")
+        raise SelfTestError("model.regad fails its self-test: theta is off by 1.0e-01", remedy="export it again")
+
+    station.line.jobs._open_model = unsound
+    with station.line:
+        station.line.start()
+        image = station.until(lambda image: image.fault is Fault.JUDGE)
+        assert (image.state, image.job) == (State.FAULT, 0)
+        assert "model.regad fails its self-test: theta is off by 1.0e-01; export it again" in station.said
+        assert station.part() == "MISSED"
+        station.line.requests.handle({"command": "reset"})
+        station.until(lambda image: len(tried) == 2)
+        station.line.jobs._open_model = sound
+
+        def reset(image: ProcessImage) -> bool:
+            station.line.requests.handle({"command": "reset"})
+            return Status.READY in image.status
+
+        assert station.until(reset).job == 1, "the job of the start is in force, without being set again"
+        assert station.part() == "PASS"
+
+
+def test_a_station_asks_for_a_stop_as_its_configuration_says(tmp_path: Path) -> None:
+    trigger = TriggerConfig(deadline_ms=20_000, stop_after_rejects=2)
+    with running(tmp_path, trigger=trigger) as station:
+        ready(station)
+        assert [station.part(BAD), station.part(BAD)] == ["REJECT", "REJECT"]
+        station.until(lambda image: Status.STOP_REQUEST in image.status)
+        assert station.part() == "PASS"
+        station.until(lambda image: Status.STOP_REQUEST not in image.status)
+    shadow = Station(tmp_path, trigger=trigger, station=StationConfig(mode="shadow"))
+    assert settings_of(shadow.config).stop_after_rejects == 0
 
 
 def test_where_nothing_can_be_recorded_a_station_that_must_record_stops(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from regad.runtime.station.codes import Control, Fault, Flag, Mode, State, Status, TriggerKind, VerdictCode
 from regad.runtime.station.effects import Correct, Effect, Expose, Judge, Load, Rebuild, Record, Say
@@ -494,3 +496,39 @@ def test_reset_clears_what_only_a_person_can_judge() -> None:
     assert bench.machine.image.fault is Fault.PICTURE
     bench.send(Reset())
     assert bench.status & Status.READY
+
+
+NOT_PASSED = [VerdictCode.REJECT, VerdictCode.NO_PART, VerdictCode.REVIEW, VerdictCode.MISSED]
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 4), st.lists(st.sampled_from([VerdictCode.PASS, *NOT_PASSED, None]), max_size=14))
+def test_so_many_parts_in_a_row_that_did_not_pass_ask_for_a_stop(most: int, parts: list[VerdictCode | None]) -> None:
+    """None is a CLEAR of the PLC."""
+    bench, in_a_row, warnings = Bench(stop_after_rejects=most).ready(), 0, 0
+    for seq, verdict in enumerate(parts, 1):
+        if verdict is None:
+            bench.write(Control.ENABLE | Control.CLEAR, seq)
+            bench.write(Control.ENABLE, seq)
+            in_a_row = 0
+        elif verdict is VerdictCode.MISSED:
+            bench.send(Trigger(TriggerKind.COMMAND, bench.now))
+            in_a_row += 1
+        else:
+            bench.part(seq, verdict)
+            in_a_row = 0 if verdict is VerdictCode.PASS else in_a_row + 1
+        warnings += in_a_row == most > 0 and verdict is not None
+        assert (Status.STOP_REQUEST in bench.status) == (in_a_row >= most > 0)
+        assert bench.status & Status.READY, "it is for the PLC to decide"
+    told = [effect.text for effect in bench.effects if isinstance(effect, Say)]
+    assert told == [f"{most} parts in a row did not pass: the PLC is asked to stop the line"] * warnings
+
+
+def test_parts_that_are_late_or_not_judged_are_among_those_that_did_not_pass() -> None:
+    bench = Bench(stop_after_rejects=2).ready()
+    expose = bench.trigger(1)
+    bench.send(Tick(), after_ms=101)
+    bench.judged(bench.expose(expose))
+    assert bench.verdict is VerdictCode.LATE and Status.STOP_REQUEST not in bench.status
+    bench.part(2, VerdictCode.NOT_JUDGED, fault=Fault.JUDGE)
+    assert Status.STOP_REQUEST in bench.status

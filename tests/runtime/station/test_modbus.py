@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from regad.runtime.errors import InputError
 from regad.runtime.station.config import ModbusConfig
-from regad.runtime.station.modbus import ModbusServer, bind
+from regad.runtime.station.listening import bind
+from regad.runtime.station.modbus import ModbusServer
 
-from .modbus_doubles import Client, Clock, Memory, connect, exchange, feed, frame
+from .modbus_doubles import Client, Clock, Memory, connect, deliver, exchange, feed, frame
 
 READ = struct.pack(">BHH", 3, 100, 20)
 WRITE = struct.pack(">BHH", 6, 1, 9)
@@ -199,16 +200,87 @@ def test_a_peer_that_reads_no_answers_is_not_read_from_either() -> None:
     assert line.reading
 
 
-def test_fifty_slow_readers_do_not_keep_another_one_from_its_answers(server: ModbusServer) -> None:
-    asked = 2000
+def test_no_number_of_peers_gets_more_answers_than_the_allowance() -> None:
+    clock = Clock()
+    server = make(clock)
+    crowd = [connect(server) for _ in range(50)]
+    unread = [deliver(peer, line, frame(READ) * 1000) for peer, line in crowd]
+    assert server.state.requests == 32
+    assert not any(line.reading for _, line in crowd), "what is not answered yet waits in the kernel"
+    assert all(len(data) >= 1000 * 12 - 520 - 32 * 12 for data in unread)
+    for _ in range(10):
+        clock.now += 0.05
+        server.serve()
+    assert server.state.requests == 32 + 10 * 20
+    counts = [line.sent.count(frame(READ)[:2]) for _, line in crowd[1:]]
+    assert max(counts) - min(counts) <= 1
+
+
+def test_the_writer_is_answered_at_once_whoever_else_asks() -> None:
+    clock = Clock()
+    server = make(clock)
+    plc = connect(server)
+    exchange(*plc, WRITE)
+    for peer, line in [connect(server) for _ in range(50)]:
+        deliver(peer, line, frame(READ) * 40)
+    for _ in range(200):
+        clock.now += 0.005
+        plc[1].sent = b""
+        deliver(*plc, frame(READ))
+        assert plc[1].sent[7:9] == bytes((3, 40))
+        assert plc[1].reading
+
+
+def test_a_writer_has_an_allowance_too() -> None:
+    server = make(Clock())
+    plc = connect(server)
+    exchange(*plc, WRITE)
+    deliver(*plc, frame(WRITE) * 1000)
+    assert server.state.requests < 70
+
+
+def test_a_request_in_pieces_costs_more_than_a_whole_one() -> None:
+    clock = Clock()
+    server = make(clock)
+    peer, line = connect(server)
+    unread = b"".join(deliver(peer, line, bytes((byte,))) for byte in frame(READ) * 4)
+    assert 0 < len(unread) < 48 - 32 + 2, "each piece took a step"
+    assert server.state.requests == 2
+
+
+def test_a_peer_whose_link_has_failed_is_not_answered_any_more() -> None:
+    clock = Clock()
+    server = make(clock)
+    peer, line = connect(server)
+    deliver(peer, line, frame(READ) * 40)
+    line.aborted = True  # the system said so as an answer was written; the loop tells the peer later
+    clock.now += 1.0
+    server.serve()
+    assert server.state.requests == 32
+
+
+def test_the_steps_of_a_peer_that_left_are_not_taken() -> None:
+    clock = Clock()
+    server = make(clock)
+    peer, line = connect(server)
+    deliver(peer, line, frame(READ) * 40)
+    peer.connection_lost(None)
+    clock.now += 1.0
+    server.serve()
+    assert server.state.requests == 32
+
+
+def test_fifty_slow_readers_keep_neither_the_plc_nor_another_reader_from_answers(server: ModbusServer) -> None:
     slow = [Client(server.port) for _ in range(50)]
     try:
         for client in slow:
             client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            client.send(frame(READ) * asked)
-        with Client(server.port) as client:
+            client.send(frame(READ) * 2000)
+        with Client(server.port) as plc, Client(server.port) as reader:
+            assert plc.ask(WRITE) == WRITE
             for _ in range(200):
-                assert client.ask(READ) == bytes((3, 40)) + struct.pack(">20H", *range(100, 120))
+                assert plc.ask(READ) == bytes((3, 40)) + struct.pack(">20H", *range(100, 120))
+            assert reader.ask(READ)[:2] == bytes((3, 40))
         assert server.state.connections >= 50
     finally:
         for client in slow:
