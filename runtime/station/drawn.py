@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -48,25 +49,28 @@ class DrawnParts:
         self._random = np.random.default_rng(seed)
         self._ended = threading.Event()
         self._count = 0
-        self._thread: threading.Thread | None = None
+
+    @classmethod
+    def of(cls, source: str) -> DrawnParts | None:
+        """What a camera's source stands for; None for a camera. Raises InputError."""
+        return cls(rate_of(source)) if is_drawn(source) else None
 
     def open(self) -> Source:
         """The camera that looks at them."""
         return DrawnCamera(self._scene)
 
-    def start(self, handle: Handle, image: Callable[[], ProcessImage]) -> None:
+    @contextmanager
+    def coming(self, handle: Handle, image: Callable[[], ProcessImage]) -> Iterator[None]:
         """Let parts come: each is put under the camera and triggered by `Requests.handle`, while the line is ready."""
+        thread = threading.Thread(target=self._run, args=(handle, image), name="regad drawn parts", daemon=True)
         if self._rate > 0:
-            self._thread = threading.Thread(
-                target=self._run, args=(handle, image), name="regad drawn parts", daemon=True
-            )
-            self._thread.start()
-
-    def stop(self) -> None:
-        """Let no more come."""
-        self._ended.set()
-        if self._thread is not None:
-            self._thread.join()
+            thread.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            if thread.is_alive():
+                thread.join()
 
     def _run(self, handle: Handle, image: Callable[[], ProcessImage]) -> None:
         while not self._ended.wait(1.0 / self._rate):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from .commands import CommandServer
 from .config import Config
 from .configured import camera_settings, desk_command, policy_of, settings_of, specs_of
 from .desk import Supervisor, spawn
-from .drawn import DrawnParts, is_drawn, rate_of
+from .drawn import DrawnParts
 from .effects import Correct, Effect, Expose, Judge, Load, Rebuild, Record
 from .effects import Say as Told
 from .events import Booted, Event, Flagged, Gone, Halt, JobWanted, PlcWrote, Raised
@@ -296,16 +297,13 @@ def run_line(config: Config, path: Path, say: Say = unsaid) -> None:
     Raises RegadError where it cannot start.
     """
     prepare_process()
-    drawn = DrawnParts(rate_of(config.camera.source)) if is_drawn(config.camera.source) else None
-    source = None if drawn is None else drawn.open
+    drawn = DrawnParts.of(config.camera.source)
+    source = drawn.open if drawn else None
     with (
         StopSignals() as signals,
         Line(config, source=source, say=say, notifier=Notifier(), path=path) as line,
         signals.run() as stop,
     ):
         line.start()
-        if drawn is not None:
-            drawn.start(line.requests.handle, lambda: line.image)
-        stop.wait()
-        if drawn is not None:
-            drawn.stop()
+        with drawn.coming(line.requests.handle, lambda: line.image) if drawn else nullcontext():
+            stop.wait()

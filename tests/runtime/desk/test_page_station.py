@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -129,16 +129,12 @@ def test_the_rate_stands_in_the_source() -> None:
 def test_drawn_parts_wait_for_a_line_that_is_not_ready() -> None:
     asked: list[object] = []
     parts = DrawnParts(100.0)
-    looks: list[int] = []
+    looked = threading.Event()
 
     def image() -> ProcessImage:
-        looks.append(1)
+        looked.set()
         return ProcessImage()
 
-    parts.start(lambda request: asked.append(request) or {}, image)  # type: ignore[func-returns-value]
-    end = time.monotonic() + 20
-    while len(looks) < 3 and time.monotonic() < end:
-        pass
-    parts.stop()
-    assert len(looks) >= 3
+    with parts.coming(lambda request: asked.append(request) or {}, image):  # type: ignore[func-returns-value]
+        assert looked.wait(20)
     assert asked == []
