@@ -59,6 +59,8 @@ class LiveWriter(Closing):
             path.unlink(missing_ok=True)
             self._handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600)
             self._grow(0)
+            assert self._map is not None
+            _numbers(self._map)[_NUMBER] = clock() & ~1  # no number of a line before this one comes again
 
     @property
     def watched(self) -> bool:
@@ -123,7 +125,9 @@ class LiveReader(Closing):
     @property
     def number(self) -> int:
         """The number of the last whole picture, 0 for none."""
-        return 0 if self._map is None else int(_numbers(self._map)[_NUMBER]) & ~1
+        if self._map is None or not _numbers(self._map)[_HEIGHT]:
+            return 0
+        return int(_numbers(self._map)[_NUMBER]) & ~1
 
     def read(self) -> LiveFrame | None:
         """Return the last picture, None where there is none, or none can be had whole."""

@@ -74,8 +74,7 @@ class LiveView(Closing):
             if self._last is not None and self._last.number == self._reader.number:
                 return self._last
             frame = self._reader.read()
-            if frame is not None:
-                self._last = Encoded(frame.number, frame.taken_ns, _jpeg(frame))
+            self._last = None if frame is None else Encoded(frame.number, frame.taken_ns, _jpeg(frame))
             return self._last
 
 

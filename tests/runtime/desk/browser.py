@@ -15,7 +15,7 @@ from .web_doubles import Client
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["chromium", "opened"]
+__all__ = ["chromium", "opened", "said", "until"]
 
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -77,3 +77,17 @@ def opened(
         assert wrong == []
     finally:
         context.close()
+
+
+def said(page: Page, selector: str, text: str) -> None:
+    """Wait until an element says something."""
+    page.locator(selector).get_by_text(text).first.wait_for()
+
+
+def until(page: Page, expression: str) -> None:
+    """Wait until an expression is true. Playwright's own way needs eval, which the page's policy forbids."""
+    for _ in range(600):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"it never became true: {expression}")

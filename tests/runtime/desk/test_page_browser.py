@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from .browser import chromium, opened
+from .browser import chromium, opened, said, until
 from .web_doubles import PASSWORD, Client, Desk, desk_of, part_with_pictures, recorded
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 EVIL = "<img src=x onerror=alert(1)>"
 LIT = """[...document.querySelector(".shown canvas").getContext("2d").getImageData(0, 0, 448, 448).data]
@@ -47,11 +47,6 @@ def engineer(desk: Desk) -> Client:
     return desk.client("engineer")
 
 
-def said(page: Page, selector: str, text: str) -> None:
-    """Wait until an element says something."""
-    page.locator(selector).get_by_text(text).first.wait_for()
-
-
 def test_who_is_not_logged_in_sees_the_login_and_what_was_wrong(browser: Browser, desk: Desk) -> None:
     with opened(browser, desk.page.port) as page:
         page.get_by_label("Name").fill("operator")
@@ -75,10 +70,10 @@ def test_the_line_shows_verdict_picture_rejects_and_counts(browser: Browser, des
         said(page, ".verdict", "25 % of the threshold, A5")
         assert page.locator(".verdict.good svg circle").count() == 1, "a pass is a disc with a tick"
         said(page, ".verdict", "Shadow: no verdict is put out")
-        page.wait_for_function("document.querySelectorAll('.rejects li img').length === 3")
+        until(page, "document.querySelectorAll('.rejects li img').length === 3")
         assert page.locator(".rejects li").all_inner_texts()[0].startswith("NOT JUDGED")
         said(page, ".counts", "1 plate")
-        page.wait_for_function(LIT)
+        until(page, LIT)
         for key, name in (("h", "Heat map"), ("l", "Live")):
             button = page.get_by_role("button", name=name)
             before = button.get_attribute("aria-pressed")
@@ -142,14 +137,14 @@ def test_a_job_is_changed_by_pressing_twice(browser: Browser, desk: Desk) -> Non
 
 def test_parts_are_searched_looked_at_and_judged_again(browser: Browser, desk: Desk, engineer: Client) -> None:
     with opened(browser, desk.page.port, engineer, place="/#/trace") as page:
-        page.wait_for_function("document.querySelectorAll('tbody tr').length === 5")
+        until(page, "document.querySelectorAll('tbody tr').length === 5")
         page.get_by_label("Verdict").select_option("rejects")
         page.get_by_role("button", name="Search").click()
-        page.wait_for_function("document.querySelectorAll('tbody tr').length === 3")
+        until(page, "document.querySelectorAll('tbody tr').length === 3")
         page.get_by_label("Verdict").select_option("REJECT")
         page.keyboard.press("Tab")
         page.get_by_label("Serial").press("Enter")
-        page.wait_for_function("document.querySelectorAll('tbody tr').length === 1")
+        until(page, "document.querySelectorAll('tbody tr').length === 1")
         said(page, "tbody", EVIL)
         page.get_by_role("link", name="#2").click()
         said(page, "dl", "3.0000 = 150 %")

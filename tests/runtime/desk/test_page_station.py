@@ -7,21 +7,25 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from regad.runtime.desk.service import Surroundings
+from regad.runtime.desk.web.rejudge import Rejudging, Wanted
 from regad.runtime.errors import InputError, OutputError
 from regad.runtime.station.config_file import parse_config, read_config, read_document
 from regad.runtime.station.drawn import DrawnParts, is_drawn, rate_of
 from regad.runtime.station.image import ProcessImage
 from regad.runtime.station.simulate import write_drawn_station
+from regad.runtime.station.trace.reader import Selection
 from regad.runtime.station.trace.search import Query, TraceSearch
 
-from .browser import chromium, opened
-from .test_page_browser import LIT, said
+from .browser import chromium, opened, said, until
+from .test_page_browser import LIT
 
 RUN = "from regad.runtime.station.cli import main; main()"
 
@@ -65,7 +69,7 @@ def test_a_newcomer_sees_drawn_parts_judged_and_sets_a_password(running: Running
         page.locator(".verdict.good, .verdict.bad").wait_for()
         assert running.token not in page.url, "the link is used up, and does not stay in the history"
         said(page, ".verdict", "Simulated parts")
-        page.wait_for_function(LIT)
+        until(page, LIT)
         said(page, ".verdict", "REJECT")
         page.locator(".rejects img").first.wait_for()
 
@@ -95,6 +99,20 @@ def test_a_newcomer_sees_drawn_parts_judged_and_sets_a_password(running: Running
     good = [row for row in rows if row["serial"].startswith("good")]
     assert good and len(good) < len(rows), "drawn parts of both kinds came"
     assert all(row["simulated"] for row in rows)
+    judged_again(running.folder, rows[-1]["category_version"])
+
+
+def judged_again(folder: Path, version: int) -> None:
+    """The page's *Judge again* with the version that judged: every score is the same in every bit."""
+    config = read_config(folder / "station.toml")
+    judging = Rejudging(Surroundings(config, folder, None, None, print))  # type: ignore[arg-type]
+    judging.start(Wanted(Selection(1, 2), version=version, by="anna"))
+    with pytest.raises(InputError, match="another range is being judged"):
+        judging.start(Wanted(Selection(), threshold=1.0))
+    while (found := judging.found())["running"]:
+        time.sleep(0.05)
+    assert found["error"] == ""
+    assert found["result"] == {**found["result"], "judged": 2, "changed": 0, "same_scores": 2}
 
 
 def test_the_demonstration_is_written_once_and_says_what_it_is(demo: Path, artifact_dir: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import time
@@ -19,6 +20,7 @@ from regad.runtime.desk.service import Health, Surroundings
 from regad.runtime.desk.web.config_view import config_view
 from regad.runtime.desk.web.errors import RequestError
 from regad.runtime.desk.web.routes import Route
+from regad.runtime.desk.web.rows import is_good, shown_as
 from regad.runtime.desk.web.shift import ShiftSection, shift_began
 from regad.runtime.desk.web.site import Site
 from regad.runtime.desk.web.state import State
@@ -114,6 +116,28 @@ def test_a_part_comes_whole_and_without_where_its_files_lie(engineer: Client) ->
     assert engineer.ask("GET", "/api/v1/parts/3/full").status == 404
     assert engineer.ask("GET", "/api/v1/parts/3/map").status == 404
     assert engineer.ask("GET", "/api/v1/parts/99").status == 400
+
+
+@pytest.mark.parametrize(
+    ("verdict", "output", "late", "shown"),
+    [
+        *(
+            (1, 1, False, "PASS"),
+            (1, 0, False, "PASS"),
+            (1, 5, True, "LATE"),
+            (1, 0, True, "LATE"),
+            (2, 5, True, "LATE"),
+        ),
+        *((2, 2, False, "REJECT"), (2, 0, False, "REJECT"), (3, 1, False, "REVIEW"), (3, 2, False, "REJECT")),
+        *((4, 4, False, "NOT_JUDGED"), (7, 0, False, "MISSED"), (1, 2, False, "REJECT"), (2, 1, False, "REJECT")),
+    ],
+)
+def test_a_part_is_shown_as_pass_only_if_it_was_judged_good_and_let_pass(
+    verdict: int, output: int, late: bool, shown: str
+) -> None:
+    row = {"verdict": verdict, "output": output, "late": int(late)}
+    assert shown_as(row).name == shown
+    assert is_good(row) is (shown == "PASS")
 
 
 def test_a_part_is_taken_along_as_a_zip_and_nothing_stays_behind(desk: Desk, engineer: Client) -> None:
@@ -221,8 +245,6 @@ def test_two_handlers_of_one_request_are_a_fault(tmp_path: Path) -> None:
 
 def events(client: Client, count: int) -> list[tuple[str, Any]]:
     """The first events of the live state, without the signs of life."""
-    import http.client
-
     connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=20)
     connection.request("GET", "/api/v1/events", headers={"Cookie": client.cookie})
     answer = connection.getresponse()
@@ -234,6 +256,7 @@ def events(client: Client, count: int) -> list[tuple[str, Any]]:
         answer.readline()
         if name != "alive":
             found.append((name, json.loads(data)))
+    answer.close()
     connection.close()
     return found
 
@@ -370,6 +393,24 @@ def test_the_live_picture_is_encoded_once_and_waited_for(desk: Desk, engineer: C
         number = answer.headers["x-regad-number"]
         assert 0 <= int(answer.headers["x-regad-age-ms"]) < 60_000
         assert engineer.ask("GET", "/api/v1/frame.jpg?after=0").headers["x-regad-number"] == number
+
+
+def test_the_stream_for_a_display_is_one_jpeg_after_another(desk: Desk, engineer: Client) -> None:
+    path = live_path(desk.page._around.config.commands.socket)
+    with LiveWriter(path) as writer, LiveReader(path) as reader:
+        assert reader.watch()
+        writer.show(np.zeros((20, 30, 3), np.uint8), time.monotonic_ns())
+        connection = http.client.HTTPConnection("127.0.0.1", engineer.port, timeout=20)
+        connection.request("GET", "/api/v1/live.mjpeg", headers={"Cookie": engineer.cookie})
+        answer = connection.getresponse()
+        assert answer.headers["content-type"] == "multipart/x-mixed-replace; boundary=regad-frame"
+        assert answer.readline() == b"--regad-frame\r\n"
+        assert answer.readline() == b"Content-Type: image/jpeg\r\n"
+        size = int(answer.readline().split()[1])
+        assert answer.readline() == b"\r\n"
+        assert Image.open(io.BytesIO(answer.read(size))).size == (30, 20)
+        answer.close()
+        connection.close()
 
 
 def test_a_query_without_conditions_finds_the_newest(tmp_path: Path) -> None:

@@ -126,6 +126,7 @@ export const en = {
   "trace.input": "What the encoder saw",
   "trace.full": "Full picture",
   "trace.zip": "Download as zip",
+  "trace.judged": "Judged as",
   "trace.output": "Put out as",
   "trace.reason": "Reason",
   "trace.clock": "the clock was wrong",

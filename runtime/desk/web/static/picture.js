@@ -12,7 +12,7 @@ export function drawHeat(canvas, bytes, top, threshold) {
   for (let i = 0; i < bytes.length; i++) {
     const level = (bytes[i] / 255) * top / (threshold || top || 1);
     const share = Math.min(1, Math.max(0, (level - 0.6) / 0.7));
-    image.data.set([255, Math.round(210 * (1 - share)), 0, Math.round(190 * share)], i * 4);
+    image.data.set([255, Math.round(210 * (1 - share)), 0, Math.round(130 * share)], i * 4);
   }
   context.putImageData(image, 0, 0);
   const target = canvas.getContext("2d");
@@ -47,7 +47,7 @@ export function drawPart(canvas, part, image, map, heat) {
   const context = canvas.getContext("2d");
   if (image) context.drawImage(image, 0, 0, SIDE, SIDE);
   if (heat && map) drawHeat(canvas, map.bytes, map.top, part.threshold);
-  if (heat && !part.good && part.spot_x !== null) {
+  if (heat && part.spot_x !== null && part.score > part.threshold) {
     const scale = SIDE / 224;
     context.lineWidth = 3;
     context.strokeStyle = "#fff";

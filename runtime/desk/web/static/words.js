@@ -27,7 +27,7 @@ export const ago = (seconds, t) =>
 export function tone(part) {
   if (!part) return "";
   if (part.good) return "good";
-  return ["REVIEW", "LATE", "NOT_JUDGED", "MISSED", "NO_PART"].includes(part.verdict) ? "warn" : part.verdict === "NONE" ? "" : "bad";
+  return ["REVIEW", "LATE", "NOT_JUDGED", "MISSED", "NO_PART"].includes(part.shown) ? "warn" : part.shown === "NONE" ? "" : "bad";
 }
 
 /** The shape of a verdict, for who does not see its colour: a disc with a tick, an octagon with a cross, a triangle. */

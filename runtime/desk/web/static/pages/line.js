@@ -70,7 +70,7 @@ export function open(root, app) {
     const online = station && station.online;
     const state = online ? station.image.state : "OFFLINE";
     const kind = online && part && state !== "SETUP" ? tone(part) : "";
-    const word = !online ? t("state.OFFLINE") : state === "SETUP" ? t("state.SETUP") : part ? t(`verdict.${part.good ? "PASS" : part.verdict}`) : t(`state.${state}`);
+    const word = !online ? t("state.OFFLINE") : state === "SETUP" ? t("state.SETUP") : part ? t(`verdict.${part.shown}`) : t(`state.${state}`);
     const key = JSON.stringify([kind, word, part && part.id, state, station && station.mode]);
     if (key === view.verdict) return;
     view.verdict = key;
@@ -101,13 +101,13 @@ export function open(root, app) {
   }
 
   function showRejects(rows) {
-    const key = rows.map((row) => `${row.id}${row.input}${row.verdict}`).join();
+    const key = rows.map((row) => `${row.id}${row.input}${row.shown}`).join();
     if (key === view.rejects) return;
     view.rejects = key;
     fill(rejects, rows.length ? rows.map((row) => h("li", { class: tone(row) },
       h("a", { href: `#/trace/${row.id}` },
         h("img", { src: `/api/v1/parts/${row.id}/input${row.input ? "?stored" : ""}`, alt: "", loading: "lazy" }),
-        t(`verdict.${row.verdict}`), h("br"), `${atTime(row.wall)} ${percent(row)}`))) : h("li", { class: "hint" }, t("line.no.rejects")));
+        t(`verdict.${row.shown}`), h("br"), `${atTime(row.wall)} ${percent(row)}`))) : h("li", { class: "hint" }, t("line.no.rejects")));
   }
 
   function showCounts(station, shift, jobs) {

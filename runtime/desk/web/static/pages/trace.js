@@ -18,7 +18,7 @@ export function open(root, app) {
 
 const field = (name, input) => h("label", { class: "field" }, h("span", {}, name), input);
 const choice = (name, values, words) => h("select", { name }, values.map((value) => h("option", { value, selected: kept[name] === value }, words(value))));
-const badge = (part, t) => h("span", { class: `badge ${tone(part)}` }, t(`verdict.${part.verdict}`));
+const badge = (part, t) => h("span", { class: `badge ${tone(part)}` }, t(`verdict.${part.shown}`));
 const seconds = (value) => (value ? Math.floor(new Date(value).getTime() / 1000) : "");
 
 async function search(root, app) {
@@ -64,7 +64,7 @@ async function one(root, app, id) {
   const canvas = h("canvas", { width: "448", height: "448", role: "img", "aria-label": t("trace.input") });
   const heat = h("button", { "aria-pressed": "true", disabled: !hasMap, onclick: () => draw(heat.getAttribute("aria-pressed") !== "true") }, t("line.heat"));
   const pairs = [
-    ["trace.verdict", badge(part, t)], ["trace.output", t(`verdict.${part.output}`)], ["trace.reason", part.reason || part.error],
+    ["trace.verdict", badge(part, t)], ["trace.judged", t(`verdict.${part.verdict}`)], ["trace.output", t(`verdict.${part.output}`)], ["trace.reason", part.reason || part.error],
     ["trace.serial", part.serial], ["trace.part_id", part.part_id || ""], ["trace.when", when(part.wall) + (part.clock_ok ? "" : ` (${t("trace.clock")})`)],
     ["line.job", part.job ?? ""], ["trace.score", part.score === null ? "" : `${part.score.toFixed(4)} = ${percent(part)}`],
     ["trace.threshold", part.threshold === null ? "" : part.threshold.toFixed(4)], ["trace.ms", part.ms_total === null ? "" : `${part.ms_total.toFixed(1)} ms`],
