@@ -22,10 +22,23 @@ Services = Callable[[Surroundings], Iterator[Service]]
 
 def services_of(around: Surroundings) -> Iterator[Service]:
     """Yield the services that the configuration names. Each is imported here, when it is wanted: its extra may lack."""
-    if around.config.desk is not None:
+    config = around.config
+    if config.desk is not None:
         from .web.page import Page
 
         yield Page(around)
+    if config.mqtt is not None:
+        from .sinks.mqtt import MqttSink
+
+        yield MqttSink(around, config.mqtt)
+    if config.webhooks:
+        from .sinks.webhook import WebhookSink
+
+        yield from (WebhookSink(around, one) for one in config.webhooks)
+    if config.opcua is not None:
+        from .opcua.service import OpcuaService
+
+        yield OpcuaService(around, config.opcua)
 
 
 class Desk(Closing):

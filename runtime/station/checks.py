@@ -24,6 +24,7 @@ from .desk_access import bind_page, check_access
 from .drawn import is_drawn, rate_of
 from .jobs import load_job_category, sha256_of
 from .listening import bind
+from .protocol_checks import examine_protocols
 
 __all__ = ["examine"]
 
@@ -47,6 +48,7 @@ def examine(path: Path, *, clock: Callable[[], float] = time.time) -> list[Findi
         found.append(_job(job, artifact))
     found.append(_camera(config.camera, recordings=config.station.mode == "simulate"))
     found += _interfaces(config)
+    found += examine_protocols(config)
     found += _trace(config)
     found.append(_wall_clock(clock()))
     return found

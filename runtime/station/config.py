@@ -16,6 +16,7 @@ from msgspec import field
 from ..errors import InputError
 from ..text import redact
 from .config_desk import DeskConfig
+from .config_protocols import MetricsConfig, MqttConfig, OpcuaConfig, WebhookConfig
 from .config_types import (
     Connections,
     Count,
@@ -229,6 +230,10 @@ class Config(Table, frozen=True):
     commands: CommandsConfig = field(default_factory=CommandsConfig)
     trace: TraceConfig = field(default_factory=TraceConfig)
     desk: DeskConfig | None = None
+    mqtt: MqttConfig | None = None
+    webhooks: tuple[WebhookConfig, ...] = field(default=(), name="webhook")
+    metrics: MetricsConfig | None = None
+    opcua: OpcuaConfig | None = None
 
     def __post_init__(self) -> None:
         numbers = [job.number for job in self.jobs]
@@ -244,6 +249,11 @@ class Config(Table, frozen=True):
             _check_drawn(self)
         if self.trigger.kind == "modbus" and (self.modbus is None or not self.modbus.control):
             raise InputError("trigger.kind is 'modbus'; expected a table [modbus] without control = false beside it")
+        if self.desk is None and (self.mqtt or self.webhooks or self.metrics or self.opcua):
+            raise InputError("desk is missing; mqtt, webhook, metrics and opcua are its work: expected a table [desk]")
+        names = [hook.name for hook in self.webhooks]
+        if len({*names}) < len(names):
+            raise InputError(f"webhook.name is given twice: {', '.join(names)}; expected each name once")
 
 
 def _check_drawn(config: Config) -> None:

@@ -58,9 +58,7 @@ class LiveWriter(Closing):
         with suppress(OSError):
             path.unlink(missing_ok=True)
             self._handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600)
-            self._grow(0)
-            assert self._map is not None
-            _numbers(self._map)[_NUMBER] = clock() & ~1  # no number of a line before this one comes again
+            _numbers(self._grow(0))[_NUMBER] = clock() & ~1  # no number of a line before this one comes again
 
     @property
     def watched(self) -> bool:
@@ -81,20 +79,21 @@ class LiveWriter(Closing):
             self.close()
 
     def _write(self, image: NDArray[np.uint8], taken_ns: int) -> None:
-        if self._map is None or len(self._map) < _HEAD + image.nbytes:
-            self._grow(image.nbytes)
-        assert self._map is not None
-        numbers = _numbers(self._map)
+        mapped = self._map
+        if mapped is None or len(mapped) < _HEAD + image.nbytes:
+            mapped = self._grow(image.nbytes)
+        numbers = _numbers(mapped)
         numbers[_NUMBER] += 1
         numbers[_TAKEN], numbers[_HEIGHT], numbers[_WIDTH] = taken_ns, image.shape[0], image.shape[1]
-        np.copyto(np.frombuffer(self._map, np.uint8, image.size, _HEAD).reshape(image.shape), image)
+        np.copyto(np.frombuffer(mapped, np.uint8, image.size, _HEAD).reshape(image.shape), image)
         numbers[_NUMBER] += 1
 
-    def _grow(self, size: int) -> None:
+    def _grow(self, size: int) -> mmap.mmap:
         """Make room. It is asked for beforehand: writing to a mapped file without room would end the process."""
         os.posix_fallocate(self._handle, 0, _HEAD + size)
-        self._map = mmap.mmap(self._handle, _HEAD + size)
-        _numbers(self._map)[_MARKED] = _MARK
+        self._map = mapped = mmap.mmap(self._handle, _HEAD + size)
+        _numbers(mapped)[_MARKED] = _MARK
+        return mapped
 
     def close(self) -> None:
         """Remove the file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..service import Surroundings
 from .command_api import command_routes
+from .metrics_api import metrics_routes
 from .parts_api import part_routes
 from .rejudge_api import rejudge_routes
 from .routes import Route
@@ -19,6 +20,7 @@ def modules(around: Surroundings) -> list[Route]:
     """Return the routes of every module of the API."""
     return [
         *command_routes(around),
+        *metrics_routes(around),
         *part_routes(),
         *rejudge_routes(around),
         *system_routes(),

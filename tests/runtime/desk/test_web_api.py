@@ -27,7 +27,9 @@ from regad.runtime.desk.web.state import State
 from regad.runtime.desk.web.station_state import alarms_of
 from regad.runtime.errors import InputError
 from regad.runtime.station.config import DeskConfig
+from regad.runtime.station.config_protocols import MetricsConfig
 from regad.runtime.station.live import LiveReader, LiveWriter, live_path
+from regad.runtime.station.secret import Secret
 from regad.runtime.station.trace.database import write_access
 from regad.runtime.station.trace.search import Query, TraceSearch
 
@@ -427,6 +429,25 @@ def test_a_query_without_conditions_finds_the_newest(tmp_path: Path) -> None:
         assert trace.counts(3) == (0, 0, 0)
         assert trace.pictures(0.0) == (0, 0)
         assert trace.version(1) is not None and trace.version(9) is None
+
+
+def test_metrics_are_for_this_machine_for_who_is_logged_in_and_for_who_bears_the_secret(
+    desk: Desk, engineer: Client, tmp_path: Path
+) -> None:
+    answer = desk.client().ask("GET", "/metrics")
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert b"# TYPE regad_" in answer.body
+    (tmp_path / "metrics.secret").write_text("s3cret\n")
+    (tmp_path / "metrics.secret").chmod(0o600)
+    metrics = MetricsConfig(secret=Secret(file=tmp_path / "metrics.secret"))
+    filled(tmp_path / "trace", part(1))
+    with desk_of(tmp_path, behind_proxy=True, hosts=("127.0.0.1",), tables={"metrics": metrics}) as far:
+        client = far.client()
+        assert client.ask("GET", "/metrics").status == 401
+        assert client.ask("GET", "/metrics", headers={"Authorization": "Bearer wrong"}).status == 401
+        assert client.ask("GET", "/metrics", headers={"Authorization": "Bearer s3cret"}).status == 200
+        assert far.client("viewer").ask("GET", "/metrics").status == 200
 
 
 def test_health_says_where_the_page_is(desk: Desk) -> None:

@@ -146,7 +146,7 @@ def part_with_pictures(seq: int, **changes: Any) -> Inspection:
     return part(seq, **facts)
 
 
-def config_of(folder: Path, desk: DeskConfig) -> Config:
+def config_of(folder: Path, desk: DeskConfig, **tables: Any) -> Config:
     job = JobConfig(number=1, name="plate", category=folder / "one.safetensors", sha256="0" * 64)
     return Config(
         model=ModelConfig(path=folder / "model.regad"),
@@ -156,6 +156,7 @@ def config_of(folder: Path, desk: DeskConfig) -> Config:
         commands=CommandsConfig(socket=folder / "s"),
         trace=TraceConfig(folder=folder / "trace"),
         desk=desk,
+        **tables,
     )
 
 
@@ -173,12 +174,12 @@ def add_users(path: Path, roles: tuple[Role, ...] = ("viewer", "operator", "engi
 
 
 @contextmanager
-def desk_of(folder: Path, *, users: bool = True, **fields: Any) -> Iterator[Desk]:
+def desk_of(folder: Path, *, users: bool = True, tables: dict[str, Any] | None = None, **fields: Any) -> Iterator[Desk]:
     """A page that runs in ``folder``."""
     desk = DeskConfig(port=0, users=folder / "users.json", **fields)
     if users:
         add_users(folder / "users.json")
-    config, line, said = config_of(folder, desk), Line(), list[str]()
+    config, line, said = config_of(folder, desk, **(tables or {})), Line(), list[str]()
     link = StationLink(config.commands.socket)
     with CommandServer(config.commands.socket, line.handle) as server, link, StationWatch(link) as watch:
         server.start()

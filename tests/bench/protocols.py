@@ -1,0 +1,165 @@
+"""Measures what MQTT and OPC UA cost the line: ``python tests/bench/protocols.py --model model.regad [--count N]``.
+
+The line judges drawn parts; beside it runs its desk with a broker of its own, 10 subscribers, and 4 OPC UA clients that
+subscribe to every result and ask for lists without a pause. In turns all of that is stopped (SIGSTOP) and let go. Ends
+with 1 if the p99 of trigger to verdict rises by more than 10 %. The clients run at the lowest priority: in a plant they
+are other machines. Needs mosquitto and asyncua. Let nothing run beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from station import PATIENCE, Place, said, timed
+
+from regad.runtime.station.config import DeskConfig
+from regad.runtime.station.line import SWITCH, Line
+from regad.runtime.station.scene import DrawnCamera
+
+SUBSCRIBERS, CLIENTS = 10, 4
+NODESET = Path(__file__).parents[2] / ".deps/opcua/Opc.Ua.MachineVision.NodeSet2.xml"
+TABLES = """
+[station]
+name = "simulated"
+mode = "simulate"
+job = 1
+[model]
+path = "model"
+[camera]
+source = "drawn parts"
+[[job]]
+number = 1
+name = "drawn plate"
+category = "{category}"
+sha256 = "{zeros}"
+[commands]
+socket = "{folder}/station.sock"
+[trace]
+folder = "{folder}/trace"
+[desk]
+[mqtt]
+host = "127.0.0.1"
+port = {broker}
+tls = false
+[opcua]
+nodeset = "{nodeset}"
+port = {opcua}
+anonymous = true
+unencrypted = true
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int) -> None:
+    end = time.monotonic() + 3 * PATIENCE
+    while True:
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), 1.0).close()
+            return
+        assert time.monotonic() < end, f"nothing listens at port {port}"
+        time.sleep(0.2)
+
+
+async def opcua_client(url: str) -> None:
+    """Hear every event, and ask for the list of results again and again."""
+    from asyncua import Client, ua
+
+    class Deaf:
+        def event_notification(self, event: Any) -> None:
+            pass
+
+    async with Client(url) as client:
+        vision = await client.get_namespace_index("http://opcfoundation.org/UA/MachineVision")
+        own = await client.get_namespace_index("urn:regad:station:simulated")
+        await client.load_data_type_definitions()
+        subscription = await client.create_subscription(100, Deaf())
+        await subscription.subscribe_events(client.nodes.server, client.get_node(ua.NodeId(1024, vision)))
+        results = await client.nodes.objects.get_child([f"{own}:VisionSystem", f"{vision}:ResultManagement"])
+        kinds = ("MeasId", "PartId", "RecipeIdExternal", "RecipeIdInternal", "ConfigurationId", "ConfigurationId")
+        ids = [getattr(ua, f"{kind}DataType")() for kind in (*kinds, "ProductId", "JobId")]
+        given = [ua.Variant(0, ua.VariantType.Int32), *(ua.Variant(one, ua.VariantType.ExtensionObject) for one in ids)]
+        given += [ua.Variant(20, ua.VariantType.UInt32), ua.Variant(0, ua.VariantType.UInt32)]
+        while True:
+            await results.call_method(f"{vision}:GetResultListFiltered", *given, ua.Variant(0, ua.VariantType.Int32))
+
+
+def measure(place: Place, count: int) -> bool:
+    broker, opcua = free_port(), free_port()
+    path = place.folder / "station.toml"
+    path.write_text(
+        TABLES.format(
+            folder=place.folder, category=place.category, zeros="0" * 64, broker=broker, opcua=opcua, nodeset=NODESET
+        )
+    )
+    (place.folder / "mosquitto.conf").write_text(f"listener {broker} 127.0.0.1\nallow_anonymous true\n")
+    with ExitStack() as stack:
+        children = []
+
+        def run(*words: str) -> int:
+            child = stack.enter_context(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            children.append(child)
+            stack.callback(child.kill)
+            return child.pid
+
+        beside = [run("mosquitto", "-c", str(place.folder / "mosquitto.conf"))]
+        wait_for_port(broker)
+        config = place.config("command", desk=DeskConfig())
+        line = stack.enter_context(
+            Line(config, source=lambda: DrawnCamera(place.scene), model=place.open_model, path=path)
+        )
+        line.start()
+        wait_for_port(opcua)
+        assert isinstance(line.desk.child, subprocess.Popen)
+        beside.append(line.desk.child.pid)
+        listen = ("nice", "-n", "19", "mosquitto_sub", "-p", str(broker), "-q", "1", "-t", "#")
+        ask = ("nice", "-n", "19", sys.executable, __file__, "--client", f"opc.tcp://127.0.0.1:{opcua}")
+        beside += [run(*words) for words in (*[listen] * SUBSCRIBERS, *[ask] * CLIENTS)]
+        timed(line, 20)
+        time.sleep(10.0)  # the clients' imports
+        quiet, busy = [], []
+        for _ in range(5):  # in turns, so that the rest of the machine weighs on all alike
+            for pid in beside:
+                os.kill(pid, signal.SIGSTOP)
+            quiet += timed(line, count // 5)
+            for pid in beside:
+                os.kill(pid, signal.SIGCONT)
+            busy += timed(line, count // 5)
+        assert all(child.poll() is None for child in children), "a client ended"
+    print(said("alone", quiet))
+    print(said("MQTT and OPC UA busy", busy))
+    return bool(np.percentile(busy, 99) <= 1.1 * np.percentile(quiet, 99))
+
+
+def main() -> int:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--client", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.client:
+        asyncio.run(opcua_client(given.client))
+    sys.setswitchinterval(SWITCH)
+    with tempfile.TemporaryDirectory() as folder:
+        return 0 if measure(Place(Path(folder), given.model, False), given.count) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
