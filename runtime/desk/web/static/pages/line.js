@@ -121,7 +121,9 @@ export function open(root, app) {
     fill(counts, pair(job, t("line.job")), pair(shift ? shift.parts : "-", shift ? t("line.parts", { time: toMinute(shift.began) }) : ""), pair(shift ? shift.rejects : "-", t("line.rejected")), pair(rate, t("line.rate")));
   }
 
-  function update({ connected, parts }) {
+  function update(now) {
+    view.now = now;
+    const { connected, parts } = now;
     const station = connected ? parts.station : parts.station && { ...parts.station, online: false };
     const part = parts.part || null;
     showVerdict(station, part);
@@ -147,12 +149,13 @@ export function open(root, app) {
     if (event.key === "l") setLive(!view.live);
   }
 
+  document.addEventListener("keydown", keys);
+  const stop = app.onState(update);
   app.api.get("/api/v1/jobs").then((jobs) => {
     view.jobs = Object.fromEntries(jobs.map((job) => [job.number, job.name]));
     view.counts = "";
+    update(view.now);
   }).catch(app.fail);
-  document.addEventListener("keydown", keys);
-  const stop = app.onState(update);
   const timer = setInterval(tick, 1000);
   return () => {
     stop();
