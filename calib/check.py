@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from regad.runtime.errors import InputError
 from regad.runtime.formats.registration import Tried
 from regad.runtime.formats.scoring import Score
+from regad.runtime.imaging.arrival import Arrival
 from regad.runtime.imaging.presence import measure
 
 from .registering import matches
 from .threshold import near_copies
 
-__all__ = ["ASIDE", "FACTORS", "UNLIKE", "check_matches", "check_pictures", "check_scores", "refuse"]
+__all__ = ["ASIDE", "FACTORS", "UNLIKE", "check_matches", "check_pictures", "check_placed", "check_scores", "refuse"]
 
 FACTORS = {"sharpness": 2.5, "brightness": 2.5, "contrast": 3.0}
 """How many times below the median of the others an image may be, and above it where there are three or more. Of 1000
@@ -106,6 +107,15 @@ def check_matches(tried: Tried | None, names: Sequence[str]) -> list[str]:
                 f"{usual:.2g}): take it out if it shows another part, or not all of it; else add such photos"
             )
     return found
+
+
+def check_placed(arrival: Arrival, name: str) -> None:
+    """Raise InputError for a validation image that a registered category would not score."""
+    if arrival.refusal:
+        raise InputError(
+            f"the validation image {name} shows the part misplaced, or another one ({arrival.detail}): "
+            "take it out, or add photos of such parts to the support images"
+        )
 
 
 def refuse(notes: Sequence[str], strict: bool) -> tuple[str, ...]:

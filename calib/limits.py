@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regad.runtime.formats.limits import MEASURES, Limit
-from regad.runtime.imaging.presence import measure
+from regad.runtime.imaging.presence import Measures, measure
 
-__all__ = ["MARGINS", "Margin", "learn_limits"]
+__all__ = ["MARGINS", "Margin", "learn_limits", "limits_of"]
 
 
 class Margin(NamedTuple):
@@ -37,8 +37,13 @@ _WHITE, _WHITE_MARGIN = 255.0, 1 / 8  # the distance from white that must remain
 
 def learn_limits(inputs: Iterable[NDArray[np.uint8]]) -> dict[str, Limit]:
     """Return the limits for a part from good images as the encoder sees them, uint8 RGB [224, 224, 3], one or more."""
+    return limits_of(map(measure, inputs))
+
+
+def limits_of(measured: Iterable[Measures]) -> dict[str, Limit]:
+    """Return the limits for a part from what was measured of good images, one or more."""
     limits: dict[str, Limit] = {}
-    for name, values in zip(MEASURES, zip(*map(measure, inputs), strict=True), strict=True):
+    for name, values in zip(MEASURES, zip(*measured, strict=True), strict=True):
         low, high = min(values), max(values)
         margin = MARGINS[name]
         most = None if margin.high is None else margin.high * high

@@ -25,7 +25,17 @@ from regad.runtime.imaging.registration import Registered, Template, make_templa
 from .gaussian import held_out_distances
 from .views import FEW_REGISTERED, REGISTERED, STANDARD, ViewSet
 
-__all__ = ["LEAST_LEAD", "LEAST_QUALITY", "MARGIN", "Chosen", "choose", "encode", "matches", "structure_of"]
+__all__ = [
+    "LEAST_LEAD",
+    "LEAST_QUALITY",
+    "MARGIN",
+    "Chosen",
+    "choose",
+    "encode",
+    "match_limits",
+    "matches",
+    "structure_of",
+]
 
 LEAST_QUALITY = 0.7
 """How well each support image must match the first for ``auto``."""
@@ -140,10 +150,12 @@ def _registration(laid: _Laid, reference: NDArray[np.uint8]) -> Registration:
     structure = structure_of(reference)
     qualities = [one.quality for one in laid.found[1:]]
     shares = [shown(one.seen, structure) for one in laid.found]
-    return Registration(
-        laid.template,
-        reference,
-        structure,
+    return Registration(laid.template, reference, structure, *match_limits(qualities, shares))
+
+
+def match_limits(qualities: Sequence[float], shares: Sequence[float]) -> tuple[Limit, Limit]:
+    """Return the limits on match and share below which a part is misplaced, from those of good parts."""
+    return (
         Limit(_least(_LEAST_MATCH, qualities), None, (min(qualities), max(qualities))),
         Limit(_least(_LEAST_SHOWN, shares), None, (min(shares), max(shares))),
     )

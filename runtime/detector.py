@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,26 +13,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends.base import Backend, Inference
+from .backends.base import Backend
 from .backends.lifecycle import Closing, closed_error
 from .errors import CategoryError, InputError
 from .formats.artifact import Artifact
 from .formats.category import Category, Threshold, load_category, save_category
 from .formats.registration import Register
-from .formats.spec import LEVELS, SIZE, InputSpec
-from .imaging.arrival import Arrival, admit, arrive
+from .formats.spec import SIZE, InputSpec
+from .imaging.arrival import Arrival, Prepared, admit, admitted, prepare
+from .judging import judge, ready
 from .model import Model, Part, check_spec
 from .result import Result, Timings
 
 __all__ = ["Detector", "Result", "Timings"]
 
-_MAP, _THETAS = (SIZE, SIZE), (len(LEVELS), 2, 3)
-_NO_MAP, _NO_THETAS = np.zeros((0, *_MAP), np.float32), np.zeros((0, *_THETAS), np.float32)
-_NOTHING = Inference(_NO_MAP, np.zeros(0, np.float32), _NO_THETAS, 0.0, 0.0)
-"""What a batch without images gives."""
 _REGISTERS = (
-    "the category registers the part, which takes the camera's frames; stored inputs cannot be judged by it: "
-    "teach the part again with --register off"
+    "the category registers the part, which takes the camera's frames; an input alone cannot be judged by it: "
+    "keep what prepare gives, and judge that by predict_prepared"
 )
 
 
@@ -199,7 +195,7 @@ class Detector(Closing):
         """Judge several images in one pass; they may differ in size. See `predict`."""
         with self._working():
             part, start = self._current(), time.perf_counter()
-            return self._judge(part, [self._arrive(part, image) for image in images], start)
+            return self._judge(part, [ready(part, image) for image in images], start)
 
     def predict_inputs(self, inputs: NDArray[np.uint8]) -> list[Result]:
         """Judge what `preprocess` made, uint8 RGB [N, 224, 224, 3]: stored inputs, judged again.
@@ -217,41 +213,45 @@ class Detector(Closing):
                 raise CategoryError(_REGISTERS)
             return self._judge(part, [admit(image, part.category.limits) for image in inputs], start)
 
+    def prepare(self, image: NDArray[Any]) -> Prepared:
+        """Make a frame ready for the category in force (`predict` says which arrays), also one that shows no part.
+
+        What comes of it can be kept, and judged now and later. Raises InputError and CategoryError as `predict`.
+        """
+        with self._working():
+            part = self._current()
+            category = part.category
+            return prepare(image, category.spec, category.registration, part.template, self.model.threads)
+
+    def predict_prepared(self, frames: Sequence[Prepared]) -> list[Result]:
+        """Judge what `prepare` made with this category, or one of the same `Category.preparation`.
+
+        A single one gives, in every bit, what `predict` gave for its frame on the same machine, backend and number of
+        threads. Raises CategoryError if no category is in force, or for a frame that was registered where the category
+        does not register, or the other way round.
+        """
+        with self._working():
+            part, start = self._current(), time.perf_counter()
+            category = part.category
+            for frame in frames:
+                if (frame.located is None) != (category.registration is None):
+                    raise CategoryError(
+                        "the frame was made ready for a category that registers, and this one does not"
+                        if category.registration is None
+                        else "the frame was not registered, and the category registers the part",
+                        remedy="make the frame ready by this category: prepare",
+                    )
+            arrivals = [admitted(frame, category.limits, category.registration) for frame in frames]
+            return self._judge(part, arrivals, start)
+
     def _judge(self, part: Part, arrivals: Sequence[Arrival], start: float) -> list[Result]:
         """The verdicts on frames made ready, any number of them; their work began at ``start``, seconds."""
-        if not arrivals:
-            return []
-        ready = time.perf_counter()
-        done = self._infer(part, [arrival.image for arrival in arrivals if not arrival.refusal])
-        end = time.perf_counter()
-        share = 1.0 / len(arrivals)
-        timings = Timings(
-            (ready - start) * 1e3 * share,
-            done.encode_ms * share,
-            done.score_ms * share,
-            (end - start) * 1e3 * share,
-        )
-        index = iter(range(len(done.anomaly_score)))
-        return [
-            _refused(part.category, arrival, timings)
-            if arrival.refusal
-            else _judged(part.category, done, next(index), arrival, timings)
-            for arrival in arrivals
-        ]
-
-    def _arrive(self, part: Part, image: NDArray[Any]) -> Arrival:
-        category, threads = part.category, self.model.threads
-        return arrive(image, category.spec, category.limits, category.registration, part.template, threads)
-
-    def _infer(self, part: Part, inputs: Sequence[NDArray[np.uint8]]) -> Inference:
-        """Score the inputs, any number of them. Raises InputError for a result that is not finite."""
-        if not inputs:
-            return _NOTHING
-        done = self.model.backend.infer(np.stack(inputs), part.statistics)
-        for what, values in (("score", done.anomaly_score), ("map", done.anomaly_map), ("theta", done.theta)):
-            if not np.isfinite(values).all():
-                raise InputError(f"the {what} is not finite; the image is not judged: run regad-doctor --model")
-        return done
+        results = []
+        for verdict in judge(self.model.backend, [(part, arrival) for arrival in arrivals], start):
+            if isinstance(verdict, InputError):
+                raise verdict
+            results.append(verdict)
+        return results
 
     def describe(self) -> dict[str, Any]:
         """What is loaded, as plain data: artifact, device, dtype, category, threshold. Answers after `close` too."""
@@ -298,36 +298,3 @@ class Detector(Closing):
             self._check_open()
             raise CategoryError("no category is loaded; call fit(images) or load_category(path) first")
         return part
-
-
-def _judged(category: Category, done: Inference, index: int, arrival: Arrival, timings: Timings) -> Result:
-    """The verdict on one image of a batch."""
-    score, threshold, warn = float(done.anomaly_score[index]), category.threshold.value, category.threshold.warn
-    return Result(
-        score,
-        threshold,
-        score > threshold,
-        done.anomaly_map[index],
-        done.theta[index],
-        timings,
-        category.spec,
-        warn=warn is not None and warn < score <= threshold,
-        located=arrival.located,
-    )
-
-
-def _refused(category: Category, arrival: Arrival, timings: Timings) -> Result:
-    """The verdict on an image that is not scored."""
-    heat, thetas = np.full(_MAP, np.inf, np.float32), np.zeros(_THETAS, np.float32)
-    return Result(
-        math.inf,
-        category.threshold.value,
-        True,
-        heat,
-        thetas,
-        timings,
-        category.spec,
-        refusal=arrival.refusal,
-        detail=arrival.detail,
-        located=arrival.located,
-    )

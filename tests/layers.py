@@ -21,10 +21,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runtime.imaging", "runtime.scoring"),
     ("runtime.backends", "runtime.sources"),
     ("runtime.model", "runtime.result", "runtime.selftest"),
+    ("runtime.judging",),
     ("runtime.detector",),
     ("runtime", "runtime.line", "runtime.cabi"),  # "runtime" itself is the public face, runtime/__init__.py
     ("runtime.commands", "runtime.native"),
-    ("runtime.station",),
+    ("runtime.station", "runtime.serve"),
     ("calib",),
     ("runtime.desk",),  # above calib: an engineer teaches at the page
     ("train.model",),
@@ -39,6 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 TEACHING = {
     "runtime.detector": {"calib.teach"},  # Detector.fit, lazily
     "runtime.commands.teaching": {"calib.folder", "calib.support"},
+    "runtime.station.teach_command": {"calib.stored"},
     "runtime.commands.bench_rows": {"calib.gaussian", "calib.teach"},
 }
 """The arrows that run up: a part is taught only when somebody asks for it. Each is an import inside a function."""

@@ -71,6 +71,13 @@ class Encoded(ABC):
     def features(self) -> Features:
         """The features on the host; the caller's own."""
 
+    @abstractmethod
+    def rows(self, start: int, stop: int) -> Encoded:
+        """Return images ``start`` to ``stop - 1`` as a batch of their own, which other statistics can score.
+
+        It is a view of this one's memory: of no use once this one is released, and its own release does nothing.
+        """
+
     def release(self) -> None:  # noqa: B027  most have nothing to give back
         """Let the backend use the memory for its next batch; nothing may be asked of this one afterwards."""
 
@@ -99,9 +106,10 @@ class _HostStopwatch:
 class _Passes(Encoded):
     """Several batches of the backend's size as one."""
 
-    def __init__(self, backend: Backend, parts: Sequence[Encoded]) -> None:
+    def __init__(self, backend: Backend, parts: Sequence[Encoded], counts: Sequence[int]) -> None:
         super().__init__(backend)
         self.parts = parts
+        self._counts = counts
 
     @property
     def theta(self) -> NDArray[np.float32]:
@@ -109,6 +117,15 @@ class _Passes(Encoded):
 
     def features(self) -> Features:
         return _joined([part.features() for part in self.parts])
+
+    def rows(self, start: int, stop: int) -> Encoded:
+        found: list[tuple[Encoded, int]] = []
+        for part, count in zip(self.parts, self._counts, strict=True):
+            first, last = max(start, 0), min(stop, count)
+            if first < last:
+                found.append((part.rows(first, last), last - first))
+            start, stop = start - count, stop - count
+        return found[0][0] if len(found) == 1 else _Passes(self.backend, *zip(*found, strict=True))
 
     def release(self) -> None:
         for part in self.parts:
@@ -143,8 +160,9 @@ class Backend(ABC):
         Raises DeviceError, InputError for no images; so do `features` and `infer`.
         """
         with self._turn():
-            parts = [self._encode(part) for part in self._passes(images)]
-        return parts[0] if len(parts) == 1 else _Passes(self, parts)
+            passes = self._passes(images)
+            parts = [self._encode(part) for part in passes]
+        return parts[0] if len(parts) == 1 else _Passes(self, parts, [len(part) for part in passes])
 
     def features(self, images: NDArray[np.uint8]) -> Features:
         """Return the features of uint8 RGB images [B, 224, 224, 3] on the host. Raises DeviceError."""

@@ -56,6 +56,10 @@ class HostEncoded(Encoded):
         self._give_back = None
         return self.host
 
+    def rows(self, start: int, stop: int) -> HostEncoded:
+        """A view of some images' features, which shares the scratch memory."""
+        return HostEncoded(self.backend, Features(*(level[start:stop] for level in self.host)), self.distances)
+
     def release(self) -> None:
         """Give the memory back, unless it was handed out."""
         give_back, self._give_back = self._give_back, None

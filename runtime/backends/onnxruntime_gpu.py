@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import threading
 import warnings
@@ -77,19 +78,36 @@ class _DeviceStatistics:
 
 
 class _DeviceEncoded(Encoded):
-    """Features as device values; theta on the host."""
+    """Features as device values; theta on the host. ``cut`` are the images that it is a view of; None: all."""
 
-    def __init__(self, backend: OrtGpuBackend, values: Mapping[str, Any]) -> None:
+    def __init__(self, backend: OrtGpuBackend, values: Mapping[str, Any], cut: slice | None = None) -> None:
         super().__init__(backend)
         self.values = values
-        self._fetch = backend.fetch
+        self.cut = cut
+        self._maker = backend
 
     @property
     def theta(self) -> NDArray[np.float32]:
-        return self._fetch(self.values, ("theta",))[0]
+        return self._maker.fetch(self.values, ("theta",))[0][self.cut or slice(None)]
 
     def features(self) -> Features:
-        return Features(*self._fetch(self.values, Features._fields))
+        levels = self._maker.fetch(self.values, Features._fields)
+        return Features(*(level[self.cut or slice(None)] for level in levels))
+
+    def rows(self, start: int, stop: int) -> _DeviceEncoded:
+        first = 0 if self.cut is None else self.cut.start
+        return _DeviceEncoded(self._maker, self.values, slice(first + start, first + stop))
+
+    def bind(self, binding: Any, name: str) -> None:
+        """Let a binding read a level where it lies."""
+        value = self.values[name]
+        if self.cut is None:
+            binding.bind_ortvalue_input(name, value)
+            return
+        _, *image = value.shape()
+        shape = (self.cut.stop - self.cut.start, *image)
+        start = value.data_ptr() + self.cut.start * math.prod(image) * np.dtype(np.float32).itemsize
+        binding.bind_input(name, "cuda", 0, np.float32, shape, start)
 
 
 class OrtGpuBackend(OrtTurns):
@@ -183,7 +201,7 @@ class OrtGpuBackend(OrtTurns):
         scorer = self._scorer(ready.path)
         binding = scorer.io_binding()
         for name in ready.levels:
-            binding.bind_ortvalue_input(name, batch.values[name])
+            batch.bind(binding, name)
         for name, value in ready.values.items():
             binding.bind_ortvalue_input(name, value)
         binding.bind_output("anomaly_map", "cpu")

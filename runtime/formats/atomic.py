@@ -24,8 +24,8 @@ def _failed(path: Path, error: OSError) -> OutputError:
     )
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -53,7 +53,7 @@ def atomic_write(path: Path, data: bytes | Callable[[BinaryIO], None], *, sync: 
         temporary.replace(path)
         temporary = None
         if sync:
-            _sync_folder(path.parent)
+            _sync(path.parent)
     except OSError as error:
         raise _failed(path, error) from error
     finally:
@@ -81,12 +81,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         temporary.chmod(0o755)
         yield temporary
-        for file in temporary.iterdir():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
+        for entry in temporary.rglob("*"):
+            _sync(entry)
         _replace_folder(temporary, path)
         temporary = None
-        _sync_folder(path.parent)
+        _sync(path.parent)
     except OSError as error:
         raise _failed(path, error) from error
     finally:

@@ -20,7 +20,7 @@ from .encodings import ENCODINGS, Encoding, Statistics, StatisticsGroups, groupe
 from .json_text import parse
 from .limits import Limits, limits_from_json, limits_to_json
 from .memory import padded
-from .registration import FEATURE, Registration, Tried
+from .registration import FEATURE, Registration, Tried, preparation_of
 from .requires import check_requires
 from .scoring import Calibration, Scoring
 from .spec import EPSILON, InputSpec, Levels
@@ -91,6 +91,11 @@ class Category:
     def hash(self) -> str:
         """Short identity of the category for records: the first 16 digits of the tensors' sha256."""
         return self.data_sha256[:16]
+
+    @property
+    def preparation(self) -> str:
+        """Identity of what makes the encoder's input of a frame: see `preparation_of`."""
+        return preparation_of(self.spec, self.registration)
 
     @property
     def tensors(self) -> Mapping[str, NDArray[Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +14,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .limits import Limit
-from .spec import GRID, SIZE
+from .spec import GRID, SIZE, InputSpec
 
-__all__ = ["CELLS", "FEATURE", "SIDE", "TENSORS", "Register", "Registration", "TemplateData", "Tried"]
+__all__ = ["CELLS", "FEATURE", "SIDE", "TENSORS", "Register", "Registration", "TemplateData", "Tried", "preparation_of"]
 
 SIDE = 256
 """Side of the plane that a part is found in, cells."""
@@ -157,6 +159,20 @@ class Registration:
 
 TENSORS = ("template", "reference", "structure")
 _GEOMETRY = {"weights": 3, "region": 4, "box": 2, "centre": 2}
+
+
+def preparation_of(spec: InputSpec, registration: Registration | None) -> str:
+    """Return the identity, 16 digits, of what makes an encoder's input of a frame: preprocessing and template.
+
+    Limits do not count: frames that were made ready by one category can be judged by any other of the same identity.
+    """
+    digest = hashlib.sha256(json.dumps(spec.to_json(), sort_keys=True).encode())
+    if registration is not None:
+        geometry = {name: list(getattr(registration.template, name)) for name in _GEOMETRY}
+        digest.update(json.dumps(geometry, sort_keys=True).encode())
+        for name in TENSORS:
+            digest.update(np.ascontiguousarray(registration.tensors[name]).data.cast("B"))
+    return digest.hexdigest()[:16]
 
 
 def _limit_json(limit: Limit) -> dict[str, Any]:

@@ -6,6 +6,7 @@ returned as ``notes``, for the caller to print.
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,15 +78,15 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     return read_picture(path).image
 
 
-def read_picture(path: str | Path, page: int | None = None) -> Picture:
-    """Read an image file, or its ``page`` counted from 0.
+def read_picture(path: str | Path, page: int | None = None, data: bytes | None = None) -> Picture:
+    """Read an image file, or its ``page`` counted from 0; of ``data``, a file's bytes, ``path`` is but the name.
 
     The EXIF orientation is applied, grey is repeated over the three channels, an alpha channel is dropped. Of 16-bit
     samples the high byte is taken, of 12-bit ones the upper 8 bits; where zero is declared to be white it is.
     Raises InputError for a file that is missing, damaged, of no known format, of 32-bit samples, or, without a
     ``page``, of several pages.
     """
-    with opened_page(path, page) as one:
+    with opened_page(path, page, data) as one:
         samples = samples16(one.file, one.picture)
         if samples is not None:
             image, low = as_rgb8(samples), one.deep and are_low(samples)
@@ -110,11 +111,11 @@ def are_low(samples: NDArray[Any]) -> bool:
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[Image.Image]:
-    """Open an image file with Pillow; whatever fails in the block is raised as an InputError that names the file."""
+def opened(path: str | Path, data: bytes | None = None) -> Iterator[Image.Image]:
+    """Open an image file, or its ``data``; whatever fails in the block is raised as an InputError that names it."""
     name = shown(path)
     try:
-        with Image.open(path) as file:
+        with Image.open(path if data is None else io.BytesIO(data)) as file:
             if file.format not in _FORMATS:
                 raise InputError(f"{name} is a {file.format} file; expected {_READABLE}: convert it")
             if 0 in file.size:
@@ -149,12 +150,12 @@ class Page(NamedTuple):
 
 
 @contextmanager
-def opened_page(path: str | Path, page: int | None = None) -> Iterator[Page]:
+def opened_page(path: str | Path, page: int | None = None, data: bytes | None = None) -> Iterator[Page]:
     """Open an image file as `opened` does and load a page, counted from 0.
 
     Raises InputError, also, without a ``page``, for a file of several.
     """
-    with opened(path) as file:
+    with opened(path, data) as file:
         pages = _pages_of(file)
         if page is None and len(pages) > 1:
             raise InputError(f"{shown(path)} holds {len(pages)} pictures; expected one: save each as a file of its own")
@@ -187,9 +188,9 @@ def samples16(file: Image.Image, picture: Image.Image) -> NDArray[np.uint16] | N
     if mode == "I" and file.format in ("PNG", "PPM"):  # what Pillow makes of 16 bits there, scaled by a PGM's maximum
         return np.asarray(picture).clip(0, 65535).astype(np.uint16)
     if mode in ("I", "F"):
+        name = shown(getattr(file, "filename", "") or "the file")
         raise InputError(
-            f"{shown(getattr(file, 'filename', 'the file'))} holds 32-bit samples; expected 8 or 16 bits a channel: "
-            "convert it to 16-bit PNG first"
+            f"{name} holds 32-bit samples; expected 8 or 16 bits a channel: convert it to 16-bit PNG first"
         )
     if not mode.startswith("I;16"):
         return None

@@ -20,7 +20,7 @@ from .finder import CompiledTemplate
 from .plane import CELLS, colour_weights, extent, grey_cells, sample_plane
 from .pose import Outline, Similarity, find, outline, part_centre
 from .preprocess import as_rgb8, from_map, place
-from .warp import map_to_frame, map_to_input, warp_plane
+from .warp import frame_to_map, map_to_frame, map_to_input, warp_plane
 
 __all__ = [
     "Located",
@@ -30,6 +30,7 @@ __all__ = [
     "lay",
     "lay_on_input",
     "make_template",
+    "place_on_input",
     "register",
     "register_plainly",
     "registered_map",
@@ -176,6 +177,21 @@ def lay(
     if located is None:
         return from_map(anomaly_map, spec, shape)
     return registered_map(anomaly_map, spec, located, located.pose, shape)
+
+
+def place_on_input(
+    point: tuple[float, float], spec: InputSpec, located: Located, shape: tuple[int, int]
+) -> tuple[float, float]:
+    """Return where the input that is not registered shows a point of the registered one; both (x, y), pixels.
+
+    ``shape`` (height, width) is that of the frame. A point beyond the region of interest lies outside the input.
+    """
+    matrix = frame_to_map(spec, located.box, located.centre, located.pose.similarity, shape)
+    x, y = np.linalg.solve(matrix[:, :2], np.asarray(point) - matrix[:, 2])
+    spot = place(shape[1], shape[0], spec)
+    left, top, right, bottom = spot.box
+    across, down = spot.width / (right - left), spot.height / (bottom - top)
+    return float(spot.left + (x - left) * across), float(spot.top + (y - top) * down)
 
 
 def lay_on_input(

@@ -15,14 +15,17 @@ from ..backends.table import AUTO, find_device
 from ..commands.checks import Finding
 from ..errors import DeviceError, InputError, RegadError
 from ..formats.artifact import Artifact
+from ..formats.category import load_category
 from ..sources.open import open_source
 from ..text import redact, shown, system_reason
 from .commands import bind_unix
-from .config import CameraConfig, Config, DeskConfig, JobConfig
+from .config import CameraConfig, Config, DeskConfig
 from .config_file import parse_config, read_document
+from .configured import specs_of
 from .desk_access import bind_page, check_access
 from .drawn import is_drawn, rate_of
-from .jobs import load_job_category, sha256_of
+from .installed import Installed
+from .job_spec import JobSpec, adjusted, sha256_of
 from .listening import bind
 from .protocol_checks import examine_protocols
 
@@ -44,8 +47,7 @@ def examine(path: Path, *, clock: Callable[[], float] = time.time) -> list[Findi
     found = [Finding("config", "ok", f"{shown(path)}: station {config.station.name}, mode {config.station.mode}")]
     artifact = _artifact(config, found)
     found += _device(config, artifact)
-    for job in config.jobs:
-        found.append(_job(job, artifact))
+    found += _jobs(config, artifact)
     found.append(_camera(config.camera, recordings=config.station.mode == "simulate"))
     found += _interfaces(config)
     found += examine_protocols(config)
@@ -87,25 +89,37 @@ def _device(config: Config, artifact: Artifact | None) -> Iterator[Finding]:
     yield Finding("device", "ok", f"{device.name}{chosen}{'' if artifact else ', not opened: there is no artifact'}")
 
 
-def _job(job: JobConfig, artifact: Artifact | None) -> Finding:
+def _jobs(config: Config, artifact: Artifact | None) -> Iterator[Finding]:
+    """The job table as a run would use it: with the versions that were installed."""
+    try:
+        specs, notes = Installed(config.trace.folder).applied(specs_of(config))
+    except RegadError as error:
+        yield _problem("jobs", error)
+        return
+    for note in notes:
+        yield Finding("jobs", "note", note)
+    for spec in specs:
+        yield _job(spec, artifact)
+
+
+def _job(job: JobSpec, artifact: Artifact | None) -> Finding:
     """One job's category file: there, the pinned one, whole, and taught on this artifact."""
     topic = f"job {job.number}"
     try:
-        digest = sha256_of(job.category)
+        digest = sha256_of(job.path)
     except OSError as error:
-        text = f"category {shown(job.category)} cannot be read: {error.strerror}"
-        return Finding(
-            topic, "problem", text, f"regad-calib --support PHOTOS --register off --out {shown(job.category)}"
-        )
+        text = f"category {shown(job.path)} cannot be read: {error.strerror}"
+        return Finding(topic, "problem", text, f"regad-calib --support PHOTOS --out {shown(job.path)}")
     if digest != job.sha256:
-        text = f"category {shown(job.category)} is not the pinned file: its sha256 is {digest}, not {job.sha256}"
+        text = f"category {shown(job.path)} is not the pinned file: its sha256 is {digest}, not {job.sha256}"
         return Finding(topic, "problem", text, f'copy the right file, or accept this one: sha256 = "{digest}"')
     try:
-        category = load_job_category(job.category, artifact.hash if artifact else None)
+        category = adjusted(load_category(job.path, artifact.hash if artifact else None), job)
     except RegadError as error:
         return _problem(topic, error)
-    threshold = job.threshold if job.threshold is not None else category.threshold.value
-    return Finding(topic, "ok", f"{shown(job.name)}: {shown(job.category)}, threshold {threshold:.3f}")
+    registers = ", registers the part" if category.registration is not None else ""
+    threshold = category.threshold.value
+    return Finding(topic, "ok", f"{shown(job.name)}: {shown(job.path)}, threshold {threshold:.3f}{registers}")
 
 
 def _camera(camera: CameraConfig, *, recordings: bool) -> Finding:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..commands.console import EXIT_FAILURE, note, run_cli, tell
+from ..commands.console import EXIT_FAILURE, run_cli, tell
 from ..commands.options import device_option
 from ..commands.outputs import check_folder, inputs
 from ..commands.own_files import FolderKind
@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..formats.artifact import is_artifact
 from ..formats.places import DEFAULT_MODEL, find_model
 from ..text import shown
+from .teach_command import teach_command
 from .trace_commands import export_command, import_command, rejudge_command
 
 __all__ = ["command", "main"]
@@ -76,8 +77,6 @@ def init_command(folder: Path, model: Path | None, categories: tuple[Path, ...],
     tell(f"artifact   {shown(found.model) if found.model else 'none found'}")
     tell(f"cameras    {', '.join(found.cameras) or 'none found'}")
     tell(f"categories {', '.join(shown(one) for one in found.categories) or 'none found'}")
-    for one in found.registering:
-        note(f"{shown(one)} registers the part and is left out; teach the part without: regad-calib --register off")
     click.echo(f"{shown(path)} is written; next: regad-station check {shown(path)}")
 
 
@@ -174,7 +173,7 @@ def passwd_command(user: str, users: Path, role: str, stdin: bool, remove: bool)
     click.echo(f"{user} is {role} in {shown(users)}")
 
 
-for _one in (export_command, import_command, rejudge_command):
+for _one in (export_command, import_command, rejudge_command, teach_command):
     command.add_command(_one)
 
 

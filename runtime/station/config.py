@@ -23,6 +23,7 @@ from .config_types import (
     Days,
     Gigabytes,
     Limit,
+    Megabytes,
     Millis,
     MillisOrNone,
     Name,
@@ -71,11 +72,16 @@ class StationConfig(Table, frozen=True):
 
 
 class ModelConfig(Table, frozen=True):
-    """The artifact, the device it runs on, and the CPU threads of one inference (None: the physical cores)."""
+    """The artifact, the device it runs on, and the CPU threads of one inference (None: the physical cores).
+
+    Above ``jobs_mb`` of statistics the jobs that were used least lately are let go from memory, and read again when
+    they are set (None: all stay).
+    """
 
     path: Path
     device: str = "auto"
     threads: Threads | None = None
+    jobs_mb: Megabytes | None = None
 
     def __post_init__(self) -> None:
         from ..backends.table import DEVICE_CHOICES

@@ -12,6 +12,7 @@ __all__ = [
     "Days",
     "Gigabytes",
     "Limit",
+    "Megabytes",
     "Millis",
     "MillisOrNone",
     "Name",
@@ -44,6 +45,7 @@ Connections = Annotated[int, Meta(ge=1, le=1000, description="a whole number fro
 Number = Annotated[int, Meta(ge=1, le=65_535, description="a job number from 1 to 65535")]
 Limit = Annotated[float, Meta(gt=0, le=1e30, description="a number above 0")]
 Gigabytes = Annotated[float, Meta(ge=0, le=1e6, description="gigabytes from 0 to 1000000")]
+Megabytes = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number of megabytes from 1 to 1000000")]
 Days = Annotated[int, Meta(ge=1, le=100_000, description="a whole number of days, 1 or more")]
 Percent = Annotated[float, Meta(ge=0, le=100, description="a number from 0 to 100")]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from .camera import CameraSettings
 from .codes import Mode, TriggerKind
 from .config import Config
-from .jobs import JobSpec
+from .job_spec import JobSpec
 from .settings import Settings
 from .trace.inspection import TracePolicy
 
@@ -52,6 +52,7 @@ def specs_of(config: Config) -> list[JobSpec]:
             None if job.deadline_ms is None else job.deadline_ms * _MS,
             job.threshold,
             job.warn_threshold,
+            config.trigger.review_is,
         )
         for job in config.jobs
     ]

@@ -18,6 +18,7 @@ __all__ = [
     "Halt",
     "JobFailed",
     "JobReady",
+    "JobRenewed",
     "JobWanted",
     "Judged",
     "NoFrame",
@@ -128,6 +129,13 @@ class JobReady:
 
 
 @dataclass(frozen=True)
+class JobRenewed:
+    """Another version of a job lies ready: the job in force is to be taken up anew, after the part in hand."""
+
+    number: int
+
+
+@dataclass(frozen=True)
 class JobFailed:
     """A job cannot judge, or cannot any more."""
 
@@ -186,6 +194,7 @@ Event = (
     | Recorded
     | JobWanted
     | JobReady
+    | JobRenewed
     | JobFailed
     | Raised
     | Gone

@@ -1,100 +1,74 @@
-"""The jobs: numbers that stand for category files, each pinned by its sha256, and made ready beforehand."""
+"""The jobs on one model: made ready beforehand, held to their pins, and exchanged for other versions."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import threading
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ..detector import Detector
-from ..errors import CategoryError, RegadError
+from ..errors import RegadError
 from ..formats.category import Category, load_category
 from ..model import Model
-from ..text import shown
 from .codes import Fault
-from .effects import Load, Rebuild
-from .events import Event, Gone, JobFailed, JobReady, Raised
+from .installed import Installed, Wish
+from .job_spec import JobError, JobSpec, adjusted, file_identity, require_pin, where
 from .judge import Pinned
 from .part import Job
-from .worker import Clock, Failed, Worker
 
-__all__ = ["JobError", "JobSpec", "Jobs", "JobsThread", "load_job_category", "sha256_of"]
+__all__ = ["Jobs", "Loaded"]
 
-_CHECK_NS = 5_000_000_000
-_BLOCK = 1 << 20
-
-
-@dataclass(frozen=True)
-class JobSpec:
-    """A row of the job table. ``threshold`` and ``warn`` replace the category's own."""
-
-    number: int
-    name: str
-    path: Path
-    sha256: str
-    deadline_ns: int | None = None
-    threshold: float | None = None
-    warn: float | None = None
+Loaded = Callable[[JobSpec, Category], None]
+"""Is told of each category that comes into use."""
 
 
-class JobError(RegadError):
-    """A job cannot judge; ``fault`` is CATEGORY or UNKNOWN_JOB."""
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """A job made ready from ``spec``; ``identity`` is its file's then."""
 
-    def __init__(self, fault: Fault, message: str) -> None:
-        super().__init__(message)
-        self.fault = fault
+    spec: JobSpec
+    identity: tuple[int, ...]
+    pinned: Pinned
+    category: Category
 
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file. Raises OSError."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def load_job_category(path: Path, artifact: str | None = None) -> Category:
-    """Read a category that the station can judge by. Raises CategoryError as `load_category`, or if it registers."""
-    category = load_category(path, artifact)
-    if category.registration is not None:
-        raise CategoryError(
-            f"{path} registers the part; the trace keeps the encoder's input, which cannot be registered again",
-            remedy="teach the part without: regad-calib --register off",
-        )
-    return category
-
-
-def _identity(path: Path) -> tuple[int, ...]:
-    """What changes with a file's content, without reading it. Raises OSError."""
-    found = path.stat()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    @property
+    def bytes(self) -> int:
+        """What its statistics take, as they are stored."""
+        return sum(tensor.nbytes for tensor in self.category.tensors.values())
 
 
 class Jobs:
-    """The job table on one model. Any thread may ask; `open`, `rebuild` and `close` are for one at a time."""
+    """The job table on one model. Any thread may ask; `open`, `rebuild`, `install` and `close` are for one at a time.
+
+    A version that is installed lies ready beside the one in force, until `take` exchanges them between two parts.
+    """
 
     def __init__(
         self,
         open_model: Callable[[], Model],
         specs: Sequence[JobSpec],
-        loaded: Callable[[int, Category, Path, str], None] | None = None,
+        loaded: Loaded | None = None,
+        installed: Installed | None = None,
+        limit: int | None = None,
     ) -> None:
-        """``loaded`` is told of each category that comes into use: job number, category, file, pin."""
+        """``specs`` is the table of station.toml; ``installed`` holds the versions that take its rows' place.
+
+        Of all statistics at most ``limit`` bytes stay in memory, besides those of the job in force (None: all).
+        """
         self._open_model = open_model
-        self._specs = {spec.number: spec for spec in specs}
+        self._listed = {spec.number: spec for spec in specs}
+        self._specs = dict(self._listed)
         self._loaded = loaded
+        self._installed = installed
+        self._limit = limit
         self._lock = threading.Lock()
         self._model: Model | None = None
-        self._ready: dict[int, Pinned] = {}
+        self._ready: dict[int, _Made] = {}  # the one taken least lately first
+        self._staged: dict[int, _Made] = {}
         self._identities: dict[int, tuple[int, ...]] = {}
         self._errors: dict[int, str] = {}
+        self.notes: list[str] = []
 
     @property
     def opened(self) -> bool:
@@ -106,186 +80,175 @@ class Jobs:
         """The jobs that could not be made ready, by number, and why."""
         return dict(self._errors)
 
+    @property
+    def table(self) -> list[JobSpec]:
+        """The job table as it is in force, by rising number."""
+        return [spec for _, spec in sorted(self._specs.items())]
+
     def open(self) -> Model:
-        """Open the model and make every job ready that can be. Raises ArtifactError and DeviceError for the model."""
+        """Open the model and make every job ready that can be.
+
+        ``notes`` then says which jobs are not judged as station.toml says. Raises ArtifactError and DeviceError for the
+        model, InputError for a list of installed versions that cannot be used.
+        """
+        if self._installed is not None:
+            found, self.notes = self._installed.applied(list(self._listed.values()))
+            self._specs = {spec.number: spec for spec in found}
+        return self._open()
+
+    def _open(self) -> Model:
         model = self._open_model()
         with self._lock:
             self._model = model
             self._ready.clear()
+            self._staged.clear()
             self._errors.clear()
-        for number in self._specs:
-            self._try(number)
+        for number, spec in self._specs.items():
+            self._try(number, spec)
         return model
 
-    def _try(self, number: int) -> None:
+    def _try(self, number: int, spec: JobSpec) -> None:
+        """Make a job ready; where there is no more room for it, only see that its file is the pinned one."""
         try:
+            with _told_of(spec):
+                if self._ready and self._limit is not None and self._held() + spec.path.stat().st_size > self._limit:
+                    require_pin(spec)
+                    return
             self.take(number)
         except JobError as error:
             self._errors[number] = error.message
 
+    def _held(self) -> int:
+        return sum(made.bytes for made in (*self._ready.values(), *self._staged.values()))
+
     def close(self) -> None:
         """Close the model, after the judgement under way."""
-        with self._lock:
-            model, self._model = self._model, None
-            self._ready.clear()
+        model = self._let_go()
         if model is not None:
             model.close()
 
     def rebuild(self) -> None:
         """Open the model again; the old one is let go without waiting for what may hang in it. Raises as `open`."""
-        with self._lock:
-            old, self._model = self._model, None
-            self._ready.clear()
+        old = self._let_go()
         if old is not None:
             threading.Thread(target=old.close, name="regad model close", daemon=True).start()
-        self.open()
+        self._open()
+
+    def _let_go(self) -> Model | None:
+        with self._lock:
+            model, self._model = self._model, None
+            self._ready.clear()
+            self._staged.clear()
+        return model
 
     def pinned(self, job: Job) -> Pinned:
         """Return the detector of a job that was taken. Raises KeyError where it is not ready any more."""
-        found = self._ready[job.number]
+        with self._lock:
+            found = self._ready[job.number].pinned
         if found.job.pin != job.pin:
             raise KeyError(f"job {job.number} has another category by now")
         return found
 
     def take(self, number: int) -> Pinned:
-        """Return a job ready to judge, after a look at its file. Raises JobError."""
+        """Return a job ready to judge, after a look at its file. Raises JobError.
+
+        A version that was installed comes into use here: between two parts, where the machine asks for its job.
+        """
         spec = self._specs.get(number)
         if spec is None:
-            known = ", ".join(map(str, sorted(self._specs))) or "none"
-            raise JobError(Fault.UNKNOWN_JOB, f"there is no job {number}; the station has: {known}")
-        try:
-            ready = self._ready.get(number)
-            if ready is not None and _identity(spec.path) == self._identities[number]:
-                return ready
-            self._ready.pop(number, None)
-            return self._make(spec)
-        except OSError as error:
-            raise JobError(Fault.CATEGORY, f"{_where(spec)} cannot be read: {error.strerror or error}") from error
-        except JobError:
-            raise
-        except RegadError as error:
-            raise JobError(Fault.CATEGORY, f"{_where(spec)} cannot be used: {error}") from error
+            raise JobError(Fault.UNKNOWN_JOB, self._unknown(number))
+        with _told_of(spec):
+            ready, staged = self._ready.get(number), self._staged.pop(number, None)
+            if ready is not None and ready.spec == spec and file_identity(spec.path) == self._identities[number]:
+                self._touch(ready)
+                return ready.pinned
+            if staged is None or staged.spec != spec or file_identity(spec.path) != staged.identity:
+                with self._lock:
+                    self._make_room(number, spec.path.stat().st_size)
+                staged = self._made(spec)
+            self._adopt(staged)
+            return staged.pinned
 
     def check(self, number: int) -> None:
         """Look whether a job's file is still the pinned one. Raises JobError. Costs a stat unless it was written."""
         spec = self._specs[number]
-        try:
-            identity = _identity(spec.path)
+        with _told_of(spec):
+            identity = file_identity(spec.path)
             if identity != self._identities.get(number):
-                _require_pin(spec)
+                require_pin(spec)
                 self._identities[number] = identity
-        except OSError as error:
-            raise JobError(Fault.CATEGORY, f"{_where(spec)} cannot be read: {error.strerror or error}") from error
 
-    def _make(self, spec: JobSpec) -> Pinned:
+    def install(self, wish: Wish) -> tuple[JobSpec, JobSpec, Category]:
+        """Make another version of a job ready; it comes into use when the job is next taken, and after a restart.
+
+        Returns the job before and after, and the category with its limits. Raises JobError for a version that cannot
+        judge, InputError where there is no such file, OutputError where it cannot be written down; the version before
+        then stays.
+        """
+        listed, before = self._listed.get(wish.job), self._specs.get(wish.job)
+        if listed is None or before is None or self._installed is None:
+            raise JobError(Fault.UNKNOWN_JOB, self._unknown(wish.job))
+        spec = self._installed.spec_of(listed, wish)
+        with _told_of(spec):
+            made = self._made(spec)
+        self._installed.put(listed, wish)
+        self._specs[wish.job] = spec
+        if self._limit is None or wish.job in self._ready:  # else it is read when it is set
+            self._staged[wish.job] = made
+        self._errors.pop(wish.job, None)
+        return before, spec, made.category
+
+    def _unknown(self, number: int) -> str:
+        known = ", ".join(map(str, sorted(self._specs))) or "none"
+        return f"there is no job {number}; the station has: {known}"
+
+    def _made(self, spec: JobSpec) -> _Made:
         with self._lock:
             model = self._model
         if model is None:
-            raise JobError(Fault.CATEGORY, f"{_where(spec)} cannot be made ready: the model is not open")
-        identity = _identity(spec.path)
-        _require_pin(spec)
-        category = _adjusted(load_job_category(spec.path, model.info.hash), spec)
-        if _identity(spec.path) != identity:
-            raise JobError(Fault.CATEGORY, f"{_where(spec)} was written while it was read; set the job again")
+            raise JobError(Fault.CATEGORY, f"{where(spec)} cannot be made ready: the model is not open")
+        identity = file_identity(spec.path)
+        require_pin(spec)
+        category = adjusted(load_category(spec.path, model.info.hash), spec)
+        if file_identity(spec.path) != identity:
+            raise JobError(Fault.CATEGORY, f"{where(spec)} was written while it was read; set the job again")
         detector = Detector(model)
         detector.use(category)
         job = Job(spec.number, spec.name, spec.sha256, spec.deadline_ns)
-        made = Pinned(job, detector, category.spec, category.limits, category.hash)
+        pinned = Pinned(job, detector, category.limits, category.hash, category.preparation)
+        return _Made(spec, identity, pinned, category)
+
+    def _touch(self, made: _Made) -> None:
+        """A job is taken: from now on it is the one that was taken last."""
+        number = made.spec.number
         with self._lock:
-            self._ready[spec.number] = made
-            self._identities[spec.number] = identity
+            self._make_room(number, made.bytes)
+            self._ready[number] = made
+
+    def _make_room(self, number: int, needed: int) -> None:
+        """Let go of a job, and of the others that were not taken for the longest, until so many bytes fit."""
+        self._ready.pop(number, None)
+        for other in [*self._ready]:
+            if self._limit is None or self._held() + needed <= self._limit:
+                return
+            del self._ready[other]
+            self._staged.pop(other, None)
+
+    def _adopt(self, made: _Made) -> None:
+        self._identities[made.spec.number] = made.identity
+        self._touch(made)
         if self._loaded is not None:
-            self._loaded(spec.number, category, spec.path, spec.sha256)
-        return made
+            self._loaded(made.spec, made.category)
 
 
-def _where(spec: JobSpec) -> str:
-    return f"job {spec.number}: {shown(os.fspath(spec.path))}"
-
-
-def _require_pin(spec: JobSpec) -> None:
-    found = sha256_of(spec.path)
-    if found != spec.sha256:
-        raise JobError(
-            Fault.CATEGORY,
-            f"{_where(spec)} has sha256 {found[:12]}..., pinned is {spec.sha256[:12]}...: put the taught file back, or "
-            "pin the new one in station.toml",
-        )
-
-
-def _adjusted(category: Category, spec: JobSpec) -> Category:
-    threshold = category.threshold
-    if spec.threshold is not None:
-        threshold = threshold.by_hand(spec.threshold)
-    if spec.warn is not None:
-        threshold = threshold.with_warn(spec.warn)
-    return replace(category, threshold=threshold)
-
-
-class JobsThread(Worker):
-    """Does what takes its time: makes jobs ready, opens the backend again, looks at the files of the job in force."""
-
-    def __init__(
-        self, jobs: Jobs, post: Callable[[Event], None], failed: Failed, clock: Clock = time.monotonic_ns
-    ) -> None:
-        super().__init__("jobs", clock, failed)
-        self._jobs = jobs
-        self._post = post
-        self._inbox: SimpleQueue[Any] = SimpleQueue()
-        self._active: int | None = None
-        self._checked_ns = clock()
-
-    def submit(self, effect: Load | Rebuild) -> None:
-        """Ask for a job, or for the backend to be opened again; called in the I/O thread."""
-        self._inbox.put(effect)
-
-    def step(self, timeout: float) -> None:
-        """Do the next thing that was asked for, or look at the file of the job in force."""
-        try:
-            effect = self._inbox.get(timeout=timeout) if timeout else self._inbox.get_nowait()
-        except Empty:
-            self._look()
-            return
-        if isinstance(effect, Load):
-            self._load(effect.number)
-        elif isinstance(effect, Rebuild):
-            self._rebuild()
-
-    def _wake(self) -> None:
-        self._inbox.put(None)
-
-    def _load(self, number: int) -> None:
-        if not self._jobs.opened:
-            self._active = number  # `_rebuild` makes it ready
-            return
-        self._active = None
-        try:
-            pinned = self._jobs.take(number)
-        except JobError as error:
-            self._post(JobFailed(number, error.fault, error.message))
-            return
-        self._active, self._checked_ns = number, self.clock()
-        self._post(JobReady(pinned.job))
-
-    def _rebuild(self) -> None:
-        try:
-            self._jobs.rebuild()
-        except Exception as error:  # the device is gone, and says so in its own way
-            self._post(Raised(Fault.JUDGE, f"the backend cannot be opened again: {error}"))
-            return
-        active = self._active
-        if active is not None:
-            self._load(active)
-        self._post(Gone(Fault.JUDGE))
-
-    def _look(self) -> None:
-        if self._active is None or self.clock() - self._checked_ns < _CHECK_NS:
-            return
-        self._checked_ns = self.clock()
-        number, self._active = self._active, None
-        try:
-            self._jobs.check(number)
-        except JobError as error:
-            self._post(JobFailed(number, error.fault, error.message))
-        else:
-            self._active = number
+@contextmanager
+def _told_of(spec: JobSpec) -> Iterator[None]:
+    """Whatever is wrong with a job's file becomes a JobError that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise JobError(Fault.CATEGORY, f"{where(spec)} cannot be read: {error.strerror or error}") from error
+    except JobError:
+        raise
+    except RegadError as error:
+        raise JobError(Fault.CATEGORY, f"{where(spec)} cannot be used: {error}") from error

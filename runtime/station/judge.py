@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..formats.limits import Limits
-from ..formats.spec import SIZE, InputSpec
-from ..imaging.preprocess import preprocess
-from ..imaging.presence import Measures, measure
+from ..formats.spec import SIZE
+from ..imaging.arrival import Prepared
+from ..imaging.presence import Measures
+from ..imaging.registration import place_on_input
 from ..result import Result
 from ..text import shown
 from .codes import Fault, VerdictCode
@@ -34,34 +35,39 @@ _BLACK, _WHITE = 3.0, 252.0
 class Judging(Protocol):
     """The part of `Detector` that is used."""
 
-    def predict_inputs(self, inputs: NDArray[np.uint8]) -> list[Result]:
-        """Judge what `preprocess` made, uint8 RGB [N, 224, 224, 3]."""
+    def prepare(self, image: NDArray[Any]) -> Prepared:
+        """Make a frame ready, uint8 RGB [H, W, 3]."""
+        ...
+
+    def predict_prepared(self, frames: Sequence[Prepared]) -> list[Result]:
+        """Judge what `prepare` made."""
         ...
 
 
 @dataclass(frozen=True)
 class Pinned:
-    """A job with the detector that holds the category of its pin; ``category`` is the category's short hash."""
+    """A job with the detector that holds the category of its pin.
+
+    ``category`` is the category's short hash, ``preparation`` that of what makes its inputs (`Category.preparation`).
+    """
 
     job: Job
     detector: Judging
-    spec: InputSpec
     limits: Limits
     category: str
+    preparation: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Details:
-    """What the trace keeps of a judgement: the encoder's input uint8 RGB [224, 224, 3] and its anomaly map.
+    """What the trace keeps of a judgement: the frame as it was made ready, and its anomaly map.
 
-    ``map`` is float32 [224, 224], None where the frame was not scored; ``mean`` and ``sharp`` are measured of the input
-    (brightness and detail of `regad.runtime.imaging.presence`).
+    ``map`` is float32 [224, 224], in the frame of the encoder's input, None where the frame was not scored.
     """
 
-    input: NDArray[np.uint8]
+    frame: Prepared
     category: str
-    mean: float
-    sharp: float
+    preparation: str = ""
     map: NDArray[np.float32] | None = None
 
 
@@ -123,16 +129,16 @@ def judge(
     """
     pin = pinned.job.pin
     try:
-        made = preprocess(image, pinned.spec)
+        frame = pinned.detector.prepare(image)
     except InputError as error:
         return _not_judged(pin, Fault.PICTURE, str(error)), before
-    measures = measure(made)
-    details = Details(made, pinned.category, measures.brightness, measures.detail)
-    if why := unusable(measures, pinned.limits):
+    made, details = frame.image, Details(frame, pinned.category, pinned.preparation)
+    if why := unusable(frame.measures, pinned.limits):
         return _not_judged(pin, Fault.PICTURE, why, details), made
     if before is not None and np.array_equal(before, made):
         return _not_judged(pin, Fault.FROZEN, "the picture is the same as the one before, in every bit", details), made
-    return outcome_of(pinned.detector.predict_inputs(made[None])[0], pin, details), made
+    height, width = image.shape[:2]
+    return outcome_of(pinned.detector.predict_prepared([frame])[0], pin, details, (height, width)), made
 
 
 def unusable(measures: Measures, limits: Limits) -> str:
@@ -154,15 +160,14 @@ def verdict_of(result: Result) -> VerdictCode:
     return VerdictCode.REVIEW if result.warn else VerdictCode.PASS
 
 
-def outcome_of(result: Result, pin: str, details: Details) -> Outcome:
-    """Turn a detector's result into an outcome."""
+def outcome_of(result: Result, pin: str, details: Details, shape: tuple[int, int]) -> Outcome:
+    """Turn a detector's result on a frame of ``shape`` (height, width) into an outcome."""
     scored = math.isfinite(result.score)
     if not scored and not result.anomalous and result.refusal is None:  # NaN is above no threshold
         return _not_judged(pin, Fault.JUDGE, f"the score is {result.score}", details)
     spot = None
     if scored:
-        y, x = divmod(int(np.argmax(result.anomaly_map)), SIZE)
-        spot, details = (x, y), replace(details, map=result.anomaly_map)
+        spot, details = _spot(result, shape), replace(details, map=result.anomaly_map)
     return Outcome(
         verdict_of(result),
         pin,
@@ -174,6 +179,15 @@ def outcome_of(result: Result, pin: str, details: Details) -> Outcome:
         spot=spot,
         details=details,
     )
+
+
+def _spot(result: Result, shape: tuple[int, int]) -> tuple[int, int]:
+    """The highest place of the map in the frame's own input: who acts on it does not know how the part was laid."""
+    y, x = divmod(int(np.argmax(result.anomaly_map)), SIZE)
+    if result.located is not None:
+        place = place_on_input((x + 0.5, y + 0.5), result.spec, result.located, shape)
+        x, y = (min(max(math.floor(value), 0), SIZE - 1) for value in place)
+    return x, y
 
 
 def _not_judged(pin: str, fault: Fault, text: str, details: Details | None = None) -> Outcome:

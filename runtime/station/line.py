@@ -25,13 +25,16 @@ from .commands import CommandServer
 from .config import Config
 from .configured import camera_settings, desk_command, policy_of, settings_of, specs_of
 from .desk import Supervisor, spawn
+from .desk_requests import DeskRequests
 from .drawn import DrawnParts
 from .effects import Correct, Effect, Expose, Judge, Load, Rebuild, Record
 from .effects import Say as Told
 from .events import Booted, Event, Flagged, Gone, Halt, JobWanted, PlcWrote, Raised
 from .image import PlcWords, ProcessImage
+from .installed import Installed
 from .io_thread import IoThread
-from .jobs import Jobs, JobsThread
+from .jobs import Jobs
+from .jobs_thread import JobsThread
 from .judge import JudgingThread
 from .keeping import Keeper, Recorder
 from .live import LiveWriter, live_path
@@ -39,7 +42,7 @@ from .machine import Machine
 from .modbus import ModbusServer
 from .opening import SelfTestError, open_tested
 from .part import Answer
-from .records import WallClock, inspection_of
+from .records import WallClock, inspection_of, record_job
 from .registers import INPUT_WORDS, OUTPUT_START, OUTPUT_WORDS, StationRegisters
 from .requests import Requests
 from .systemd import Notifier
@@ -80,7 +83,9 @@ class Line(Closing):
         self._clock = clock
         self._notifier = notifier or Notifier("")
         self.trace = Trace(config.trace.folder, policy_of(config), say=say, alarm=self._trace_alarm)
-        self.jobs = Jobs(model or self._open_model, specs_of(config), self.trace.category)
+        loaded, installed = partial(record_job, self.trace), Installed(config.trace.folder)
+        jobs_bytes = None if config.model.jobs_mb is None else config.model.jobs_mb * 1_000_000
+        self.jobs = Jobs(model or self._open_model, specs_of(config), loaded, installed, jobs_bytes)
         self._jobs_thread = JobsThread(self.jobs, self._post, self._failed, clock)
         self._live = None if config.desk is None else LiveWriter(live_path(config.commands.socket))
         self._camera = CameraThread(
@@ -101,7 +106,8 @@ class Line(Closing):
         desk = partial(spawn, secret=secret)
         self.desk = Supervisor(desk_command(config, path), self._desk_changed, say, start=desk, clock=clock)
         kind, simulated = TriggerKind(config.trigger.kind), self._mode is Mode.SIMULATE
-        self.requests = Requests(kind, self._post, self._status, clock, simulated=simulated)
+        desk_requests = DeskRequests(self.trace.note, self._jobs_thread.submit)
+        self.requests = Requests(kind, self._post, self._status, clock, desk_requests, simulated=simulated)
         self.modbus = None if config.modbus is None else ModbusServer(config.modbus, self.registers)
         self._commands = CommandServer(config.commands.socket, self.requests.handle)
         self._io: IoThread | None = None
@@ -162,6 +168,8 @@ class Line(Closing):
             self._post(Raised(Fault.JUDGE, str(error)))
         for text in self.jobs.errors.values():
             self._told(Told("warning", Fault.CATEGORY, text))
+        for text in self.jobs.notes:
+            self._told(Told("info", Fault.NONE, text))
 
     def close(self) -> None:
         """End: no result stays at the outputs, what was judged is recorded."""

@@ -23,6 +23,7 @@ from .events import (
     Halt,
     JobFailed,
     JobReady,
+    JobRenewed,
     JobWanted,
     Judged,
     NoFrame,
@@ -81,6 +82,7 @@ class Machine:
             Recorded: self._parts.recorded,
             JobWanted: self._on_job_wanted,
             JobReady: self._on_job_ready,
+            JobRenewed: self._on_job_renewed,
             JobFailed: self._on_job_failed,
             Raised: self._on_raised,
             Gone: self._on_gone,
@@ -216,6 +218,10 @@ class Machine:
         if self._selection.loaded(event.job):
             self._end_fault(Fault.CATEGORY)
             self._end_fault(Fault.UNKNOWN_JOB)
+
+    def _on_job_renewed(self, event: JobRenewed, now: int) -> None:
+        self._selection.renew(event.number)
+        self._change_job(now)
 
     def _on_job_failed(self, event: JobFailed, now: int) -> None:
         self._selection.fail(event)

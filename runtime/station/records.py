@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from ..formats.category import Category
 from .codes import Mode, VerdictCode
 from .effects import Record
+from .job_spec import JobSpec
 from .judge import Details
 from .trace.inspection import Boot, Inspection
+from .trace.writer import Trace
 from .worker import Clock
 
-__all__ = ["WallClock", "inspection_of"]
+__all__ = ["WallClock", "inspection_of", "record_job"]
 
 _JUMP = 2.0  # seconds by which the wall clock may part from the monotonic one before it counts as a jump
 
@@ -37,6 +40,8 @@ def inspection_of(record: Record, boot: Boot, mode: Mode, wall: WallClock) -> In
     part, outcome = record.part, record.outcome
     details = outcome.details if isinstance(outcome.details, Details) else None
     seconds, ok = wall.look()
+    made = details.frame if details else None
+    located = made.located if made else None
     exposed = part.frame_id is not None
     return Inspection(
         boot=boot.id,
@@ -63,12 +68,36 @@ def inspection_of(record: Record, boot: Boot, mode: Mode, wall: WallClock) -> In
         shadow=mode is Mode.SHADOW,
         simulated=mode is Mode.SIMULATE,
         frame_id=part.frame_id,
-        mean=details.mean if details else None,
-        sharp=details.sharp if details else None,
+        mean=made.measures.brightness if made else None,
+        sharp=made.measures.detail if made else None,
+        contrast=made.measures.contrast if made else None,
+        structure=made.measures.structure if made else None,
+        prepared=details.preparation if details else "",
+        quality=located.quality if located else None,
+        share=made.share if made else None,
+        angle=located.pose.angle if located else None,
+        shift_x=located.pose.dx if located else None,
+        shift_y=located.pose.dy if located else None,
+        scale=located.pose.scale if located else None,
         spot_x=outcome.spot[0] if outcome.spot else None,
         spot_y=outcome.spot[1] if outcome.spot else None,
         error=outcome.error,
-        input=details.input if details else None,
+        input=made.image if made else None,
         map=details.map if details else None,
         frame=part.frame.image if exposed else None,
+    )
+
+
+def record_job(trace: Trace, spec: JobSpec, category: Category) -> None:
+    """Record that a job uses a category from now on."""
+    trace.category(
+        spec.number,
+        category,
+        spec.path,
+        spec.sha256,
+        by=spec.by,
+        note=spec.note,
+        name=spec.name,
+        deadline_ms=None if spec.deadline_ns is None else spec.deadline_ns / 1e6,
+        review_is=spec.review_is,
     )

@@ -1,4 +1,4 @@
-"""What may be asked over the command socket: status, trigger, job, start, stop, reset."""
+"""What may be asked over the command socket of the line itself; what the desk asks besides is in `desk_requests`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import InputError
 from .codes import TriggerKind
+from .desk_requests import DeskRequests
 from .events import Event, JobWanted, Reset, Start, Stop, Trigger
 from .image import ProcessImage
 from .part import Answer
@@ -31,6 +32,7 @@ class Requests:
         post: Callable[[Event], None],
         status: Callable[[], dict[str, Any]],
         clock: Clock,
+        desk: DeskRequests,
         *,
         simulated: bool = False,
     ) -> None:
@@ -46,6 +48,7 @@ class Requests:
             "start": lambda request: self._tell(Start()),
             "stop": lambda request: self._tell(Stop()),
             "reset": lambda request: self._tell(Reset()),
+            **desk.handlers,
         }
 
     def handle(self, request: dict[str, Any]) -> dict[str, Any] | Future[dict[str, Any]]:

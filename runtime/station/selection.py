@@ -26,6 +26,11 @@ class Selection:
         """Another job is asked for; it waits until `change` is called."""
         self._wanted = number
 
+    def renew(self, number: int) -> None:
+        """A job has another version: it is asked for again if it is in force and nothing else is asked for."""
+        if self._wanted is None and self._loading is None and self.job is not None and self.job.number == number:
+            self._wanted = number
+
     def change(self) -> int | None:
         """No part is in hand: let the job in force go, and return the number of the one to load, if any."""
         if self._wanted is None:

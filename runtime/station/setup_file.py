@@ -12,13 +12,12 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..commands.own_files import CATEGORY
-from ..errors import CategoryError, InputError, OutputError
+from ..errors import InputError, OutputError
 from ..formats.artifact import is_artifact
-from ..formats.category import load_category
 from ..formats.places import DEFAULT_MODEL, MODEL_VARIABLE
 from ..text import shown, system_reason
 from .config_file import FILE_NAME
-from .jobs import load_job_category, sha256_of
+from .job_spec import sha256_of
 
 __all__ = ["Found", "find", "find_cameras", "write_new"]
 
@@ -27,22 +26,17 @@ _VIDEO = Path("/sys/class/video4linux")
 
 @dataclass(frozen=True)
 class Found:
-    """What a new station can use: an artifact or None, cameras like ``camera:0``, category files.
-
-    ``registering`` are category files that it cannot use, since they register the part.
-    """
+    """What a new station can use: an artifact or None, cameras like ``camera:0``, category files."""
 
     model: Path | None
     cameras: tuple[str, ...]
     categories: tuple[Path, ...]
-    registering: tuple[Path, ...] = ()
 
 
 def find(folder: Path, model: Path | None = None, categories: Iterable[Path] = ()) -> Found:
     """Look for what a station in ``folder`` can use; what is given comes first.
 
-    Raises InputError for what is no such thing, CategoryError for a given category that registers the part, OutputError
-    for a folder that cannot be looked at.
+    Raises InputError for what is no such thing, OutputError for a folder that cannot be looked at.
     """
     if model is not None and not is_artifact(model):
         raise InputError(f"--model {shown(model)} is no artifact; name a folder that regad-export wrote")
@@ -52,18 +46,14 @@ def find(folder: Path, model: Path | None = None, categories: Iterable[Path] = (
     for path in given:
         if not _is_category(path):
             raise InputError(f"--category {shown(path)} is no category file; make one with regad-calib")
-        if _registers(path):
-            load_job_category(path)  # says why it is refused
     try:
         beside = [path for path in sorted(folder.glob("*.safetensors")) if _is_category(path)]
     except OSError as error:
         raise OutputError(f"{shown(folder)} cannot be looked at ({system_reason(error)}); name another one") from error
-    registering = [path for path in beside if _registers(path)]
     return Found(
         next((path for path in places if is_artifact(path)), None),
         tuple(find_cameras()),
-        tuple(given or (path for path in beside if path not in registering)),
-        tuple(() if given else registering),
+        tuple(given or beside),
     )
 
 
@@ -104,13 +94,6 @@ def _is_category(path: Path) -> bool:
     try:
         return path.is_file() and CATEGORY.is_own(path)
     except OSError:
-        return False
-
-
-def _registers(path: Path) -> bool:
-    try:
-        return load_category(path).registration is not None
-    except CategoryError:  # `regad-station check` says what is wrong with it
         return False
 
 

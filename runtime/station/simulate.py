@@ -28,7 +28,7 @@ from .config import (
     TriggerConfig,
 )
 from .config_file import FILE_NAME
-from .jobs import sha256_of
+from .job_spec import sha256_of
 from .line import Line, prepare_process
 from .plc_client import ModbusClient, SimulatedPlc, Verdict
 from .scene import DEFECTS, Defect, DrawnCamera, Scene

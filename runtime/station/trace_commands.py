@@ -31,6 +31,8 @@ _PATH = click.Path(path_type=Path)
 _RECORD = "record.json"
 _MEMBERS = (_RECORD, "input.png", "map.png", "full.jpg", "category.safetensors")
 
+_OTHER = ": registered to another template, or cut out otherwise"
+
 _from = click.option("--from", "from_id", type=click.IntRange(1), default=1, help="First part, by its number.")
 _to = click.option("--to", "to_id", type=click.IntRange(1), help="Last part, by its number.")
 
@@ -129,21 +131,28 @@ def rejudge_command(
         done = rejudge_threshold(station.trace.folder, threshold, selection, by=_user(), on_change=_say_change)
     tell(
         f"{_parts(done.judged)} judged again: {done.changed} with another verdict, {done.same_scores} with the same "
-        f"score in every bit; {done.left_out} left out; run {done.run} of the trace"
+        f"score in every bit; {done.left_out} left out; {done.other_input} cannot be judged again{_OTHER}; "
+        f"run {done.run} of the trace"
     )
 
 
 def _rejudge_with(station: Config, category: Path, threshold: float | None, selection: Selection) -> Rejudged:
     from ..detector import Detector
-    from .jobs import load_job_category
     from .trace.rejudge import rejudge
 
     model = station.model
     with Detector.load(model.path, device=model.device, threads=model.threads) as detector:
-        detector.use(load_job_category(category, detector.model.info.hash))
+        detector.load_category(category)
         if threshold is not None:
             detector.set_threshold(threshold)
-        return rejudge(station.trace.folder, detector, selection, by=_user(), on_change=_say_change)
+        return rejudge(
+            station.trace.folder,
+            detector,
+            selection,
+            by=_user(),
+            on_change=_say_change,
+            on_other_input=_say_other_input,
+        )
 
 
 def _parts(count: int) -> str:
@@ -156,16 +165,22 @@ def _say_change(change: Change) -> None:
     click.echo(f"part {change.inspection}: {names}, score {before} -> {after}")
 
 
+def _say_other_input(inspection: int) -> None:
+    click.echo(f"part {inspection} cannot be judged again{_OTHER}")
+
+
 def _judged_again(stored: StoredPart, model: Path, device: str, threads: int | None) -> str:
     from ..detector import Detector
+    from .trace.prepared import prepared_of
 
     if stored.category is None:
         raise InputError("the part was exported without its category, so it cannot be judged; leave --model out")
     with Detector.load(model, device=device, threads=threads) as detector:
         detector.use(stored.category)
-        (result,) = detector.predict_inputs(stored.input[None])
-    same = "the same in every bit" if result.score == stored.row["score"] else f"recorded was {stored.row['score']}"
-    return f"judged again: {result.reason}, score {result.score}, {same}"
+        (result,) = detector.predict_prepared([prepared_of(stored.row, stored.input, stored.category.registration)])
+    score = None if result.refusal else result.score
+    same = "the same in every bit" if score == stored.row["score"] else f"recorded was {stored.row['score']}"
+    return f"judged again: {result.reason}, score {score}, {same}"
 
 
 def _config(path: Path) -> Config:

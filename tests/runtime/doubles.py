@@ -151,10 +151,13 @@ class _Context:
         return self._compute()
 
     def _array(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        block = self.trt.cuda.blocks[self.addresses[name]]
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        assert size <= len(block), f"{name} reads beyond its memory"
-        return np.frombuffer(block, dtype, int(np.prod(shape))).reshape(shape)
+        address, size = self.addresses[name], int(np.prod(shape)) * np.dtype(dtype).itemsize
+        blocks = self.trt.cuda.blocks.items()
+        start, block = next((start, block) for start, block in blocks if start <= address < start + len(block))
+        offset = address - start
+        assert offset % 256 == 0, f"{name} lies at {offset}, which TensorRT does not take"
+        assert offset + size <= len(block), f"{name} reads beyond its memory"
+        return np.frombuffer(block, dtype, int(np.prod(shape)), offset).reshape(shape)
 
     def _compute(self) -> bool:
         inputs = {

@@ -27,6 +27,11 @@ class FakeBinding:
         self.moves.append(f"stay {name}")
         self.binding.bind_ortvalue_input(name, value)
 
+    def bind_input(self, name: str, device: str, number: int, dtype: Any, shape: Any, address: int) -> None:
+        assert device == "cuda"
+        self.moves.append(f"stay {name}")
+        self.binding.bind_input(name, "cpu", number, dtype, shape, address)
+
     def bind_output(self, name: str, device: str) -> None:
         self.moves.append(f"{'down' if device == 'cpu' else 'stay'} {name}")
         self.binding.bind_output(name, "cpu")

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from regad.calib.teach import teach, teach_inputs
+from regad.calib.prepared import teach_inputs
+from regad.calib.teach import teach
 from regad.runtime import Artifact, ArtifactError, CategoryError, Detector, DeviceError, InputError, InputSpec, kernels
 from regad.runtime.formats.artifact import artifact_hash, is_artifact, write_artifact
 from regad.runtime.imaging.preprocess import preprocess
@@ -141,7 +142,7 @@ def test_stored_inputs_are_not_judged_by_a_category_that_registers(detector: Det
     assert detector.category is not None
     other = Detector(detector.model)
     other.use(replace(detector.category, registration=registration()))
-    with pytest.raises(CategoryError, match=r"registers the part.*--register off"):
+    with pytest.raises(CategoryError, match=r"registers the part.*predict_prepared"):
         other.predict_inputs(np.zeros((1, 224, 224, 3), np.uint8))
 
 

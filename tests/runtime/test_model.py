@@ -19,6 +19,7 @@ from regad.calib import teach as teaching
 from regad.calib.folder import teach_folder
 from regad.calib.teach import teach
 from regad.runtime import detector as detector_module
+from regad.runtime import judging
 from regad.runtime.backends.base import Encoded
 from regad.runtime.backends.host import HostEncoded, HostScoring
 from regad.runtime.detector import Detector
@@ -131,7 +132,7 @@ def test_close_waits_for_a_call_that_is_between_two_passes_of_the_backend(
         return waiting
 
     for module, name in (
-        (detector_module, "arrive"),
+        (judging, "arrive"),
         (teaching, "fit_statistics"),
         (detector_module, "load_category"),
     ):

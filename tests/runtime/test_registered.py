@@ -11,10 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from regad.calib.prepared import teach_prepared
 from regad.runtime.detector import Detector
+from regad.runtime.errors import CategoryError
 from regad.runtime.formats.spec import InputSpec
+from regad.runtime.imaging.arrival import Prepared
 from regad.runtime.imaging.overlay import render
 from regad.runtime.imaging.plane import CELLS, SIDE
+from regad.runtime.imaging.presence import measure
+from regad.runtime.imaging.registration import lay_on_input, place_on_input
 from regad.runtime.line.jsonlines import record
 from regad.runtime.line.verdict import Verdict
 from regad.runtime.result import Result
@@ -51,6 +56,54 @@ def test_the_pose_is_that_of_the_drawing(detector: Detector, seed: int) -> None:
     assert abs((result.pose.angle - truth.angle + 180) % 360 - 180) < 0.5
     assert result.pose.scale == pytest.approx(truth.scale, abs=0.01)
     assert result.located is not None and result.located.quality > 0.9
+
+
+@pytest.mark.parametrize("frame", ["good", "turned", "another", "empty"])
+def test_a_frame_made_ready_is_judged_as_the_frame_itself_in_every_bit(detector: Detector, frame: str) -> None:
+    image = {
+        **{"good": screw(30), "turned": posed(31), "another": np.flipud(screw(3))[:, :80].repeat(4, axis=1)},
+        "empty": screw(30) * 0,
+    }[frame]
+    first, prepared = detector.predict(image), detector.prepare(image)
+    (again,) = detector.predict_prepared([prepared])
+    assert (again.score, again.reason, again.detail, again.located) == (
+        *(first.score, first.reason, first.detail),
+        first.located,
+    )
+    assert again.anomaly_map.tobytes() == first.anomaly_map.tobytes()
+    assert prepared.located is not None and prepared.share is not None
+    assert {"good": 0, "turned": 0, "another": 1, "empty": 1}[frame] == (first.refusal is not None)
+
+
+def test_a_part_taught_again_from_frames_made_ready_keeps_its_template(detector: Detector) -> None:
+    taught = detector.category
+    assert taught is not None
+    frames = [detector.prepare(image) for image in (screw(0), posed(1), posed(2))]
+    again = teach_prepared(detector.model, frames, taught.spec, registration=taught.registration, tried=taught.tried)
+    assert (again.data_sha256, again.preparation) == (taught.data_sha256, taught.preparation)
+    assert again.limits == taught.limits and again.threshold == taught.threshold
+    assert again.registration is not None and taught.registration is not None
+    assert again.registration.shown == taught.registration.shown
+    assert again.registration.quality.low == taught.registration.quality.low
+
+
+def test_a_frame_made_ready_otherwise_is_refused(detector: Detector) -> None:
+    plain = Prepared(detector.prepare(screw(1)).image, measure(detector.prepare(screw(1)).image))
+    with pytest.raises(CategoryError, match="was not registered, and the category registers"):
+        detector.predict_prepared([plain])
+
+
+def test_a_place_of_the_registered_input_is_found_in_the_frame_s_own(detector: Detector) -> None:
+    """Where `lay_on_input` brings a bump, and `place_on_input` says the same."""
+    image = screw(9, ScrewPose(40, 0.05, -0.04))
+    result = detector.predict(image)
+    assert result.located is not None
+    bump = np.zeros((224, 224), np.float32)
+    bump[130, 90] = 1.0
+    laid = lay_on_input(bump, result.spec, result.located, image.shape[:2])
+    y, x = np.unravel_index(int(np.argmax(laid)), laid.shape)
+    place = place_on_input((90.5, 130.5), result.spec, result.located, image.shape[:2])
+    assert place == pytest.approx((x + 0.5, y + 0.5), abs=1.0)
 
 
 def test_the_map_lies_over_the_part_in_the_camera_frame(detector: Detector) -> None:

@@ -13,7 +13,7 @@ from regad.runtime.formats.category import Category
 from regad.runtime.imaging.arrival import misplacement
 from regad.runtime.imaging.filling import fill
 from regad.runtime.imaging.reading import read_picture
-from regad.runtime.imaging.registration import Located, Template, lay_on_input, register
+from regad.runtime.imaging.registration import Located, Template, lay_on_input, register, shown
 
 __all__ = ["Frame", "Frames"]
 
@@ -51,7 +51,8 @@ class Frames:
         image = fill(found.image, found.seen, part.reference)
         ms = (time.perf_counter() - started) * 1e3
         located = Located(found.pose, found.quality, self._template.box, self._template.centre)
-        return Frame(image, bool(misplacement(found, part)), ms, located, picture.shape[:2])
+        misplaced = bool(misplacement(found.quality, shown(found.seen, part.structure), part))
+        return Frame(image, misplaced, ms, located, picture.shape[:2])
 
     def lay(self, anomaly_map: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
         """Return the map of a frame's input, float32 [224, 224], as the input that is not registered shows it."""

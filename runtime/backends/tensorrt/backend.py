@@ -6,6 +6,7 @@ and one context for each encoding of the statistics, behind a lock: threads take
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -94,10 +95,33 @@ class _DeviceEncoded(Encoded):
     def features(self) -> Features:
         return Features(*self._maker.fetch_features(self, tuple(_FEATURES)))
 
+    def rows(self, start: int, stop: int) -> Encoded:
+        return _DeviceRows(self, start, stop)
+
     def release(self) -> None:
         buffers, self._buffers = self._buffers, None
         if buffers is not None:
             self._maker.give_back(buffers)
+
+
+class _DeviceRows(Encoded):
+    """Some of a batch's images, from ``first`` on, in the memory of the whole."""
+
+    def __init__(self, whole: _DeviceEncoded, start: int, stop: int) -> None:
+        super().__init__(whole.backend)
+        self.whole = whole
+        self.first = start
+        self.count = stop - start
+
+    @property
+    def theta(self) -> NDArray[np.float32]:
+        return self.whole.theta[self.first : self.first + self.count]
+
+    def features(self) -> Features:
+        return Features(*(level[self.first : self.first + self.count] for level in self.whole.features()))
+
+    def rows(self, start: int, stop: int) -> Encoded:
+        return _DeviceRows(self.whole, self.first + start, self.first + stop)
 
 
 class _CudaStopwatch:
@@ -205,20 +229,25 @@ class TrtBackend(Backend):
         return _DeviceEncoded(self, buffers, count)
 
     def _score(self, encoded: Encoded, statistics: StatisticsHandle) -> Maps:
-        batch = require_own(encoded, _DeviceEncoded, "the features", self)
+        cut = encoded if isinstance(encoded, _DeviceRows) else None
+        batch = require_own(encoded if cut is None else cut.whole, _DeviceEncoded, "the features", self)
         ready = require_own(statistics, _Statistics, "the statistics", self)
-        scorer, buffers, count = self._scorers[ready.graph], batch.buffers, batch.count
+        scorer, buffers = self._scorers[ready.graph], batch.buffers
+        first, count = (0, batch.count) if cut is None else (cut.first, cut.count)
 
         def bind() -> None:
             for name in ready.levels:
-                scorer.bind(name, buffers.device[name], (count, *_FEATURES[name]))
+                image = math.prod(_FEATURES[name]) * _FLOAT.itemsize
+                scorer.bind(name, buffers.device[name], (count, *_FEATURES[name]), first * image)
             for name, (memory, shape) in ready.values.items():
                 scorer.bind(name, memory, shape)
             for name in _RESULTS:
                 scorer.bind(name, buffers.device[name])
 
-        key = (count, weakref.ref(buffers), weakref.ref(ready))
+        key = (first, count, weakref.ref(buffers), weakref.ref(ready))
         scorer.run(key, bind, self._cuda, self._stream, self._replay)
+        if cut is not None:
+            return Maps(*self._fetch(buffers, tuple(_RESULTS), count))
         # theta comes with the maps: one wait for all three.
         maps, scores, batch.fetched = self._fetch(buffers, (*_RESULTS, "theta"), count)
         return Maps(maps, scores)

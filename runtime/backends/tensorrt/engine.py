@@ -42,10 +42,10 @@ class Engine:
         self._bound: object = None
         self._recording: GraphCapture | None = None
 
-    def bind(self, name: str, memory: DeviceMemory, shape: tuple[int, ...] | None = None) -> None:
-        """Read or write tensor ``name`` in ``memory``; inputs give their shape."""
+    def bind(self, name: str, memory: DeviceMemory, shape: tuple[int, ...] | None = None, offset: int = 0) -> None:
+        """Read or write tensor ``name`` in ``memory``, from byte ``offset`` on; inputs give their shape."""
         fits = shape is None or self._context.set_input_shape(name, shape)
-        if not (fits and self._context.set_tensor_address(name, memory.pointer)):
+        if not (fits and self._context.set_tensor_address(name, memory.pointer + offset)):
             raise DeviceError(f"the engine {self.record.stem} does not take {name} {list(shape or ())}: {self._why()}")
 
     def run(self, key: object, bind: Callable[[], None], cuda: Cuda, stream: int, replay: bool) -> None:

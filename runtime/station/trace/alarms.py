@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...text import Say
-from .inbox import Inbox, Severity
+from .entries import Severity
+from .inbox import Inbox
 from .inspection import Alarm, TraceAlarm
 from .retention import free_bytes
 

@@ -31,7 +31,7 @@ _QUALITY = 90
 _PER_FOLDER = 1000
 
 RANKS: dict[tuple[bool, Kind], int] = {(True, "full"): 0, (True, "input"): 1, (False, "full"): 2, (False, "input"): 3}
-"""In which order pictures make room, by whether the part was good: 0 first, 3 never."""
+"""In which order pictures make room, by whether the part was good: 0 first, 3 only for the trace's own limit."""
 
 
 class Stored(NamedTuple):

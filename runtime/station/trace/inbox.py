@@ -8,53 +8,17 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal
+from dataclasses import replace
 
-from ...formats.category import Category
+from ...errors import OutputError
+from .entries import Entry, settle
 from .inspection import Inspection
 
-__all__ = ["Correction", "Entry", "Event", "Inbox", "NewCategory", "Severity", "picture_bytes"]
-
-Severity = Literal["info", "warning", "alarm"]
+__all__ = ["Inbox", "picture_bytes"]
 
 ROWS = 10_000
 PICTURE_BYTES = 64 << 20
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that people should find in the trace later; ``mono_ns`` and ``wall`` are when it happened."""
-
-    severity: Severity
-    code: int
-    text: str
-    mono_ns: int
-    wall: float
-
-
-@dataclass(frozen=True)
-class NewCategory:
-    """A job uses this category from now on; ``wall`` is when it began. ``sha256`` is its file's, "" if not known."""
-
-    job: int
-    category: Category
-    path: Path
-    wall: float
-    sha256: str = ""
-
-
-@dataclass(frozen=True)
-class Correction:
-    """Part ``seq`` of this boot, recorded before, was put out otherwise."""
-
-    seq: int
-    output: int
-    late: bool
-
-
-Entry = Inspection | Event | NewCategory | Correction
+_LOST = OutputError("it was not recorded, and is lost; look at the trace's alarms, then say it again")
 
 
 def picture_bytes(entry: Entry) -> int:
@@ -86,6 +50,7 @@ class Inbox:
         with self._changed:
             if self._ended:
                 self.lost += 1
+                settle(entry, _LOST)
                 return
             if isinstance(entry, Inspection):
                 entry = self._fitted(entry)
@@ -114,6 +79,7 @@ class Inbox:
     def _drop(self, entry: Entry) -> None:
         self._held -= picture_bytes(entry)
         self.lost += 1
+        settle(entry, _LOST)
         if isinstance(entry, Inspection):
             self.lost_to = max(self.lost_to, entry.seq)
 

@@ -32,6 +32,7 @@ class TraceAlarm(IntEnum):
     LOST = 63  # the memory for rows is full, or the trace was closed with rows in it: rows are lost
     SLOW = 64  # the disk is slower than the line: pictures are left out
     UNFIT = 65  # a row cannot be stored as it is and was left out
+    UNKNOWN = 66  # somebody spoke of a part or an event that the trace does not have
 
 
 Alarm = Callable[[int, str], None]
@@ -43,8 +44,9 @@ class TracePolicy:
     """How much is kept. ``full``: whose full pictures are stored, and of goods ``full_goods_percent`` of them.
 
     Pictures make room, the least useful first, while the trace holds more than ``max_gb`` (None: no such limit) or the
-    disk has less than ``min_free_gb`` left. What is older than ``keep_days`` of the station's running time (None: never
-    too old) is removed with its row. Labelled, challenge and taught parts are never touched. Raises InputError.
+    disk has less than ``min_free_gb`` left; what rejects rest on only for ``max_gb``. What is older than ``keep_days``
+    of the station's running time (None: never too old) is removed with its row. Labelled, challenge and taught parts
+    are never touched. Raises InputError.
     """
 
     full: FullPictures = "reject"
@@ -77,9 +79,13 @@ class Inspection:
 
     ``mono_ns`` orders the parts of a boot; ``wall``, seconds since 1970, is for people only, and wrong unless
     ``clock_ok``. ``category`` is `Category.hash`. ``verdict`` is what was judged, ``output`` what was put out, both
-    `VerdictCode`. ``spot_x``, ``spot_y``: the worst pixel of the map, 0 to 223. ``input``: what the encoder saw, uint8
-    RGB [224, 224, 3]; ``map``: float32 [224, 224]; ``frame``: the full picture, uint8 RGB [H, W, 3]. The arrays belong
-    to the trace once they are given to it: nobody may write to them. A score that is not finite is stored as None.
+    `VerdictCode`. ``spot_x``, ``spot_y``: the worst pixel, 0 to 223, of the region of interest as the camera shows it.
+    ``mean``, ``contrast``, ``sharp`` and ``structure`` are the four `Measures` of the frame. ``input``: what the
+    encoder saw, uint8 RGB [224, 224, 3], made as ``prepared`` (`Category.preparation`) says; ``map``: float32
+    [224, 224], over that input; ``frame``: the full picture, uint8 RGB [H, W, 3]. Of a registered part ``quality`` and
+    ``share`` say how well it matches and how much of it the frame shows, the four after them are its `Pose`. The
+    arrays belong to the trace once they are given to it: nobody may write to them. What is not finite is stored as
+    None.
     """
 
     boot: int
@@ -111,6 +117,15 @@ class Inspection:
     spot_x: int | None = None
     spot_y: int | None = None
     error: str = ""
+    contrast: float | None = None
+    structure: float | None = None
+    prepared: str = ""
+    quality: float | None = None
+    share: float | None = None
+    angle: float | None = None
+    shift_x: float | None = None
+    shift_y: float | None = None
+    scale: float | None = None
     input: NDArray[np.uint8] | None = None
     map: NDArray[np.float32] | None = None
     frame: NDArray[np.uint8] | None = None

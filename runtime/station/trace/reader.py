@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ...formats.spec import InputSpec
 from .database import DATABASE, is_there
 from .files import FileStore, map_of, unpack_map
 from .retention import HOUR_NS
@@ -29,10 +31,7 @@ EXPORTED = (*COLUMNS, "category", "label")
 
 _PAGE = 500
 _LABEL = "(SELECT value FROM label WHERE inspection = i.id AND replaced_by IS NULL ORDER BY id DESC LIMIT 1)"
-_ROWS = (
-    f"SELECT {', '.join(f'i.{name}' for name in COLUMNS)}, v.hash, {_LABEL} "
-    "FROM inspection AS i LEFT JOIN category_version AS v ON v.id = i.category_version WHERE i.id >= ?"
-)
+_FROM = "FROM inspection AS i LEFT JOIN category_version AS v ON v.id = i.category_version WHERE i.id >= ?"
 _GAPS = f"""
 WITH pairs AS (
     SELECT boot, seq, coalesce(lag(seq) OVER w, 0) AS before, coalesce(lag(mono_ns) OVER w, 0) / {HOUR_NS} AS hour,
@@ -98,9 +97,13 @@ class TraceReader:
         with self._readable():
             self._connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5.0)
             found = version_of(self._connection)
+            there = {row[1] for row in self._connection.execute("PRAGMA table_info(inspection)")}
         if not 1 <= found <= VERSION:
             self._connection.close()
             raise InputError(f"{path} has version {found}; this program reads version 1 to {VERSION}: update regad")
+
+        columns = (f"i.{name}" if name in there else "NULL" for name in COLUMNS)  # those of later versions
+        self._rows = f"SELECT {', '.join(columns)}, v.hash, {_LABEL} {_FROM}"
 
     def __enter__(self) -> TraceReader:
         return self
@@ -128,7 +131,7 @@ class TraceReader:
         wanted = selection or Selection()
         more, values = wanted.conditions()
         start = wanted.from_id
-        while found := self._query(f"{_ROWS}{more} ORDER BY i.id LIMIT {page}", start, *values):
+        while found := self._query(f"{self._rows}{more} ORDER BY i.id LIMIT {page}", start, *values):
             for row in found:
                 yield dict(zip(EXPORTED, row, strict=True))
             start = found[-1][0] + 1
@@ -196,6 +199,14 @@ class TraceReader:
     def warn_limits(self) -> dict[int, float | None]:
         """Return the warn limit of each category version, None where it has none."""
         return dict(self._query("SELECT id, low FROM category_version"))
+
+    def specs(self) -> dict[int, InputSpec]:
+        """Return what each category version was taught with, of those that were recorded. Raises InputError."""
+        found = self._query("SELECT id, spec FROM category_version WHERE spec IS NOT NULL")
+        try:
+            return {number: InputSpec.from_json(json.loads(text)) for number, text in found}
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"the trace {self._path} holds a damaged specification of an input: {error!r}") from error
 
     def boots(self) -> list[Row]:
         """Return every boot, the oldest first; ``clean`` is 0 for one that was cut off, or still runs."""

@@ -13,11 +13,13 @@ from ...errors import OutputError
 from .alarms import Alarms, Host, Losses
 from .boots import begin_boot, end_boot
 from .database import DATABASE, Opened, is_damage, is_full, open_writer, transaction
+from .entries import Entry, settle
+from .entry_rows import MissingRowError, insert_entry
 from .files import FileStore, Kind, Stored
-from .inbox import Correction, Entry, Event, Inbox, picture_bytes
+from .inbox import Inbox, picture_bytes
 from .inspection import Boot, Inspection, TraceAlarm, TracePolicy
 from .retention import Retention
-from .rows import correct_output, insert_category, insert_event, insert_inspection, record_file
+from .rows import record_file
 from .syncer import Flight, Syncer
 
 __all__ = ["Recorder"]
@@ -163,13 +165,7 @@ class Recorder:
 
     def _insert(self, connection: sqlite3.Connection, entry: Entry) -> int | Exception:
         try:
-            if isinstance(entry, Inspection):
-                return insert_inspection(connection, entry)
-            if isinstance(entry, Event):
-                return insert_event(connection, self._boot.id, entry)
-            if isinstance(entry, Correction):
-                return correct_output(connection, self._boot.id, entry)
-            return insert_category(connection, entry)
+            return insert_entry(connection, self._boot.id, entry, (self._host.monotonic_ns(), self._host.wall()))
         except _UNFIT as error:
             return error
 
@@ -177,11 +173,17 @@ class Recorder:
         """Queue a part's pictures, now that it has a row; let go of what it does not need any more."""
         if isinstance(entry, Inspection):
             self._committed = max(self._committed, entry.seq)
-        if isinstance(row, Exception):
+        if isinstance(row, int):
+            settle(entry, row)
+        if isinstance(row, MissingRowError):
+            settle(entry, OutputError(str(row), code="unknown"))
+        elif isinstance(row, Exception):
             what = f"part {entry.seq}" if isinstance(entry, Inspection) else f"a {type(entry).__name__}"
+            text = f"{what} cannot be recorded as it is: {row!r}"
+            settle(entry, OutputError(text))
             self._inbox.lose(entry)
             self._losses.told(1)
-            self._alarms.tell(TraceAlarm.UNFIT, f"{what} cannot be recorded as it is: {row!r}")
+            self._alarms.tell(TraceAlarm.UNFIT, text)
         elif isinstance(entry, Inspection):
             if entry.input is not None or entry.frame is not None:
                 self._pictures.append(Flight(row, entry, given, []))

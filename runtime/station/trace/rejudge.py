@@ -5,15 +5,16 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from ...detector import Detector
-from ...errors import InputError
+from ...errors import CategoryError, InputError
 from ..codes import VerdictCode
 from ..judge import verdict_of
 from .database import transaction, write_access
+from .prepared import is_prepared_for, prepared_of
 from .reader import Row, Selection, TraceReader
 
 __all__ = ["Change", "Rejudged", "rejudge", "rejudge_threshold", "verdict_of"]
@@ -36,7 +37,8 @@ class Change(NamedTuple):
 class Rejudged:
     """What came of it: ``run`` names it in the trace; ``same_scores`` counts those equal in every bit.
 
-    ``left_out`` are parts that never were judged, or whose input is not stored any more.
+    ``left_out`` are parts that never were judged, or whose input is not stored any more; ``other_input`` those whose
+    input was laid on another template, or cut out otherwise, than the category asks for: that takes the camera's frame.
     """
 
     run: int
@@ -44,6 +46,7 @@ class Rejudged:
     changed: int
     same_scores: int
     left_out: int
+    other_input: int = 0
 
 
 class _Again(NamedTuple):
@@ -59,25 +62,37 @@ def rejudge(
     *,
     by: str = "",
     on_change: Callable[[Change], None] = lambda change: None,
+    on_other_input: Callable[[int], None] = lambda inspection: None,
 ) -> Rejudged:
     """Judge the stored inputs of a selection again with the detector's category, one by one.
 
-    With the category, machine, backend and threads of the first time the scores are the same in every bit. Raises
-    CategoryError without a category, InputError for a stored input that was damaged, OutputError.
+    With the category, machine, backend and threads of the first time the scores are the same in every bit; with one of
+    the same `Category.preparation` they are what it would have given then. ``on_other_input`` is told of each part
+    whose input was made otherwise. Raises CategoryError without a category, InputError for a stored input that was
+    damaged, OutputError.
     """
     category = detector.category
+    if category is None:
+        raise CategoryError("no category is loaded; call load_category(path) first")
+    preparation = category.preparation
+    others = 0
     with TraceReader(folder) as reader:
+        specs = reader.specs()
 
         def again(row: Row) -> tuple[float | None, VerdictCode] | None:
+            nonlocal others
+            if not is_prepared_for(row, category, preparation, specs.get(row["category_version"])):
+                others += 1
+                on_other_input(row["id"])
+                return None
             image = reader.input(row["id"])
             if image is None:
                 return None
-            (result,) = detector.predict_inputs(image[None])
-            return (None if result.refusal == "no_part" else result.score), verdict_of(result)
+            (result,) = detector.predict_prepared([prepared_of(row, image, category.registration)])
+            return (None if result.refusal else result.score), verdict_of(result)
 
-        identity = "" if category is None else category.hash
-        threshold = None if category is None else category.threshold.value
-        return _run(folder, reader, selection, again, identity, threshold, by, on_change)
+        done = _run(folder, reader, selection, again, category.hash, category.threshold.value, by, on_change)
+    return replace(done, left_out=done.left_out - others, other_input=others)
 
 
 def rejudge_threshold(

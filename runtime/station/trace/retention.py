@@ -1,9 +1,11 @@
 """Which pictures and rows make room, and which never do.
 
-Room is made in the order of `files.RANKS`. Age is the station's running time, counted by boots and their monotonic
-clocks: a wall clock that jumps deletes nothing. A part that is labelled, was a challenge or was taught with is never
-touched, and only files that have a row are removed. A file goes before its row: what is cut short in between is
-finished by the next pass, and a full disk has room again for the row's removal.
+Room is made in the order of `files.RANKS`. The last rank, what rejects rest on, only makes room where the trace itself
+is above its limit: that limit is kept, and the newest parts are worth more than the oldest ones. Where the disk is
+short for whatever reason it stays, and pictures are not stored any more. Age is the station's running time, counted by
+boots and their monotonic clocks: a wall clock that jumps deletes nothing. A part that is labelled, was a challenge or
+was taught with is never touched, and only files that have a row are removed. A file goes before its row: what is cut
+short in between is finished by the next pass, and a full disk has room again for the row's removal.
 """
 
 from __future__ import annotations
@@ -80,9 +82,13 @@ class Retention:
         try:
             if self._free(self._folder) < self._policy.min_free_gb * 1e9 * slack:
                 return False
-            return self._policy.max_gb is None or self._total() * slack <= self._policy.max_gb * 1e9
+            return not self._is_above_limit(slack)
         except OSError:
             return False
+
+    def _is_above_limit(self, slack: float = 1.0) -> bool:
+        """Whether the trace itself is larger than the policy allows. Raises OSError."""
+        return self._policy.max_gb is not None and self._total() * slack > self._policy.max_gb * 1e9
 
     def _total(self) -> int:
         database = (self._folder / f"{DATABASE}{suffix}" for suffix in ("", "-wal"))
@@ -102,7 +108,9 @@ class Retention:
     def remove_pictures(self, count: int = _BATCH) -> int:
         """Remove up to ``count`` pictures, the least useful and oldest first; return how many. Raises sqlite3.Error."""
         removed = 0
-        for rank in range(max(RANKS.values())):  # the last rank only goes with its row
+        for rank in sorted(RANKS.values()):
+            if rank == max(RANKS.values()) and not self._must_give_evidence():
+                break
             with transaction(self._connection):
                 found = self._connection.execute(
                     f"{_CANDIDATES} ORDER BY inspection LIMIT ?", (rank, count - removed)
@@ -117,6 +125,13 @@ class Retention:
             if removed >= count:
                 break
         return removed
+
+    def _must_give_evidence(self) -> bool:
+        """Whether what rejects rest on goes too: the trace is above its own limit, and all else is gone."""
+        try:
+            return self._is_above_limit()
+        except OSError:
+            return False
 
     def _unlink(self, path: str) -> bool:
         try:

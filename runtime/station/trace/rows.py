@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ...formats.category import Category
 from ...text import shown
+from .entries import Correction, Event, NewCategory
 from .files import Stored, array_sha256, pack_map
-from .inbox import Correction, Event, NewCategory
 from .inspection import Inspection
 
 __all__ = ["COLUMNS", "correct_output", "insert_category", "insert_event", "insert_inspection", "record_file"]
@@ -24,10 +24,14 @@ _ARRAYS = ("input", "map", "frame")
 _PLAIN = tuple(field.name for field in fields(Inspection) if field.name not in (*_ARRAYS, "category"))
 COLUMNS = ("id", *_PLAIN, "category_version", "input_sha256", "input_file", "full_file")
 """The columns of the table ``inspection``."""
-_TEXTS = frozenset({"trigger", "serial", "reason", "error"})
+_TEXTS = frozenset({"trigger", "serial", "reason", "error", "prepared"})
 _NUMBERS = frozenset(
-    {"wall", "score", "threshold", "deadline_ms", "mean", "sharp", "ms_acquire", "ms_judge", "ms_total"}
+    {
+        *("wall", "score", "threshold", "deadline_ms", "ms_acquire", "ms_judge", "ms_total"),
+        *("mean", "contrast", "sharp", "structure", "quality", "share", "angle", "shift_x", "shift_y", "scale"),
+    }
 )
+_JOB = ("name", "category_version", "deadline_ms", "bands", "output_rules")
 _OWN = (*_PLAIN, "category_version", "input_sha256")
 _INSERT = f"INSERT INTO inspection ({', '.join(_OWN)}) VALUES ({', '.join('?' * len(_OWN))})"
 
@@ -104,11 +108,7 @@ def insert_category(connection: sqlite3.Connection, new: NewCategory) -> int:
         (new.job, category.hash, sha256, *limits),
     ).fetchone()[0]
     version = int(found) if found is not None else _insert_version(connection, new, sha256)
-    connection.execute(
-        "INSERT INTO job (number, category_version) VALUES (?, ?) "
-        "ON CONFLICT (number) DO UPDATE SET category_version = excluded.category_version",
-        (new.job, version),
-    )
+    _put_job(connection, new, version)
     connection.execute(
         "UPDATE category_version SET retired_at = CASE WHEN id = ? THEN NULL ELSE coalesce(retired_at, ?) END "
         "WHERE job = ?",
@@ -118,12 +118,34 @@ def insert_category(connection: sqlite3.Connection, new: NewCategory) -> int:
     return version
 
 
+def _put_job(connection: sqlite3.Connection, new: NewCategory, version: int) -> None:
+    """Bring the row of a job up to date; what changes in it is audited, by whom and from what to what."""
+    threshold = new.category.threshold
+    bands = json.dumps({"low": threshold.warn, "threshold": threshold.value})
+    rules = json.dumps({"review_is": new.review_is})
+    row = (shown(new.name), version, new.deadline_ms, bands, rules)
+    before = connection.execute(f"SELECT {', '.join(_JOB)} FROM job WHERE number = ?", (new.job,)).fetchone()
+    if before == row:
+        return
+    connection.execute(
+        f"INSERT INTO job (number, {', '.join(_JOB)}) VALUES (?, ?, ?, ?, ?, ?) "
+        f"ON CONFLICT (number) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _JOB)}",
+        (new.job, *row),
+    )
+    texts = (None if one is None else json.dumps(dict(zip(_JOB, one, strict=True))) for one in (before, row))
+    connection.execute(
+        "INSERT INTO audit (wall, user, action, before, after) VALUES (?, ?, ?, ?, ?)",
+        (new.wall, shown(new.by) or "station.toml", f"job {new.job}", *texts),
+    )
+
+
 def _insert_version(connection: sqlite3.Connection, new: NewCategory, sha256: str) -> int:
     category, threshold = new.category, new.category.threshold
     support = [[item.name, item.sha256] for item in category.support]
     cursor = connection.execute(
-        "INSERT INTO category_version (job, hash, sha256, path, threshold, low, method, spec, support_json, made_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO category_version (job, hash, sha256, path, threshold, low, method, spec, support_json, made_at,"
+        " parent, approved_by, note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT category_version FROM job"
+        " WHERE number = ?), ?, ?)",
         (
             new.job,
             category.hash,
@@ -135,6 +157,9 @@ def _insert_version(connection: sqlite3.Connection, new: NewCategory, sha256: st
             json.dumps(category.spec.to_json()),
             json.dumps(support),
             new.wall,
+            new.job,
+            shown(new.by) or None,
+            shown(new.note) or None,
         ),
     )
     return _id(cursor)

@@ -80,7 +80,20 @@ CREATE TABLE session (
     expires_at REAL NOT NULL);
 """
 
-MIGRATIONS: tuple[str, ...] = (_V1,)
+_V2 = """
+ALTER TABLE inspection ADD COLUMN contrast REAL;
+ALTER TABLE inspection ADD COLUMN structure REAL;
+ALTER TABLE inspection ADD COLUMN prepared TEXT NOT NULL DEFAULT '';
+ALTER TABLE inspection ADD COLUMN quality REAL;
+ALTER TABLE inspection ADD COLUMN share REAL;
+ALTER TABLE inspection ADD COLUMN angle REAL;
+ALTER TABLE inspection ADD COLUMN shift_x REAL;
+ALTER TABLE inspection ADD COLUMN shift_y REAL;
+ALTER TABLE inspection ADD COLUMN scale REAL;
+"""
+"""What the verdict on a registered part rests on besides the encoder's input, and how that was made of the frame."""
+
+MIGRATIONS: tuple[str, ...] = (_V1, _V2)
 """The statements that lead from version n to n + 1; the first ones make the tables."""
 VERSION = len(MIGRATIONS)
 

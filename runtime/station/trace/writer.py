@@ -16,8 +16,9 @@ from ...formats.category import Category
 from ...text import Say, unsaid
 from .alarms import Alarms, Host
 from .database import lock_folder
+from .entries import Correction, Event, NewCategory, Remark, Severity
 from .files import wants_full
-from .inbox import Correction, Event, Inbox, NewCategory, Severity
+from .inbox import Inbox
 from .inspection import Alarm, Boot, Inspection, Lag, TraceAlarm, TracePolicy
 from .recorder import Recorder
 
@@ -33,9 +34,9 @@ _PATIENCE = 30.0  # seconds that close() waits for a disk that hangs
 class Trace:
     """The trace of one station, in ``folder``, opened once. A second writer of the folder is refused.
 
-    ``say`` and ``alarm`` are called from the trace's thread. `add`, `correct`, `event` and `category` never block and
-    never raise. When the disk is slow or full pictures are left out first; then up to 10,000 rows wait in memory, and
-    of more the oldest are lost; each is counted in `lag` and told by an alarm.
+    ``say`` and ``alarm`` are called from the trace's thread. `add`, `correct`, `event`, `category` and `note` never
+    block and never raise. When the disk is slow or full pictures are left out first; then up to 10,000 rows wait in
+    memory, and of more the oldest are lost; each is counted in `lag` and told by an alarm.
     """
 
     def __init__(
@@ -93,13 +94,34 @@ class Trace:
         now = self._host.monotonic_ns()
         self._inbox.put(Event(severity, code, text, now, self._host.wall()), now)
 
-    def category(self, job: int, category: Category, path: Path, sha256: str = "") -> None:
+    def category(
+        self,
+        job: int,
+        category: Category,
+        path: Path,
+        sha256: str = "",
+        *,
+        by: str = "",
+        note: str = "",
+        name: str = "",
+        deadline_ms: float | None = None,
+        review_is: str = "reject",
+    ) -> None:
         """Record that a job uses this category from now on; the parts that it was taught with are kept for good.
 
         ``sha256`` is the file's, where it is known: else it is read first, and the rows of the first parts wait for it.
+        The rest is as `NewCategory` says. A row of the table ``job`` that changes is in the table ``audit``.
         """
-        new = NewCategory(job, category, path, self._host.wall(), sha256)
+        wall = self._host.wall()
+        new = NewCategory(job, category, path, wall, sha256, by, note, name, deadline_ms, review_is)
         self._inbox.put(new, self._host.monotonic_ns())
+
+    def note(self, said: Remark) -> None:
+        """Record what a person said: a label, a challenge, an acknowledgement, an audit; its receipt is told of it.
+
+        What names a part or an event that the trace does not have becomes a warning in the table ``event``.
+        """
+        self._inbox.put(said, self._host.monotonic_ns())
 
     def flushed(self, seq: int, timeout: float) -> bool:
         """Commit at once and wait, up to ``timeout`` seconds: whether a part's row is on the disk.

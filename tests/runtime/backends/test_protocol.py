@@ -53,6 +53,34 @@ def test_encode_and_score_are_infer(opened: Open, images: np.ndarray, statistics
         )
 
 
+def test_images_of_a_batch_are_scored_apart_against_the_statistics_of_their_own_part(
+    opened: Open, images: np.ndarray, statistics: Statistics
+) -> None:
+    backend = opened()
+    other = Statistics(
+        statistics.encoding,
+        statistics.rank,
+        statistics.views,
+        {name: tensor * np.float32(0.5) for name, tensor in statistics.tensors.items()},
+    )
+    handles = [backend.prepare(statistics), backend.prepare(other)]
+    wanted = [backend.score(backend.encode(images), handle) for handle in handles]
+    whole = backend.encode(images)
+    features = whole.features()
+    for start, stop, handle in [(0, 1, 0), (1, 2, 1), (1, 4, 0), (2, len(images), 1), (0, len(images), 0)]:
+        encoded = whole.rows(start, stop)
+        near = 1e-4 * float(wanted[handle].anomaly_score.max())
+        for again in (encoded, whole.rows(0, stop).rows(start, stop)) if start == 1 else (encoded,):
+            maps, scores = backend.score(again, handles[handle])
+            np.testing.assert_allclose(maps, wanted[handle].anomaly_map[start:stop], rtol=0, atol=near)
+            np.testing.assert_allclose(scores, wanted[handle].anomaly_score[start:stop], rtol=0, atol=near)
+        for name, got, level in zip(Features._fields, encoded.features(), features, strict=True):
+            np.testing.assert_array_equal(got, level[start:stop], err_msg=name)
+        np.testing.assert_array_equal(encoded.theta, features.theta[start:stop])
+        encoded.release()
+    np.testing.assert_array_equal(whole.features().f3, features.f3)
+
+
 def test_batches_that_are_held_do_not_overwrite_each_other(
     opened: Open, images: np.ndarray, statistics: Statistics
 ) -> None:

@@ -15,9 +15,6 @@ from typing import Any
 import pytest
 
 pytest.importorskip("asyncua", reason="needs asyncua: pip install 'regad[opcua]'")
-NODESET = Path(__file__).parents[3] / ".deps/opcua/Opc.Ua.MachineVision.NodeSet2.xml"
-if not NODESET.is_file():
-    pytest.skip("needs the NodeSet: runtime/desk/opcua/get-nodeset.sh", allow_module_level=True)
 
 from regad.runtime.desk.opcua.service import OpcuaService
 from regad.runtime.desk.service import Surroundings
@@ -28,6 +25,8 @@ from regad.runtime.station.users import set_password
 
 from .sink_doubles import Books, Line, Watched, around, free_port, until
 
+NODESET = Path(__file__).parents[3] / ".deps/opcua/Opc.Ua.MachineVision.NodeSet2.xml"
+pytestmark = pytest.mark.skipif(not NODESET.is_file(), reason="needs the NodeSet: runtime/desk/opcua/get-nodeset.sh")
 CLIENT = Path(__file__).with_name("opcua_client.py")
 PASSWORD = "correct horse"
 

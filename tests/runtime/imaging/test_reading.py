@@ -52,6 +52,7 @@ def test_8_bit_files_keep_their_pixels(tmp_path: Path, kind: str, mode: str) -> 
     data = saved(RGB.convert(mode), kind)
     got = read_picture(stored(tmp_path, data))
     np.testing.assert_array_equal(got.image, before(data))
+    np.testing.assert_array_equal(read_picture("its name", data=data).image, got.image)
     assert (got.notes, got.pages) == ((), 1)
 
 

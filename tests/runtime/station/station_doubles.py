@@ -28,7 +28,7 @@ from regad.runtime.station.config import (
     TriggerConfig,
 )
 from regad.runtime.station.image import ProcessImage
-from regad.runtime.station.jobs import sha256_of
+from regad.runtime.station.job_spec import sha256_of
 from regad.runtime.station.line import Line
 
 from ..run_doubles import ARTIFACT, FakeBackend, category
@@ -116,12 +116,28 @@ class Backend(FakeBackend):
 
 
 class Station:
-    """A line under test, with its camera and its backend."""
+    """A line under test, with its camera and its backend. ``config``: that of an earlier one, which starts again."""
 
-    def __init__(self, folder: Path, source: bool = True, **tables: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        source: bool = True,
+        config: Config | None = None,
+        camera: TestCamera | None = None,
+        **tables: Any,
+    ) -> None:
         self.folder = folder
-        self.camera, self.backend = TestCamera(), Backend()
+        self.camera, self.backend = camera or TestCamera(), Backend()
         self.said: list[str] = []
+        self.config = config or self._written(folder, tables)
+        opened = self.camera.reopened if source else None
+        self.line = Line(self.config, source=opened, model=self.backend.model, say=self.said.append)
+        self._changed = threading.Condition()
+        self._put_out = self.line.registers.publish
+        self.line.registers.publish = self._publish  # type: ignore[method-assign]
+
+    def _written(self, folder: Path, tables: dict[str, Any]) -> Config:
+        """Two jobs in a folder, and the tables that a test gives."""
         paths = [folder / name for name in ("one.safetensors", "two.safetensors")]
         for path in paths:
             save_category(replace(category(), created=path.stem), path)
@@ -136,17 +152,12 @@ class Station:
             "trace": TraceConfig(folder=folder / "trace", min_free_gb=0.0),
             **tables,
         }
-        self.config = Config(
+        return Config(
             model=ModelConfig(path=folder),
             jobs=jobs,
             commands=CommandsConfig(socket=folder / "line.sock"),
             **given,
         )
-        camera = self.camera.reopened if source else None
-        self.line = Line(self.config, source=camera, model=self.backend.model, say=self.said.append)
-        self._changed = threading.Condition()
-        self._put_out = self.line.registers.publish
-        self.line.registers.publish = self._publish  # type: ignore[method-assign]
 
     def trigger(self, **fields: Any) -> dict[str, Any]:
         """Trigger by command and wait for the answer."""

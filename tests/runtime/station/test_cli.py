@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import msgspec.structs
@@ -21,17 +21,20 @@ import pytest
 from regad.runtime.commands.console import run_cli
 from regad.runtime.detector import Detector
 from regad.runtime.formats.artifact import Artifact
-from regad.runtime.formats.category import save_category
+from regad.runtime.formats.category import Category, Threshold, save_category
 from regad.runtime.station import checks, line, setup_file
 from regad.runtime.station.cli import command
 from regad.runtime.station.config import CameraConfig, Config
 from regad.runtime.station.config_file import read_config
-from regad.runtime.station.jobs import sha256_of
+from regad.runtime.station.configured import specs_of
+from regad.runtime.station.installed import Installed, Wish
+from regad.runtime.station.job_spec import sha256_of
 from regad.runtime.station.trace.reader import TraceReader
 
 from ..formats.test_registration import registered
+from ..run_doubles import category
 from .station_doubles import TestCamera
-from .trace.parts import ask, filled, heat, part, picture
+from .trace.parts import filled, heat, part, picture
 
 
 class Outcome(NamedTuple):
@@ -139,14 +142,10 @@ def test_init_refuses_what_is_no_artifact_or_category(station: Station, tmp_path
     assert not (tmp_path / "station.toml").exists()
 
 
-def test_init_leaves_a_category_that_registers_out_and_says_so(station: Station, taught: Path, tmp_path: Path) -> None:
+def test_init_takes_a_category_that_registers(station: Station, tmp_path: Path) -> None:
     save_category(registered(), tmp_path / "askew.safetensors")
-    done = station("init", "--category", "askew.safetensors")
-    assert (done.status, "registers the part" in done.err, "regad-calib --register off" in done.err) == (1, True, True)
-    (tmp_path / "plate.safetensors").write_bytes((taught / "plate.safetensors").read_bytes())
-    done = station("init")
-    assert "askew.safetensors registers the part and is left out" in done.err
-    assert [job.name for job in read_config(tmp_path / "station.toml").jobs] == ["plate"]
+    assert station("init").status == 0
+    assert [job.name for job in read_config(tmp_path / "station.toml").jobs] == ["askew"]
 
 
 LONG = "x" * 300
@@ -249,7 +248,7 @@ def test_check_names_a_missing_category(station: Station, ready: Path, taught: P
     change(ready, str(taught / "plate.safetensors"), "/none/plate.safetensors")
     (found,) = problems(station("check", ready))
     assert "job 1        category /none/plate.safetensors cannot be read: No such file or directory" in found
-    assert "fix: regad-calib --support PHOTOS --register off --out /none/plate.safetensors" in found
+    assert "fix: regad-calib --support PHOTOS --out /none/plate.safetensors" in found
 
 
 def test_check_names_a_category_that_was_changed(station: Station, ready: Path, taught: Path) -> None:
@@ -504,13 +503,43 @@ def test_rejudge_with_a_category_judges_the_stored_inputs(station: Station, reco
         assert len(list(reader.rows())) == 3
 
 
-def test_rejudge_refuses_a_category_that_registers_and_begins_no_run(
+def test_rejudge_lists_what_a_category_of_another_template_cannot_judge(
     station: Station, recorded: Path, artifact_dir: Path, tmp_path: Path
 ) -> None:
-    save_category(replace(registered(), artifact=Artifact.open(artifact_dir).hash), tmp_path / "askew.safetensors")
+    part = replace(registered(), artifact=Artifact.open(artifact_dir).hash)
+    save_category(part, tmp_path / "askew.safetensors")
     done = station("rejudge", recorded, "--category", "askew.safetensors")
-    assert (done.status, "registers the part" in done.err) == (1, True)
-    assert ask(recorded.parent / "trace", "SELECT count(*) FROM rejudge_run") == [(0,)]
+    why = "cannot be judged again: registered to another template, or cut out otherwise"
+    assert done.out.splitlines() == [f"part {number} {why}" for number in (1, 2, 3)]
+    assert (done.status, f"0 left out; 3 {why}" in done.err) == (0, True)
+
+
+def test_check_looks_at_the_versions_that_were_installed(station: Station, ready: Path, taught: Path) -> None:
+    (job,) = specs_of(read_config(ready))
+    installed = Installed(read_config(ready).trace.folder)
+    installed.put(job, Wish(job.number, job.sha256, 7.5, None, "anna", "", 1.8e9))
+    done = station("check", ready)
+    assert "that anna installed is in force, in place of what station.toml says" in done.out
+    assert "plate.safetensors, threshold 7.500" in done.out
+    installed.put(job, Wish(job.number, "ab" * 32, None, None, "anna", "", 1.8e9))
+    assert any("abab.safetensors cannot be read" in found for found in problems(station("check", ready)))
+    installed.path.write_text("[]")
+    assert any("move it away to judge by those of station.toml" in found for found in problems(station("check", ready)))
+
+
+def test_teach_writes_a_category_from_parts_of_the_trace(
+    station: Station, recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taught(model: object, folder: Path, parts: list[int], **given: Any) -> Category:
+        assert (folder, parts, given["job"], given["validation"]) == (recorded.parent / "trace", [1, 2], 1, [3])
+        return replace(category(), threshold=Threshold(2.0, "validation", 0.05, (0.5,), "from 1", held_out=(1.0, 1.5)))
+
+    monkeypatch.setattr("regad.calib.stored.teach_parts", taught)
+    done = station("teach", recorded, "--parts", "1-2", "--job", 1, "--validation", 3, "--out", "new.safetensors")
+    assert done.status == 0, done.err
+    assert "held-out scores 1.000, 1.500" in done.err and "validation scores 0.500" in done.err
+    assert "threshold 2.000: from 1" in done.out
+    assert f'sha256    "{sha256_of(tmp_path / "new.safetensors")}"' in done.out
 
 
 def test_rejudge_needs_something_to_judge_by(station: Station, recorded: Path) -> None:

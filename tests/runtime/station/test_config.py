@@ -120,7 +120,7 @@ def test_a_fault_names_key_value_and_what_is_allowed(line: str, text: str) -> No
 
 def test_what_is_missing_is_named() -> None:
     assert faults("") == [
-        "model is missing; expected a table with path, device, threads",
+        "model is missing; expected a table with path, device, threads, jobs_mb",
         "camera is missing; expected a table with source, secret, max_age_ms, reopen_ms, settle_ms, frozen_frames",
         "job is missing; expected a table with number, name, category, sha256, deadline_ms, threshold, warn_threshold",
     ]

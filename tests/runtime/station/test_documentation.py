@@ -13,6 +13,7 @@ from regad.runtime.station import codes
 from regad.runtime.station.cli import command
 from regad.runtime.station.codes import Control, Fault, Flag, State, Status, VerdictCode
 from regad.runtime.station.config_file import parse_config
+from regad.runtime.station.desk_requests import DeskRequests
 from regad.runtime.station.image import PlcWords, ProcessImage, Shown
 from regad.runtime.station.modbus_requests import Error
 from regad.runtime.station.registers import output_words, plc_words
@@ -121,7 +122,8 @@ def test_the_exceptions_of_the_page_are_those_of_the_server() -> None:
 
 
 def test_the_commands_of_the_page_are_those_of_the_socket() -> None:
-    known = Requests(codes.TriggerKind.COMMAND, lambda event: None, dict, lambda: 0)
+    desk = DeskRequests(lambda remark: None, lambda wish: None)
+    known = Requests(codes.TriggerKind.COMMAND, lambda event: None, dict, lambda: 0, desk)
     named = {name.strip() for row in table("command") for name in row[0].split(",")}
     assert named == set(known._handlers)
 

@@ -36,6 +36,7 @@ from regad.runtime.station.events import (
     Halt,
     JobFailed,
     JobReady,
+    JobRenewed,
     JobWanted,
     Judged,
     NoFrame,
@@ -136,6 +137,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.now = 1
         self.boot = 0
         self.frames = 0
+        self.pins = dict(PINS)  # of the newest version of each job
         self.old: list[tuple[Token, int]] = []
         self.power_on()
         if awake:
@@ -341,12 +343,12 @@ class AnyOrder(RuleBasedStateMachine):
     # Judge.
 
     @precondition(lambda self: self.open is not None and self.open.frame is not None)
-    @rule(verdict=verdicts, pin=st.sampled_from([1, 1, 1, 1, 2]), wrong_frame=st.sampled_from([0, 0, 0, 1, -1]))
+    @rule(verdict=verdicts, pin=st.sampled_from([1, 1, 1, 1, 2, 3]), wrong_frame=st.sampled_from([0, 0, 0, 1, -1]))
     def judged(self, verdict: VerdictCode, pin: int, wrong_frame: int) -> None:
         if self.open is None or self.open.frame is None:
             return
-        sound = pin == 1
-        used = self.open.job.pin if sound else PINS[3 - self.open.job.number]
+        number = self.open.job.number
+        used = {1: self.open.job.pin, 2: self.pins[3 - number], 3: self.pins[number]}[pin]
         frame_id = self.open.frame[0] + wrong_frame
         if verdict is not VerdictCode.NOT_JUDGED:
             self.open.judgements.append(Judgement(verdict, used, frame_id, self.now))
@@ -385,10 +387,16 @@ class AnyOrder(RuleBasedStateMachine):
             self.send(JobFailed(number, Fault.UNKNOWN_JOB, "no such job"))
             self.loading = None
             return
-        job = Job(number, str(number), PINS[number])
+        job = Job(number, str(number), self.pins[number])
         if number == self.loading:
             self.job, self.loading = job, None
         self.send(JobReady(job))
+
+    @rule(number=st.integers(1, 2))
+    def job_renewed(self, number: int) -> None:
+        """Another version of a job was installed: parts from now on are judged by it, the one in hand is not."""
+        self.pins[number] = self.pins[number][1:] + self.pins[number][0].swapcase()
+        self.send(JobRenewed(number))
 
     @rule(number=st.integers(1, 2))
     def job_broken(self, number: int) -> None:

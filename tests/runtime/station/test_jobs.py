@@ -6,14 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from regad.runtime.backends.base import Inference
 from regad.runtime.errors import DeviceError
-from regad.runtime.formats.category import save_category
+from regad.runtime.formats.category import Category, save_category, tensors_sha256
 from regad.runtime.station.codes import Fault
 from regad.runtime.station.effects import Load, Rebuild
 from regad.runtime.station.events import Event, Gone, JobFailed, JobReady, Raised
-from regad.runtime.station.jobs import JobError, Jobs, JobSpec, JobsThread, sha256_of
+from regad.runtime.station.job_spec import JobError, JobSpec, sha256_of
+from regad.runtime.station.jobs import Jobs
+from regad.runtime.station.jobs_thread import JobsThread
 
 from ..formats.test_registration import registered
 from ..run_doubles import category
@@ -33,7 +39,7 @@ class Table:
 
     def jobs(self, **changes: Any) -> Jobs:
         specs = [replace(self.specs[0], **changes), self.specs[1]]
-        return Jobs(self.backend.model, specs, lambda number, category, path, pin: self.loaded.append(number))
+        return Jobs(self.backend.model, specs, lambda spec, category: self.loaded.append(spec.number))
 
 
 @pytest.fixture
@@ -58,13 +64,11 @@ def test_a_job_has_the_limits_that_the_station_sets(table: Table) -> None:
     assert (limits.value, limits.warn, pinned.job.deadline_ns) == (5.0, 4.0, 7)
 
 
-def test_a_category_that_registers_the_part_is_refused_with_what_to_do(table: Table) -> None:
+def test_a_category_that_registers_the_part_is_a_job_as_any_other(table: Table) -> None:
     save_category(replace(registered(), artifact=category().artifact), table.paths[0])
     jobs = table.jobs(sha256=sha256_of(table.paths[0]))
     jobs.open()
-    assert jobs.errors.keys() == {1} and "registers the part" in jobs.errors[1]
-    with pytest.raises(JobError, match=r"one\.safetensors registers the part.*regad-calib --register off"):
-        jobs.take(1)
+    assert jobs.errors == {} and jobs.take(1).preparation == registered().preparation != jobs.take(2).preparation
 
 
 def test_a_job_that_cannot_be_used_leaves_the_others_alone(table: Table) -> None:
@@ -123,6 +127,91 @@ def test_a_rebuilt_backend_makes_all_jobs_ready_again(table: Table) -> None:
     jobs.rebuild()
     after = jobs.take(1)
     assert after is not before and after.job == before.job and table.backend.opened == 2
+
+
+class Tagged(Backend):
+    """Its handle of a category is the tag in its statistics, and that is the score."""
+
+    def prepare(self, statistics: Any, scoring: object = None, calibration: object = None) -> object:
+        return float(statistics[0].tensors["x1"].flat[0])
+
+    def infer(self, images: Any, statistics: Any) -> Inference:
+        return super().infer(images, None)._replace(anomaly_score=np.full(len(images), statistics, np.float32))
+
+
+class Bounded:
+    """The four jobs of `tags`, of which so many stay in memory."""
+
+    def __init__(self, specs: list[JobSpec], room: float) -> None:
+        self.loaded: list[int] = []
+        size = specs[0].path.stat().st_size
+        self.jobs = Jobs(
+            Tagged().model, specs, lambda spec, category: self.loaded.append(spec.number), limit=int(room * size)
+        )
+        self.jobs.open()
+
+    def score(self, number: int) -> float:
+        pinned = self.jobs.take(number)
+        assert self.jobs.pinned(pinned.job) is pinned
+        frame = pinned.detector.prepare(np.full((9, 9, 3), 80, np.uint8))
+        return pinned.detector.predict_prepared([frame])[0].score
+
+
+def tagged(number: int) -> Category:
+    made = category()
+    statistics = made.statistics[0]
+    tensors = {name: np.full_like(value, number) for name, value in statistics.tensors.items()}
+    return replace(made, statistics=(replace(statistics, tensors=tensors),), data_sha256=tensors_sha256(tensors))
+
+
+@pytest.fixture(scope="module")
+def tags(tmp_path_factory: pytest.TempPathFactory) -> list[JobSpec]:
+    """Four jobs whose categories score by their own number."""
+    folder, specs = tmp_path_factory.mktemp("tags"), []
+    for number in range(1, 5):
+        path = folder / f"{number}.safetensors"
+        save_category(tagged(number), path)
+        specs.append(JobSpec(number, str(number), path, sha256_of(path)))
+    return specs
+
+
+def test_the_jobs_used_least_lately_make_room(tags: list[JobSpec]) -> None:
+    bounded = Bounded(tags, 2.5)
+    assert bounded.loaded == [1, 2] and bounded.jobs.errors == {}
+    for number, loaded in ((1, []), (3, [3]), (1, []), (2, [2]), (1, []), (3, [3])):
+        bounded.loaded.clear()
+        assert bounded.score(number) == number and bounded.loaded == loaded, number
+        assert len(bounded.jobs._ready) == 2
+
+
+def test_the_job_in_force_stays_however_large_it_is(tags: list[JobSpec]) -> None:
+    bounded = Bounded(tags, 0.5)
+    for number in (2, 4, 4):
+        assert bounded.score(number) == number and list(bounded.jobs._ready) == [number]
+
+
+def test_a_job_that_is_not_in_memory_is_held_to_its_pin_at_the_start_and_when_it_is_set(
+    tags: list[JobSpec], tmp_path: Path
+) -> None:
+    swapped = tmp_path / "4.safetensors"
+    swapped.write_bytes(tags[3].path.read_bytes())
+    bounded = Bounded([*tags[:3], replace(tags[3], path=swapped)], 1.5)
+    assert bounded.loaded == [1] and bounded.jobs.errors == {}
+    swapped.write_bytes(tags[2].path.read_bytes())
+    with pytest.raises(JobError, match=r"4\.safetensors has sha256"):
+        bounded.jobs.take(4)
+    bounded.jobs.rebuild()
+    assert list(bounded.jobs.errors) == [4] and bounded.score(3) == 3
+
+
+@settings(max_examples=12)
+@given(taken=st.lists(st.integers(1, 4), min_size=3, max_size=9), room=st.floats(0.1, 4.5))
+def test_no_job_is_judged_by_another_one_s_statistics(tags: list[JobSpec], taken: list[int], room: float) -> None:
+    bounded = Bounded(tags, room)
+    for number in taken:
+        assert bounded.score(number) == number
+        held = [made.bytes for made in bounded.jobs._ready.values()]
+        assert len(held) == 1 or sum(held) <= bounded.jobs._limit  # type: ignore[operator]
 
 
 def thread(jobs: Jobs) -> tuple[JobsThread, list[Event], Clock]:

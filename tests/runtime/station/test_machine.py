@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from regad.runtime.station.events import (
     Halt,
     JobFailed,
     JobReady,
+    JobRenewed,
     JobWanted,
     Judged,
     NoFrame,
@@ -265,6 +267,27 @@ def test_a_job_changes_after_the_part_in_hand_and_ready_drops_first() -> None:
     assert not bench.status & Status.JOB_OK
     bench.send(JobReady(TWO))
     assert bench.status & Status.READY and bench.machine.image.job == 2
+
+
+def test_another_version_of_the_job_in_force_is_taken_up_after_the_part_in_hand() -> None:
+    bench = Bench().ready()
+    judge = bench.expose(bench.trigger())
+    assert bench.send(JobRenewed(1)) == []
+    assert bench.judged(judge)[-1] == Load(1) and not bench.status & Status.READY
+    bench.send(JobReady(replace(ONE, pin="c" * 64)))
+    assert bench.status & Status.READY
+    judge = bench.expose(bench.trigger(8))
+    bench.send(Judged(judge.token, judge.frame_id, Outcome(VerdictCode.PASS, ONE.pin)))
+    assert bench.verdict is VerdictCode.NOT_JUDGED
+
+
+def test_another_version_changes_no_job_but_its_own() -> None:
+    bench = Bench().ready()
+    assert bench.send(JobRenewed(2)) == [] and bench.status & Status.READY
+    bench.send(JobWanted(2))
+    assert bench.send(JobRenewed(1)) == []
+    bench.send(JobReady(TWO))
+    assert bench.machine.image.job == 2
 
 
 def test_a_job_that_breaks_keeps_the_part_in_hand_and_then_is_a_fault() -> None:

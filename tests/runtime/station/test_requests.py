@@ -9,6 +9,7 @@ import pytest
 
 from regad.runtime.errors import InputError
 from regad.runtime.station.codes import TriggerKind, VerdictCode
+from regad.runtime.station.desk_requests import DeskRequests
 from regad.runtime.station.events import Event, JobWanted, Reset, Start, Stop, Trigger
 from regad.runtime.station.image import ProcessImage
 from regad.runtime.station.part import Answer, Outcome, Token
@@ -20,7 +21,8 @@ from .station_doubles import Clock
 def made(kind: TriggerKind = TriggerKind.COMMAND, simulated: bool = False) -> tuple[Requests, list[Event]]:
     events: list[Event] = []
     status = {"mode": "live", "image": ProcessImage()}
-    return Requests(kind, events.append, lambda: status, Clock(5), simulated=simulated), events
+    desk = DeskRequests(lambda remark: None, lambda wish: None)
+    return Requests(kind, events.append, lambda: status, Clock(5), desk, simulated=simulated), events
 
 
 @pytest.mark.parametrize(

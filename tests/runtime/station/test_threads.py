@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from regad.runtime.formats.limits import Limit
 from regad.runtime.formats.spec import InputSpec
+from regad.runtime.imaging.arrival import Prepared, prepare
 from regad.runtime.result import Result, Timings
 from regad.runtime.sources.frame import Frame, Source
 from regad.runtime.station.camera import CameraSettings, CameraThread
@@ -55,15 +56,18 @@ def grey_frame(grey: int, mark: int = 0, taken: float = 0.0) -> Frame:
 class Brightness:
     """Good below 100."""
 
-    def predict_inputs(self, inputs: Any) -> list[Result]:
-        score = float(inputs.mean())
+    def prepare(self, image: Any) -> Prepared:
+        return prepare(image, InputSpec())
+
+    def predict_prepared(self, frames: Any) -> list[Result]:
+        score = float(frames[0].image.mean())
         heat = np.zeros((224, 224), np.float32)
         heat[7, 9] = score
         thetas = np.zeros((3, 2, 3), np.float32)
         return [Result(score, 100.0, score > 100.0, heat, thetas, Timings(0, 0, 0, 0), InputSpec())]
 
 
-PINNED = Pinned(ONE, Brightness(), InputSpec(), {}, "cafe")
+PINNED = Pinned(ONE, Brightness(), {}, "cafe", "beef")
 
 
 # The I/O thread.
@@ -214,14 +218,15 @@ def test_a_judgement_carries_all_that_the_trace_keeps() -> None:
         (9, 7),
         Fault.NONE,
     )
-    assert outcome.details.input.shape == (224, 224, 3) and outcome.details.map.max() == outcome.score == 60.0
-    assert (outcome.details.mean, outcome.details.category) == (60.0, "cafe")
+    assert outcome.details.frame.image.shape == (224, 224, 3) and outcome.details.map.max() == outcome.score == 60.0
+    details = outcome.details
+    assert (details.frame.measures.brightness, details.category, details.preparation) == (60.0, "cafe", "beef")
 
 
 def test_a_score_that_is_no_number_is_not_judged() -> None:
     class Broken(Brightness):
-        def predict_inputs(self, inputs: Any) -> list[Result]:
-            return [replace(super().predict_inputs(inputs)[0], score=float("nan"), anomalous=False)]
+        def predict_prepared(self, frames: Any) -> list[Result]:
+            return [replace(super().predict_prepared(frames)[0], score=float("nan"), anomalous=False)]
 
     (outcome,) = judged([grey_frame(60)], lambda job: replace(PINNED, detector=Broken()))
     assert (outcome.verdict, outcome.fault, outcome.error) == (
@@ -246,7 +251,7 @@ def test_a_black_or_white_picture_is_not_judged(grey: int, word: str) -> None:
 
 
 def test_a_part_that_was_taught_black_is_judged() -> None:
-    dark = Pinned(ONE, Brightness(), InputSpec(), {"brightness": Limit(0.0, 20.0, (0.0, 5.0))}, "cafe")
+    dark = Pinned(ONE, Brightness(), {"brightness": Limit(0.0, 20.0, (0.0, 5.0))}, "cafe")
     (outcome,) = judged([grey_frame(1)], lambda job: dark)
     assert outcome.verdict is VerdictCode.PASS
 

@@ -96,7 +96,7 @@ def test_a_database_damaged_while_it_is_open_is_set_aside_without_losing_the_par
     trace.open()
     trace.add(part(1))
     assert trace.flushed(1, 60.0)
-    insert, damaged = recorder.insert_inspection, []
+    insert, damaged = recorder.insert_entry, []
 
     def malformed(*args: object) -> int:
         if not damaged:
@@ -106,7 +106,7 @@ def test_a_database_damaged_while_it_is_open_is_set_aside_without_losing_the_par
             raise error
         return insert(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(recorder, "insert_inspection", malformed)
+    monkeypatch.setattr(recorder, "insert_entry", malformed)
     trace.add(part(2))
     assert trace.flushed(2, 60.0)
     trace.close()
@@ -183,6 +183,25 @@ def test_a_migrated_database_has_the_tables_of_a_new_one(tmp_path: Path, kept: P
         opened.close()
     assert names[0] == names[1]
     assert len(MIGRATIONS) == VERSION
+
+
+@pytest.mark.parametrize("kept", KEPT, ids=lambda path: path.stem)
+def test_a_kept_database_is_read_as_it_is(tmp_path: Path, kept: Path) -> None:
+    connection = sqlite3.connect(tmp_path / DATABASE)
+    connection.executescript(kept.read_text())
+    connection.close()
+    with TraceReader(tmp_path) as reader:
+        rows = [(row["seq"], row["prepared"], row["angle"], row["scale"]) for row in reader.rows()]
+    assert (
+        rows
+        == {
+            "v1.sql": [(1, None, None, None), (2, None, None, None)],
+            "v2.sql": [(1, "", None, None), (2, "09711487f5eeb040", -70.5, 1.0078125)],
+        }[kept.name]
+    )
+    connection = sqlite3.connect(tmp_path / DATABASE)
+    assert version_of(connection) == int(kept.stem[1:])
+    connection.close()
 
 
 def test_a_trace_of_a_reader_needs_a_database(tmp_path: Path) -> None:

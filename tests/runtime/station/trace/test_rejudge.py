@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from regad.calib.teach import teach, teach_inputs
+from regad.calib.stored import teach_parts
+from regad.calib.teach import teach
 from regad.runtime.detector import Detector
 from regad.runtime.errors import CategoryError, InputError, OutputError
-from regad.runtime.formats.category import Category, SupportImage, Threshold, save_category
+from regad.runtime.formats.category import Category, Threshold
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.model import Model
 from regad.runtime.station.codes import VerdictCode
-from regad.runtime.station.trace.files import array_sha256
 from regad.runtime.station.trace.package import export_part, read_part
 from regad.runtime.station.trace.reader import Selection, TraceReader
 from regad.runtime.station.trace.rejudge import Change, Rejudged, rejudge, rejudge_threshold, verdict_of
@@ -180,19 +180,11 @@ def test_a_part_in_a_zip_is_judged_elsewhere_in_every_bit(
 
 
 def test_a_part_taught_again_from_the_trace_is_the_same_and_its_pictures_are_kept(
-    line: tuple[Detector, Path, Category, list[Any]], tmp_path: Path
+    line: tuple[Detector, Path, Category, list[Any]],
 ) -> None:
     judge, folder, taught, _ = line
-    with TraceReader(folder) as reader:
-        inputs = [image for number in (1, 2, 3) if (image := reader.input(number)) is not None]
-    files = tuple(SupportImage(f"inspection {number}", array_sha256(image)) for number, image in enumerate(inputs, 1))
-    again = teach_inputs(judge.model, inputs, taught.spec, files=files)
+    again = teach_parts(judge.model, folder, (1, 2, 3))
     from_photos = teach(judge.model, [plate(seed) for seed in range(3)], taught.spec)
     assert again.data_sha256 == from_photos.data_sha256 == taught.data_sha256
-    assert (again.threshold, again.limits) == (taught.threshold, taught.limits)
-    save_category(again, tmp_path / "again.safetensors")
-    trace = Trace(folder, ROOMY)
-    trace.open()
-    trace.category(4, again, tmp_path / "again.safetensors")
-    trace.close()
+    assert (again.threshold, again.limits, again.spec) == (taught.threshold, taught.limits, taught.spec)
     assert ask(folder, "SELECT inspection FROM file WHERE keep = 1 ORDER BY 1") == [(1,), (2,), (3,)]

@@ -119,6 +119,39 @@ def test_a_limit_on_the_trace_itself_counts_pictures_and_database() -> None:
         assert not trace.retention.make_room()
 
 
+def test_above_the_trace_s_own_limit_the_oldest_evidence_goes_too_but_nothing_that_is_kept() -> None:
+    with store(TracePolicy(min_free_gb=1.0, max_gb=1.0)) as trace:
+        trace.free = 10**12
+        for how in ("label", "", "taught", "challenge", "", ""):
+            trace.keep(trace.add(False), how)
+        trace.retention.stored(10**9)
+        assert trace.retention.make_room(), "something could be removed"
+        assert trace.stored() == [(row, kind) for row in (1, 3, 4) for kind in ("full", "input")]
+        assert not trace.retention.make_room()
+
+
+def test_evidence_goes_no_further_than_the_limit_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Retention, "_total", lambda retention: retention._used)  # the database grows as rows change
+    with store(TracePolicy(min_free_gb=0.0, max_gb=1.0)) as trace:
+        for _ in range(4):
+            trace.add(False)
+        full, first = trace.connection.execute(
+            "SELECT sum(bytes * (kind = 'full')), sum(bytes * (kind = 'input')) / 4 FROM file"
+        ).fetchone()
+        trace.retention._used = 10**9 + full + first
+        while not trace.retention.has_room():
+            assert trace.retention.remove_pictures(1)
+        assert trace.stored() == [(2, "input"), (3, "input"), (4, "input")]
+
+
+def test_a_disk_that_others_fill_costs_no_evidence() -> None:
+    with store(TracePolicy(min_free_gb=1.0, max_gb=1.0)) as trace:
+        trace.add(False)
+        while trace.retention.remove_pictures():
+            pass
+        assert trace.stored() == [(1, "input")] and not trace.retention.make_room()
+
+
 def test_a_picture_that_is_gone_already_is_written_off() -> None:
     with store(SPARING) as trace:
         trace.add()

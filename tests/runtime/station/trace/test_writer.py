@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import threading
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -245,6 +247,29 @@ def test_a_threshold_that_the_station_changes_is_another_version_of_the_category
         "SELECT v.threshold FROM inspection AS i JOIN category_version AS v ON v.id = i.category_version ORDER BY seq"
     )
     assert ask(tmp_path, found) == [(taught.threshold.value,), (7.0,), (taught.threshold.value,)]
+
+
+def test_the_row_of_a_job_says_what_it_judges_by_and_each_change_is_audited(tmp_path: Path, trace: Trace) -> None:
+    taught = category()
+    file = tmp_path / "one.safetensors"
+    save_category(taught, file)
+    with_warn = replace(taught, threshold=taught.threshold.with_warn(4.0))
+    facts: dict[str, Any] = {"name": "nut", "deadline_ms": 250.0, "review_is": "pass"}
+    for one, more in ((taught, {}), (taught, {}), (with_warn, {"by": "anna", "note": "warn early"})):
+        trace.category(3, one, file, **facts, **more)
+    trace.close()
+    ((name, version, deadline, bands, rules),) = ask(
+        tmp_path, "SELECT name, category_version, deadline_ms, bands, output_rules FROM job WHERE number = 3"
+    )
+    assert (name, version, deadline) == ("nut", 2, 250.0)
+    assert json.loads(bands) == {"low": 4.0, "threshold": 10.0} and json.loads(rules) == {"review_is": "pass"}
+    first, second = ask(tmp_path, "SELECT user, action, before, after FROM audit ORDER BY id")
+    assert first[:3] == ("station.toml", "job 3", None) and second[:3] == ("anna", "job 3", first[3])
+    before, after = json.loads(second[2]), json.loads(second[3])
+    assert {key for key in after if after[key] != before[key]} == {"category_version", "bands"}
+    assert ask(tmp_path, "SELECT approved_by, note, parent FROM category_version WHERE id = 2") == [
+        ("anna", "warn early", 1)
+    ]
 
 
 def test_losses_that_come_and_go_are_one_trouble_until_a_minute_is_calm() -> None:

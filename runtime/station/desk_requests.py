@@ -1,0 +1,203 @@
+"""What the desk may ask over the command socket: labels, challenges, audits, events seen, and versions of jobs.
+
+The desk decides who may do what; the line checks what it is told, writes it into the trace, and answers when it is on
+the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from ..errors import InputError, RegadError
+from ..formats.category import Category
+from .codes import VerdictCode
+from .config_types import Limit, Number, Sha256
+from .installed import Wish
+from .job_spec import JobSpec
+from .trace.entries import Acknowledgement, Audit, Challenge, Label, LabelValue, PartName, Remark
+
+__all__ = ["DeskRequests"]
+
+Id = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
+Who = Annotated[str, Meta(min_length=1, max_length=64)]
+Word = Annotated[str, Meta(max_length=64)]
+Note = Annotated[str, Meta(max_length=2000)]
+Long = Annotated[str, Meta(max_length=20_000)]
+Expected = Literal["PASS", "REJECT", "REVIEW", "NO_PART"]
+
+_ENVELOPE = ("command", "id")
+_S = TypeVar("_S", bound="_Request")
+
+
+class _Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a command takes."""
+
+    by: Who
+
+
+class _OfPart(_Request, frozen=True, kw_only=True):
+    """A part is named by ``inspection``, the id of its row, or by ``seq``, its number since the start."""
+
+    inspection: Id | None = None
+    seq: Id | None = None
+
+    @property
+    def part(self) -> PartName | None:
+        both = self.inspection is not None and self.seq is not None
+        if both:
+            raise InputError("a part is named by inspection or by seq; expected one of them, not both")
+        return None if self.inspection is None and self.seq is None else PartName(self.inspection, self.seq)
+
+
+class _Label(_OfPart, frozen=True, kw_only=True):
+    value: LabelValue
+    kind: Word = ""
+    note: Note = ""
+
+
+class _Challenge(_OfPart, frozen=True, kw_only=True):
+    job: Number
+    expected: Expected
+    ok: bool
+
+
+class _Audit(_Request, frozen=True, kw_only=True):
+    action: Annotated[str, Meta(min_length=1, max_length=64)]
+    before: Long | None = None
+    after: Long | None = None
+
+
+class _Acknowledge(_Request, frozen=True, kw_only=True):
+    event: Id
+
+
+class _Install(_Request, frozen=True, kw_only=True):
+    job: Number
+    sha256: Sha256
+    threshold: Limit | None = None
+    warn: Limit | None = None
+    note: Note = ""
+
+
+class DeskRequests:
+    """Answers the desk; from any thread, without waiting.
+
+    ``note`` takes what is for the trace, ``install`` a version of a job; ``wall`` gives seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        note: Callable[[Remark], None],
+        install: Callable[[Wish], None],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._note, self._install_version, self._wall = note, install, wall
+        self.handlers: dict[str, Callable[[dict[str, Any]], Future[dict[str, Any]]]] = {
+            "label": self._label,
+            "challenge": self._challenge,
+            "audit": self._audit,
+            "acknowledge": self._acknowledge,
+            "install": self._install,
+        }
+
+    def _label(self, request: dict[str, Any]) -> Future[dict[str, Any]]:
+        told = _read(_Label, request)
+        if told.part is None:
+            raise InputError("label names no part; expected inspection, the id of its row, or seq")
+        answer = _Answer(lambda row: {"label": row})
+        self._note(
+            Label(**self._said(told.by, answer), part=told.part, value=told.value, kind=told.kind, note=told.note)
+        )
+        return answer.future
+
+    def _challenge(self, request: dict[str, Any]) -> Future[dict[str, Any]]:
+        told = _read(_Challenge, request)
+        answer = _Answer(lambda row: {"challenge": row})
+        expected = int(VerdictCode[told.expected])
+        said = self._said(told.by, answer)
+        self._note(Challenge(**said, job=told.job, expected=expected, ok=told.ok, part=told.part))
+        return answer.future
+
+    def _audit(self, request: dict[str, Any]) -> Future[dict[str, Any]]:
+        told = _read(_Audit, request)
+        answer = _Answer(lambda row: {"audit": row})
+        self._note(Audit(**self._said(told.by, answer), action=told.action, before=told.before, after=told.after))
+        return answer.future
+
+    def _acknowledge(self, request: dict[str, Any]) -> Future[dict[str, Any]]:
+        told = _read(_Acknowledge, request)
+        answer = _Answer(lambda row: {"event": row})
+        self._note(Acknowledgement(**self._said(told.by, answer), event=told.event))
+        return answer.future
+
+    def _install(self, request: dict[str, Any]) -> Future[dict[str, Any]]:
+        told = _read(_Install, request)
+        answer = _Answer(lambda found: self._installed(told, found))
+        self._install_version(
+            Wish(told.job, told.sha256, told.threshold, told.warn, told.by, told.note, self._wall(), answer)
+        )
+        return answer.future
+
+    def _installed(self, told: _Install, found: tuple[JobSpec, JobSpec, Category]) -> dict[str, Any]:
+        """A version lies ready: who did it is recorded, and what it is is answered."""
+        before, after, category = found
+        self._note(
+            Audit(
+                by=told.by,
+                at=self._wall(),
+                action=f"install job {told.job}",
+                before=_version(before),
+                after=_version(after),
+            )
+        )
+        limits = category.threshold
+        return {
+            **{"job": told.job, "sha256": told.sha256, "category": category.hash},
+            **{"threshold": limits.value, "warn": limits.warn},
+        }
+
+    def _said(self, by: str, answer: _Answer) -> dict[str, Any]:
+        return {"by": by, "at": self._wall(), "receipt": answer}
+
+
+class _Answer:
+    """The answer that is to come: made once, of what the receipt is first told."""
+
+    def __init__(self, made: Callable[[Any], dict[str, Any]]) -> None:
+        self._made = made
+        self._lock = threading.Lock()
+        self.future: Future[dict[str, Any]] = Future()
+        self.future.set_running_or_notify_cancel()  # a client that leaves cannot take it away
+
+    def __call__(self, found: Any) -> None:
+        with self._lock:
+            if self.future.done():
+                return
+            if isinstance(found, RegadError):
+                self.future.set_exception(found)
+            else:
+                self.future.set_result(self._made(found))
+
+
+def _read(kind: type[_S], request: dict[str, Any]) -> _S:
+    """Return what a command takes. Raises InputError that names the field."""
+    given = {name: value for name, value in request.items() if name not in _ENVELOPE}
+    try:
+        return msgspec.convert(given, kind)
+    except msgspec.ValidationError as error:
+        names = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
+        raise InputError(f"{request['command']} is wrong: {error}; it takes {names}") from error
+
+
+def _version(spec: JobSpec) -> str:
+    """A version of a job as the table ``audit`` holds it."""
+    facts = {"sha256": spec.sha256, "threshold": spec.threshold, "warn": spec.warn, "note": spec.note}
+    return json.dumps(facts | ({"by": spec.by} if spec.by else {}))
