@@ -58,6 +58,8 @@ def test_every_data_file_of_a_package_is_listed() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     for name, folder in folders().items():
         wanted = {path.name for path in folder.iterdir() if path.suffix in (".json", ".css", ".toml")}
+        served = [path for path in (folder / "static").rglob("*") if path.is_file()]
+        wanted |= {f"{path.parent.relative_to(folder).as_posix()}/*" for path in served}
         assert set(listed.get(name, ())) == wanted
 
 

@@ -23,6 +23,10 @@ Services = Callable[[Surroundings], Iterator[Service]]
 def services_of(around: Surroundings) -> Iterator[Service]:
     """Yield the services that the configuration names. Each is imported here, when it is wanted: its extra may lack."""
     config = around.config
+    if config.desk is not None:
+        from .web.page import Page
+
+        yield Page(around)
     if config.mqtt is not None:
         from .sinks.mqtt import MqttSink
 

@@ -17,12 +17,14 @@ from ..text import reason_of
 from .codes import Fault
 from .effects import Expose
 from .events import Event, Gone, NoFrame, Raised, Taken
+from .live import LiveWriter
 from .part import Token
 from .worker import Clock, Failed, Worker
 
 __all__ = ["CameraSettings", "CameraThread"]
 
 _PROBE = 0.5  # seconds between frames that nobody asked for: they show that the camera lives
+_LOOKED_AT = 0.1  # the same while the desk looks on
 _UNASKED_NS = 2_000_000_000  # so long a camera may stay silent while no part is waited for
 _INTERVALS = 8  # as many are remembered to tell the frame time
 _LEFT_BEHIND = 4  # threads that hang in a driver; more are not risked
@@ -52,6 +54,8 @@ class _Request:
 class CameraThread(Worker):
     """Answers each `Expose` with one `Taken` or `NoFrame`. ``open_source`` is called in a thread of its own.
 
+    ``live`` is shown every frame.
+
     A source that is not live, files or a video, gives its frames in order, one for each part, and begins anew at its
     end: a recording to try a station with.
     """
@@ -63,8 +67,10 @@ class CameraThread(Worker):
         failed: Failed,
         settings: CameraSettings | None = None,
         clock: Clock = time.monotonic_ns,
+        live: LiveWriter | None = None,
     ) -> None:
         super().__init__("camera", clock, failed)
+        self._live = live
         self._settings = settings or CameraSettings()
         self._open_source = open_source
         self._post = post
@@ -116,7 +122,7 @@ class CameraThread(Worker):
                 old.stop()
                 self._abandoned.append(old)
             if len(self._abandoned) < _LEFT_BEHIND:
-                self._pump = _Pump(self._open_source, self._deliver, self._ended)
+                self._pump = _Pump(self._open_source, self._deliver, self._ended, self._pause)
             self._opened_ns = self.clock()
             self._last = None
             self._intervals.clear()
@@ -158,6 +164,8 @@ class CameraThread(Worker):
     def _deliver(self, pump: _Pump, frame: Frame) -> None:
         """A frame has come; called in the pump's thread."""
         taken = round(frame.taken * 1e9) if pump.live else self.clock()
+        if self._live is not None and frame.image is not None:
+            self._live.show(frame.image, taken)
         events: list[Event] = []
         with self._lock:
             if pump is not self._pump:
@@ -186,6 +194,10 @@ class CameraThread(Worker):
         if again:
             pump.want()
 
+    def _pause(self) -> float:
+        """Seconds until a frame is taken that nobody asked for."""
+        return _LOOKED_AT if self._live is not None and self._live.watched else _PROBE
+
     def _measure(self, frame: Frame, taken: int) -> None:
         if self._last is not None and frame.index == self._last[0] + 1 and taken > self._last[1]:
             self._intervals.append(taken - self._last[1])
@@ -211,10 +223,12 @@ class _Pump:
         open_source: Callable[[], Source],
         deliver: Callable[[_Pump, Frame], None],
         ended: Callable[[_Pump, str], None],
+        pause: Callable[[], float],
     ) -> None:
         self._open_source = open_source
         self._deliver = deliver
         self._ended = ended
+        self._pause = pause
         self.live = True
         self._wanted = threading.Event()
         self._stopped = False
@@ -244,7 +258,7 @@ class _Pump:
             with self._open_source() as source:
                 self._source, self.live = source, source.live
                 while not self._stopped:
-                    asked = self._wanted.wait(_PROBE)
+                    asked = self._wanted.wait(self._pause())
                     if self._stopped or not (asked or self.live):
                         continue
                     self._wanted.clear()

@@ -8,19 +8,22 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..backends.table import AUTO, find_device
 from ..commands.checks import Finding
-from ..errors import DeviceError, RegadError
+from ..errors import DeviceError, InputError, RegadError
 from ..formats.artifact import Artifact
 from ..formats.category import load_category
 from ..sources.open import open_source
 from ..text import redact, shown, system_reason
 from .commands import bind_unix
-from .config import CameraConfig, Config
+from .config import CameraConfig, Config, DeskConfig
 from .config_file import parse_config, read_document
 from .configured import specs_of
+from .desk_access import bind_page, check_access
+from .drawn import is_drawn, rate_of
 from .installed import Installed
 from .job_spec import JobSpec, adjusted, sha256_of
 from .listening import bind
@@ -122,6 +125,8 @@ def _job(job: JobSpec, artifact: Artifact | None) -> Finding:
 def _camera(camera: CameraConfig, *, recordings: bool) -> Finding:
     """The camera gives a frame; a recording takes its place only where the station simulates."""
     uri = redact(shown(camera.source))
+    if is_drawn(camera.source):
+        return Finding("camera", "ok", f"{uri}: drawn parts, {rate_of(camera.source):g} a second")
     try:
         with open_source(camera.uri()) as source:
             timer = threading.Timer(_PATIENCE, source.stop)
@@ -163,9 +168,27 @@ def _interfaces(config: Config) -> Iterator[Finding]:
         yield _problem("commands", error)
     else:
         yield Finding("commands", "ok", shown(path))
+    if config.desk is not None and not config.desk.command:
+        yield _page(config.desk)
     if config.desk is not None and config.desk.command and shutil.which(config.desk.command[0]) is None:
         text = f"desk.command: the program {shown(config.desk.command[0])} is not found"
         yield Finding("desk", "problem", text, "give its whole path, or leave [desk] out")
+
+
+def _page(desk: DeskConfig) -> Finding:
+    """The page may listen where it is told to, and its port is free."""
+    try:
+        if find_spec("starlette") is None or find_spec("uvicorn") is None:
+            raise InputError("the page needs starlette and uvicorn", remedy="pip install 'regad[cpu,station]'")
+        check_access(desk)
+        bind_page(desk.host, desk.port).close()
+    except RegadError as error:
+        return _problem("desk", error)
+    way = "TLS" if desk.tls else "behind a proxy" if desk.behind_proxy else "this machine only"
+    if not desk.loopback and desk.insecure_lan and not desk.tls:
+        text = f"{desk.host} port {desk.port}: passwords and pictures can be read on the network"
+        return Finding("desk", "note", text, "give desk.tls_cert and desk.tls_key")
+    return Finding("desk", "ok", f"{desk.host} port {desk.port}, {way}")
 
 
 def _trace(config: Config) -> Iterator[Finding]:

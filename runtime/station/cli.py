@@ -15,7 +15,8 @@ from ..commands.options import device_option
 from ..commands.outputs import check_folder, inputs
 from ..commands.own_files import FolderKind
 from ..errors import InputError
-from ..formats.places import find_model
+from ..formats.artifact import is_artifact
+from ..formats.places import DEFAULT_MODEL, find_model
 from ..text import shown
 from .teach_command import teach_command
 from .trace_commands import export_command, import_command, rejudge_command
@@ -58,16 +59,31 @@ def command() -> None:
 @click.argument("folder", type=_PATH, default=Path())
 @click.option("--model", type=_PATH, help="Artifact (else FOLDER/model.regad, $REGAD_MODEL, ./model.regad).")
 @click.option("--category", "categories", type=_PATH, multiple=True, help="Category file; one for each job.")
-def init_command(folder: Path, model: Path | None, categories: tuple[Path, ...]) -> None:
+@click.option("--simulate", is_flag=True, help="A station to try: drawn parts, one a second, and no camera.")
+def init_command(folder: Path, model: Path | None, categories: tuple[Path, ...], simulate: bool) -> None:
     """Write FOLDER/station.toml for the artifact, the cameras and the category files that are found."""
     from .setup_file import find, write_new
 
+    if simulate:
+        if categories:
+            raise click.UsageError("--category and --simulate do not go together; the drawn part is taught")
+        from .simulate import write_drawn_station
+
+        path = write_drawn_station(folder, _model_for(folder, model), say=tell)
+        click.echo(f"{shown(path)} is written; next: regad-station run {shown(path)}")
+        return
     found = find(folder, model, categories)
     path = write_new(folder, found)
     tell(f"artifact   {shown(found.model) if found.model else 'none found'}")
     tell(f"cameras    {', '.join(found.cameras) or 'none found'}")
     tell(f"categories {', '.join(shown(one) for one in found.categories) or 'none found'}")
     click.echo(f"{shown(path)} is written; next: regad-station check {shown(path)}")
+
+
+def _model_for(folder: Path, model: Path | None) -> Path:
+    """The artifact for a station in ``folder``. Raises InputError where there is none."""
+    beside = folder / DEFAULT_MODEL
+    return beside if model is None and is_artifact(beside) else find_model(model)
 
 
 @command.command("check")

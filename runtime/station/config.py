@@ -37,6 +37,7 @@ from .config_types import (
     Title,
     Unit,
 )
+from .drawn import is_drawn, rate_of
 from .secret import PLACEHOLDER, Secret
 
 __all__ = [
@@ -250,6 +251,8 @@ class Config(Table, frozen=True):
         if self.station.job is not None and self.station.job not in numbers:
             listed = ", ".join(map(str, sorted(numbers)))
             raise InputError(f"station.job is {self.station.job}; expected the number of a [[job]]: {listed}")
+        if is_drawn(self.camera.source):
+            _check_drawn(self)
         if self.trigger.kind == "modbus" and (self.modbus is None or not self.modbus.control):
             raise InputError("trigger.kind is 'modbus'; expected a table [modbus] without control = false beside it")
         if self.desk is None and (self.mqtt or self.webhooks or self.metrics or self.opcua):
@@ -257,6 +260,15 @@ class Config(Table, frozen=True):
         names = [hook.name for hook in self.webhooks]
         if len({*names}) < len(names):
             raise InputError(f"webhook.name is given twice: {', '.join(names)}; expected each name once")
+
+
+def _check_drawn(config: Config) -> None:
+    """Drawn parts are for trying: nothing may pass on them, and they trigger by themselves."""
+    if config.station.mode != "simulate":
+        raise InputError(f'camera.source is {config.camera.source!r}; expected station.mode = "simulate" beside it')
+    if config.trigger.kind != "command":
+        raise InputError(f'camera.source is {config.camera.source!r}; expected trigger.kind = "command" beside it')
+    rate_of(config.camera.source)
 
 
 _FILLED = (

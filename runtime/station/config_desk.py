@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from .config_types import Table, Text
+from .config_page import DeskConfig
 
 __all__ = ["DeskConfig"]
-
-
-class DeskConfig(Table, frozen=True):
-    """The DESK process, which the station starts and restarts: regad's own, or ``command``, a program of yours."""
-
-    command: tuple[Text, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from .config import Config
 from .configured import camera_settings, desk_command, policy_of, settings_of, specs_of
 from .desk import Supervisor, spawn
 from .desk_requests import DeskRequests
+from .drawn import DrawnParts
 from .effects import Correct, Effect, Expose, Judge, Load, Rebuild, Record
 from .effects import Say as Told
 from .events import Booted, Event, Flagged, Gone, Halt, JobWanted, PlcWrote, Raised
@@ -35,12 +37,13 @@ from .jobs import Jobs
 from .jobs_thread import JobsThread
 from .judge import JudgingThread
 from .keeping import Keeper, Recorder
+from .live import LiveWriter, live_path
 from .machine import Machine
 from .modbus import ModbusServer
 from .opening import SelfTestError, open_tested
 from .part import Answer
 from .records import WallClock, inspection_of, record_job
-from .registers import StationRegisters
+from .registers import INPUT_WORDS, OUTPUT_START, OUTPUT_WORDS, StationRegisters
 from .requests import Requests
 from .systemd import Notifier
 from .trace.writer import Trace
@@ -84,8 +87,14 @@ class Line(Closing):
         jobs_bytes = None if config.model.jobs_mb is None else config.model.jobs_mb * 1_000_000
         self.jobs = Jobs(model or self._open_model, specs_of(config), loaded, installed, jobs_bytes)
         self._jobs_thread = JobsThread(self.jobs, self._post, self._failed, clock)
+        self._live = None if config.desk is None else LiveWriter(live_path(config.commands.socket))
         self._camera = CameraThread(
-            source or self._open_source, self._post, self._failed, camera_settings(config, source is None), clock
+            source or self._open_source,
+            self._post,
+            self._failed,
+            camera_settings(config, source is None),
+            clock,
+            self._live,
         )
         self._judge = JudgingThread(
             self.jobs.pinned, self._post, self._failed, clock, watch_frozen=config.camera.frozen_frames > 0
@@ -177,6 +186,8 @@ class Line(Closing):
         for thread in (self._camera, self._judge, self._recorder, self._jobs_thread):
             thread.stop()
         self.desk.close()
+        if self._live is not None:
+            self._live.close()
         self.trace.close()
         self.jobs.close()
         self._notifier.close()
@@ -251,6 +262,10 @@ class Line(Closing):
             "boot": self._boot.id,
             "trace": lag._asdict(),
             "modbus": None if self.modbus is None else self.modbus.state._asdict(),
+            "words": {
+                "in": self.registers.read(0, INPUT_WORDS),
+                "out": self.registers.read(OUTPUT_START, OUTPUT_WORDS),
+            },
             "image": self.image,
         }
 
@@ -290,6 +305,13 @@ def run_line(config: Config, path: Path, say: Say = unsaid) -> None:
     Raises RegadError where it cannot start.
     """
     prepare_process()
-    with StopSignals() as signals, Line(config, say=say, notifier=Notifier(), path=path) as line, signals.run() as stop:
+    drawn = DrawnParts.of(config.camera.source)
+    source = drawn.open if drawn else None
+    with (
+        StopSignals() as signals,
+        Line(config, source=source, say=say, notifier=Notifier(), path=path) as line,
+        signals.run() as stop,
+    ):
         line.start()
-        stop.wait()
+        with drawn.coming(line.requests.handle, lambda: line.image) if drawn else nullcontext():
+            stop.wait()

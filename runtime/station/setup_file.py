@@ -71,12 +71,14 @@ def find_cameras(tree: Path = _VIDEO) -> list[str]:
     return [f"camera:{number}" for number in sorted(numbers)]
 
 
-def write_new(folder: Path, found: Found) -> Path:
-    """Write ``station.toml`` into ``folder`` and return its path. Raises OutputError if there is one already, and where
-    it cannot be written; InputError for a file name that TOML cannot hold.
+def write_new(folder: Path, found: Found, *, simulate: bool = False) -> Path:
+    """Write ``station.toml`` into ``folder`` and return its path; with ``simulate`` a station that starts by itself.
+
+    Raises OutputError if there is one already, and where it cannot be written; InputError for a file name that TOML
+    cannot hold.
     """
     path = folder / FILE_NAME
-    text = _filled(folder, found).encode()
+    text = _filled(folder, found, simulate).encode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
@@ -95,11 +97,13 @@ def _is_category(path: Path) -> bool:
         return False
 
 
-def _filled(folder: Path, found: Found) -> str:
+def _filled(folder: Path, found: Found, simulate: bool) -> str:
     jobs = [_job(folder, number, path) for number, path in enumerate(found.categories, 1)]
     name = re.sub(r"[^\w.-]", "-", socket.gethostname(), flags=re.ASCII)[:64] or "station"
     values = {
         "NAME": _quoted(name),
+        "MODE": '"simulate"' if simulate else '"shadow"',
+        "AUTOSTART": "autostart = true" if simulate else "# autostart = false",
         "JOB": "job = 1" if jobs else "# job = 1",
         "MODEL": _quoted(_named(folder, found.model) if found.model else str(DEFAULT_MODEL)),
         "MODEL_NOTE": "" if found.model else "; none was found, put one here",

@@ -27,12 +27,14 @@ from .config import (
     TraceConfig,
     TriggerConfig,
 )
+from .config_file import FILE_NAME
 from .job_spec import sha256_of
 from .line import Line, prepare_process
 from .plc_client import ModbusClient, SimulatedPlc, Verdict
 from .scene import DEFECTS, Defect, DrawnCamera, Scene
+from .setup_file import Found, write_new
 
-__all__ = ["Report", "simulate", "simulated_config", "teach_drawn"]
+__all__ = ["Report", "simulate", "simulated_config", "teach_drawn", "write_drawn_station"]
 
 _SHOTS = 4
 _DEFECTIVE = 0.2
@@ -80,6 +82,31 @@ def teach_drawn(model: Path, folder: Path, *, device: str = "auto", threads: int
     path = folder / "plate.safetensors"
     save_category(category, path)
     return path
+
+
+def write_drawn_station(
+    folder: Path,
+    model: Path,
+    *,
+    rate: float = 1.0,
+    device: str = "auto",
+    threads: int | None = None,
+    say: Say = unsaid,
+) -> Path:
+    """Make a station in ``folder`` that runs on drawn parts, ``rate`` a second, and return its ``station.toml``.
+
+    Raises OutputError where there is one already, and other RegadErrors as `teach_drawn` does.
+    """
+    path = folder / FILE_NAME
+    if path.exists():
+        raise OutputError(f"{path} exists and is left as it is; name another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {folder} cannot be made ({system_reason(error)}); name another one") from error
+    say("teaching the drawn part")
+    category = teach_drawn(model, folder, device=device, threads=threads)
+    return write_new(folder, Found(model, (f"drawn:{rate:g}",), (category,)), simulate=True)
 
 
 def simulated_config(

@@ -134,7 +134,7 @@ class FileStore:
     def read(self, path: str, sha256: str) -> bytes:
         """Read a stored file. Raises InputError if it is gone or not what was written."""
         try:
-            data = self.locate(path).read_bytes()
+            data = _read_inside(self._folder, self.locate(path))
         except OSError as error:
             raise InputError(f"the stored picture {path} cannot be read: {error.strerror or error}") from error
         if hashlib.sha256(data).hexdigest() != sha256:
@@ -147,3 +147,18 @@ class FileStore:
         if parts[:1] != ("images",) or ".." in parts:
             raise InputError(f"{path!r} is no path of a trace's pictures")
         return self._folder.joinpath(*parts)
+
+
+def _read_inside(folder: Path, file: Path) -> bytes:
+    """The bytes of a file below ``folder``, on whose way there is no link: one may lead anywhere. Raises OSError."""
+    *parents, name = file.relative_to(folder).parts
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for parent in parents:
+            inner = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
+            os.close(handle)
+            handle = inner
+        with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=handle), "rb") as opened:
+            return opened.read()
+    finally:
+        os.close(handle)

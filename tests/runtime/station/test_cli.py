@@ -91,7 +91,7 @@ def ready(station: Station, taught: Path, artifact_dir: Path, tmp_path: Path) ->
     station("init", "s", "--model", artifact_dir, "--category", taught / "plate.safetensors")
     path = tmp_path / "s" / "station.toml"
     text = path.read_text().replace('source = "camera:0"', f'source = "{taught / "shots"}"')
-    text = text.replace('mode = "shadow"', 'mode = "simulate"')
+    text = text.replace('mode = "shadow"', 'mode = "simulate"').replace("# port = 8080", "port = 0")
     path.write_text(text.replace("# device =", "device =").replace('"auto"\n# CPU', '"cpu"\n# CPU'))
     return path
 
@@ -208,7 +208,7 @@ def test_check_of_a_station_that_lacks_nothing(station: Station, ready: Path) ->
     assert "PROBLEM" not in done.out
     assert done.status == 0
     topics = [line.split()[1] for line in done.out.splitlines() if line.startswith(("ok", "note"))]
-    assert topics == ["config", "artifact", "device", "job", "camera", "commands", "trace", "clock"]
+    assert topics == ["config", "artifact", "device", "job", "camera", "commands", "desk", "trace", "clock"]
     assert "160 x 120" in done.out
 
 
@@ -367,7 +367,7 @@ def test_check_names_a_device_that_is_not_there(station: Station, ready: Path, m
 
 
 def test_check_names_a_desk_that_is_not_installed(station: Station, ready: Path) -> None:
-    ready.write_text(f'{ready.read_text()}\n[desk]\ncommand = ["no-such-desk"]\n')
+    change(ready, '# command = ["/opt/my-page/serve", "station.toml"]', 'command = ["no-such-desk"]')
     (found,) = problems(station("check", ready))
     assert "desk.command: the program no-such-desk is not found | fix: give its whole path" in found
 

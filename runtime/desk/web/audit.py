@@ -1,0 +1,16 @@
+"""Who did what at the page, in the line's record; what cannot be recorded there is said in the desk's log."""
+
+from __future__ import annotations
+
+from ..errors import LinkError
+from ..service import Surroundings
+
+__all__ = ["audit"]
+
+
+def audit(around: Surroundings, by: str, action: str, *, before: str = "", after: str = "") -> None:
+    """Record an action of a user."""
+    try:
+        around.link.ask("audit", by=by or "nobody", action=action, before=before, after=after)
+    except LinkError as error:
+        around.say(f"page: not in the audit trail: {action} by {by}: {error}")

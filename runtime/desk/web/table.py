@@ -1,0 +1,32 @@
+"""Everything that the page can do: the modules of its API, and the parts of its state. A new one is added here."""
+
+from __future__ import annotations
+
+from ..service import Surroundings
+from .command_api import command_routes
+from .metrics_api import metrics_routes
+from .parts_api import part_routes
+from .rejudge_api import rejudge_routes
+from .routes import Route
+from .shift import ShiftSection
+from .state import Section
+from .station_state import services_section, station_section
+from .system_api import system_routes
+
+__all__ = ["modules", "sections"]
+
+
+def modules(around: Surroundings) -> list[Route]:
+    """Return the routes of every module of the API."""
+    return [
+        *command_routes(around),
+        *metrics_routes(around),
+        *part_routes(),
+        *rejudge_routes(around),
+        *system_routes(),
+    ]
+
+
+def sections(around: Surroundings) -> tuple[Section, ...]:
+    """Return what gathers the parts of the state."""
+    return (station_section, services_section, ShiftSection(around))
