@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ parts by chance, if the usual rate is what it is taken for."""
 USUAL_RATE: Final = 0.05
 """The share of rejects that is taken as usual where fewer were seen."""
 _KEPT = 600  # points of each chart for the page
+_RECENT = 20  # parts whose mean says where a quantity is now
 _ENOUGH = 20  # scores of validation parts that can say what is usual
 
 _MOVED: dict[Direction, str] = {1: "rose", -1: "fell", 0: ""}
@@ -203,7 +205,8 @@ class Drift:
 
     def _said(self, name: Quantity) -> str:
         chart = self._charts[name]
-        before, now = chart.reference.mean, chart.now
+        before = chart.reference.mean
+        now = statistics.fmean(point.value for point in self.points(name)[-_RECENT:])
         if name == "score":
             return f"scores of good parts {_MOVED[chart.direction]} to {math.exp(now - before):.0%} of what they were"
         return f"{name} {_MOVED[chart.direction]} from {before:.3g} to {now:.3g}"
