@@ -15,7 +15,7 @@ from regad.runtime.station.holding import FILE_NAME, Holding
 from regad.runtime.station.trace.entries import Audit, Remark
 
 from ..run_doubles import ARTIFACT
-from .station_doubles import running
+from .station_doubles import Station, running
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +83,19 @@ def test_a_part_for_a_held_station_is_missed_and_the_next_after_the_release_is_j
         station.line.requests.handle({"command": "release", "by": "ann"})
         station.until(lambda image: Status.READY in image.status)
         assert station.part() == "PASS"
+
+
+def test_a_job_that_begins_with_a_challenge_is_held_before_its_first_part(tmp_path: Path) -> None:
+    station = Station(tmp_path)
+    station.line._challenged = {1}  # as challenge_at_start = true in its [[job]]
+    with station.line:
+        station.line.start()
+        station.until(lambda image: Flag.HELD in image.flags and Status.JOB_OK in image.status)
+        assert station.trigger()["verdict"] == "MISSED"
+        station.line.requests.handle({"command": "release", "by": "ann"})
+        station.until(lambda image: Status.READY in image.status)
+        station.line.requests.handle({"command": "job", "number": 2})
+        station.until(lambda image: Status.READY in image.status and image.job == 2)
+        station.line.requests.handle({"command": "job", "number": 1})
+        image = station.until(lambda image: image.job == 1)
+        assert Flag.HELD in image.flags and Status.READY not in image.status
