@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from ..errors import LinkError
+from ..link import StationLink
 from ..service import Surroundings
 
 __all__ = ["audit"]
+
+_PATIENCE = 2.0  # seconds
 
 
 def audit(around: Surroundings, by: str, action: str, *, before: str = "", after: str = "") -> None:
     """Record an action of a user."""
     try:
-        around.link.ask("audit", by=by or "nobody", action=action, before=before, after=after)
+        # A connection of its own: the answer comes once the entry is on the disk, and the desk's link is not held up.
+        with StationLink(around.config.commands.socket, _PATIENCE) as link:
+            link.ask("audit", by=by or "nobody", action=action, before=before, after=after)
     except LinkError as error:
         around.say(f"page: not in the audit trail: {action} by {by}: {error}")

@@ -95,7 +95,10 @@ def test_a_newcomer_sees_drawn_parts_judged_and_sets_a_password(running: Running
         running.process.send_signal(signal.SIGTERM)
         said(page, ".banner", "Not connected")
     with TraceSearch(running.folder / "trace") as trace:
-        rows = trace.search(Query(), 500)
+        rows, changes = trace.search(Query(), 500), trace.audit(None, 50)
+    assert {("first start", "login"), ("anna", "password"), ("anna", "login")} <= {
+        (row["user"], row["action"]) for row in changes
+    }
     good = [row for row in rows if row["serial"].startswith("good")]
     assert good and len(good) < len(rows), "drawn parts of both kinds came"
     assert all(row["simulated"] for row in rows)
