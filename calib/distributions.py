@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-__all__ = ["order_statistic_quantile", "student_t_cdf", "student_t_quantile"]
+__all__ = ["binomial_tail", "order_statistic_quantile", "student_t_cdf", "student_t_quantile"]
 
 
 def student_t_cdf(t: float, dof: int) -> float:
@@ -38,9 +38,28 @@ def order_statistic_quantile(probability: float, above: int, count: int) -> floa
     """
 
     def cdf(x: float) -> float:
-        return sum(math.comb(count, i) * x**i * (1 - x) ** (count - i) for i in range(above, count + 1))
+        return binomial_tail(above, count, x)
 
     return _bisect(cdf, probability, 1.0)
+
+
+def binomial_tail(least: int, count: int, share: float) -> float:
+    """P(X >= ``least``) of ``count`` independent trials that each succeed with ``share`` (0 to 1).
+
+    In logarithms: the numbers of ways leave what a float holds from 1030 trials on.
+    """
+    if least <= 0 or share >= 1:
+        return 1.0 if least <= count else 0.0
+    if share <= 0:
+        return 0.0
+    yes, no, ways = math.log(share), math.log1p(-share), math.lgamma(count + 1)
+
+    def chance(i: int) -> float:
+        return math.exp(ways - math.lgamma(i + 1) - math.lgamma(count - i + 1) + i * yes + (count - i) * no)
+
+    if least > count * share:
+        return math.fsum(map(chance, range(least, count + 1)))
+    return 1.0 - math.fsum(map(chance, range(least)))
 
 
 def _bisect(cdf: Callable[[float], float], probability: float, high: float) -> float:

@@ -26,9 +26,11 @@ __all__ = [
     "HELD_OUT_EXPONENT",
     "PRIOR_SPREAD",
     "PRIOR_WEIGHT",
+    "Rejects",
     "check_rate",
     "check_rates",
     "default_rate",
+    "expected_rejects",
     "held_out_scale",
     "near_copies",
     "set_threshold",
@@ -44,6 +46,7 @@ NEAR_COPY = 0.3
 """A held-out score below this share of the median is a near copy's (measured: 0.03 to 0.15)."""
 
 _LIKELY = 0.8  # how often the false-reject rate lies in the range that the note gives
+_COUNTED = 20  # good scores from which on a share of them above a limit is taken as it is counted
 
 
 class _Rule(Protocol):
@@ -52,6 +55,18 @@ class _Rule(Protocol):
     def limit(self, rate: float) -> float: ...
 
     def range(self, rate: float) -> tuple[float, float]: ...
+
+
+class Rejects(NamedTuple):
+    """Which share of good parts a limit rejects, and between which shares the true one lies, 8 times in 10.
+
+    ``counted``: it rests on the good parts above the limit; else on what is assumed of the scores below it.
+    """
+
+    share: float
+    low: float
+    high: float
+    counted: bool
 
 
 class _Prediction(NamedTuple):
@@ -70,9 +85,18 @@ class _Prediction(NamedTuple):
         return math.exp(self.centre + self._reach(rate))
 
     def range(self, rate: float) -> tuple[float, float]:
+        return self._range(self._reach(rate))
+
+    def rejects(self, limit: float) -> Rejects:
+        """What a limit comes to: the inverse of `limit`, and its `range`."""
+        reach = math.log(limit) - self.centre
+        share = 1 - student_t_cdf(reach / math.sqrt(self.drift + self.variance), self.freedom)
+        return Rejects(share, *self._range(reach), counted=False)
+
+    def _range(self, reach: float) -> tuple[float, float]:
         aside = student_t_quantile((1 + _LIKELY) / 2, self.freedom) * math.sqrt(self.drift)
         spread = math.sqrt(self.variance)
-        low, high = ((self._reach(rate) + shift) / spread for shift in (aside, -aside))
+        low, high = ((reach + shift) / spread for shift in (aside, -aside))
         return 1 - student_t_cdf(low, self.own), 1 - student_t_cdf(high, self.own)
 
     def _reach(self, rate: float) -> float:
@@ -95,6 +119,15 @@ class _OrderStatistic(NamedTuple):
 
     def covers(self, rate: float) -> bool:
         return self._rank(rate) <= len(self.scores)
+
+    def rejects(self, limit: float) -> Rejects:
+        """What a limit comes to that lies anywhere: between the shares that the scores next to it would come to."""
+        count = len(self.scores)
+        above = sum(score > limit for score in self.scores)
+        low, high = ((1 + side * _LIKELY) / 2 for side in (-1, 1))
+        least = order_statistic_quantile(low, above, count) if above else 0.0
+        most = order_statistic_quantile(high, above + 1, count) if above < count else 1.0
+        return Rejects((above + 0.5) / (count + 1), least, most, counted=True)
 
     def _rank(self, rate: float) -> int:
         return math.ceil((len(self.scores) + 1) * (1 - rate))
@@ -181,6 +214,28 @@ def set_threshold(
         None if warn_frr is None else rule.limit(warn_frr),
         warn_frr,
     )
+
+
+def expected_rejects(
+    scores: Sequence[float], limit: float, prior: Prior | None = None, held_out: Sequence[float] = ()
+) -> Rejects:
+    """Say which share of good parts a ``limit`` that was set anyhow rejects, by the rules of `set_threshold`.
+
+    ``scores`` are good parts' that were not taught, in any order; ``held_out`` those of the support images, each left
+    out once, which count where a ``prior`` says by how much they differ. The share is counted where 20 or more scores
+    are given and one lies above the limit. Raises InputError for no scores at all, or numbers that are not above 0.
+    """
+    own = held_out if prior is not None else ()
+    for value in (*scores, *own, limit):
+        if not (math.isfinite(value) and value > 0):
+            raise InputError(f"a score or limit is {value}; expected finite numbers above 0")
+    if not scores and not own:
+        raise InputError("there is no good part's score yet; judge some good parts first")
+    if len(scores) >= _COUNTED and max(scores) > limit:
+        return _OrderStatistic(sorted(scores)).rejects(limit)
+    if prior is not None and own:
+        return _by_prior(prior, own, scores).rejects(limit)
+    return _by_assumption([math.log(score) for score in scores]).rejects(limit)
 
 
 def _by_assumption(logs: Sequence[float]) -> _Prediction:

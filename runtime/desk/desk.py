@@ -24,9 +24,12 @@ def services_of(around: Surroundings) -> Iterator[Service]:
     """Yield the services that the configuration names. Each is imported here, when it is wanted: its extra may lack."""
     config = around.config
     if config.desk is not None:
+        from .learning.learning import Learning
         from .web.page import Page
 
-        yield Page(around)
+        learning = Learning.of(around)
+        yield from learning.services()
+        yield Page(around, {"learning": learning})
     if config.mqtt is not None:
         from .sinks.mqtt import MqttSink
 

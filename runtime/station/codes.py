@@ -16,7 +16,7 @@ class State(IntEnum):
     BOOT = 0
     """The model is opened and tries its self-test."""
     SETUP = 1
-    """Sound, but not started [Preoperational]."""
+    """Sound, but not started, or held [Preoperational]."""
     IDLE = 2
     """Started, without a job that could judge [Initialized]."""
     READY = 3
@@ -151,3 +151,5 @@ class Flag(IntFlag):
     """Records are not on the disk: it is full, slow or damaged."""
     CLOCK_BAD = 1 << 4
     """The wall clock has jumped or was never set; the times in the trace are not to be trusted."""
+    HELD = 1 << 5
+    """Not READY until somebody releases the station: a challenge is due, or was not passed."""

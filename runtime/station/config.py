@@ -16,13 +16,13 @@ from msgspec import field
 from ..errors import InputError
 from ..text import redact
 from .config_desk import DeskConfig
+from .config_job import JobConfig
 from .config_protocols import MetricsConfig, MqttConfig, OpcuaConfig, WebhookConfig
 from .config_types import (
     Connections,
     Count,
     Days,
     Gigabytes,
-    Limit,
     Megabytes,
     Millis,
     MillisOrNone,
@@ -30,11 +30,9 @@ from .config_types import (
     Number,
     Percent,
     Port,
-    Sha256,
     Table,
     Text,
     Threads,
-    Title,
     Unit,
 )
 from .drawn import is_drawn, rate_of
@@ -203,27 +201,6 @@ class TraceConfig(Table, frozen=True):
     on_disk_full: Literal["ring", "stop"] = "ring"
 
 
-class JobConfig(Table, frozen=True):
-    """One kind of part: the number that the PLC sets, and the category file, pinned by its sha256.
-
-    ``deadline_ms``, ``threshold`` and ``warn_threshold`` replace the trigger's and the category's own.
-    """
-
-    number: Number
-    name: Title
-    category: Path
-    sha256: Sha256
-    deadline_ms: Millis | None = None
-    threshold: Limit | None = None
-    warn_threshold: Limit | None = None
-
-    def __post_init__(self) -> None:
-        if self.threshold is not None and self.warn_threshold is not None and self.warn_threshold >= self.threshold:
-            raise InputError(
-                f"warn_threshold is {self.warn_threshold}; expected less than the threshold {self.threshold}"
-            )
-
-
 class Config(Table, frozen=True):
     """A whole station."""
 
@@ -253,6 +230,11 @@ class Config(Table, frozen=True):
             raise InputError(f"station.job is {self.station.job}; expected the number of a [[job]]: {listed}")
         if is_drawn(self.camera.source):
             _check_drawn(self)
+        for job in self.jobs:
+            if job.challenged and self.desk is None:
+                raise InputError(
+                    f"job {job.number} asks for challenges, which are done at the page; expected a table [desk] too"
+                )
         if self.trigger.kind == "modbus" and (self.modbus is None or not self.modbus.control):
             raise InputError("trigger.kind is 'modbus'; expected a table [modbus] without control = false beside it")
         if self.desk is None and (self.mqtt or self.webhooks or self.metrics or self.opcua):

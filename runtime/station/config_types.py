@@ -11,6 +11,7 @@ __all__ = [
     "Count",
     "Days",
     "Gigabytes",
+    "Hours",
     "Limit",
     "Megabytes",
     "Millis",
@@ -46,6 +47,7 @@ Number = Annotated[int, Meta(ge=1, le=65_535, description="a job number from 1 t
 Limit = Annotated[float, Meta(gt=0, le=1e30, description="a number above 0")]
 Gigabytes = Annotated[float, Meta(ge=0, le=1e6, description="gigabytes from 0 to 1000000")]
 Megabytes = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number of megabytes from 1 to 1000000")]
+Hours = Annotated[float, Meta(ge=0.1, le=10_000, description="hours from 0.1 to 10000")]
 Days = Annotated[int, Meta(ge=1, le=100_000, description="a whole number of days, 1 or more")]
 Percent = Annotated[float, Meta(ge=0, le=100, description="a number from 0 to 100")]
 

@@ -16,6 +16,7 @@ __all__ = [
     "Flagged",
     "Gone",
     "Halt",
+    "Held",
     "JobFailed",
     "JobReady",
     "JobRenewed",
@@ -25,6 +26,7 @@ __all__ = [
     "PlcWrote",
     "Raised",
     "Recorded",
+    "Released",
     "Reset",
     "Start",
     "Stop",
@@ -47,6 +49,18 @@ class Start:
 @dataclass(frozen=True)
 class Stop:
     """Back to SETUP."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Not READY until `Released`, and why; what stands at the outputs is taken away."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Released:
+    """The hold is over."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +199,8 @@ Event = (
     | Start
     | Stop
     | Halt
+    | Held
+    | Released
     | Reset
     | Trigger
     | PlcWrote

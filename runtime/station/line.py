@@ -29,7 +29,8 @@ from .desk_requests import DeskRequests
 from .drawn import DrawnParts
 from .effects import Correct, Effect, Expose, Judge, Load, Rebuild, Record
 from .effects import Say as Told
-from .events import Booted, Event, Flagged, Gone, Halt, JobWanted, PlcWrote, Raised
+from .events import Booted, Event, Flagged, Gone, Halt, Held, JobWanted, PlcWrote, Raised
+from .holding import Holding
 from .image import PlcWords, ProcessImage
 from .installed import Installed
 from .io_thread import IoThread
@@ -107,12 +108,17 @@ class Line(Closing):
         self.desk = Supervisor(desk_command(config, path), self._desk_changed, say, start=desk, clock=clock)
         kind, simulated = TriggerKind(config.trigger.kind), self._mode is Mode.SIMULATE
         desk_requests = DeskRequests(self.trace.note, self._jobs_thread.submit)
-        self.requests = Requests(kind, self._post, self._status, clock, desk_requests, simulated=simulated)
+        self._holding = Holding(config.trace.folder, self._post, self.trace.note)
+        self.requests = Requests(
+            kind, self._post, self._status, clock, desk_requests, self._holding, simulated=simulated
+        )
         self.modbus = None if config.modbus is None else ModbusServer(config.modbus, self.registers)
         self._commands = CommandServer(config.commands.socket, self.requests.handle)
         self._io: IoThread | None = None
         self._closed = False
         self._trimmed_ns = clock()
+        self._challenged = {job.number for job in config.jobs if job.challenge_at_start}
+        self._number = 0  # the job that was asked for last
         self._alarm_ns: int | None = None  # the trace's last alarm
         self.recorded = 0  # parts that the trace was given
         self._performers: dict[type, Callable[[Any], None]] = {
@@ -120,7 +126,7 @@ class Line(Closing):
             Judge: self._judge.submit,
             Record: self._record,
             Correct: self._correct,
-            Load: self._jobs_thread.submit,
+            Load: self._load,
             Rebuild: self._jobs_thread.submit,
             Answer: _answer,
             Told: self._told,
@@ -152,6 +158,7 @@ class Line(Closing):
         self._open_jobs()
         for thread in (self._camera, self._judge, self._jobs_thread, self._recorder, self._io):
             thread.start()
+        self._holding.restore()
         self._post(Booted())
         if self.config.station.job is not None:
             self._post(JobWanted(self.config.station.job))
@@ -229,6 +236,13 @@ class Line(Closing):
         self.trace.add(inspection_of(effect, self._boot, self._mode, self.wall))
         if effect.first:
             self._recorder.submit(effect.part.token)
+
+    def _load(self, effect: Load) -> None:
+        """Make a job ready; one that is to be challenged first begins held: this event comes before its `JobReady`."""
+        if effect.number != self._number and effect.number in self._challenged:
+            self._post(Held(f"job {effect.number} begins with a challenge: show its good and its bad part at the page"))
+        self._number = effect.number
+        self._jobs_thread.submit(effect)
 
     def _correct(self, effect: Correct) -> None:
         self.trace.correct(effect.seq, effect.output, effect.late)

@@ -24,7 +24,7 @@ __all__ = ["LiveFrame", "LiveReader", "LiveWriter", "live_path"]
 
 _HEAD = 4096
 _MARK = int.from_bytes(b"RGLIVE01", "little")
-_MARKED, _WATCHED, _NUMBER, _TAKEN, _HEIGHT, _WIDTH = range(6)  # places of 64 bits each
+_MARKED, _WATCHED, _NUMBER, _TAKEN, _HEIGHT, _WIDTH, _STEP = range(7)  # places of 64 bits each
 _LOOKS_NS = 2_000_000_000  # so long the desk's word that it looks on holds
 _LEAST_NS = 100_000_000  # between two pictures
 _LARGEST = 2048  # pixels of the longer side; of a larger picture every second, third, ... pixel is taken
@@ -40,11 +40,15 @@ def live_path(socket: Path) -> Path:
 
 
 class LiveFrame(NamedTuple):
-    """A picture, uint8 RGB [H, W, 3], its number, and when it was taken: nanoseconds of the monotonic clock."""
+    """A picture, uint8 RGB [H, W, 3], its number, and when it was taken: nanoseconds of the monotonic clock.
+
+    It is every ``step``-th pixel of the camera's: 1 where it is whole.
+    """
 
     number: int
     taken_ns: int
     image: NDArray[np.uint8]
+    step: int = 1
 
 
 class LiveWriter(Closing):
@@ -74,17 +78,18 @@ class LiveWriter(Closing):
         self._shown_ns = now
         step = -(-max(image.shape[:2]) // _LARGEST)
         try:
-            self._write(image[::step, ::step], taken_ns)
+            self._write(image[::step, ::step], taken_ns, step)
         except (OSError, ValueError):  # no memory is left for it
             self.close()
 
-    def _write(self, image: NDArray[np.uint8], taken_ns: int) -> None:
+    def _write(self, image: NDArray[np.uint8], taken_ns: int, step: int) -> None:
         mapped = self._map
         if mapped is None or len(mapped) < _HEAD + image.nbytes:
             mapped = self._grow(image.nbytes)
         numbers = _numbers(mapped)
         numbers[_NUMBER] += 1
         numbers[_TAKEN], numbers[_HEIGHT], numbers[_WIDTH] = taken_ns, image.shape[0], image.shape[1]
+        numbers[_STEP] = step
         np.copyto(np.frombuffer(mapped, np.uint8, image.size, _HEAD).reshape(image.shape), image)
         numbers[_NUMBER] += 1
 
@@ -135,12 +140,12 @@ class LiveReader(Closing):
             mapped = self._map
             if mapped is None:
                 return None
-            _, _, number, taken, height, width = (int(value) for value in _numbers(mapped))
+            _, _, number, taken, height, width, step = (int(value) for value in _numbers(mapped))
             size = height * width * 3
             if number and number % 2 == 0 and 0 < size <= len(mapped) - _HEAD:
                 image = np.frombuffer(mapped, np.uint8, size, _HEAD).reshape(height, width, 3).copy()
                 if int(_numbers(mapped)[_NUMBER]) == number:
-                    return LiveFrame(number, taken, image)
+                    return LiveFrame(number, taken, image, step)
         return None
 
     def close(self) -> None:
@@ -168,4 +173,4 @@ class LiveReader(Closing):
 
 
 def _numbers(mapped: mmap.mmap) -> NDArray[np.int64]:
-    return np.frombuffer(mapped, np.int64, 6)
+    return np.frombuffer(mapped, np.int64, 7)

@@ -21,6 +21,7 @@ from .events import (
     Flagged,
     Gone,
     Halt,
+    Held,
     JobFailed,
     JobReady,
     JobRenewed,
@@ -30,6 +31,7 @@ from .events import (
     PlcWrote,
     Raised,
     Recorded,
+    Released,
     Reset,
     Start,
     Stop,
@@ -73,6 +75,8 @@ class Machine:
             Start: self._on_start,
             Stop: self._on_stop,
             Halt: self._on_halt,
+            Held: self._on_held,
+            Released: self._on_released,
             Reset: self._on_reset,
             Trigger: self._on_trigger,
             PlcWrote: self._on_plc,
@@ -150,6 +154,13 @@ class Machine:
     def _on_stop(self, event: Stop, now: int) -> None:
         self._condition.running = False
         self._parts.silence("the station was stopped", now)
+
+    def _on_held(self, event: Held, now: int) -> None:
+        self._condition.held = event.reason
+        self._parts.silence(f"the station is held: {event.reason}", now)
+
+    def _on_released(self, event: Released, now: int) -> None:
+        self._condition.held = ""
 
     def _on_halt(self, event: Halt, now: int) -> None:
         self._condition.halted = True
@@ -242,7 +253,8 @@ class Machine:
         if self.ready and event.kind is self._settings.kind:
             self._parts.accept(event, self._selection.job, now)
             return
-        reason = "another part is in hand" if self._parts.part else f"the station is {self.state.name}, not ready"
+        state = f"held: {self._condition.held}" if self._condition.held else f"{self.state.name}, not ready"
+        reason = "another part is in hand" if self._parts.part else f"the station is {state}"
         self._parts.miss(event, self._selection.job, reason, now)
 
     def _on_finished(self, outcome: Outcome, now: int) -> None:

@@ -20,12 +20,13 @@ __all__ = ["Condition", "Outputs"]
 
 @dataclass
 class Condition:
-    """Where a station is in its life; ``link_lost``: its PLC is gone."""
+    """Where a station is in its life; ``link_lost``: its PLC is gone; ``held``: why it is held, "" where it is not."""
 
     booted: bool = False
     running: bool = False
     halted: bool = False
     link_lost: bool = False
+    held: str = ""
 
 
 class Outputs:
@@ -54,7 +55,7 @@ class Outputs:
             return State.FAULT
         if not condition.booted:
             return State.BOOT
-        if not condition.running:
+        if not condition.running or condition.held:
             return State.SETUP
         if self._parts.part is not None and shown is None:
             return State.BUSY
@@ -64,9 +65,10 @@ class Outputs:
 
     @property
     def online(self) -> bool:
-        """Whether the station is started, and has no fault."""
+        """Whether the station is started, not held, and has no fault."""
         condition = self._condition
-        return condition.running and condition.booted and not self._faults and not condition.halted
+        started = condition.running and condition.booted and not condition.held
+        return started and not self._faults and not condition.halted
 
     @property
     def ready(self) -> bool:
@@ -91,7 +93,7 @@ class Outputs:
             missed=counts.missed,
             late=counts.late,
             shown=self._display.result,
-            flags=flags | self._display.flags,
+            flags=flags | self._display.flags | (Flag.HELD if self._condition.held else Flag.NONE),
             writes=self._plc.number,
         )
 

@@ -11,6 +11,7 @@ from ..errors import InputError
 from .codes import TriggerKind
 from .desk_requests import DeskRequests
 from .events import Event, JobWanted, Reset, Start, Stop, Trigger
+from .holding import Holding
 from .image import ProcessImage
 from .part import Answer
 from .worker import Clock
@@ -33,6 +34,7 @@ class Requests:
         status: Callable[[], dict[str, Any]],
         clock: Clock,
         desk: DeskRequests,
+        holding: Holding,
         *,
         simulated: bool = False,
     ) -> None:
@@ -49,6 +51,7 @@ class Requests:
             "stop": lambda request: self._tell(Stop()),
             "reset": lambda request: self._tell(Reset()),
             **desk.handlers,
+            **holding.handlers,
         }
 
     def handle(self, request: dict[str, Any]) -> dict[str, Any] | Future[dict[str, Any]]:

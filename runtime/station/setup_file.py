@@ -129,6 +129,7 @@ def _job(folder: Path, number: int, path: Path | None) -> str:
     return (
         f"[[job]]\nnumber = {number}\nname = {_quoted(name)}\ncategory = {_quoted(file)}\n"
         f'sha256 = "{digest}"\n# deadline_ms = 1000\n# threshold = 1.5\n# warn_threshold = 1.2\n'
+        "# challenge_at_start = true\n# challenge_every_h = 8\n"
     )
 
 

@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regad.calib.distributions import order_statistic_quantile, student_t_quantile
-from regad.calib.threshold import PRIOR_SPREAD, default_rate, held_out_scale, near_copies, set_threshold
+from regad.calib.distributions import binomial_tail, order_statistic_quantile, student_t_quantile
+from regad.calib.threshold import (
+    PRIOR_SPREAD,
+    default_rate,
+    expected_rejects,
+    held_out_scale,
+    near_copies,
+    set_threshold,
+)
 from regad.runtime.errors import InputError
 from regad.runtime.formats.prior import Prior
 
@@ -149,3 +156,48 @@ def test_the_warn_limit_is_set_by_the_same_rule() -> None:
 
 def test_the_rate_aimed_at_follows_what_is_known() -> None:
     assert (default_rate(None), default_rate(PRIOR)) == (0.01, 0.05)
+
+
+@given(st.integers(0, 60), st.integers(1, 60), st.floats(0, 1))
+def test_the_binomial_tail_equals_scipy(least: int, count: int, share: float) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    assert binomial_tail(least, count, share) == pytest.approx(stats.binom.sf(least - 1, count, share), abs=1e-9)
+
+
+def test_thousands_of_validation_scores_are_no_overflow() -> None:
+    scores = [float(i) for i in range(1, 3001)]
+    limit = set_threshold(scores, "validation", 0.05)
+    assert limit.value == 2851.0
+    assert "between 4 and 6" in limit.note
+
+
+def test_a_limit_set_by_the_rule_is_expected_to_reject_at_its_rate() -> None:
+    by_assumption = expected_rejects(OWN, set_threshold(OWN, "validation", 0.03).value)
+    assert by_assumption.share == pytest.approx(0.03)
+    limit = set_threshold([1.0, 1.2], "validation", 0.05, prior=PRIOR, held_out=OWN).value
+    by_prior = expected_rejects([1.0, 1.2], limit, PRIOR, OWN)
+    assert by_prior.share == pytest.approx(0.05)
+    assert by_prior.low < 0.05 < by_prior.high and not by_prior.counted
+
+
+def test_many_good_scores_above_a_limit_are_counted() -> None:
+    scores = [float(i) for i in range(1, 101)]
+    found = expected_rejects(scores, 95.0)
+    assert found.counted and found.share == pytest.approx(5.5 / 101)
+    assert found.low < 0.05 < found.high
+    assert not expected_rejects(scores, 100.5).counted
+
+
+def test_the_range_of_a_counted_share_holds_the_true_one_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(3)
+    within = 0
+    for _ in range(300):
+        found = expected_rejects(list(rng.random(60) + 1), 1.9)
+        within += found.low <= 0.1 <= found.high
+    assert within / 300 > 0.78
+
+
+@pytest.mark.parametrize("scores, limit", [([], 1.0), ([1.0, 0.0], 1.0), ([1.0], math.nan), ([1.0], -1.0)])
+def test_what_no_share_can_be_expected_of_is_refused(scores: list[float], limit: float) -> None:
+    with pytest.raises(InputError):
+        expected_rejects(scores, limit)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
+from typing import Any
 
 from ...backends.lifecycle import Closing
 from ...errors import InputError
@@ -25,10 +27,12 @@ class Page(Closing):
 
     name = "page"
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: Surroundings, shared: Mapping[str, Any] | None = None) -> None:
+        """``shared`` is for the handlers of the page's modules (`Call.site`)."""
         if around.config.desk is None:
             raise InputError("station.toml has no table [desk]; add one for the page")
         self._around, self._desk = around, around.config.desk
+        self._shared = dict(shared or {})
         self._parts = ExitStack()
         self._server: PageServer | None = None
 
@@ -47,7 +51,7 @@ class Page(Closing):
         state = self._parts.enter_context(State(self._around, sections(self._around)))
         view = self._parts.enter_context(LiveView(self._around))
         routes = [*login.routes(), *event_routes(state), *live_routes(view), *modules(self._around)]
-        site = Site(self._around, sessions, routes, {"sessions": sessions, "live": view})
+        site = Site(self._around, sessions, routes, {**self._shared, "sessions": sessions, "live": view})
         self._server = self._parts.enter_context(PageServer(site.app, self._desk))
         self._server.start()
         state.start()

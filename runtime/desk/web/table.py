@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..learning.routes import learning_routes
 from ..service import Surroundings
 from .command_api import command_routes
 from .metrics_api import metrics_routes
@@ -24,6 +25,7 @@ def modules(around: Surroundings) -> list[Route]:
         *part_routes(),
         *rejudge_routes(around),
         *system_routes(),
+        *learning_routes(),
     ]
 
 

@@ -122,7 +122,8 @@ def test_what_is_missing_is_named() -> None:
     assert faults("") == [
         "model is missing; expected a table with path, device, threads, jobs_mb",
         "camera is missing; expected a table with source, secret, max_age_ms, reopen_ms, settle_ms, frozen_frames",
-        "job is missing; expected a table with number, name, category, sha256, deadline_ms, threshold, warn_threshold",
+        "job is missing; expected a table with number, name, category, sha256, deadline_ms, threshold, warn_threshold, "
+        "challenge_at_start, challenge_every_h",
     ]
     assert faults(LEAST.replace(f'sha256 = "{SHA}"', "")) == [
         "job 1.sha256 is missing; expected the 64 hexadecimal digits that sha256sum FILE prints"

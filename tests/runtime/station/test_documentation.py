@@ -14,6 +14,7 @@ from regad.runtime.station.cli import command
 from regad.runtime.station.codes import Control, Fault, Flag, State, Status, VerdictCode
 from regad.runtime.station.config_file import parse_config
 from regad.runtime.station.desk_requests import DeskRequests
+from regad.runtime.station.holding import Holding
 from regad.runtime.station.image import PlcWords, ProcessImage, Shown
 from regad.runtime.station.modbus_requests import Error
 from regad.runtime.station.registers import output_words, plc_words
@@ -123,7 +124,8 @@ def test_the_exceptions_of_the_page_are_those_of_the_server() -> None:
 
 def test_the_commands_of_the_page_are_those_of_the_socket() -> None:
     desk = DeskRequests(lambda remark: None, lambda wish: None)
-    known = Requests(codes.TriggerKind.COMMAND, lambda event: None, dict, lambda: 0, desk)
+    holding = Holding(Path(), lambda event: None, lambda remark: None)
+    known = Requests(codes.TriggerKind.COMMAND, lambda event: None, dict, lambda: 0, desk, holding)
     named = {name.strip() for row in table("command") for name in row[0].split(",")}
     assert named == set(known._handlers)
 

@@ -34,6 +34,7 @@ from regad.runtime.station.events import (
     Flagged,
     Gone,
     Halt,
+    Held,
     JobFailed,
     JobReady,
     JobRenewed,
@@ -43,6 +44,7 @@ from regad.runtime.station.events import (
     PlcWrote,
     Raised,
     Recorded,
+    Released,
     Reset,
     Start,
     Stop,
@@ -146,7 +148,7 @@ class AnyOrder(RuleBasedStateMachine):
     def power_on(self) -> None:
         self.boot += 1
         self.machine = Machine(self.settings, self.boot)
-        self.running = False
+        self.running = self.held = False
         self.used = 0
         self.books: dict[int, Books] = {}  # by seq
         self.open: Books | None = None
@@ -227,6 +229,12 @@ class AnyOrder(RuleBasedStateMachine):
             self.send(Gone(fault))
             self.send(Reset())
 
+    @rule(on=rarely)
+    def hold(self, on: bool) -> None:
+        """The desk holds the station for a challenge; more often somebody releases it."""
+        self.held = on
+        self.send(Held("a challenge is due") if on else Released())
+
     @rule(on=st.booleans())
     def desk(self, on: bool) -> None:
         self.send(Flagged(Flag.DESK_OFFLINE, on))
@@ -255,8 +263,9 @@ class AnyOrder(RuleBasedStateMachine):
 
     def wake(self) -> None:
         self.send(Booted())
-        self.running = True
+        self.running, self.held = True, False
         self.send(Start())
+        self.send(Released())
 
     @rule(really=rarely)
     def halt(self, really: bool) -> None:
@@ -413,7 +422,7 @@ class AnyOrder(RuleBasedStateMachine):
         if not image.passes:
             return
         SEEN["PASS seen"] += 1
-        assert self.settings.mode is not Mode.SHADOW and self.running
+        assert self.settings.mode is not Mode.SHADOW and self.running and not self.held
         assert self.shown is not None, "PASS without a verdict"
         books, verdict, at = self.shown
         assert verdict is VerdictCode.PASS and image.shown.tag == books.tag, "PASS under another number"
@@ -428,6 +437,8 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def the_image_agrees_with_itself(self) -> None:
         image = self.machine.image
+        assert (Flag.HELD in image.flags) == self.held
+        assert not (self.held and image.status & (Status.READY | Status.ONLINE | Status.VALID))
         if Status.VALID not in image.status:
             assert image.shown.verdict is VerdictCode.NONE
         if Status.READY in image.status:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from regad.runtime.errors import InputError
 from regad.runtime.station.codes import TriggerKind, VerdictCode
 from regad.runtime.station.desk_requests import DeskRequests
 from regad.runtime.station.events import Event, JobWanted, Reset, Start, Stop, Trigger
+from regad.runtime.station.holding import Holding
 from regad.runtime.station.image import ProcessImage
 from regad.runtime.station.part import Answer, Outcome, Token
 from regad.runtime.station.requests import Requests
@@ -22,7 +24,8 @@ def made(kind: TriggerKind = TriggerKind.COMMAND, simulated: bool = False) -> tu
     events: list[Event] = []
     status = {"mode": "live", "image": ProcessImage()}
     desk = DeskRequests(lambda remark: None, lambda wish: None)
-    return Requests(kind, events.append, lambda: status, Clock(5), desk, simulated=simulated), events
+    holding = Holding(Path(), events.append, lambda remark: None)
+    return Requests(kind, events.append, lambda: status, Clock(5), desk, holding, simulated=simulated), events
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,19 @@ import { fill, h, text } from "./dom.js";
 import { t } from "./en.js";
 import { login } from "./login.js";
 import { closeState, onState, openState } from "./state.js";
+import * as challenge from "./pages/challenge.js";
+import * as drift from "./pages/drift.js";
 import * as io from "./pages/io.js";
 import * as job from "./pages/job.js";
 import * as line from "./pages/line.js";
+import * as review from "./pages/review.js";
 import * as system from "./pages/system.js";
+import * as teach from "./pages/teach.js";
+import * as threshold from "./pages/threshold.js";
 import * as trace from "./pages/trace.js";
 
 /** Every page, in the order of the navigation; its name in words is the text "page.NAME". */
-export const pages = { line, job, trace, io, system };
+export const pages = { line, review, job, challenge, teach, threshold, drift, trace, io, system };
 
 const ROLES = ["viewer", "operator", "engineer"];
 const root = document.getElementById("app");

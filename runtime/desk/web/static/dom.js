@@ -11,7 +11,7 @@ export function h(name, attributes = {}, ...children) {
 /** The same for SVG. */
 export function svg(name, attributes = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-  set(element, attributes);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   element.append(...children.flat(Infinity).filter(Boolean));
   return element;
 }

@@ -10,6 +10,8 @@ export const role = "viewer";
 const OLD = 2; // seconds after which a live picture is grey
 const RESETS = ["FROZEN", "PICTURE", "JUDGE"]; // faults that stay until somebody says that their cause is gone
 const FLAGS = ["OFTEN_LATE", "TRACE_BEHIND", "CLOCK_BAD"];
+const STILL = ["SETUP", "HELD"]; // no verdict stands then
+const HELD = 32; // the bit of FLAGS
 
 export function open(root, app) {
   const { t } = app;
@@ -68,14 +70,14 @@ export function open(root, app) {
 
   function showVerdict(station, part) {
     const online = station && station.online;
-    const state = online ? station.image.state : "OFFLINE";
-    const kind = online && part && state !== "SETUP" ? tone(part) : "";
-    const word = !online ? t("state.OFFLINE") : state === "SETUP" ? t("state.SETUP") : part ? t(`verdict.${part.shown}`) : t(`state.${state}`);
+    const state = !online ? "OFFLINE" : station.image.flags & HELD ? "HELD" : station.image.state;
+    const kind = online && part && !STILL.includes(state) ? tone(part) : "";
+    const word = !online ? t("state.OFFLINE") : STILL.includes(state) ? t(`state.${state}`) : part ? t(`verdict.${part.shown}`) : t(`state.${state}`);
     const key = JSON.stringify([kind, word, part && part.id, state, station && station.mode]);
     if (key === view.verdict) return;
     view.verdict = key;
     verdict.className = `verdict ${kind}`;
-    const why = part && online && state !== "SETUP" ? t("line.why", { percent: percent(part), serial: part.serial || `#${part.id}` }) : "";
+    const why = part && online && !STILL.includes(state) ? t("line.why", { percent: percent(part), serial: part.serial || `#${part.id}` }) : "";
     const mode = online && station.mode !== "live" ? t(`mode.${station.mode}`) : "";
     fill(verdict, shape(kind), h("div", { class: "word" }, word), h("div", { class: "why" }, why),
       mode && h("div", { class: "badge mode" }, mode));
@@ -87,9 +89,15 @@ export function open(root, app) {
     if (key === view.alarms) return;
     view.alarms = key;
     const state = station && station.online ? station.image.state : "";
-    const setup = state === "SETUP" ? [alarm("SETUP", app.may("engineer") && command("start"), true)] : [];
-    fill(alarms, codes.map((code) => alarm(code, RESETS.includes(code) && app.may("operator") && command("reset"), FLAGS.includes(code))), setup,
+    const setup = state === "SETUP" && !codes.includes("HELD") ? [alarm("SETUP", app.may("engineer") && command("start"), true)] : [];
+    fill(alarms, codes.map((code) => alarm(code, remedy(code), FLAGS.includes(code))), setup,
       state === "IDLE" && !codes.length ? alarm("IDLE", null, true) : null);
+  }
+
+  function remedy(code) {
+    if (!app.may("operator")) return null;
+    if (code === "HELD") return h("a", { class: "button", href: "#/challenge" }, t("page.challenge"));
+    return RESETS.includes(code) ? command("reset") : null;
   }
 
   function alarm(code, button, mild) {

@@ -1,0 +1,299 @@
+"""The challenge: no way past one that is due or failed but to show both parts, or an engineer's release."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from regad.runtime.desk.learning.challenge import PATIENCE, Challenge, Shown
+from regad.runtime.desk.learning.challenge_service import ChallengeService
+from regad.runtime.desk.service import Surroundings
+from regad.runtime.errors import InputError
+from regad.runtime.station.codes import Flag, VerdictCode
+from regad.runtime.station.config import DeskConfig
+
+from .learning_doubles import Recorded, config_of
+
+JOB, HOUR = 1, 3600.0
+
+
+def challenge(every: float | None = None) -> Challenge:
+    made = Challenge(JOB, every)
+    made.fall_due("the job began")
+    return made
+
+
+def test_both_parts_recognised_let_the_station_work() -> None:
+    made = challenge()
+    assert "the job began" in made.hold
+    made.begin("ann", 7, 0.0)
+    assert made.hold == "", "the parts have to be judged"
+    good = made.seen(Shown(8, JOB, VerdictCode.PASS), 1.0)
+    assert good is not None and good.ok and good.expected is VerdictCode.PASS and good.by == "ann"
+    bad = made.seen(Shown(9, JOB, VerdictCode.REJECT), 2.0)
+    assert bad is not None and bad.ok and bad.expected is VerdictCode.REJECT
+    assert made.step == "clear" and made.hold == ""
+
+
+@pytest.mark.parametrize(("good", "bad"), [(VerdictCode.REJECT, None), (VerdictCode.PASS, VerdictCode.PASS)])
+def test_a_part_that_is_not_recognised_holds_the_station_until_an_engineer_releases_it(
+    good: VerdictCode, bad: VerdictCode | None
+) -> None:
+    made = challenge()
+    made.begin("ann", 0, 0.0)
+    told = made.seen(Shown(1, JOB, good), 1.0)
+    if bad is not None:
+        told = made.seen(Shown(2, JOB, bad), 2.0)
+    assert told is not None and not told.ok and "was not recognised" in made.hold
+    with pytest.raises(InputError, match="an engineer has to look"):
+        made.begin("ann", 2, 3.0)
+    made.release()
+    assert made.hold == ""
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Shown(1, JOB, VerdictCode.NO_PART),
+        Shown(1, JOB, VerdictCode.NOT_JUDGED),
+        Shown(1, JOB, VerdictCode.PASS, late=True),
+        Shown(1, 2, VerdictCode.PASS),
+        Shown(1, None, VerdictCode.MISSED),
+    ],
+)
+def test_a_part_without_a_verdict_of_this_job_is_shown_again(part: Shown) -> None:
+    made = challenge()
+    made.begin("ann", 0, 0.0)
+    assert made.seen(part, 1.0) is None
+    assert made.step == "good" and "show the good part again" in made.hint
+
+
+def test_a_part_from_before_is_none_of_it() -> None:
+    made = challenge()
+    made.begin("ann", 5, 0.0)
+    assert made.seen(Shown(5, JOB, VerdictCode.PASS), 1.0) is None and made.step == "good"
+
+
+def test_it_falls_due_after_its_hours_of_work() -> None:
+    made = Challenge(JOB, 2 * HOUR)
+    for now in (0.0, HOUR, 1.9 * HOUR):
+        made.tick(now)
+    assert made.hold == "" and made.left == pytest.approx(0.1 * HOUR)
+    made.tick(2.0 * HOUR)
+    assert "2 h have passed" in made.hold
+
+
+def test_a_clock_that_runs_back_makes_nothing_due() -> None:
+    made = Challenge(JOB, HOUR)
+    for now in (5000.0, 10.0, 20.0):
+        made.tick(now)
+    assert made.since == 10.0
+
+
+def test_who_begins_and_shows_nothing_leaves_it_due() -> None:
+    made = challenge()
+    made.begin("ann", 0, 0.0)
+    made.tick(PATIENCE)
+    assert made.hold == ""
+    made.tick(PATIENCE + 1)
+    assert "no part was shown" in made.hold
+    with pytest.raises(InputError, match="no challenge is being done"):
+        made.cancel()
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Anything that operators, engineers, parts and time can do, with books of its own."""
+
+    @initialize(every=st.sampled_from([None, HOUR]))
+    def build(self, every: float | None) -> None:
+        self.made = Challenge(JOB, every)
+        self.now, self.row = 0.0, 0
+        self.begun_at: int | None = None
+        self.free = True  # by the books: both parts were recognised, or an engineer said so
+        self.held_by = ""
+        self.good_seen = False
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 301.0, 1800.0, 4000.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.made.tick(self.now)
+        if self.made.step == "due":
+            self.free, self.begun_at = False, None
+
+    @rule()
+    def due(self) -> None:
+        self.made.fall_due("somebody says so")
+        if self.made.step == "due":
+            self.free = False
+
+    @rule()
+    def begin(self) -> None:
+        failed = self.held_by == "failed"
+        try:
+            self.made.begin("ann", self.row, self.now)
+        except InputError:
+            assert failed
+            return
+        assert not failed
+        self.begun_at, self.good_seen, self.free = self.row, False, False
+
+    @rule()
+    def cancel(self) -> None:
+        try:
+            self.made.cancel()
+        except InputError:
+            assert self.begun_at is None
+            return
+        self.begun_at = None
+
+    @rule(
+        verdict=st.sampled_from(list(VerdictCode)), job=st.sampled_from([JOB, JOB, JOB, 2]), late=st.booleans(),
+        old=st.booleans(),
+    )  # fmt: skip
+    def part(self, verdict: VerdictCode, job: int, late: bool, old: bool) -> None:
+        if not old:
+            self.row += 1
+        told = self.made.seen(Shown(self.row, job, verdict, late), self.now)
+        if told is None:
+            return
+        assert self.begun_at is not None and self.row > self.begun_at and job == JOB and not late
+        if told.expected is VerdictCode.PASS:
+            assert not self.good_seen and told.ok == (verdict is VerdictCode.PASS)
+            self.good_seen = told.ok
+        else:
+            assert self.good_seen and told.ok == (verdict in (VerdictCode.REJECT, VerdictCode.REVIEW))
+            self.free = told.ok
+        if not told.ok or told.expected is VerdictCode.REJECT:
+            self.begun_at = None
+
+    @rule()
+    def release(self) -> None:
+        self.made.release()
+        self.free, self.begun_at = True, None
+
+    @invariant()
+    def it_is_clear_only_with_a_proof(self) -> None:
+        self.held_by = self.made.step
+        assert (self.made.step == "clear") == self.free
+        assert bool(self.made.hold) == (self.made.step in ("due", "failed"))
+        assert (self.made.step in ("good", "bad")) == (self.begun_at is not None)
+
+
+def test_no_order_of_events_gets_past_a_challenge() -> None:
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        AnyOrder, settings=settings(max_examples=150, stateful_step_count=40, deadline=None)
+    )
+
+
+class Heard:
+    """What the line says, as the tests set it; a hold and a release reach it at once."""
+
+    def __init__(self) -> None:
+        self.boot, self.job, self.held = 1, JOB, False
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    @property
+    def heard(self) -> Any:
+        image = {"job": self.job, "flags": int(Flag.HELD) if self.held else 0}
+        return SimpleNamespace(status={"boot": self.boot, "image": image})
+
+    def ask(self, command: str, **fields: Any) -> dict[str, Any]:
+        self.asked.append((command, fields))
+        self.held = {"hold": True, "release": False}.get(command, self.held)
+        return {}
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Recorded:
+    made = Recorded(tmp_path)
+    made.part(90)
+    assert made.trace.flushed(1, 20)
+    return made
+
+
+def service(recorded: Recorded, line: Heard) -> ChallengeService:
+    config = config_of(recorded)
+    job = msgspec.structs.replace(config.jobs[0], challenge_at_start=True, challenge_every_h=8)
+    config = msgspec.structs.replace(config, jobs=(job,), desk=DeskConfig())
+    around = Surroundings(config, recorded.folder / "station.toml", line, line, print)  # type: ignore[arg-type]
+    return ChallengeService(around, lambda: 0.0)
+
+
+def show(made: ChallengeService, recorded: Recorded, value: int) -> None:
+    part = recorded.part(value)
+    assert recorded.trace.flushed(part, 20)
+    made.look()
+
+
+def test_a_job_that_begins_is_held_until_its_two_parts_were_recognised(recorded: Recorded) -> None:
+    line = Heard()
+    made = service(recorded, line)
+    made.look()
+    assert line.held and made.state()["step"] == "due"
+    made.begin("ann")
+    assert not line.held
+    show(made, recorded, 80)
+    assert made.state()["step"] == "bad"
+    show(made, recorded, 150)
+    made.look()
+    assert made.state()["step"] == "clear" and not line.held
+    told = [fields for command, fields in line.asked if command == "challenge"]
+    assert [(one["inspection"], one["expected"], one["ok"]) for one in told] == [(2, "PASS", True), (3, "REJECT", True)]
+
+
+def test_a_failed_one_stays_held_over_a_restart_of_the_desk_and_of_the_line(recorded: Recorded) -> None:
+    line = Heard()
+    made = service(recorded, line)
+    made.look()
+    made.begin("ann")
+    show(made, recorded, 150)
+    assert line.held and made.state()["step"] == "failed"
+    line.held, line.boot = False, 2
+    again = service(recorded, line)
+    again.look()
+    assert line.held and again.state()["step"] == "failed"
+    with pytest.raises(InputError, match="an engineer"):
+        again.begin("ann")
+    again.release("eve")
+    again.look()
+    assert not line.held and again.state()["step"] == "clear"
+    assert line.asked[-1] == ("release", {"by": "eve"})
+
+
+def test_a_desk_that_died_within_a_challenge_finds_it_due(recorded: Recorded) -> None:
+    line = Heard()
+    made = service(recorded, line)
+    made.look()
+    made.begin("ann")
+    again = service(recorded, line)
+    again.look()
+    assert line.held and again.state()["step"] == "due"
+
+
+def test_a_state_that_cannot_be_read_makes_it_due(recorded: Recorded) -> None:
+    path = recorded.folder / "trace" / "desk" / "challenge.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\x00")
+    line = Heard()
+    made = service(recorded, line)
+    made.look()
+    assert line.held and "nobody knows" in made.state()["hold"]
+
+
+def test_a_station_that_is_held_by_something_else_says_so(recorded: Recorded) -> None:
+    line = Heard()
+    line.job, line.held = 7, True
+    made = service(recorded, line)
+    made.look()
+    assert made.state()["step"] == "none" and made.state()["hold"] == "the station is held"
+    with pytest.raises(InputError, match="job 7 has no challenge"):
+        made.begin("ann")
+    made.release("eve")
+    assert not line.held

@@ -1,0 +1,341 @@
+"""Proposals: held against every label, the newest good parts and the challenge parts; never put in force by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regad.calib import prepared as teaching
+from regad.runtime.desk.learning import work
+from regad.runtime.desk.learning.proposal import Evidence, Judged, Wanted, reasons_of, report_of
+from regad.runtime.desk.learning.proposals import Proposals, spawned
+from regad.runtime.desk.learning.records import LearningTrace
+from regad.runtime.desk.learning.taught import TaughtImages
+from regad.runtime.desk.learning.versions import roll_back
+from regad.runtime.desk.learning.work import Made, Order, carry_out
+from regad.runtime.errors import InputError
+from regad.runtime.formats.category import Category, SupportImage, load_category
+from regad.runtime.formats.spec import InputSpec
+from regad.runtime.formats.threshold import Threshold
+from regad.runtime.station.codes import VerdictCode
+from regad.runtime.station.installed import category_path
+from regad.runtime.station.trace.files import array_sha256
+
+from ..run_doubles import category
+from .learning_doubles import JOB, Link, Recorded, another, config_of, grey, open_model, supported
+from .test_learning import labels, part_of
+
+
+def in_process(order: Order, progress: Callable[[int, int], None], stopped: Callable[[], bool]) -> Made:
+    return carry_out(order, progress, open_model)
+
+
+@contextmanager
+def proposals(recorded: Recorded, worker: Any = in_process) -> Iterator[tuple[Proposals, Link]]:
+    link = Link()
+    with Proposals(config_of(recorded), recorded.folder / "trace" / "desk", link, worker) as made:  # type: ignore[arg-type]
+        yield made, link
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Recorded:
+    return Recorded(tmp_path)
+
+
+@pytest.fixture
+def taught(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What was taught: the category's threshold is 1 above that of the brightest image."""
+    calls: list[dict[str, Any]] = []
+
+    def teach(model: object, inputs: list[Any], spec: object, **options: Any) -> Category:
+        calls.append({"inputs": [int(image[0, 1, 0]) for image in inputs], **options})
+        limit = max(float(image.mean()) for image in inputs) / 10 + 1
+        return replace(category(options["files"]), threshold=Threshold(limit, "validation", 0.05), created=str(limit))
+
+    def teach_rows(model: object, folder: Path, parts: Any, **options: Any) -> Category:
+        with LearningTrace(folder) as trace:
+            images = [trace.input(part) for part in parts]
+        files = tuple(SupportImage(f"part {part}", "0" * 64) for part in parts)
+        return teach(model, images, None, **{**options, "files": files})
+
+    monkeypatch.setattr(work, "teach_inputs", teach)
+    monkeypatch.setattr(work, "teach_parts", teach_rows)
+    return calls
+
+
+def threshold(value: float, **fields: Any) -> Wanted:
+    return Wanted(job=JOB, kind="threshold", threshold=value, **fields)
+
+
+def test_a_higher_threshold_cures_false_rejects_and_is_put_in_force_by_a_person_alone(recorded: Recorded) -> None:
+    passed, cured = recorded.part(90), recorded.part(120, "good")
+    recorded.part(150, "defect")
+    recorded.done()
+    with proposals(recorded) as (made, link):
+        made.open(threshold(13.0, note="lot 7"), "eve")
+        made.wait()
+        (found,) = made.all()
+        assert found.state == "ready" and found.report is not None and link.asked == []
+        assert found.report.cured == (cured,) and found.report.lost == found.report.escapes == ()
+        rows = {group.name: (group.parts, group.passed_before, group.passed_after) for group in found.report.groups}
+        assert rows["labelled good"] == (1, 0, 1) and rows["labelled defect"] == (1, 0, 0)
+        assert rows["last good parts"] == (2, 1, 2) and passed not in found.report.cured
+        done = made.approve(1, "eve")
+        assert done.state == "approved" and done.approved_by == "eve"
+        (asked,) = link.asked
+        assert asked[0] == "install" and asked[1]["threshold"] == 13.0 and asked[1]["note"] == "lot 7"
+        with pytest.raises(InputError, match="is approved"):
+            made.approve(1, "eve")
+
+
+def test_a_proposal_by_which_a_labelled_defect_would_pass_is_refused(recorded: Recorded) -> None:
+    defect = recorded.part(120, "defect")
+    recorded.done()
+    with proposals(recorded) as (made, link):
+        made.open(threshold(13.0), "eve")
+        made.wait()
+        (found,) = made.all()
+        assert found.state == "refused" and found.report is not None and found.report.escapes == (defect,)
+        with pytest.raises(InputError, match=rf"refused: parts that must not pass would pass: {defect};"):
+            made.approve(found.id, "eve")
+        assert link.asked == []
+
+
+def test_a_challenge_part_that_would_pass_refuses_it_unless_it_was_the_wrong_part(recorded: Recorded) -> None:
+    rabbit, mistaken = recorded.part(120), recorded.part(90, "good")
+    recorded.challenge(rabbit, VerdictCode.REJECT, ok=True)
+    recorded.challenge(mistaken, VerdictCode.REJECT, ok=False)
+    recorded.done()
+    with proposals(recorded) as (made, _):
+        made.open(threshold(13.0), "eve")
+        made.wait()
+        (found,) = made.all()
+        assert found.report is not None and found.report.escapes == (rabbit,)
+
+
+def test_labels_that_came_since_stop_an_approval(recorded: Recorded) -> None:
+    part = recorded.part(120)
+    assert recorded.trace.flushed(1, 20)
+    with proposals(recorded) as (made, _):
+        made.open(threshold(13.0), "eve")
+        made.wait()
+        recorded.label(part, "defect")
+        recorded.done()
+        with pytest.raises(InputError, match="labelled or challenged since"):
+            made.approve(1, "eve")
+
+
+def test_a_version_that_came_since_stops_an_approval(recorded: Recorded) -> None:
+    recorded.part(120)
+    assert recorded.trace.flushed(1, 20)
+    with proposals(recorded) as (made, _):
+        made.open(threshold(13.0), "eve")
+        made.wait()
+        recorded.use(replace(recorded.category, created="later"), recorded.folder / "two.safetensors")
+        recorded.done()
+        with pytest.raises(InputError, match="another version was put in force since"):
+            made.approve(1, "eve")
+
+
+def test_taught_again_with_one_more_image_it_is_judged_on_the_stored_inputs(
+    recorded: Recorded, taught: list[dict[str, Any]]
+) -> None:
+    support = [grey(80), grey(85)]
+    recorded.use(supported(support, threshold=Threshold(10.0, "validation", 0.05)), recorded.folder / "s.safetensors")
+    cured, passed, far = recorded.part(120, "good"), recorded.part(90), recorded.part(200, "defect")
+    folder = recorded.done()
+    with LearningTrace(folder) as trace:
+        for image in support:
+            TaughtImages(folder / "desk", trace).keep(image)
+    with proposals(recorded) as (made, link):
+        made.open(Wanted(job=JOB, kind="teach", parts=(cured,)), "eve")
+        made.wait()
+        (found,) = made.all()
+        assert found.state == "ready", found.reasons
+        (call,) = taught
+        assert call["inputs"] == [80, 85, 120] and call["target_frr"] == 0.05
+        assert call["files"][2] == SupportImage(f"part {cured}", array_sha256(grey(120)))
+        assert [file.name for file in call["validation_files"]] == [f"part {passed}"]
+        assert found.report is not None and found.report.cured == (cured,) and found.total == 3
+        made.approve(found.id, "eve")
+        assert link.asked[0][1]["sha256"] == found.sha256 and link.asked[0][1]["threshold"] is None
+        assert load_category(category_path(folder, found.sha256)).threshold.value == pytest.approx(13.0, abs=0.1)
+        assert far not in found.report.escapes
+
+
+@pytest.mark.parametrize("label", [None, "defect", "unsure"])
+def test_only_parts_that_are_labelled_good_are_taught(
+    recorded: Recorded, taught: list[dict[str, Any]], label: Any
+) -> None:
+    part = recorded.part(120, label)
+    recorded.done()
+    with proposals(recorded) as (made, _):
+        made.open(Wanted(job=JOB, kind="teach", parts=(part,), afresh=True), "eve")
+        made.wait()
+        (found,) = made.all()
+        assert found.state == "failed" and "only parts that somebody labelled good" in found.reasons[0]
+        assert taught == []
+
+
+def test_photos_that_are_not_on_the_station_are_named_with_the_way_out(
+    recorded: Recorded, taught: list[dict[str, Any]]
+) -> None:
+    recorded.use(supported([grey(80), grey(85)]), recorded.folder / "s.safetensors")
+    one, two = recorded.part(120, "good"), recorded.part(121, "good")
+    recorded.done()
+    with proposals(recorded) as (made, _):
+        made.open(Wanted(job=JOB, kind="teach", parts=(one,)), "eve")
+        made.wait()
+        assert "2 of the 2 photos" in made.one(1).reasons[0] and "teach afresh" in made.one(1).reasons[0]
+        made.open(Wanted(job=JOB, kind="teach", parts=(one, two), afresh=True), "eve")
+        made.wait()
+        assert made.one(2).state == "ready", made.one(2).reasons
+        assert taught[0]["inputs"] == [120, 121]
+
+
+def test_scores_of_another_category_are_judged_again_and_parts_without_a_picture_are_named(recorded: Recorded) -> None:
+    old, bare = recorded.part(120, "good", score=1.0), recorded.part(130, "defect", input=None)
+    recorded.use(another(), recorded.folder / "two.safetensors")
+    recorded.done()
+    with proposals(recorded) as (made, _):
+        made.open(threshold(11.0), "eve")
+        made.wait()
+        (found,) = made.all()
+        assert found.state == "ready" and found.report is not None
+        assert found.report.left_out == (bare,) and found.report.cured == ()
+        assert found.report.groups[0].passed_after == 0, f"part {old} scores 12 by this category"
+
+
+@pytest.mark.parametrize("wanted", [threshold(0.0), threshold(float("inf")), threshold(9.0, warn=9.0)])
+def test_limits_that_cannot_be_fail_with_a_reason(recorded: Recorded, wanted: Wanted) -> None:
+    recorded.part(90)
+    recorded.done()
+    with proposals(recorded) as (made, _):
+        made.open(wanted, "eve")
+        made.wait()
+        assert made.one(1).state == "failed" and "expected a number above 0" in made.one(1).reasons[0]
+
+
+def test_one_is_worked_out_at_a_time_and_can_be_withdrawn(recorded: Recorded) -> None:
+    recorded.part(90)
+    recorded.done()
+
+    def slow(order: Order, progress: Callable[[int, int], None], stopped: Callable[[], bool]) -> Made:
+        progress(1, 2)
+        while not stopped():
+            pass
+        raise InputError("it was stopped")
+
+    with proposals(recorded, slow) as (made, _):
+        made.open(threshold(11.0), "eve")
+        with pytest.raises(InputError, match="proposal 1 is being worked out"):
+            made.open(threshold(12.0), "eve")
+        assert made.one(1).state == "working"
+        assert made.withdraw(1, "eve").state == "withdrawn"
+        made.open(threshold(12.0), "eve")
+        assert [one.id for one in made.all()] == [2, 1]
+
+
+def test_a_proposal_that_a_dead_desk_left_behind_has_failed(recorded: Recorded) -> None:
+    recorded.part(90)
+    recorded.done()
+    with proposals(recorded) as (made, _):
+        made.open(threshold(11.0), "eve")
+        made.wait()
+        path = recorded.folder / "trace" / "desk" / "proposals" / "1.json"
+        path.write_bytes(path.read_bytes().replace(b'"ready"', b'"working"'))
+        assert made.one(1).state == "failed"
+        path.write_bytes(b"{")
+        with pytest.raises(InputError, match="cannot be read"):
+            made.all()
+
+
+def test_it_is_worked_out_in_a_process_of_the_least_priority(recorded: Recorded) -> None:
+    """The threshold needs no model, so the real process can do it."""
+    cured = recorded.part(120, "good")
+    recorded.done()
+    with proposals(recorded, spawned) as (made, _):
+        made.open(threshold(13.0), "eve")
+        made.wait()
+        found = made.one(1)
+        assert found.state == "ready" and found.report is not None and found.report.cured == (cured,), found.reasons
+        made.open(threshold(-1.0), "eve")
+        made.wait()
+        assert "expected a number above 0" in made.one(2).reasons[0]
+
+
+def test_an_earlier_version_is_put_in_force_again_with_its_limits(recorded: Recorded) -> None:
+    recorded.part(90)
+    recorded.use(replace(recorded.category, created="later"), recorded.folder / "two.safetensors")
+    folder, link = recorded.done(), Link()
+    with LearningTrace(folder) as trace:
+        now, before = trace.versions(JOB)
+        roll_back(link, folder, before, "eve")  # type: ignore[arg-type]
+        ((command, fields),) = link.asked
+        assert command == "install" and fields["sha256"] == before.sha256 and fields["threshold"] is None
+        assert category_path(folder, before.sha256).is_file()
+        with pytest.raises(InputError, match="is the one in force"):
+            roll_back(link, folder, now, "eve")  # type: ignore[arg-type]
+        (recorded.folder / "one.safetensors").unlink()
+        category_path(folder, before.sha256).unlink()
+        with pytest.raises(InputError, match="is gone, or was changed"):
+            roll_back(link, folder, before, "eve")  # type: ignore[arg-type]
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 20), labels, st.booleans()), max_size=30), st.floats(0.1, 20))
+def test_no_report_with_a_defect_that_passes_is_without_a_reason(
+    scored: list[tuple[float, str | None, bool]], limit: float
+) -> None:
+    parts = [part_of(number, score, label) for number, (score, label, _) in enumerate(scored, 1)]
+    rabbits = [part for part, (_, _, rabbit) in zip(parts, scored, strict=True) if rabbit]
+    evidence = Evidence([part for part in parts if part.label], [part for part in parts if part.good], rabbits)
+    found = {
+        part.id: Judged(part.score, VerdictCode.PASS if part.score <= limit else VerdictCode.REJECT) for part in parts
+    }
+    report = report_of(evidence, found)
+    bad = {part.id for part in parts if part.label == "defect"} | {part.id for part in rabbits}
+    assert set(report.escapes) == {part.id for part in parts if part.id in bad and part.score <= limit}
+    assert bool(reasons_of(report)) == bool(report.escapes)
+    assert not set(report.cured) & set(report.lost)
+
+
+def test_teaching_in_the_worker_is_calibs_own() -> None:
+    assert work.teach_inputs is teaching.teach_inputs
+
+
+def test_photos_of_the_page_are_taught_of_their_region_with_their_held_out_scores(
+    recorded: Recorded, taught: list[dict[str, Any]]
+) -> None:
+    recorded.part(90)
+    folder = recorded.done()
+    with LearningTrace(folder) as trace:
+        photos = tuple(TaughtImages(folder / "desk", trace).keep(grey(value)) for value in (80, 85, 90))
+    with proposals(recorded) as (made, _):
+        made.open(Wanted(job=JOB, kind="photos", photos=photos, roi=(1, 2, 30, 40)), "eve")
+        made.wait()
+        found = made.one(1)
+        assert found.state == "ready", found.reasons
+        assert taught[0]["inputs"] == [80, 85, 90] and [one.name for one in taught[0]["files"]][2] == "photo 3"
+        made.open(Wanted(job=JOB, kind="photos", photos=photos[:1]), "eve")
+        made.wait()
+        assert "take at least 2" in made.one(2).reasons[0]
+
+
+def test_a_part_that_was_cut_out_otherwise_is_judged_by_its_full_picture(recorded: Recorded) -> None:
+    defect = recorded.part(130, "defect", frame=grey(130))
+    region = another(spec=InputSpec(roi=(10, 10, 100, 100)))
+    recorded.use(region, recorded.folder / "two.safetensors")
+    recorded.done()
+    with proposals(recorded) as (made, _):
+        made.open(threshold(14.0), "eve")
+        made.wait()
+        found = made.one(1)
+        assert found.state == "refused" and found.report is not None and found.report.escapes == (defect,)
+        assert found.report.left_out == () and "1 parts were judged by their full pictures" in found.notes[-1]
