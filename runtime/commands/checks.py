@@ -15,12 +15,13 @@ from typing import Literal
 
 from ..backends.ort import load_onnxruntime
 from ..backends.table import DEVICES, Device
-from ..errors import DeviceError, RegadError
+from ..errors import DeviceError, RegadError, SourceError
 from ..formats.artifact import Artifact
 from ..formats.normalization import PLAIN
 from ..formats.places import find_model
 from ..imaging.opencv import ABSENT, INSTALL, build_options, is_installed, load_cv2
 from ..selftest import self_test, worst_of
+from ..sources.aravis import load_aravis
 
 __all__ = ["CHECKS", "Finding", "Severity", "examine"]
 
@@ -214,6 +215,20 @@ def check_cameras() -> list[Finding]:
     return found
 
 
+def check_genicam() -> list[Finding]:
+    """The GenICam cameras that answer, by the names that --source takes; looking takes a second."""
+    try:
+        found = load_aravis().cameras()
+    except SourceError as error:
+        return [Finding("genicam", "note", f"cameras on Ethernet or USB3 Vision are not looked for: {error}")]
+    if not found:
+        return [Finding("genicam", "note", "no camera answers on Ethernet or USB3 Vision")]
+    return [
+        Finding("genicam", "ok", f"genicam:{one.name}  {one.vendor} {one.model} at {one.address} ({one.protocol})")
+        for one in found
+    ]
+
+
 def check_artifact(model: Path | None) -> list[Finding]:
     """The artifact: its files, and the golden self-test on every device that is there."""
     try:
@@ -261,6 +276,7 @@ CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     check_gpu,
     check_opencv,
     check_cameras,
+    check_genicam,
 )
 """Everything that is looked at besides the artifact, in the order of the report."""
 

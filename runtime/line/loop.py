@@ -18,7 +18,7 @@ from .sink import Sink
 from .stopping import stopped_on
 from .verdict import Verdict
 
-__all__ = ["EXIT_ANOMALY", "EXIT_LOST", "EXIT_NOT_JUDGED", "Judged", "exit_status", "judge", "run_line"]
+__all__ = ["EXIT_ANOMALY", "EXIT_LOST", "EXIT_NOT_JUDGED", "Judged", "exit_status", "fatal_error", "judge", "run_line"]
 
 EXIT_LOST = 1
 EXIT_NOT_JUDGED = 3
@@ -73,7 +73,7 @@ def run_line(
             counters.add(verdict)
             go_on = sink.write(verdict)
             if fatal is not None:
-                raise _final(fatal) from fatal
+                raise fatal_error(fatal) from fatal
             if limit is not None and counters.seen >= limit:
                 return True
             if not go_on:
@@ -81,8 +81,8 @@ def run_line(
     return source.live or not stop.is_set()
 
 
-def _final(error: Exception) -> RegadError:
-    """The error that ends a run; what no library of ours raised is told with its kind, as a fault of the device."""
+def fatal_error(error: Exception) -> RegadError:
+    """Return the error that ends a run; what is none of ours is told with its kind, as a fault of the device."""
     if isinstance(error, RegadError):
         return error
     return DeviceError(

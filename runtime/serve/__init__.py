@@ -1,1 +1,1 @@
-"""Plugging into engines that serve many cameras and parts: what they run is `regad.runtime`, unchanged."""
+"""Plugging into engines for many cameras, parts and machines: what they run is `regad.runtime`, unchanged."""

@@ -43,12 +43,14 @@ class Frame:
 class Source(ABC):
     """A context manager that yields frames, read in a thread of its own; leaving it stops the thread.
 
-    ``uri`` names it without any password; ``live`` sources do not end and give the newest frame; ``still`` sources hold
-    single images; ``total`` is the number of frames if known, pages after a file's first not counted; ``notes`` is what
+    ``uri`` names it without any password; ``live`` sources do not end and give the newest frame, or, if ``triggered``,
+    the one that is exposed when it is asked for; ``still`` sources hold single images;
+    ``total`` is the number of frames if known, pages after a file's first not counted; ``notes`` is what
     was passed over. `stop` and `close` may be called from any thread: whoever waits for a frame then sees the end.
     """
 
     live: bool = False
+    triggered: bool = False
 
     def __init__(self, uri: str, *, total: int | None = None, still: bool = False, notes: tuple[str, ...] = ()) -> None:
         self.uri = shown(uri)

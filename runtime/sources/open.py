@@ -20,6 +20,7 @@ from ..imaging.reading import IMAGE_SUFFIXES
 from ..text import reason_of, redact, shown
 from .capture import camera_capture, gstreamer_capture, network_capture
 from .frame import Frame, Source
+from .genicam import open_genicam
 from .stills import image_frames
 from .streams import LiveSource, ReadAhead
 from .video import VIDEO_SUFFIXES, video_frames
@@ -27,6 +28,7 @@ from .video import VIDEO_SUFFIXES, video_frames
 __all__ = ["KINDS", "VIDEO_SUFFIXES", "Frame", "Source", "open_camera", "open_source"]
 
 _NETWORK = re.compile(r"^(rtsp|rtsps|rtmp|http|https|udp|tcp|srt)://", re.IGNORECASE)
+_GENICAM = re.compile("^genicam:", re.IGNORECASE)
 _CAMERA = re.compile(r"^(?:camera:|/dev/video)?(\d+)$")
 
 
@@ -101,6 +103,7 @@ class Kind(NamedTuple):
 KINDS = (
     Kind("GStreamer pipeline (elements joined by ' ! ')", lambda uri: " ! " in uri, _open_gstreamer),
     Kind("stream (rtsp://, http://, ...)", lambda uri: bool(_NETWORK.match(uri)), _open_network),
+    Kind("GenICam camera (genicam:NAME?Feature=value)", lambda uri: bool(_GENICAM.match(uri)), open_genicam),
     Kind("folder of images", lambda uri: _is_folder(uri), _open_folder),
     Kind("image file", lambda uri: _is_file(uri, IMAGE_SUFFIXES), _open_image),
     Kind("video file", lambda uri: _is_file(uri, VIDEO_SUFFIXES), _open_video),

@@ -14,7 +14,7 @@ from ..imaging.reading import count_pages, read_picture
 from ..text import shown
 from .frame import Frame
 
-__all__ = ["image_frames", "record_names"]
+__all__ = ["file_frames", "image_frames", "record_names"]
 
 
 def record_names(paths: list[Path], root: Path) -> list[str]:
@@ -33,15 +33,23 @@ def image_frames(found: Listing, root: Path) -> Iterator[Frame]:
     names = record_names(found.images, root)
     taken, index = set(names), 0
     for path, name in zip(found.images, names, strict=True):
-        first, pages = _frame(path, 0, index, name)
-        yield first
-        for page in range(1, pages):
-            index += 1
-            yield _frame(path, page, index, _page_name(name, page, taken))[0]
-        index += 1
+        for frame in file_frames(path, name, taken, index):
+            index = frame.index + 1
+            yield frame
     for number, (folder, reason) in enumerate(found.denied, index):
         message = f"{shown(folder)} cannot be read: {reason}; the images in it are not judged"
         yield Frame(shown(folder), number, time.time(), None, error=message)
+
+
+def file_frames(path: Path, name: str, taken: set[str], index: int = 0) -> Iterator[Frame]:
+    """Yield a frame for each picture of a file, the first with ``index`` and ``name``.
+
+    ``taken`` holds the names that further pages may not have; theirs are added.
+    """
+    first, pages = _frame(path, 0, index, name)
+    yield first
+    for page in range(1, pages):
+        yield _frame(path, page, index + page, _page_name(name, page, taken))[0]
 
 
 def _frame(path: Path, page: int, index: int, name: str) -> tuple[Frame, int]:

@@ -87,7 +87,7 @@ class _Shot(NamedTuple):
     number: int
     time: float
     taken: float
-    image: NDArray[Any]
+    image: NDArray[Any] | InputError
 
 
 class LiveSource(Source):
@@ -179,11 +179,16 @@ class LiveSource(Source):
         if capture is not None:
             self._release(capture)
 
-    def _read_once(self, capture: Capture) -> NDArray[Any] | None:
-        """One frame, or None. Whatever a driver raises is a missing frame: the reading thread must outlive it."""
+    def _read_once(self, capture: Capture) -> NDArray[Any] | InputError | None:
+        """One frame, the reason why it cannot be used (InputError), or None.
+
+        Whatever else a driver raises is a missing frame: the reading thread must outlive it.
+        """
         try:
             ok, image = capture.read()
             return image if ok and image is not None and image.size else None
+        except InputError as error:
+            return error
         except Exception as error:
             self._failure = reason_of(error)
             return None
@@ -210,13 +215,17 @@ def frame_name(index: int) -> str:
     return f"frame_{index:06d}.jpg"
 
 
-def frame_of(uri: str, index: int, image: NDArray[Any], at: float | None = None, taken: float | None = None) -> Frame:
+def frame_of(
+    uri: str, index: int, image: NDArray[Any] | InputError, at: float | None = None, taken: float | None = None
+) -> Frame:
     """Return the frame of what a capture gave, read now or ``at`` (unix seconds) and ``taken`` (monotonic clock).
 
-    What cannot be converted becomes an error frame.
+    What cannot be used, or converted, becomes an error frame.
     """
     at, taken = time.time() if at is None else at, time.monotonic() if taken is None else taken
     try:
+        if isinstance(image, InputError):
+            raise image
         notes = (LOW_SAMPLES,) if are_low(image) else ()
         return Frame(uri, index, at, to_rgb(image), name=frame_name(index), taken=taken, notes=notes)
     except Exception as error:

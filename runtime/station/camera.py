@@ -54,7 +54,8 @@ class _Request:
 class CameraThread(Worker):
     """Answers each `Expose` with one `Taken` or `NoFrame`. ``open_source`` is called in a thread of its own.
 
-    ``live`` is shown every frame.
+    ``live`` is shown every frame. A source that is triggered exposes a frame when it is asked: the one that it gives is
+    the part's own.
 
     A source that is not live, files or a video, gives its frames in order, one for each part, and begins anew at its
     end: a recording to try a station with.
@@ -181,9 +182,9 @@ class CameraThread(Worker):
                 if self._down or request is None:  # failed parts are a fault too, of which only the machine knows
                     self._down = False
                     events.append(Gone(Fault.CAMERA))
-                if pump.live:
+                if pump.streams:
                     self._measure(frame, taken)
-                settle = max(self._settings.settle_ns, self.frame_ns) if pump.live else 0
+                settle = max(self._settings.settle_ns, self.frame_ns) if pump.streams else 0
                 if request is not None and taken >= request.after_ns + settle:
                     self._request = None
                     self._count += 1
@@ -229,7 +230,7 @@ class _Pump:
         self._deliver = deliver
         self._ended = ended
         self._pause = pause
-        self.live = True
+        self.live = self.streams = True
         self._wanted = threading.Event()
         self._stopped = False
         self._source: Source | None = None
@@ -257,6 +258,7 @@ class _Pump:
         try:
             with self._open_source() as source:
                 self._source, self.live = source, source.live
+                self.streams = source.live and not source.triggered
                 while not self._stopped:
                     asked = self._wanted.wait(self._pause())
                     if self._stopped or not (asked or self.live):

@@ -24,6 +24,7 @@ from .config_file import parse_config, read_document
 from .configured import specs_of
 from .desk_access import bind_page, check_access
 from .drawn import is_drawn, rate_of
+from .gpio_lines import GpioLines
 from .installed import Installed
 from .job_spec import JobSpec, adjusted, sha256_of
 from .listening import bind
@@ -160,6 +161,14 @@ def _interfaces(config: Config) -> Iterator[Finding]:
         else:
             peers = ", ".join(config.modbus.allow) or "nobody"
             yield Finding("modbus", "ok", f"{config.modbus.host} port {config.modbus.port}, for {peers}")
+    if config.gpio is not None:
+        try:
+            GpioLines(config.gpio).close()
+        except RegadError as error:
+            yield _problem("gpio", error)
+        else:
+            counts = f"{len(config.gpio.outputs)} outputs, {len(config.gpio.inputs)} inputs"
+            yield Finding("gpio", "ok", f"{config.gpio.chip}: {counts}")
     path = config.commands.socket
     try:
         bind_unix(path).close()

@@ -64,6 +64,7 @@ class TriggerKind(str, Enum):
 
     COMMAND = "command"
     MODBUS = "modbus"
+    GPIO = "gpio"
     FREE = "free"
     """Nobody: each frame is a part."""
 

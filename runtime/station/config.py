@@ -16,6 +16,7 @@ from msgspec import field
 from ..errors import InputError
 from ..text import redact
 from .config_desk import DeskConfig
+from .config_gpio import GpioConfig
 from .config_job import JobConfig
 from .config_protocols import MetricsConfig, MqttConfig, OpcuaConfig, WebhookConfig
 from .config_types import (
@@ -122,13 +123,14 @@ class CameraConfig(Table, frozen=True):
 class TriggerConfig(Table, frozen=True):
     """What asks for a verdict, and by when.
 
-    ``command``: the command socket; ``modbus``: the PLC; ``free``: every frame. A verdict later than ``deadline_ms``
+    ``command``: the command socket; ``modbus``: the PLC; ``gpio``: a digital input; ``free``: every frame.
+    A verdict later than ``deadline_ms``
     after its trigger is LATE. A result stands until it is acknowledged, the next trigger, or ``hold_ms`` (0: no such
     end). A part between warn and reject limit is put out as ``review_is`` says. After ``stop_after_rejects`` parts in a
     row that did not pass, STOP_REQUEST asks the PLC to stop (0: never).
     """
 
-    kind: Literal["command", "modbus", "free"] = "command"
+    kind: Literal["command", "modbus", "gpio", "free"] = "command"
     deadline_ms: Millis = 1000
     hold_ms: MillisOrNone = 500
     review_is: Literal["reject", "pass"] = "reject"
@@ -217,6 +219,7 @@ class Config(Table, frozen=True):
     webhooks: tuple[WebhookConfig, ...] = field(default=(), name="webhook")
     metrics: MetricsConfig | None = None
     opcua: OpcuaConfig | None = None
+    gpio: GpioConfig | None = None
 
     def __post_init__(self) -> None:
         numbers = [job.number for job in self.jobs]
@@ -242,6 +245,8 @@ class Config(Table, frozen=True):
         names = [hook.name for hook in self.webhooks]
         if len({*names}) < len(names):
             raise InputError(f"webhook.name is given twice: {', '.join(names)}; expected each name once")
+        if (self.trigger.kind == "gpio") != (self.gpio is not None and self.gpio.trigger is not None):
+            raise InputError("trigger.kind = 'gpio' and a line gpio.trigger go together; expected both or neither")
 
 
 def _check_drawn(config: Config) -> None:

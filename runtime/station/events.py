@@ -75,7 +75,10 @@ class Reset:
 
 @dataclass(frozen=True)
 class Trigger:
-    """A part is there, since ``at_ns``. ``tag`` is the sender's number for it (0: none, it is given one)."""
+    """A part is there, since ``at_ns``. ``tag`` is the sender's number for it (0: none, it is given one).
+
+    ``edge`` counts the edges of a digital input, of which this is one.
+    """
 
     kind: TriggerKind
     at_ns: int
@@ -83,6 +86,7 @@ class Trigger:
     part_id: int = 0
     serial: str = ""
     reply: Reply | None = None
+    edge: int = 0
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ class ProcessImage:
     """Everything that the station puts out, at one moment ``at_ns`` of the monotonic clock.
 
     ``shown`` is a result only while ``status`` has VALID. ``writes`` is the number of the PLC's last write that this
-    image takes into account. ``heartbeat`` counts up while camera and judge are alive. The counters wrap at 65536.
+    image takes into account, ``edges`` that of the trigger input's last edge.
+    ``heartbeat`` counts up while camera and judge are alive. The counters wrap at 65536.
     """
 
     at_ns: int = 0
@@ -69,6 +70,7 @@ class ProcessImage:
     missed: int = 0
     late: int = 0
     writes: int = 0
+    edges: int = 0
 
     @property
     def passes(self) -> bool:

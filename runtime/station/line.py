@@ -30,6 +30,7 @@ from .drawn import DrawnParts
 from .effects import Correct, Effect, Expose, Judge, Load, Rebuild, Record
 from .effects import Say as Told
 from .events import Booted, Event, Flagged, Gone, Halt, Held, JobWanted, PlcWrote, Raised
+from .gpio import Gpio
 from .holding import Holding
 from .image import PlcWords, ProcessImage
 from .installed import Installed
@@ -48,11 +49,11 @@ from .registers import INPUT_WORDS, OUTPUT_START, OUTPUT_WORDS, StationRegisters
 from .requests import Requests
 from .systemd import Notifier
 from .trace.writer import Trace
-from .worker import Clock
+from .worker import Clock, Worker
 
 __all__ = ["Line", "prepare_process", "run_line"]
 
-_CAMERA_SILENT_NS, _JUDGE_SILENT_NS = 2_000_000_000, 3_000_000_000
+_CAMERA_SILENT_NS, _JUDGE_SILENT_NS, _GPIO_SILENT_NS = 2_000_000_000, 3_000_000_000, 2_000_000_000
 _BEHIND = 1.0  # seconds by which records may lag behind before the outputs say so
 _TRIM_NS = 10_000_000_000  # so often freed memory is given back: the pictures of each part leave holes
 _ALARM_NS = 60_000_000_000  # so long an alarm of the trace shows at the outputs
@@ -113,6 +114,7 @@ class Line(Closing):
             kind, self._post, self._status, clock, desk_requests, self._holding, simulated=simulated
         )
         self.modbus = None if config.modbus is None else ModbusServer(config.modbus, self.registers)
+        self._gpio: Gpio | None = None
         self._commands = CommandServer(config.commands.socket, self.requests.handle)
         self._io: IoThread | None = None
         self._closed = False
@@ -154,7 +156,9 @@ class Line(Closing):
         if not boot.clean_before:
             self.trace.event("warning", 0, "the run before this one did not end in order")
         machine = Machine(settings_of(self.config), boot.id)
-        self._io = IoThread(machine, self.registers.publish, self._perform, self._trouble, self._failed, self._clock)
+        if self.config.gpio is not None:
+            self._gpio = Gpio(self.config.gpio, self._post, self._failed, self._clock)
+        self._io = IoThread(machine, self._put_out, self._perform, self._trouble, self._failed, self._clock)
         self._open_jobs()
         for thread in (self._camera, self._judge, self._jobs_thread, self._recorder, self._io):
             thread.start()
@@ -162,6 +166,8 @@ class Line(Closing):
         self._post(Booted())
         if self.config.station.job is not None:
             self._post(JobWanted(self.config.station.job))
+        if self._gpio is not None:
+            self._gpio.start()
         if self.modbus is not None:
             self.modbus.start()
         self._commands.start()
@@ -188,6 +194,8 @@ class Line(Closing):
         self._commands.close()
         if self._io is not None:
             self._io.finish(Halt())
+        if self._gpio is not None:
+            self._gpio.close()
         if self.modbus is not None:
             self.modbus.close()
         for thread in (self._camera, self._judge, self._recorder, self._jobs_thread):
@@ -220,13 +228,21 @@ class Line(Closing):
 
     def _trouble(self) -> str:
         """Which thread does not answer; called with each heartbeat, so systemd hears of the line's health here."""
-        for thread, limit in ((self._camera, _CAMERA_SILENT_NS), (self._judge, _JUDGE_SILENT_NS)):
+        watched: list[tuple[Worker, int]] = [(self._camera, _CAMERA_SILENT_NS), (self._judge, _JUDGE_SILENT_NS)]
+        if self._gpio is not None:
+            watched.append((self._gpio.thread, _GPIO_SILENT_NS))
+        for thread, limit in watched:
             if thread.silent_ns() > limit:
                 return f"the {thread.name} thread has not answered for {thread.silent_ns() / 1e9:.1f} s"
         self._notifier.tell("WATCHDOG=1")
         return ""
 
-    # From the machine to the threads.
+    # From the machine to the outputs and the threads.
+
+    def _put_out(self, image: ProcessImage) -> None:
+        self.registers.publish(image)
+        if self._gpio is not None:
+            self._gpio.publish(image)
 
     def _perform(self, effect: Effect) -> None:
         self._performers[type(effect)](effect)
@@ -297,6 +313,8 @@ class Line(Closing):
             self._keeper.tell(Raised(Fault.TRACE, f"parts cannot be recorded: {lag.error or 'the disk is short'}"))
         else:
             self._keeper.tell(Gone(Fault.TRACE))
+        if self._gpio is not None and self._gpio.failure:
+            self._keeper.tell(Raised(Fault.INTERNAL, f"the digital inputs and outputs fail: {self._gpio.failure}"))
         for server in (self.modbus, self._commands):
             if server is not None and server.failure is not None:
                 self._keeper.tell(Raised(Fault.INTERNAL, f"a server of the station ended: {server.failure}"))

@@ -250,6 +250,7 @@ class Machine:
     # The part.
 
     def _on_trigger(self, event: Trigger, now: int) -> None:
+        self._image = replace(self._image, edges=max(self._image.edges, event.edge))
         if self.ready and event.kind is self._settings.kind:
             self._parts.accept(event, self._selection.job, now)
             return

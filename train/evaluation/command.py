@@ -18,6 +18,7 @@ from regad.runtime.commands.options import register_option
 from regad.runtime.commands.outputs import check_distinct, check_file, check_folder, inputs
 from regad.runtime.commands.own_files import html_kind, json_kind, markdown_kind
 from regad.runtime.detector import Detector
+from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.atomic import atomic_write
 from regad.runtime.formats.registration import Register
 from regad.runtime.formats.scoring import Scoring
@@ -69,6 +70,7 @@ class _Options:
     ablate: tuple[str, ...]
     train_each: Path | None
     train_args: str
+    ray: str | None
 
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
@@ -106,6 +108,7 @@ class _Options:
     help="Instead of a model: train one for each category on all the others, into this folder; goes on where stopped.",
 )
 @click.option("--train-args", default="", metavar="TEXT", help="Further arguments of regad-train for --train-each.")
+@click.option("--ray", metavar="ADDRESS", help="Spread the support sets over this Ray cluster: auto, or HOST:PORT.")
 def command(**options: Any) -> None:
     """Teach each category from --shot good images and judge its test folder.
 
@@ -125,8 +128,11 @@ def _evaluate(options: _Options) -> None:
     gallery = Gallery(max(drawn.shot for drawn in draws), draws[0].seed)
     look = gallery.look if options.html is not None else None
     ablations: list[Ablation] = []
+    scoring = Scoring()
     if options.train_each is not None:
         results, items, model = _each_out(options, options.train_each, draws, look)
+    elif options.ray is not None:
+        results, items, model, scoring = _by_ray(options, options.ray, draws, registration)
     else:
         with closing(remembering(_open(options))) as detector:
             look_at = look or (lambda trial: None)
@@ -134,9 +140,10 @@ def _evaluate(options: _Options) -> None:
                 detector, options.data, draws, _Progress(), look_at, say=note, registration=registration
             )
             ablations = _ablations(options, detector, results)
-            model = _describe(options, detector)
+            model = _describe(options, detector.model.info.hash, detector.device)
+            scoring = detector.model.info.scoring
     if options.learn_prior is not None:
-        results = _learn_prior(options.learn_prior, results, items, detector.model.info.scoring)
+        results = _learn_prior(options.learn_prior, results, items, scoring)
     facts = facts_of(model, options.data)
     tables = {"Results": (result_table(results, published_beside(items)), published_note(items))}
     if ablations:
@@ -165,6 +172,8 @@ def _check(options: _Options) -> None:
         )
     if options.learn_prior is not None and options.train_each is not None:
         raise click.UsageError("--learn-prior needs one model, whose scores it is about; --train-each makes several")
+    if options.ray is not None and (options.model is None or options.html is not None or options.ablate):
+        raise click.UsageError("--ray judges a --model, without --html and --ablate: those need every map here")
     if options.train_args and options.train_each is None:
         raise click.UsageError("--train-args is for --train-each")
 
@@ -275,14 +284,26 @@ def _given(name: str) -> str:
     return name if source is click.core.ParameterSource.COMMANDLINE else ""
 
 
-def _describe(options: _Options, detector: Detector) -> dict[str, str]:
+def _by_ray(
+    options: _Options, address: str, draws: list[Draw], registration: Register
+) -> tuple[list[Evaluation], dict[str, Sequence[TestItem]], dict[str, str], Scoring]:
+    """Judge the artifact on a cluster."""
+    from .by_ray import evaluate_by_ray
+
+    assert options.model is not None
+    artifact = Artifact.open(options.model)
+    done = evaluate_by_ray(address, options.model, options.device, options.data, draws, _Progress(), note, registration)
+    return done.results, done.items, _describe(options, artifact.hash, done.device), artifact.scoring
+
+
+def _describe(options: _Options, identity: str, device: str) -> dict[str, str]:
     path = options.model or options.ckpt
     assert path is not None
     return {
         "kind": "checkpoint" if options.model is None else "artifact",
         "name": shown(path.name),
-        "hash": detector.model.info.hash,
-        "device": detector.device,
+        "hash": identity,
+        "device": device,
     }
 
 

@@ -15,7 +15,7 @@ from ...errors import InputError
 
 __all__ = ["Alarm", "Boot", "FullPictures", "Inspection", "Lag", "OnDiskFull", "TraceAlarm", "TracePolicy", "Trigger"]
 
-Trigger = Literal["command", "modbus", "free"]
+Trigger = Literal["command", "modbus", "gpio", "free"]
 """What asked for a part to be judged."""
 FullPictures = Literal["none", "reject", "all"]
 """Whose full pictures are stored; with ``reject`` those of all parts but the good ones, and a share of these."""

@@ -359,6 +359,18 @@ def test_a_streaming_camera_is_given_one_frame_time_more() -> None:
     lens.thread.stop()
 
 
+def test_a_triggered_camera_needs_no_frame_time_however_far_its_frames_lie_apart() -> None:
+    fed = Fed()
+    fed.triggered = True
+    lens = Lens(lambda: fed, settle_ns=3_000_000)
+    fed.feed(lens.frame(-80, 1), lens.frame(-40, 2), lens.frame(-0.001, 3))
+    lens.expose()
+    wanted = lens.frame(0.5, 5)
+    fed.feed(lens.frame(-0.5, 4), wanted)
+    assert lens.heard.first(Taken).frame is wanted, "nor settle_ms, which is for cameras that stream"
+    lens.thread.stop()
+
+
 def test_a_camera_that_is_asked_for_its_frames_needs_no_frame_time() -> None:
     fed = Fed()
     lens = Lens(lambda: fed, streams=False, settle_ns=3_000_000)
