@@ -31,7 +31,7 @@ def main() -> None:
     if len(sys.argv) == 2:
         with Detector.load(sys.argv[1], threads=1) as detector:
             worst = worst_of(self_test(detector.artifact, detector.backend))
-            detector.fit([image(seed) for seed in range(4)])
+            detector.fit([image(seed) for seed in range(2)])
             result = detector.predict(image(9))
             print(f"{detector.device}: self-test {worst}; score {result.score:.7f}, {result.reason}")
 
