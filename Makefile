@@ -8,10 +8,10 @@ RUNTIME := .venvs/runtime
 EMBED  := .venvs/embed
 RESULTS = $(BIN)/python tests/rivals/results.py --data '$(DATA)' --weights '$(WEIGHTS)' $(RESULTS_ARGS)
 
-.PHONY: help setup demo test lint bench clean links data-and-weights rivals results
+.PHONY: help setup demo test lint bench wheels clean links data-and-weights rivals results
 
 help:
-	@echo "make setup | demo [DATA=DIR CATEGORY=NAME [WEIGHTS=FILE] [EPOCHS=N]] | test | lint | bench [MODEL=DIR] [INT8=DIR] [ROWS='...'] | clean | links"
+	@echo "make setup | demo [DATA=DIR CATEGORY=NAME [WEIGHTS=FILE] [EPOCHS=N]] | test | lint | bench [MODEL=DIR] [INT8=DIR] [ROWS='...'] | wheels [REGAD_MODEL=DIR] | clean | links"
 	@echo "make rivals | results DATA=DIR WEIGHTS=FILE [RESULTS_ARGS='--rounds 5 --shot 2,4,8 ...']   (long; files in results/)"
 
 setup: $(STAMP)
@@ -61,6 +61,10 @@ rivals: data-and-weights $(STAMP) links $(RIVALS)/.installed
 
 results: data-and-weights $(STAMP) links $(RIVALS)/.installed
 	$(RESULTS)
+
+# This machine's wheel in dist/, tried in a clean environment; packaging/wheels.sh aarch64 cross-builds.
+wheels:
+	PYTHON='$(PYTHON)' packaging/wheels.sh
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest

@@ -1,11 +1,13 @@
 """Builds the compiled kernels of the Python runtime from the native library's sources; everything else is declared.
 
-The extension is optional: where it cannot be built, NumPy does their work, and ``regad-doctor`` says so.
+The extension is optional: where it cannot be built, NumPy does their work, and ``regad-doctor`` says so. A wheel that
+others install must have it: packaging/wheels.sh sets ``REGAD_WHEEL=1``.
 """
 
 from __future__ import annotations
 
-import platform
+import os
+import sysconfig
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -16,13 +18,20 @@ COMMON = ["-std=c++17", "-O3", "-ffp-contract=fast", "-fvisibility=hidden", "-fn
 SETS = {"avx2": ["-mavx2", "-mfma", "-mf16c"]}
 SETS["avx512"] = [*SETS["avx2"], "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw"]
 """What runtime/native/CMakeLists.txt gives the same files: each is compiled for one instruction set."""
+WHEEL = os.environ.get("REGAD_WHEEL") == "1"
+# The libstdc++ of the machine that builds is newer than what a manylinux wheel may ask for: it goes into the library.
+LINK = [
+    "-pthread",
+    "-s",
+    *(["-static-libstdc++", "-static-libgcc", "-Wl,--exclude-libs,ALL", "-Wl,--gc-sections"] if WHEEL else []),
+]
 
 
 def sources() -> list[str]:
-    """The kernels' interface, the kernels for this machine's instruction sets, and what they need."""
+    """The kernels' interface, the kernels for the target's instruction sets, and what they need."""
     names = ["judge", "kernels", "kernels_base", "pool", "presence", "resample", "scorer", "smoothing", "statistics"]
     names += ["edges", "fill", "plane", "registration", "template", "warp"]
-    if platform.machine() in ("x86_64", "AMD64"):
+    if sysconfig.get_platform().endswith("x86_64"):  # $_PYTHON_HOST_PLATFORM where it is another than this machine
         names += [f"kernels_{instructions}" for instructions in SETS]
     return [str(SOURCE / "embedded.cpp"), *(str(SOURCE / "core" / f"{name}.cpp") for name in names)]
 
@@ -44,7 +53,7 @@ class BuildKernels(build_ext):
             )
         target = self.get_ext_fullpath(ext.name)
         self.compiler.link_shared_object(
-            objects, target, extra_postargs=["-pthread", "-s"], target_lang="c++", build_temp=self.build_temp
+            objects, target, extra_postargs=LINK, target_lang="c++", build_temp=self.build_temp
         )
 
 
@@ -54,7 +63,7 @@ KERNELS = Extension(
     include_dirs=[str(SOURCE)],
     depends=[str(path) for path in (*sorted(SOURCE.rglob("*.hpp")), *sorted(SOURCE.rglob("*.inc")))],
     language="c++",
-    optional=True,
+    optional=not WHEEL,
     py_limited_api=True,  # it uses nothing of Python's own API: one file serves every version
 )
 

@@ -7,9 +7,11 @@ from typing import get_args
 
 import click
 
+from regad.runtime.backends.base import Precision
 from regad.runtime.commands.console import note, run_cli
 from regad.runtime.commands.options import (
     device_option,
+    precision_options,
     preprocessing_options,
     register_option,
     spec_from_options,
@@ -52,6 +54,7 @@ __all__ = ["command", "main"]
 @register_option
 @click.option("--strict", is_flag=True, help="Refuse photos that are odd: copies, blurred, unlike the others.")
 @device_option
+@precision_options
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
 @preprocessing_options
 def command(
@@ -70,6 +73,8 @@ def command(
     register: Register,
     strict: bool,
     device: str,
+    precision: Precision,
+    force: bool,
     threads: int | None,
     fit: str | None,
     resample: str | None,
@@ -79,7 +84,7 @@ def command(
     model = find_model(model)
     check_file("--out", out, CATEGORY, inputs("model", model=model, support=support, validation=validation))
     spec = spec_from_options(Artifact.open(model, verify=False).spec, fit, resample, roi)
-    with Detector.load(model, device=device, threads=threads, spec=spec) as detector:
+    with Detector.load(model, device=device, threads=threads, spec=spec, precision=precision, force=force) as detector:
         click.echo(f"artifact  {shown(model)} on {detector.device}", err=True)
         category = teach_folder(
             detector,

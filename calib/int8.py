@@ -45,7 +45,6 @@ FORMS: Mapping[Activations, tuple[str, ...]] = {
 }
 """The operators of the backbone whose tensors are quantized. With zero points ReLU costs nothing: it is the range."""
 MAX_IMAGES = 64
-_BATCH = 4
 
 
 def calibration_images(
@@ -113,15 +112,15 @@ def _backbone(model: onnx.ModelProto, operators: tuple[str, ...]) -> list[str]:
 
 
 def _reader(base: Any, images: NDArray[np.uint8]) -> Any:
-    """The images as ONNX Runtime's quantizer asks for them."""
+    """The images as ONNX Runtime's quantizer asks for them: one by one, since it refuses batches of several sizes."""
 
     class Reader(base):  # type: ignore[misc]
         def __init__(self) -> None:
-            self._starts = iter(range(0, len(images), _BATCH))
+            self._images = iter(images)
 
         def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-            start = next(self._starts, None)
-            return None if start is None else {"image": images[start : start + _BATCH]}
+            image = next(self._images, None)
+            return None if image is None else {"image": image[None]}
 
     return Reader()
 

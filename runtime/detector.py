@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends.base import Backend
+from .backends.base import Backend, Precision
 from .backends.lifecycle import Closing, closed_error
 from .errors import CategoryError, InputError
 from .formats.artifact import Artifact
@@ -71,13 +71,15 @@ class Detector(Closing):
         device: str = "cpu",
         threads: int | None = None,
         spec: InputSpec | None = None,
+        precision: Precision = "f32",
+        force: bool = False,
     ) -> Detector:
         """Open an artifact folder on ``device`` (`regad.runtime.backends.table.DEVICE_CHOICES`).
 
-        ``spec`` replaces the artifact's preprocessing for teaching (region of interest, fit, filter). Raises
-        ArtifactError and DeviceError.
+        ``spec`` replaces the artifact's preprocessing for teaching (region of interest, fit, filter). ``precision`` and
+        ``force``: see `regad.runtime.backends.table.open_backend`. Raises ArtifactError and DeviceError.
         """
-        model = Model.load(path, device, threads)
+        model = Model.load(path, device, threads, precision, force)
         try:
             return cls(model, spec, owns_model=True)
         except CategoryError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from .backends.base import Backend, StatisticsHandle
+from .backends.base import Backend, Precision, StatisticsHandle
 from .backends.lifecycle import Closing
 from .backends.table import open_backend
 from .errors import ArtifactError, CategoryError
@@ -86,13 +86,20 @@ class Model(Closing):
         self.threads = threads
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "cpu", threads: int | None = None) -> Model:
+    def load(
+        cls,
+        path: str | Path,
+        device: str = "cpu",
+        threads: int | None = None,
+        precision: Precision = "f32",
+        force: bool = False,
+    ) -> Model:
         """Open an artifact folder on ``device`` (`regad.runtime.backends.table.DEVICE_CHOICES`).
 
-        Raises ArtifactError and DeviceError.
+        ``precision`` and ``force``: see `regad.runtime.backends.table.open_backend`. Raises ArtifactError, DeviceError.
         """
         artifact = Artifact.open(path)
-        return cls(artifact, open_backend(artifact, device, threads), threads)
+        return cls(artifact, open_backend(artifact, device, threads, precision, force), threads)
 
     @property
     def artifact(self) -> Artifact:

@@ -42,6 +42,7 @@ TEACHING = {
     "runtime.commands.teaching": {"calib.folder", "calib.support"},
     "runtime.station.teach_command": {"calib.stored"},
     "runtime.commands.bench_rows": {"calib.gaussian", "calib.teach"},
+    "runtime.commands.pick": {"calib.support"},
 }
 """The arrows that run up: a part is taught only when somebody asks for it. Each is an import inside a function."""
 

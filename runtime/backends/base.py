@@ -9,7 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,10 @@ from ..formats.features import Features
 from ..formats.scoring import Calibration, Scoring
 from .lifecycle import Lifecycle
 
-__all__ = ["Backend", "Encoded", "Inference", "Maps", "StatisticsHandle", "Stopwatch", "require_own"]
+__all__ = ["Backend", "Encoded", "Inference", "Maps", "Precision", "StatisticsHandle", "Stopwatch", "require_own"]
+
+Precision = Literal["f32", "bf16", "f16"]
+"""What a device computes in where the graph says float32."""
 
 
 class StatisticsHandle(Protocol):
@@ -136,10 +139,12 @@ class Backend(ABC):
     """A model on a device. Every method may be called from several threads at once, `close` too.
 
     `close` waits for the calls that other threads have under way; a call that begins later raises DeviceError. More
-    images than the device takes at once (``max_batch``) go in several passes.
+    images than the device takes at once (``max_batch``) go in several passes. ``precision`` is what it computes in
+    where the graph says float32.
     """
 
     max_batch: int | None = None
+    precision: Precision = "f32"
 
     def __init__(self) -> None:
         self._lifecycle = Lifecycle(self._release)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import ArtifactError
 from ..formats.artifact import Artifact
+from ..formats.features import Features
 from .base import Encoded
 from .host import HostEncoded, HostScoring, scorer_name
 from .ort import OrtTurns, load_onnxruntime, open_session, reason
@@ -42,7 +44,7 @@ class OrtCpuBackend(OrtTurns, HostScoring):
                 remedy="try regad-doctor --model",
             ) from error
         self._session: Any = session
-        self._workspaces = Workspaces(session)
+        self._workspaces = Workspaces(partial(_bind, session))
 
     @property
     def name(self) -> str:
@@ -61,4 +63,12 @@ class OrtCpuBackend(OrtTurns, HostScoring):
 
     def _release(self) -> None:
         self._session = None
-        self._workspaces = Workspaces(None)
+        self._workspaces = Workspaces(partial(_bind, None))
+
+
+def _bind(session: Any, images: NDArray[np.uint8], features: Features) -> Callable[[], object]:
+    binding = session.io_binding()
+    binding.bind_input("image", "cpu", 0, np.uint8, images.shape, images.ctypes.data)
+    for name, out in features._asdict().items():
+        binding.bind_output(name, "cpu", 0, np.float32, out.shape, out.ctypes.data)
+    return partial(session.run_with_iobinding, binding)

@@ -12,10 +12,9 @@ from typing import Any
 from ..errors import DeviceError
 from ..text import reason_of
 from .base import Backend
+from .failures import device_errors
 
 __all__ = ["OrtTurns", "load_onnxruntime", "load_quantization", "open_session", "reason"]
-
-_MEMORY_FAILURE = re.compile(r"memory|alloc", re.IGNORECASE)
 
 
 def load_onnxruntime() -> Any:
@@ -76,19 +75,9 @@ class OrtTurns(Backend):
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        with super()._turn(), _device_errors(self.name):
+        with super()._turn(), device_errors(self.name, _is_onnxruntimes, reason):
             yield
 
 
-@contextmanager
-def _device_errors(name: str) -> Iterator[None]:
-    """Turn what ONNX Runtime raises while it works into a DeviceError; ``name`` is the backend's."""
-    try:
-        yield
-    except Exception as error:
-        if not isinstance(error, RuntimeError) and not type(error).__module__.startswith("onnxruntime"):
-            raise
-        why = reason(error)
-        memory = _MEMORY_FAILURE.search(why)
-        remedy = "close other programs or judge fewer images at once" if memory else "check it with regad-doctor"
-        raise DeviceError(f"{name} failed: {why}", remedy=remedy, code="memory" if memory else "failed") from error
+def _is_onnxruntimes(error: Exception) -> bool:
+    return isinstance(error, RuntimeError) or type(error).__module__.startswith("onnxruntime")

@@ -9,11 +9,12 @@ from typing import Any
 
 from ..errors import DeviceError
 from ..formats.artifact import Artifact
-from .base import Backend
+from .base import Backend, Precision
 
-__all__ = ["AUTO", "DEVICES", "DEVICE_CHOICES", "Device", "find_device", "open_backend"]
+__all__ = ["AUTO", "DEVICES", "DEVICE_CHOICES", "Device", "find_device", "open_backend", "passed_over"]
 
 AUTO = "auto"
+_ANY: tuple[Precision, ...] = ("f32", "bf16", "f16")
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Device:
     to have the device (None: only a user can know). With ``automatic`` the name ``auto`` may choose it. ``needs`` says
     what has to be installed. ``remedy`` is a command for a device that is there and fails its self-test: ``{artifact}``
     is the artifact's folder, ``{onnxruntime}`` the command that installs ONNX Runtime here. Where it is ``required``,
-    its failure is a problem, else a note.
+    its failure is a problem, else a note. ``precisions`` are those it can be asked for; a device with more than one
+    takes ``precision`` and ``force`` when it is opened.
     """
 
     name: str
@@ -35,15 +37,25 @@ class Device:
     present: str | None = None
     automatic: bool = False
     required: bool = False
+    precisions: tuple[Precision, ...] = ("f32",)
 
     def is_present(self) -> bool:
         """Whether the machine seems to have it. Raises DeviceError where what it takes cannot even be imported."""
         return self.present is not None and bool(_resolve(self.present)())
 
-    def open(self, artifact: Artifact, threads: int | None = None) -> Backend:
+    def open(
+        self, artifact: Artifact, threads: int | None = None, precision: Precision = "f32", force: bool = False
+    ) -> Backend:
         """Open an artifact. Raises DeviceError, saying what the device needs, and ArtifactError."""
+        if precision not in self.precisions:
+            raise DeviceError(
+                f"{self.name} computes as the artifact's graph says; precision is {precision!r}",
+                remedy="give another one with --device openvino only; for less than fp32 elsewhere export it so: "
+                "regad-export --fp16 or --int8",
+            )
+        options = {} if len(self.precisions) == 1 else {"precision": precision, "force": force}
         try:
-            backend: Backend = _resolve(self.opens)(artifact, threads=threads)
+            backend: Backend = _resolve(self.opens)(artifact, threads=threads, **options)
         except DeviceError as error:
             if error.remedy or self.required:
                 raise
@@ -83,9 +95,26 @@ DEVICES: tuple[Device, ...] = (
         needs="NVIDIA's driver, CUDA, cuDNN and TensorRT",
         remedy="{onnxruntime}",
     ),
+    *(
+        Device(
+            name,
+            opens=f"openvino.backend:open_{target}",
+            needs=f"OpenVINO (pip install 'regad[openvino]') and {what}",
+            remedy="pip install --upgrade 'regad[openvino]'",
+            present=present and f"openvino.library:{present}",
+            precisions=_ANY,
+        )
+        for name, target, what, present in (
+            ("openvino", "cpu", "a processor that it knows", "openvino_available"),
+            ("openvino:CPU", "cpu", "a processor that it knows", None),
+            ("openvino:GPU", "gpu", "an Intel GPU with its driver", "gpu_available"),
+            ("openvino:NPU", "npu", "an Intel NPU with its driver", "npu_available"),
+            ("openvino:AUTO", "auto", "a device that it knows", None),
+        )
+    ),
 )
 """``auto`` takes the first automatic one that is there. ``tensorrt`` runs the artifact's engines; ``ort-tensorrt`` is
-ONNX Runtime's TensorRT provider."""
+ONNX Runtime's TensorRT provider. ``openvino`` is its CPU; ``openvino:AUTO`` the device that OpenVINO prefers."""
 
 DEVICE_CHOICES: tuple[str, ...] = (AUTO, *(device.name for device in DEVICES))
 """What ``--device`` takes."""
@@ -107,12 +136,27 @@ def find_device(name: str) -> Device:
     raise DeviceError(f"device is {name!r}; expected one of {', '.join(DEVICE_CHOICES)}")
 
 
-def open_backend(artifact: Artifact, device: str = "cpu", threads: int | None = None) -> Backend:
+def passed_over() -> list[str]:
+    """Names of devices that are installed here and that ``auto`` never takes: they need a choice of the user's."""
+    return [
+        device.name for device in DEVICES if not device.automatic and ":" not in device.name and device.is_present()
+    ]
+
+
+def open_backend(
+    artifact: Artifact,
+    device: str = "cpu",
+    threads: int | None = None,
+    precision: Precision = "f32",
+    force: bool = False,
+) -> Backend:
     """Open ``artifact`` on a device: one of `DEVICE_CHOICES`.
 
-    ``threads`` bounds the CPU threads of one inference (default: ONNX Runtime's choice, the physical cores). Raises
-    DeviceError when the device asked for is not there: there is no silent fallback.
+    ``threads`` bounds the CPU threads of one inference (default: the library's choice, the physical cores).
+    ``precision`` is what the device computes in where the graph says float32: below f32 OpenVINO alone can be asked,
+    and refuses what the hardware would emulate unless ``force`` is given. Raises DeviceError when the device or the
+    precision asked for is not there: there is no silent fallback.
     """
     if threads is not None and threads < 1:
         raise DeviceError(f"threads is {threads}; expected 1 or more")
-    return find_device(device).open(artifact, threads)
+    return find_device(device).open(artifact, threads, precision, force)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from ..formats.features import Features
 from ..formats.spec import GRID, LEVELS, SIZE
 
-__all__ = ["LIMIT_BYTES", "Workspace", "Workspaces"]
+__all__ = ["LIMIT_BYTES", "Bind", "Workspace", "Workspaces"]
+
+Bind = Callable[[NDArray[np.uint8], Features], Callable[[], object]]
+"""Binds the encoder's input and outputs to buffers, and returns what runs it on them."""
 
 LIMIT_BYTES = 64 << 20
 """The most memory that lies ready: that of about 40 images, at 1.6 MB each."""
@@ -20,24 +23,20 @@ LIMIT_BYTES = 64 << 20
 class Workspace:
     """Memory for ``batch`` images: the encoder's input and outputs, and the scorer's distances."""
 
-    def __init__(self, session: Any, batch: int) -> None:
-        """Bind the buffers to an ONNX Runtime session of the encoder."""
+    def __init__(self, bind: Bind, batch: int) -> None:
+        """Make the buffers and bind them."""
         self.batch = batch
         self.images = np.empty((batch, SIZE, SIZE, 3), np.uint8)
         shapes = [(batch, level.positions, level.channels) for level in LEVELS]
         self.features = Features._make(np.empty(shape, np.float32) for shape in [*shapes, (batch, len(LEVELS), 2, 3)])
         self.distances = np.empty((batch, GRID, GRID), np.float32)
         self.nbytes = sum(buffer.nbytes for buffer in (self.images, *self.features, self.distances))
-        self._session = session
-        self._binding = session.io_binding()
-        self._binding.bind_input("image", "cpu", 0, np.uint8, self.images.shape, self.images.ctypes.data)
-        for name, out in zip(Features._fields, self.features, strict=True):
-            self._binding.bind_output(name, "cpu", 0, np.float32, out.shape, out.ctypes.data)
+        self._run = bind(self.images, self.features)
 
     def encode(self, images: NDArray[np.uint8]) -> Features:
         """Encode uint8 RGB images [batch, 224, 224, 3]; what is returned is overwritten by the next call."""
         np.copyto(self.images, images)
-        self._session.run_with_iobinding(self._binding)
+        self._run()
         return self.features
 
 
@@ -47,9 +46,9 @@ class Workspaces:
     Of every size some may lie ready, up to ``limit`` bytes in all; those not used for longest go first.
     """
 
-    def __init__(self, session: Any, limit: int = LIMIT_BYTES) -> None:
+    def __init__(self, bind: Bind, limit: int = LIMIT_BYTES) -> None:
         """Begin with none; they are made when they are needed."""
-        self._session = session
+        self._bind = bind
         self._limit = limit
         self._lock = threading.Lock()
         self._free: list[Workspace] = []
@@ -65,7 +64,7 @@ class Workspaces:
             for place in range(len(self._free) - 1, -1, -1):
                 if self._free[place].batch == batch:
                     return self._free.pop(place)
-        return Workspace(self._session, batch)
+        return Workspace(self._bind, batch)
 
     def give(self, workspace: Workspace) -> None:
         """Take a workspace back."""

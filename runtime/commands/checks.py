@@ -11,8 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
+from ..backends.base import Precision
+from ..backends.openvino.library import devices as openvino_devices
+from ..backends.openvino.library import load_openvino, openvino_available
 from ..backends.ort import load_onnxruntime
 from ..backends.table import DEVICES, Device
 from ..errors import DeviceError, RegadError, SourceError
@@ -22,6 +25,7 @@ from ..formats.places import find_model
 from ..imaging.opencv import ABSENT, INSTALL, build_options, is_installed, load_cv2
 from ..selftest import self_test, worst_of
 from ..sources.aravis import load_aravis
+from ..text import reason_of
 
 __all__ = ["CHECKS", "Finding", "Severity", "examine"]
 
@@ -176,6 +180,23 @@ def check_gpu() -> list[Finding]:
     return found
 
 
+def check_openvino() -> list[Finding]:
+    """OpenVINO, the devices that it finds, and what each computes in itself; optional."""
+    topic, remedy = "openvino", "pip install 'regad[openvino]'"
+    if not openvino_available():
+        return [Finding(topic, "note", "not installed (optional): Intel's GPUs, NPUs and bf16 need it", remedy)]
+    try:
+        library = load_openvino()
+        found = openvino_devices(library.Core())
+    except (RegadError, RuntimeError) as error:
+        return [Finding(topic, "problem", f"cannot be used: {reason_of(error)}", remedy)]
+    lines = []
+    for info in found:
+        own = [name for name in get_args(Precision) if info.computes(name)]
+        lines.append(Finding(topic, "ok", f"{info.name} ({info.full_name}) computes in {', '.join(own)}"))
+    return [Finding(topic, "ok", str(library.get_version()).partition("-")[0]), *lines]
+
+
 def check_opencv() -> list[Finding]:
     """OpenCV and what it was built with; an installation may do without."""
     if not is_installed():
@@ -248,22 +269,27 @@ def check_artifact(model: Path | None) -> list[Finding]:
         devices = [device for device in sorted(DEVICES, key=lambda row: not row.required) if device.is_present()]
     except RegadError as error:
         return [*found, Finding("self-test", "problem", f"not run: {error}", _ort_install())]
-    return found + [_self_test(artifact, device) for device in devices]
+    tests = [_self_test(artifact, device, name) for device in devices for name in device.precisions]
+    return found + [finding for finding in tests if finding is not None]
 
 
-def _self_test(artifact: Artifact, device: Device) -> Finding:
+def _self_test(artifact: Artifact, device: Device, precision: Precision) -> Finding | None:
+    """The test's outcome; None for a precision that the device would emulate, or that the artifact cannot take."""
+    said = device.name if len(device.precisions) == 1 else f"{device.name} in {precision}"
     try:
-        backend = device.open(artifact)
+        backend = device.open(artifact, precision=precision)
         try:
             worst = worst_of(self_test(artifact, backend))
         finally:
             backend.close()
     except RegadError as error:
+        if error.code in ("emulated", "transforms"):
+            return None
         remedy = device.remedy.format(artifact=artifact.path, onnxruntime=_ort_install())
         if device.required:
             return Finding("self-test", "problem", str(error), remedy)
-        return Finding("self-test", "note", f"{device.name} cannot be used: {error}", remedy)
-    text = f"passed on {device.name}: worst is {worst.output}, {worst.max_rel:.1e} of {worst.tolerance:.0e} allowed"
+        return Finding("self-test", "note", f"{said} cannot be used: {error}", remedy)
+    text = f"passed on {said}: worst is {worst.output}, {worst.max_rel:.1e} of {worst.tolerance:.0e} allowed"
     return Finding("self-test", "ok", text)
 
 
@@ -274,6 +300,7 @@ CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     check_onnxruntime,
     check_scorer,
     check_gpu,
+    check_openvino,
     check_opencv,
     check_cameras,
     check_genicam,

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from ..backends.base import Precision
 from ..backends.table import AUTO, DEVICE_CHOICES
 from ..formats.registration import Register
 from ..formats.spec import Fit, InputSpec, Resample
@@ -15,6 +16,7 @@ from ..formats.spec import Fit, InputSpec, Resample
 __all__ = [
     "device_option",
     "parse_roi",
+    "precision_options",
     "preprocessing_options",
     "register_option",
     "spec_from_options",
@@ -43,6 +45,23 @@ def device_option(command: _Command) -> _Command:
     """Add ``--device``."""
     choices = click.Choice(DEVICE_CHOICES)
     return click.option("--device", type=choices, default=AUTO, show_default=True, help="Where to compute.")(command)
+
+
+def precision_options(command: _Command) -> _Command:
+    """Add ``--precision`` and ``--force``, which go with ``--device openvino``."""
+    options = (
+        click.option(
+            "--precision",
+            type=click.Choice(get_args(Precision)),
+            default="f32",
+            show_default=True,
+            help="What openvino computes in; verdicts may differ below f32 (regad-bench --pick).",
+        ),
+        click.option("--force", is_flag=True, help="Also in a precision that the hardware only emulates, slowly."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def register_option(command: _Command) -> _Command:

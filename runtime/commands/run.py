@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from ..backends.table import AUTO, passed_over
 from ..detector import Detector
 from ..errors import InputError
 from ..formats.artifact import Artifact
@@ -26,7 +27,14 @@ from ..line.stopping import StopSignals
 from ..line.window import open_window
 from ..sources.open import KINDS, Source, open_source
 from .console import note, run_cli, tell
-from .options import device_option, preprocessing_options, register_option, spec_from_options, threshold_options
+from .options import (
+    device_option,
+    precision_options,
+    preprocessing_options,
+    register_option,
+    spec_from_options,
+    threshold_options,
+)
 from .outputs import Input, check_distinct, check_file, check_folder, source_inputs
 from .own_files import RECORD
 from .teaching import put_in_force
@@ -51,10 +59,10 @@ Exit status:
   4  an anomaly was found, under --fail-on-anomaly; it outranks 3
 
 JSON lines have the keys source, frame, time, score, threshold, anomalous, warn, reject, reason, thetas, ms
-{{preprocess, encode, score, total}}, artifact, category; or source, frame, time, reject, error. reason is good,
-anomalous, misplaced or no_part; in the last two cases the score is null and detail says why. A registered part
-has a pose too: {{angle, dx, dy, scale, quality}}. An existing file is continued. Where there is such a file, or
-pictures, a stdout that fails is told once and the run goes on.
+{{preprocess, encode, score, total}}, artifact, category, device, precision; or source, frame, time, reject, error.
+reason is good, anomalous, misplaced or no_part; in the last two cases the score is null and detail says why. A
+registered part has a pose too: {{angle, dx, dy, scale, quality}}. An existing file is continued. Where there is
+such a file, or pictures, a stdout that fails is told once and the run goes on.
 
 Pictures never overwrite each other: those of videos and cameras, and those whose name is taken, carry the time at
 which the run started. A thread writes them; at a camera, what it has no time for is left out and counted.
@@ -68,6 +76,7 @@ which the run started. A thread writes them; at a camera, what it has no time fo
 @click.option("--category", type=click.Path(path_type=Path), help="Category file that regad-calib wrote.")
 @click.option("--model", type=click.Path(path_type=Path), help=f"Artifact (else ${MODEL_VARIABLE}, ./model.regad).")
 @device_option
+@precision_options
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
 @click.option("--shot", type=click.IntRange(1), help="Draw this many of the support images (default: all).")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draw.")
@@ -119,7 +128,8 @@ def run(config: RunConfig) -> int:
         detector = stack.enter_context(_load(config))
         category = put_in_force(detector, config.part, config.threshold, config.warn_threshold)
         if record is not None:
-            record.name(detector.artifact.hash[:16], category.hash)
+            backend = detector.backend
+            record.name(detector.artifact.hash[:16], category.hash, backend.device, backend.precision)
         tell(f"source     {source.uri}{f' ({source.total} frames)' if source.total else ''}")
         for text in source.notes:
             note(text)
@@ -159,6 +169,8 @@ def _config(ctx: click.Context, **given: Any) -> RunConfig:
                 for name in (
                     "device",
                     "threads",
+                    "precision",
+                    "force",
                     "threshold",
                     "warn_threshold",
                     "json",
@@ -221,7 +233,17 @@ def _load(config: RunConfig) -> Detector:
     if isinstance(part, Teaching) and (part.fit or part.resample or part.roi):
         base = Artifact.open(config.model, verify=False).spec
         spec = spec_from_options(base, part.fit, part.resample, part.roi)
-    detector = Detector.load(config.model, device=config.device, threads=config.threads, spec=spec)
+    detector = Detector.load(
+        config.model,
+        device=config.device,
+        threads=config.threads,
+        spec=spec,
+        precision=config.precision,
+        force=config.force,
+    )
     tell(f"artifact   {config.model} ({detector.artifact.dtype}, {detector.artifact.hash[:16]})")
+    others = passed_over() if config.device == AUTO else []
     tell(f"device     {detector.device}")
+    if others:
+        tell(f"           auto passed over {', '.join(others)}: regad-bench --pick measures what they gain")
     return detector

@@ -95,10 +95,16 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def write_rows(
-    rows: Sequence[Row], path: Path, on: str, curves: Mapping[str, Sequence[tuple[float, float]]] | None = None
+    rows: Sequence[Row],
+    path: Path,
+    on: str,
+    curves: Mapping[str, Sequence[tuple[float, float]]] | None = None,
+    pick: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write rows, and ``curves`` if there are any, as JSON, atomically. Raises OutputError."""
+    """Write rows, and ``curves`` and a ``pick`` if there are any, as JSON, atomically. Raises OutputError."""
     data: dict[str, Any] = {"format": FORMAT, "hardware": on, "rows": [row.to_json() for row in rows]}
     if curves:
         data["curves"] = {name: [list(point) for point in points] for name, points in curves.items()}
+    if pick is not None:
+        data["pick"] = dict(pick)
     atomic_write(path, (json.dumps(data, indent=2) + "\n").encode())

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..backends.base import Precision
 from ..errors import InputError
 from ..formats.registration import Register
 from ..formats.spec import Fit, Resample
@@ -77,9 +78,9 @@ class RunConfig:
     """One run of a line. Raises InputError.
 
     ``source`` is a URI (`regad.runtime.sources.open.KINDS`; ``camera:0`` for a camera). ``part`` says how the part is
-    taught, or names its category file; ``threshold`` and ``warn_threshold`` replace its own. ``json`` is the record,
-    ``-`` for stdout. ``display`` None shows a window where there is a display. ``limit`` ends the run after so many
-    frames.
+    taught, or names its category file; ``threshold`` and ``warn_threshold`` replace its own. ``precision`` and
+    ``force`` go to `regad.runtime.backends.table.open_backend`. ``json`` is the record, ``-`` for stdout. ``display``
+    None shows a window where there is a display. ``limit`` ends the run after so many frames.
     """
 
     source: str
@@ -87,6 +88,8 @@ class RunConfig:
     model: Path
     device: str = "auto"
     threads: int | None = None
+    precision: Precision = "f32"
+    force: bool = False
     threshold: float | None = None
     warn_threshold: float | None = None
     json: str | None = None

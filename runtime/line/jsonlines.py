@@ -24,11 +24,12 @@ _BEGINNING = b'{"source": '
 _LONGEST = 65536  # bytes of a line: it holds one name and a few dozen numbers
 
 
-def record(verdict: Verdict, artifact: str, category: str) -> dict[str, Any]:
+def record(verdict: Verdict, artifact: str, category: str, device: str, precision: str) -> dict[str, Any]:
     """Return one line's data. Judged: ``source frame time score threshold anomalous warn reject reason thetas ms
-    artifact category``, and ``detail`` where a reason has one, ``pose`` (``angle dx dy scale quality``) where the part
-    is registered; not judged: ``source frame time reject error``. ``time`` is in unix seconds, ``ms`` in milliseconds.
-    A frame that shows no part, or shows it misplaced, has no score: it is None.
+    artifact category device precision``, and ``detail`` where a reason has one, ``pose`` (``angle dx dy scale
+    quality``) where the part is registered; not judged: ``source frame time reject error``. ``time`` is in unix
+    seconds, ``ms`` in milliseconds; ``precision`` is what the device computes in where the artifact's graph says
+    float32. A frame that shows no part, or shows it misplaced, has no score: it is None.
     """
     frame, result = verdict.frame, verdict.result
     head = {"source": frame.source, "frame": frame.index, "time": round(frame.time, 6)}
@@ -49,6 +50,8 @@ def record(verdict: Verdict, artifact: str, category: str) -> dict[str, Any]:
         "ms": {name: round(getattr(ms, name), 3) for name in ("preprocess", "encode", "score", "total")},
         "artifact": artifact,
         "category": category,
+        "device": device,
+        "precision": precision,
     }
 
 
@@ -187,21 +190,21 @@ class JsonLines(Sink):
     def __init__(self, target: str) -> None:
         self._target = target
         self._file: LineFile | None = None
-        self._artifact = self._category = ""
+        self._judge = ("", "", "", "")
 
     def open(self) -> None:
         """Open the file. Raises OutputError if it cannot be written, or is no record of ours."""
         self._file = LineFile(self._target)
 
-    def name(self, artifact: str, category: str) -> None:
+    def name(self, artifact: str, category: str, device: str, precision: str) -> None:
         """Say what judges from now on; each line tells it."""
-        self._artifact, self._category = artifact, category
+        self._judge = (artifact, category, device, precision)
 
     def write(self, verdict: Verdict) -> bool:
         """Write the line, synchronously; always True (go on). Raises OutputError."""
         if self._file is None:
             raise OutputError(f"{self._target} is not open; a record was to be written: open it first")
-        self._file.write(json.dumps(record(verdict, self._artifact, self._category), allow_nan=False))
+        self._file.write(json.dumps(record(verdict, *self._judge), allow_nan=False))
         return True
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from regad.runtime.model import Model
 ARTIFACT = Artifact(Path("model.regad"), {"scoring": Scoring().to_json()}, "a" * 64, InputSpec(), "fp32")
 KEYS = [
     *("source", "frame", "time", "score", "threshold", "anomalous", "warn", "reject", "reason"),
-    *("thetas", "ms", "artifact", "category"),
+    *("thetas", "ms", "artifact", "category", "device", "precision"),
 ]
 NOT_JUDGED_KEYS = ["source", "frame", "time", "reject", "error"]
 
@@ -49,6 +49,7 @@ class FakeBackend:
 
     name = "fake 1.0"
     device = "cpu"
+    precision = "f32"
 
     def prepare(self, statistics: Statistics, scoring: object = None, calibration: object = None) -> object:
         return object()
@@ -89,8 +90,10 @@ class Bench:
         Image.new("L", size, grey).save(path)
         return path
 
-    def load(self, path: Any, device: str = "cpu", threads: int | None = None, spec: Any = None) -> Detector:
-        self.loads.append({"path": path, "device": device, "threads": threads, "spec": spec})
+    def load(
+        self, path: Any, device: str = "cpu", threads: int | None = None, spec: Any = None, **options: Any
+    ) -> Detector:
+        self.loads.append({"path": path, "device": device, "threads": threads, "spec": spec, **options})
         return Detector(Model(ARTIFACT, FakeBackend()), spec, owns_model=True)  # type: ignore[arg-type]
 
     def teach(self, detector: Detector, folder: Any, **options: Any) -> Category:

@@ -20,7 +20,7 @@ from regad.runtime.imaging.opencv import is_installed, load_cv2
 if is_installed():
     load_cv2()
 images = np.random.default_rng(0).integers(0, 256, (3, 60, 80, 3), np.uint8)
-with Detector.load(sys.argv[1], "auto") as detector:
+with Detector.load(sys.argv[1], sys.argv[2]) as detector:
     detector.fit(images[:2])
     detector.predict(images[2])
 assert calls == [], calls
@@ -47,8 +47,9 @@ def run(code: str, home: Path, *args: object, **environment: str) -> list[str]:
     return sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
 
 
-def test_teaching_and_judging_leave_nothing_in_a_fresh_home(artifact_dir: Path, tmp_path: Path) -> None:
-    assert run(_JUDGE, tmp_path / "home", artifact_dir) == []
+@pytest.mark.parametrize("device", ["auto", "openvino"])
+def test_teaching_and_judging_leave_nothing_in_a_fresh_home(device: str, artifact_dir: Path, tmp_path: Path) -> None:
+    assert run(_JUDGE, tmp_path / "home", artifact_dir, device) == []
 
 
 def test_training_and_export_leave_nothing_there_either(tmp_path: Path) -> None:

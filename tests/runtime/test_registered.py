@@ -135,7 +135,7 @@ def test_another_part_is_misplaced_and_an_empty_frame_shows_no_part(detector: De
 def test_the_record_tells_the_pose(detector: Detector) -> None:
     frame = Frame("shots/x.jpg", 7, 1700000000.0, posed(31), name="x.jpg")
     result = detector.predict(posed(31))
-    line = json.loads(json.dumps(record(Verdict(frame, result), "a", "c"), allow_nan=False))
+    line = json.loads(json.dumps(record(Verdict(frame, result), "a", "c", "cpu", "f32"), allow_nan=False))
     assert result.pose is not None and result.located is not None
     assert line["pose"] == {
         **{name: round(value, 4) for name, value in result.pose._asdict().items()},

@@ -1,4 +1,4 @@
-"""What every backend promises, on each of them: CPU, ONNX Runtime's GPU providers and TensorRT (on stand-ins)."""
+"""What every backend promises, on each of them: CPU, OpenVINO; GPU providers and TensorRT on stand-ins."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from ..ort_double import FakeOrt
 Open = Callable[[], Backend]
 
 
-@pytest.fixture(params=["cpu", "cuda", "tensorrt"])
+@pytest.fixture(params=["cpu", "cuda", "tensorrt", "openvino"])
 def opened(request: pytest.FixtureRequest) -> Open:
-    """Opens a backend of each kind, on stand-ins that compute on the CPU."""
+    """Opens a backend of each kind; those for GPUs on stand-ins that compute on the CPU."""
     folder = request.getfixturevalue("built")
     if request.param == "cuda":
         request.getfixturevalue("ort")
@@ -152,7 +152,7 @@ def test_after_close_every_call_says_the_same(opened: Open, images: np.ndarray, 
         said.add(str(caught.value))
     assert said == {"it was closed and cannot be used any more; load the artifact again"}
     assert backend.name
-    assert backend.device in ("cpu", "cuda", "tensorrt")
+    assert backend.device in ("cpu", "cuda", "tensorrt", "openvino:CPU")
 
 
 def test_closing_while_threads_judge_ends_each_call_with_a_result_or_the_message(

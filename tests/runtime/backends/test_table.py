@@ -87,7 +87,9 @@ def test_an_error_of_opening_says_what_the_device_needs(monkeypatch: pytest.Monk
 
 
 def test_what_is_not_in_the_table_is_refused(artifact_dir: Path) -> None:
-    with pytest.raises(DeviceError, match="device is 'tpu'; expected one of auto, cuda, cpu, tensorrt, ort-tensorrt"):
+    with pytest.raises(
+        DeviceError, match="device is 'tpu'; expected one of auto, cuda, cpu, tensorrt, ort-tensorrt, openvino"
+    ):
         open_backend(Artifact.open(artifact_dir), "tpu")
     with pytest.raises(DeviceError, match="threads is 0; expected 1 or more"):
         open_backend(Artifact.open(artifact_dir), "cpu", 0)

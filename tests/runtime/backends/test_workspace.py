@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from regad.runtime.backends.workspace import Workspace, Workspaces
+from regad.runtime.formats.features import Features
 
 
-class Session:
+def bind(images: NDArray[np.uint8], features: Features) -> Callable[[], object]:
     """Binds nothing."""
-
-    def io_binding(self) -> Session:
-        return self
-
-    def bind_input(self, *args: object) -> None: ...
-
-    bind_output = bind_input
+    return lambda: None
 
 
-ONE = Workspace(Session(), 1).nbytes
+ONE = Workspace(bind, 1).nbytes
 
 
 def test_batches_of_several_sizes_in_turn_use_the_same_buffers() -> None:
-    spaces = Workspaces(Session())
+    spaces = Workspaces(bind)
     first = {batch: spaces.take(batch) for batch in (1, 4, 2)}
     for workspace in first.values():
         spaces.give(workspace)
@@ -34,12 +33,12 @@ def test_batches_of_several_sizes_in_turn_use_the_same_buffers() -> None:
 
 
 def test_those_not_used_for_longest_go_first() -> None:
-    spaces = Workspaces(Session(), limit=3 * ONE)
+    spaces = Workspaces(bind, limit=3 * ONE)
     one, two = spaces.take(1), spaces.take(2)
     spaces.give(one)
     spaces.give(two)
     spaces.give(spaces.take(1))
-    other = Workspace(Session(), 1)
+    other = Workspace(bind, 1)
     spaces.give(other)  # no room: the two go
     assert spaces.take(2) is not two
     assert spaces.take(1) is other
@@ -47,14 +46,14 @@ def test_those_not_used_for_longest_go_first() -> None:
 
 
 def test_what_is_larger_than_the_bound_is_not_kept() -> None:
-    spaces = Workspaces(Session(), limit=ONE)
+    spaces = Workspaces(bind, limit=ONE)
     spaces.give(spaces.take(2))
     assert spaces.nbytes == 0
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 4)), max_size=30))
 def test_no_workspace_is_given_to_two_and_the_bound_holds(steps: list[tuple[bool, int]]) -> None:
-    spaces = Workspaces(Session(), limit=5 * ONE)
+    spaces = Workspaces(bind, limit=5 * ONE)
     out: list[Workspace] = []
     for take, number in steps:
         if take or not out:

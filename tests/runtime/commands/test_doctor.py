@@ -129,6 +129,21 @@ def test_gpu_and_tensorrt_are_optional(machine: Machine) -> None:
         assert levels(checks.check_gpu()) == ["ok", "ok", "ok"]
 
 
+def test_openvino_is_optional_and_says_what_each_device_computes_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    (_, processor, *_) = checks.check_openvino()
+    assert processor.text.startswith("CPU (")
+    assert " computes in f32" in processor.text
+
+    def broken() -> None:
+        raise DeviceError("OpenVINO cannot be imported (no libtbb)")
+
+    monkeypatch.setattr(checks, "load_openvino", broken)
+    assert levels(checks.check_openvino()) == ["problem"]
+    monkeypatch.setattr(checks, "openvino_available", lambda: False)
+    (finding,) = checks.check_openvino()
+    assert (finding.level, finding.remedy) == ("note", "pip install 'regad[openvino]'")
+
+
 def test_nvidia_smi(monkeypatch: pytest.MonkeyPatch) -> None:
     def smi(code: int, text: str) -> Callable[..., Any]:
         return lambda *args, **options: SimpleNamespace(returncode=code, stdout=text)
@@ -201,7 +216,7 @@ def artifact(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         def is_present(self) -> bool:
             return self.required or state["cuda"]
 
-        def open(self, artifact: Artifact, threads: int | None = None) -> Any:
+        def open(self, artifact: Artifact, threads: int | None = None, **options: Any) -> Any:
             if not self.required and state["cuda_error"]:
                 raise state["cuda_error"]
             return SimpleNamespace(close=lambda: None)

@@ -75,7 +75,26 @@ def test_the_start_says_what_is_used(bench: Bench, run: Run) -> None:
         "threshold  10 (set from 2 good scores)",
     ):
         assert words in outcome.err
-    assert bench.loads == [{"path": bench.root / "model.regad", "device": "cpu", "threads": 2, "spec": None}]
+    (load,) = bench.loads
+    given = {"device": "cpu", "threads": 2, "spec": None, "precision": "f32", "force": False}
+    assert load == {"path": bench.root / "model.regad", **given}
+    assert "passed over" not in outcome.err
+
+
+def test_auto_says_what_it_passed_over(bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "passed_over", lambda: ["tensorrt", "openvino"])
+    said = "auto passed over tensorrt, openvino: regad-bench --pick measures what they gain"
+    assert said in run("--source", bench.image("x.png", 40)).err
+    assert said not in run("--source", bench.image("x.png", 40), "--device", "cpu").err
+
+
+def test_a_precision_reaches_the_device_and_the_record(bench: Bench, run: Run, tmp_path: Path) -> None:
+    record = tmp_path / "log.jsonl"
+    run(
+        "--source", bench.image("x.png", 40), "--device", "openvino", "--precision", "bf16", "--force", "--json", record
+    )
+    assert [bench.loads[0][name] for name in ("device", "precision", "force")] == ["openvino", "bf16", True]
+    assert [records(record)[0][name] for name in ("device", "precision")] == ["cpu", "f32"], "what the backend says"
 
 
 def test_json_on_stdout_holds_nothing_else(bench: Bench, run: Run) -> None:

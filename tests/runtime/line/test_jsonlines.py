@@ -30,12 +30,12 @@ def lines(path: Path) -> list[dict[str, Any]]:
 def opened(target: str | Path) -> JsonLines:
     sink = JsonLines(str(target))
     sink.open()
-    sink.name("art", "cat")
+    sink.name("art", "cat", "cpu", "f32")
     return sink
 
 
 def test_record_of_a_judged_frame() -> None:
-    assert record(verdict(), "art", "cat") == {
+    assert record(verdict(), "art", "cat", "cpu", "f32") == {
         "source": "shots/x.jpg",
         "frame": 7,
         "time": 1700000000.123457,
@@ -49,6 +49,8 @@ def test_record_of_a_judged_frame() -> None:
         "ms": {"preprocess": 1.0, "encode": 20.5, "score": 4.25, "total": 26.0},
         "artifact": "art",
         "category": "cat",
+        "device": "cpu",
+        "precision": "f32",
     }
 
 
@@ -57,14 +59,14 @@ def test_record_of_a_frame_that_shows_no_part_has_no_score_and_says_why() -> Non
     assert judged.result is not None
     detail = "brightness 3, taught with 88 to 140"
     result = replace(judged.result, score=math.inf, anomalous=True, refusal="no_part", detail=detail)
-    line = json.loads(json.dumps(record(replace(judged, result=result), "art", "cat"), allow_nan=False))
+    line = json.loads(json.dumps(record(replace(judged, result=result), "art", "cat", "cpu", "f32"), allow_nan=False))
     assert line["score"] is None
     assert (line["anomalous"], line["reject"], line["reason"]) == (True, True, "no_part")
     assert line["detail"] == detail
 
 
 def test_record_of_what_could_not_be_judged_has_no_verdict() -> None:
-    assert record(verdict(None), "art", "cat") == {
+    assert record(verdict(None), "art", "cat", "cpu", "f32") == {
         "source": "shots/x.jpg",
         "frame": 7,
         "time": 1700000000.123457,
