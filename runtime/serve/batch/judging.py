@@ -44,7 +44,8 @@ class Judge:
     def __init__(self, task: Task) -> None:
         self._overlays = task.overlays
         self._detector = Detector.load(task.model, device=task.device, threads=task.threads)
-        self._category = self._detector.load_category(task.category).hash
+        category, backend = self._detector.load_category(task.category).hash, self._detector.backend
+        self._judge = (self._detector.artifact.hash[:16], category, backend.device, backend.precision)
         if task.threshold is not None:
             self._detector.set_threshold(task.threshold)
 
@@ -65,7 +66,7 @@ class Judge:
             if fatal is not None:
                 raise fatal_error(fatal) from fatal
             self._draw(verdict)
-            rows.append(record(verdict, self._detector.artifact.hash[:16], self._category))
+            rows.append(record(verdict, *self._judge))
         return rows
 
     def _draw(self, verdict: Verdict) -> None:
@@ -84,4 +85,4 @@ class Judge:
 def denied_row(folder: Path, reason: str) -> Row:
     """The row of a folder that could not be read: the images in it are not judged."""
     message = f"{shown(folder)} cannot be read: {reason}; the images in it are not judged"
-    return record(Verdict(Frame(shown(folder), 0, time.time(), None, error=message), error=message), "", "")
+    return record(Verdict(Frame(shown(folder), 0, time.time(), None, error=message), error=message), "", "", "", "")

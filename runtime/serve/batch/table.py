@@ -20,10 +20,10 @@ from .judging import Row
 
 __all__ = ["COLUMNS", "Table", "table_of"]
 
-_TEXTS = ("source", "reason", "detail", "artifact", "category", "error")
+_TEXTS = ("source", "reason", "detail", "artifact", "category", "device", "precision", "error")
 COLUMNS = (
     *("source", "frame", "time", "score", "threshold", "anomalous", "warn", "reject", "reason", "detail", "pose"),
-    *("thetas", "ms", "artifact", "category", "error"),
+    *("thetas", "ms", "artifact", "category", "device", "precision", "error"),
 )
 """The keys of a JSON line, in the order of the columns; one that a row has not is empty, or null."""
 

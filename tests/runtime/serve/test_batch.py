@@ -236,8 +236,7 @@ judged_rows = st.fixed_dictionaries(
         "reason": texts,
         "thetas": st.lists(st.lists(st.lists(numbers, min_size=1, max_size=3), min_size=1, max_size=2), max_size=3),
         "ms": st.fixed_dictionaries(dict.fromkeys(("preprocess", "encode", "score", "total"), numbers)),
-        "artifact": texts,
-        "category": texts,
+        **dict.fromkeys(("artifact", "category", "device", "precision"), texts),
     },
     optional={
         "detail": texts,
