@@ -12,6 +12,7 @@ from regad.runtime.formats.registration import Registration, Tried, preparation_
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.imaging.arrival import Prepared
 from regad.runtime.model import Model
+from regad.runtime.station.codes import VerdictCode
 from regad.runtime.station.job_spec import sha256_of
 from regad.runtime.station.trace.database import transaction, write_access
 from regad.runtime.station.trace.files import array_sha256
@@ -97,11 +98,16 @@ def teach_parts(
     return category
 
 
+_JUDGED = (VerdictCode.PASS, VerdictCode.REVIEW, VerdictCode.REJECT)
+
+
 def _refuse_row(row: Row, first: Row, job: int | None) -> None:
     """Raise InputError for a part that good parts are not taught from."""
     name = f"part {row['id']}"
     if row["label"] == "defect":
         raise InputError(f"{name} is labelled a defect; teach from good parts, or correct its label")
+    if row["verdict"] not in _JUDGED and row["label"] != "good":
+        raise InputError(f"{name} was not judged as this part; teach from judged parts, or label it good")
     wanted = first["job"] if job is None else job
     if row["job"] != wanted:
         raise InputError(f"{name} is of job {row['job']}, not {wanted}; teach from parts of one job")

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 from ..backends.base import Precision
 from ..backends.openvino.library import devices as openvino_devices
-from ..backends.openvino.library import load_openvino, openvino_available
+from ..backends.openvino.library import load_core, load_openvino, openvino_available
 from ..backends.ort import load_onnxruntime
 from ..backends.table import DEVICES, Device
 from ..errors import DeviceError, RegadError, SourceError
@@ -186,15 +186,14 @@ def check_openvino() -> list[Finding]:
     if not openvino_available():
         return [Finding(topic, "note", "not installed (optional): Intel's GPUs, NPUs and bf16 need it", remedy)]
     try:
-        library = load_openvino()
-        found = openvino_devices(library.Core())
+        found = openvino_devices(load_core())
     except (RegadError, RuntimeError) as error:
         return [Finding(topic, "problem", f"cannot be used: {reason_of(error)}", remedy)]
     lines = []
     for info in found:
         own = [name for name in get_args(Precision) if info.computes(name)]
         lines.append(Finding(topic, "ok", f"{info.name} ({info.full_name}) computes in {', '.join(own)}"))
-    return [Finding(topic, "ok", str(library.get_version()).partition("-")[0]), *lines]
+    return [Finding(topic, "ok", str(load_openvino().get_version()).partition("-")[0]), *lines]
 
 
 def check_opencv() -> list[Finding]:

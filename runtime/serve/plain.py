@@ -19,7 +19,7 @@ from ..formats.artifact import MANIFEST
 from ..text import reason_of, redact, shown
 from .offer import MOST_HEAD, Chunks, Offer, Piece, artifact_manifest, category_artifact, held
 
-__all__ = ["check_redirect", "offer_of_path", "offer_of_url"]
+__all__ = ["check_redirect", "head_of", "offer_of_path", "offer_of_url"]
 
 _BLOCK = 1 << 20
 _TIMEOUT = 30.0  # seconds without a byte
@@ -58,7 +58,7 @@ def check_redirect(origin: str, target: str, follow: Collection[str]) -> None:
 
 
 def _artifact(where: str, chunks_of: Callable[[str], Chunks]) -> Offer:
-    manifest = _head(chunks_of(MANIFEST), f"{where}/{MANIFEST}")
+    manifest = head_of(chunks_of(MANIFEST), f"{where}/{MANIFEST}")
     artifact, files = artifact_manifest(manifest, f"{where}/{MANIFEST}")
     first = Piece(MANIFEST, partial(held, manifest), len(manifest), hashlib.sha256(manifest).hexdigest())
     pieces = [Piece(name, chunks_of(name), size, digest) for name, (size, digest) in files.items()]
@@ -79,7 +79,7 @@ def _category(where: str, name: str, chunks: Chunks) -> Offer:
     return Offer("category", where, category_artifact(bytes(data[8 : 8 + size]), where), (Piece(name, chunks),))
 
 
-def _head(chunks: Chunks, where: str) -> bytes:
+def head_of(chunks: Chunks, where: str) -> bytes:
     """All of a small file. Raises SourceError where it is not small."""
     data = bytearray()
     with closing(chunks()) as arriving:

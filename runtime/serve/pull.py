@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -49,7 +49,7 @@ def pull(offer: Offer, out: Path, *, max_bytes: int, say: Say = unsaid) -> bool:
         if offer.kind == "artifact":
             _place_artifact(files, out)
         else:
-            _place_category(next(iter(files.values())), out, offer)
+            return _place_category(next(iter(files.values())), out, offer)
     return True
 
 
@@ -117,12 +117,16 @@ def _place_artifact(files: dict[str, BinaryIO], out: Path) -> None:
         Artifact.open(folder)
 
 
-def _place_category(file: BinaryIO, out: Path, offer: Offer) -> None:
-    """Open the category as the product does, by the file that has no name, and then place it."""
+def _place_category(file: BinaryIO, out: Path, offer: Offer) -> bool:
+    """Open the category as the product does, by the file that has no name, and place it; whether it is a new one."""
     file.flush()
     nameless = Path(f"/proc/self/fd/{file.fileno()}")
     try:
         load_category(nameless, offer.artifact)
     except CategoryError as error:
         raise CategoryError(str(error).replace(os.fspath(nameless), offer.where)) from error
+    with suppress(OSError):
+        if _sha256(out) == _sha256(nameless):
+            return False
     atomic_write(out, lambda target: shutil.copyfileobj(file, target, _BLOCK))
+    return True

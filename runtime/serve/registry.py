@@ -21,7 +21,7 @@ from ..formats.artifact import MANIFEST
 from ..formats.json_text import parse
 from ..text import reason_of, redact, shown
 from .offer import MOST_HEAD, Offer, Piece, artifact_manifest, held
-from .plain import check_redirect
+from .plain import check_redirect, head_of
 from .reference import Image
 
 __all__ = ["ANNOTATION", "ARTIFACT_TYPE", "CATEGORY_TYPE", "Registry"]
@@ -95,7 +95,7 @@ class Registry:
             raise ArtifactError(
                 f"{where}: its manifest would have {first.size} bytes; no artifact's has: push it again"
             )
-        manifest = b"".join(first.chunks())
+        manifest = head_of(first.chunks, where)
         artifact, files = artifact_manifest(_require_digest(manifest, first, where), where)
         pieces = tuple(map(self._piece, layers))
         if {one.name: (one.size, one.sha256) for one in pieces} != files or len(pieces) != len(files):

@@ -77,8 +77,8 @@ class Holding:
 
     def _hold(self, request: dict[str, Any]) -> dict[str, Any]:
         told = _told(_Hold, request)
+        self._post(Held(told.reason))  # whatever the disk says: a refusal means that a restart would forget it
         atomic_write(self._path, msgspec.json.encode(told) + b"\n")
-        self._post(Held(told.reason))
         self._note(Audit(by=told.by, at=self._wall(), action="hold", after=told.reason))
         return {}
 

@@ -65,6 +65,9 @@ class JobsThread(Worker):
         except JobError as error:
             self._post(JobFailed(number, error.fault, error.message))
             return
+        except Exception as error:  # the device may fail in its own way
+            self._post(JobFailed(number, Fault.CATEGORY, f"job {number} cannot be made ready: {reason_of(error)}"))
+            return
         self._active, self._checked_ns = number, self.clock()
         self._post(JobReady(pinned.job))
 

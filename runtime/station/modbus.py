@@ -227,7 +227,7 @@ class Peer(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """It reads again."""
         self._unread = False
-        if self._transport is not None and not self._server.ask(self):
+        if self._transport is not None and not self._server.ask(self) and not self._unread:
             self._transport.resume_reading()
 
     def drop(self) -> None:

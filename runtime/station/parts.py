@@ -114,6 +114,8 @@ class Parts:
         self._display.clear()
         if self.part is not None and self.part.frame_id is None:
             self.part.spoiled = "the next part came before its frame was taken"
+        elif self.part is not None and self._settings.kind is TriggerKind.GPIO:  # wires carry no number: whose is it?
+            self.part.spoiled = "the next part came before its verdict"
         missed = self._new_part(event, job, now)
         missed.output, missed.output_ns = VerdictCode.MISSED, now
         self.missed_last = True

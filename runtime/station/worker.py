@@ -48,8 +48,8 @@ class Worker(ABC):
             self._thread.join(_JOIN)
 
     def silent_ns(self) -> int:
-        """How long ago it last began a step."""
-        return self.clock() - self.beat_ns
+        """How long ago it last began a step; 0 before `start`."""
+        return 0 if self._thread is None else self.clock() - self.beat_ns
 
     @abstractmethod
     def step(self, timeout: float) -> None:

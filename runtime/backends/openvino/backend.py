@@ -24,7 +24,7 @@ from ..failures import device_errors
 from ..host import HostEncoded, HostScoring, scorer_name
 from ..workspace import Workspaces
 from .blobs import BlobKey, read_blob, write_blob
-from .library import AUTO, DeviceInfo, devices, load_openvino, reason
+from .library import AUTO, DeviceInfo, devices, load_core, load_openvino, reason
 
 __all__ = ["OpenVinoBackend", "open_auto", "open_cpu", "open_gpu", "open_npu"]
 
@@ -62,7 +62,7 @@ class OpenVinoBackend(HostScoring):
         self._target = target
         self._openvino = load_openvino()
         with device_errors(f"openvino {self._version}", _is_openvinos, reason):
-            core = self._openvino.Core()
+            core = load_core()
             found = devices(core, target)
             if target != AUTO:
                 _require_precision(found[0], precision, force)

@@ -19,6 +19,7 @@ __all__ = [
     "DeviceInfo",
     "devices",
     "gpu_available",
+    "load_core",
     "load_openvino",
     "npu_available",
     "openvino_available",
@@ -61,6 +62,20 @@ def load_openvino() -> Any:
     return openvino
 
 
+def load_core() -> Any:
+    """Return the process's one Core, which lives as long as the process. Raises DeviceError naming what to install.
+
+    OpenVINO's processor plugin gives the thread that loads it a stack for signals, and unmaps it when the last Core and
+    graph are gone: the next Ctrl-C would then end the process with a segmentation fault.
+    """
+    return _core_of(load_openvino())
+
+
+@cache
+def _core_of(openvino: Any) -> Any:
+    return openvino.Core()
+
+
 def openvino_available() -> bool:
     """Whether OpenVINO is installed; nothing is imported."""
     return sys.modules.get("openvino") is not None or importlib.util.find_spec("openvino") is not None
@@ -80,7 +95,7 @@ def _finds(target: str) -> bool:
     if not openvino_available():
         return False
     try:
-        return any(_is(name, target) for name in load_openvino().Core().available_devices)
+        return any(_is(name, target) for name in load_core().available_devices)
     except (DeviceError, RuntimeError):  # broken, as regad-doctor says; the other devices are not
         return False
 

@@ -16,6 +16,7 @@ from ...formats.atomic import atomic_write
 from ...station.codes import Flag, VerdictCode
 from ...station.config_job import JobConfig
 from ...station.trace.reader import Selection
+from ..errors import LinkError
 from ..service import Health, Surroundings
 from .challenge import Challenge, Shown, Told
 from .records import LearningTrace
@@ -130,10 +131,10 @@ class ChallengeService(Closing):
             one.tick(self._now())
             if one.step in ("good", "bad"):
                 self._see(one)
-            self._record()
             self._agree(one, bool(status["image"]["flags"] & Flag.HELD))
             if one.step != step or self._now() - self._saved > _SAVE:
                 self._save()
+            self._record()  # last: the hold does not wait for the books
 
     def _follow(self, boot: int, job: int) -> None:
         """Another job is in force, or the line was started anew: it begins with a challenge if it is to."""
@@ -158,8 +159,16 @@ class ChallengeService(Closing):
         while self._owed:
             told = self._owed[0]
             said = {"by": told.by, "job": told.job, "expected": told.expected.name, "ok": told.ok}
-            self._around.link.ask("challenge", inspection=told.inspection, **said)
+            self._tell(said | {"inspection": told.inspection})
             self._owed.pop(0)
+
+    def _tell(self, challenge: dict[str, Any]) -> None:
+        try:
+            self._around.link.ask("challenge", **challenge)
+        except LinkError as error:
+            if error.code != "unknown":  # the trace has no such part any more, and never will again
+                raise
+            self._around.say(f"challenge: {error}; it is not recorded")
 
     def _agree(self, one: Challenge, held: bool) -> None:
         """Have the line held where a challenge is due or failed, and let go where somebody has said so."""

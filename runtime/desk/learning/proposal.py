@@ -7,7 +7,7 @@ that must be rejected, would pass. Nothing is ever put in force by itself: what 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -25,6 +25,9 @@ State = Literal["working", "ready", "refused", "failed", "approved", "withdrawn"
 GroupName = Literal["labelled good", "labelled defect", "labelled unsure", "last good parts", "must be rejected"]
 
 
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an engineer proposes: another ``threshold`` and ``warn`` limit, or teaching again with some ``parts``.
 
@@ -39,7 +42,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     warn: float | None = None
     parts: tuple[int, ...] = ()
     afresh: bool = False
-    photos: tuple[str, ...] = ()
+    photos: tuple[Sha256, ...] = ()
     roi: tuple[int, int, int, int] | None = None
     note: str = ""
 

@@ -61,7 +61,9 @@ class WebhookSink(SinkThread):
             self._place = follower.start_of(self._place or self._cursor.place, follower.heads.row)
             self._cursor.move(self._place)
             self.behind = follower.behind(self._place) + len(self._dead.again)
-        if self._send_again() and self._send_next():
+        if not follower.heads.trace or follower.error:  # what was not read is not gone
+            self.ended.wait(POLL)
+        elif self._send_again() and self._send_next():
             if not self.behind:
                 self.progress()
             self.ended.wait(POLL)
@@ -81,6 +83,8 @@ class WebhookSink(SinkThread):
         while self._dead.again and not self.ended.is_set():
             letter = self._dead.again[0]
             rows = self._following().rows(Place(letter.trace, letter.row - 1), 1)
+            if self._following().error:
+                return False
             if not rows or rows[0]["id"] != letter.row:
                 self.around.say(f"{self.name}: part {letter.key} is no longer in the trace; it is not sent again")
             elif not self._deliver(rows[0], letter.trace):

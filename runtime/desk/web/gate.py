@@ -152,8 +152,8 @@ def _patient(receive: Receive) -> Receive:
 def client_of(scope: Scope, headers: Headers, behind_proxy: bool) -> str:
     """Return whose request it is: the peer's address, behind a proxy the one that the proxy itself has seen."""
     peer = str(scope["client"][0]) if scope.get("client") else "?"
-    if behind_proxy and (forwarded := headers.get("x-forwarded-for")):
-        return forwarded.rpartition(",")[2].strip()[:64] or peer
+    if behind_proxy and (lines := headers.getlist("x-forwarded-for")):
+        return lines[-1].rpartition(",")[2].strip()[:64] or peer
     return peer
 
 

@@ -33,7 +33,7 @@ class _Protocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.cycle is not None and self._timer is not None:
+        if self.cycle is not None and not self.cycle.response_complete and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 

@@ -114,12 +114,11 @@ def _judged_by(task: Task) -> Row:
 
 
 def _seed(journal: Journal, table: Table, images: Images) -> bool:
-    """Take over the rows of a table that is there, unless a journal is; whether they were all that is known.
+    """Take over the rows of a table that is there and the journal lacks; whether they were all that is known.
 
     Raises OutputError where they were judged by something else.
     """
-    if len(journal):
-        return False
+    begun, kept = len(journal) > 0, set(journal.keys())
     known = {image.key for image in images.images}
     folders = {shown(folder) for folder, _ in images.denied}
     rows: dict[str, list[Row]] = {}
@@ -132,8 +131,9 @@ def _seed(journal: Journal, table: Table, images: Images) -> bool:
         if key not in folders:
             rows.setdefault(key, []).append(row)
     for key, own in rows.items():
-        journal.add(key, own)
-    return bool(rows)
+        if key not in kept:
+            journal.add(key, own)
+    return bool(rows) and not begun
 
 
 def _judge(journal: Journal, task: Task, todo: Sequence[Image], address: str | None, actors: int | None) -> None:

@@ -129,7 +129,7 @@ class Retention:
     def _must_give_evidence(self) -> bool:
         """Whether what rejects rest on goes too: the trace is above its own limit, and all else is gone."""
         try:
-            return self._is_above_limit()
+            return self._is_above_limit(_SLACK if self.short else 1.0)
         except OSError:
             return False
 

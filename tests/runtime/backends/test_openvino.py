@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +20,7 @@ from regad.runtime.backends.base import Backend, Precision
 from regad.runtime.backends.openvino import backend as module
 from regad.runtime.backends.openvino import library
 from regad.runtime.backends.openvino.blobs import MAX_BLOBS, BlobKey, read_blob, write_blob
-from regad.runtime.backends.openvino.library import DeviceInfo, devices, load_openvino
+from regad.runtime.backends.openvino.library import DeviceInfo, devices, load_core
 from regad.runtime.backends.table import open_backend, passed_over
 from regad.runtime.errors import ArtifactError, DeviceError
 from regad.runtime.formats.artifact import Artifact
@@ -74,6 +76,18 @@ def test_the_golden_self_test_passes_on_the_processor_and_on_what_openvino_prefe
         assert backend.device == target
         assert ", f32, " in backend.name
         self_test(artifact, backend)
+
+
+def test_a_signal_after_close_is_a_signal_and_no_segmentation_fault(
+    opened: Callable[..., Backend], images: np.ndarray
+) -> None:
+    backend = opened()
+    backend.features(images)
+    backend.close()
+    del backend
+    gc.collect()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_what_was_compiled_is_read_back_in_the_same_precision_and_gives_the_same_bits(
@@ -192,7 +206,7 @@ def test_an_emulated_precision_is_refused_unless_it_is_forced(
             opened(target, precision="bf16")
         assert caught.value.code == "emulated"
         assert caught.value.remedy == "use --precision f32, or --force to measure it all the same"
-    if "BF16" in devices(load_openvino().Core(), "CPU")[0].capabilities:
+    if "BF16" in devices(load_core(), "CPU")[0].capabilities:
         assert opened(precision="bf16", force=True).precision == "bf16"
 
 
@@ -200,7 +214,7 @@ def test_a_precision_that_openvino_replaces_by_another_is_refused_even_if_it_is_
     opened: Callable[..., Backend], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_transforms(monkeypatch)
-    if devices(load_openvino().Core(), "CPU")[0].computes("f16"):
+    if devices(load_core(), "CPU")[0].computes("f16"):
         pytest.skip("this processor computes in f16")
     for target in ("openvino", "openvino:AUTO"):
         with pytest.raises(DeviceError, match=r"computes in (bf16|f32), not in f16; ask for what the device has"):
@@ -219,7 +233,7 @@ def test_another_device_takes_no_precision(artifact: Artifact) -> None:
 
 @pytest.mark.data
 def test_bf16_passes_the_self_test_at_its_own_tolerance_and_not_at_that_of_f32(imagenet_artifact: Path) -> None:
-    if not devices(load_openvino().Core(), "CPU")[0].computes("bf16"):
+    if not devices(load_core(), "CPU")[0].computes("bf16"):
         pytest.skip("this processor does not compute in bf16")
     artifact = Artifact.open(imagenet_artifact)
     backend = open_backend(artifact, "openvino", 1, precision="bf16")
@@ -231,7 +245,7 @@ def test_bf16_passes_the_self_test_at_its_own_tolerance_and_not_at_that_of_f32(i
 
 @pytest.mark.parametrize("target", ["GPU", "NPU"])
 def test_a_device_that_is_not_there_is_one_line(target: str, opened: Callable[..., Backend]) -> None:
-    if target in "".join(load_openvino().Core().available_devices):
+    if target in "".join(load_core().available_devices):
         pytest.skip(f"this machine has an Intel {target}")
     with pytest.raises(DeviceError) as caught:
         opened(f"openvino:{target}")
