@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from ..errors import RegadError
+from ..text import reason_of
 from .codes import Status, TriggerKind
 from .config_gpio import GpioConfig
 from .events import Event, JobWanted, Reset, Trigger
@@ -130,8 +131,8 @@ class GpioThread(Worker):
         try:
             self._read(timeout)
             self.failure = ""
-        except RegadError as error:
-            self.failure = str(error)
+        except Exception as error:  # gpiod has errors of its own kind: each is fault 50
+            self.failure = str(error) if isinstance(error, RegadError) else reason_of(error)
             self._pause.wait(timeout)
         self._outputs.look()
 
@@ -142,8 +143,8 @@ class GpioThread(Worker):
         else:
             self._pause.wait(timeout)
         if self._config.job and self._job_due_ns is not None and self.clock() >= self._job_due_ns:
-            self._job_due_ns = None
             self._select(self._lines.level(self._config.job))
+            self._job_due_ns = None
 
     def _take(self, edge: Edge) -> None:
         at_ns = min(edge.at_ns, self.clock())
