@@ -186,6 +186,7 @@ def check_openvino() -> list[Finding]:
     if not openvino_available():
         return [Finding(topic, "note", "not installed (optional): Intel's GPUs, NPUs and bf16 need it", remedy)]
     try:
+        number = str(load_openvino().get_version()).partition("-")[0]
         found = openvino_devices(load_core())
     except (RegadError, RuntimeError) as error:
         return [Finding(topic, "problem", f"cannot be used: {reason_of(error)}", remedy)]
@@ -193,7 +194,7 @@ def check_openvino() -> list[Finding]:
     for info in found:
         own = [name for name in get_args(Precision) if info.computes(name)]
         lines.append(Finding(topic, "ok", f"{info.name} ({info.full_name}) computes in {', '.join(own)}"))
-    return [Finding(topic, "ok", str(load_openvino().get_version()).partition("-")[0]), *lines]
+    return [Finding(topic, "ok", number), *lines]
 
 
 def check_opencv() -> list[Finding]:

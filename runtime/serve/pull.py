@@ -124,7 +124,8 @@ def _place_category(file: BinaryIO, out: Path, offer: Offer) -> bool:
     try:
         load_category(nameless, offer.artifact)
     except CategoryError as error:
-        raise CategoryError(str(error).replace(os.fspath(nameless), offer.where)) from error
+        message = error.message.replace(os.fspath(nameless), offer.where)
+        raise CategoryError(message, remedy=error.remedy, code=error.code) from error
     with suppress(OSError):
         if _sha256(out) == _sha256(nameless):
             return False

@@ -52,8 +52,7 @@ def _secret(secret: Secret | None) -> tuple[str, str] | None:
         if secret is not None:
             secret.read()
     except InputError as error:
-        message, _, remedy = str(error).partition("; ")
-        return message, remedy
+        return error.message, error.remedy
     return None
 
 

@@ -34,7 +34,7 @@ class Secret(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         value = self._from_file(self.file) if self.file is not None else os.environ.get(self.env or "", "")
         if not value:
             where = f"the file {self.file}" if self.file is not None else f"the variable {self.env}"
-            raise InputError(f"{where} holds no secret; write one into it")
+            raise InputError(f"{where} holds no secret", remedy="write one into it")
         return value
 
     def fill(self, address: str) -> str:
@@ -50,15 +50,17 @@ class Secret(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 mode = os.fstat(file.fileno()).st_mode
                 data = file.read(_MOST + 1)
         except OSError as error:
-            raise InputError(f"the secret {path} cannot be read ({error.strerror}); create it: mode 600") from error
+            raise InputError(
+                f"the secret {path} cannot be read ({error.strerror})", remedy="create it: mode 600"
+            ) from error
         if not stat.S_ISREG(mode) or mode & 0o077:
-            raise InputError(f"the secret {path} may be read by other users; close it: chmod 600 {path}")
+            raise InputError(f"the secret {path} may be read by other users", remedy=f"close it: chmod 600 {path}")
         try:
             lines = data.decode().splitlines()
         except UnicodeDecodeError:
             lines = []
         if len(data) > _MOST or len(lines) > 1:
             raise InputError(
-                f"the secret {path} is not one line of at most {_MOST} bytes; write only the secret into it"
+                f"the secret {path} is not one line of at most {_MOST} bytes", remedy="write only the secret into it"
             )
         return lines[0].strip() if lines else ""

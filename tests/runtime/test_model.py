@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from regad.calib import fitting
 from regad.calib import folder as from_folder
 from regad.calib import teach as teaching
 from regad.calib.folder import teach_folder
@@ -133,7 +134,7 @@ def test_close_waits_for_a_call_that_is_between_two_passes_of_the_backend(
 
     for module, name in (
         (judging, "arrive"),
-        (teaching, "fit_statistics"),
+        (fitting, "fit_statistics"),
         (detector_module, "load_category"),
     ):
         monkeypatch.setattr(module, name, held(getattr(module, name)))
