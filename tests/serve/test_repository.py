@@ -201,11 +201,11 @@ def test_a_full_disk_leaves_no_half_version(bench: Bench, monkeypatch: pytest.Mo
     copied: list[object] = []
     copy = shutil.copyfile
 
-    def fill(source: object, target: object) -> object:
+    def fill(source: object, target: object, **options: object) -> object:
         copied.append(target)
         if len(copied) == 4:
             raise OSError(28, "No space left on device")
-        return copy(source, target)  # type: ignore[call-overload]
+        return copy(source, target, **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(shutil, "copyfile", fill)
     with pytest.raises(OutputError, match="No space left on device"):

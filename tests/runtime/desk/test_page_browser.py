@@ -206,7 +206,11 @@ def test_every_page_fits_its_screen_and_names_its_controls(
             page.goto(f"/{place}")
             page.locator(".page h1, .page h2").first.wait_for()
             assert page.evaluate("document.documentElement.scrollWidth") <= size[0], place
-            nameless = page.locator("button, a, input, select, canvas").evaluate_all(NAMELESS)
+            for _ in range(100):  # what is being loaded has its name once it is there
+                nameless = page.locator("button, a, input, select, canvas").evaluate_all(NAMELESS)
+                if not nameless:
+                    break
+                page.wait_for_timeout(50)
             assert nameless == [], place
             assert page.locator("nav a[aria-current=page]").count() == 1
 

@@ -172,6 +172,11 @@ def test_a_redirect_to_another_host_needs_its_name(call: Run, site: Path, tmp_pa
     assert load_category(out).shot == 2
 
 
+def _hear_interrupts() -> None:
+    """A test run in the background ignores SIGINT, and so would its child."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_pull_that_is_killed_half_way_leaves_nothing(site: Path, tmp_path: Path, sent: signal.Signals) -> None:
     half, over = threading.Event(), threading.Event()
@@ -194,7 +199,11 @@ def test_a_pull_that_is_killed_half_way_leaves_nothing(site: Path, tmp_path: Pat
     with web_server(answer) as address:
         code = "from regad.runtime.serve.registry_cli import main_pull; main_pull()"
         words = [sys.executable, "-c", code, f"{address}/model.regad", "--out", str(out / "model.regad")]
-        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as pulling:
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        # A test run in the background ignores SIGINT, and so would its child.
+        with subprocess.Popen(
+            words, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **quiet
+        ) as pulling:
             assert half.wait(PATIENCE)
             pulling.send_signal(sent)
             assert pulling.wait(PATIENCE) != 0
