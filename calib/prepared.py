@@ -20,7 +20,7 @@ from .check import check_pictures, check_placed, refuse
 from .fitting import OnImage, aim_of, check_number, fitted
 from .limits import limits_of
 from .registering import Chosen, match_limits
-from .support import array_support, refuse_copies
+from .support import named
 from .views import REGISTERED, STANDARD
 
 __all__ = ["teach_inputs", "teach_prepared"]
@@ -92,10 +92,8 @@ def teach_prepared(
         if (frame.located is None) != (registration is None):
             raise InputError("some frames were registered and some not; teach from those of one category")
     inputs, extra = [frame.image for frame in frames], [frame.image for frame in validation]
-    support = array_support(inputs) if files is None else files
-    others = array_support(extra, "validation array") if validation_files is None else validation_files
+    support, others = named(inputs, files, extra, validation_files)
     names = [file.name for file in support]
-    refuse_copies([*inputs, *extra], [*names, *(file.name for file in others)])
     aim = aim_of(model, None, len(frames), threshold, warn_threshold, target_frr, warn_frr)
     check_number(len(frames), 1 if len(validation) > 0 or threshold is not None else 2, aim.scoring)
     chosen = Chosen(inputs, STANDARD if registration is None else REGISTERED, _relearnt(registration, frames), tried)

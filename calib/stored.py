@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from regad.runtime.errors import CategoryError, InputError
 from regad.runtime.formats.category import Category, SupportImage, load_category
+from regad.runtime.formats.digest import sha256_of
 from regad.runtime.formats.registration import Registration, Tried, preparation_of
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.imaging.arrival import Prepared
 from regad.runtime.model import Model
 from regad.runtime.station.codes import VerdictCode
-from regad.runtime.station.job_spec import sha256_of
 from regad.runtime.station.trace.database import transaction, write_access
 from regad.runtime.station.trace.files import array_sha256
 from regad.runtime.station.trace.prepared import prepared_of

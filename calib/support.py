@@ -23,6 +23,7 @@ __all__ = [
     "array_support",
     "draw_support",
     "list_images",
+    "named",
     "read_good_images",
     "refuse_copies",
 ]
@@ -94,6 +95,22 @@ def array_support(images: Sequence[NDArray[Any]], name: str = "array") -> tuple[
         SupportImage(f"{name} {index}", hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest())
         for index, image in enumerate(images)
     )
+
+
+def named(
+    images: Sequence[NDArray[Any]],
+    files: tuple[SupportImage, ...] | None,
+    validation: Sequence[NDArray[Any]],
+    validation_files: tuple[SupportImage, ...] | None,
+) -> tuple[tuple[SupportImage, ...], tuple[SupportImage, ...]]:
+    """Return the names of support and validation images, made up where none are given.
+
+    Raises InputError where two of all are the same picture.
+    """
+    support = array_support(images) if files is None else files
+    others = array_support(validation, "validation array") if validation_files is None else validation_files
+    refuse_copies([*images, *validation], [file.name for file in (*support, *others)])
+    return support, others
 
 
 def refuse_copies(images: Sequence[NDArray[Any]], names: Sequence[str]) -> None:

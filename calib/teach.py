@@ -24,7 +24,7 @@ from .check import check_matches, check_pictures, check_placed, refuse
 from .fitting import OnImage, aim_of, check_number, fitted
 from .limits import learn_limits
 from .registering import Chosen, choose, encode
-from .support import array_support, refuse_copies
+from .support import named
 from .views import STANDARD, kept_views
 
 __all__ = ["OnImage", "encode_views", "teach"]
@@ -75,10 +75,8 @@ def teach(
     InputError for that, for images that are unusable, the same or too few (two, or one if neither threshold nor
     calibration comes from them), and, before encoding, for limits that cannot be.
     """
-    support = array_support(images) if files is None else files
-    others = array_support(validation, "validation array") if validation_files is None else validation_files
+    support, others = named(images, files, validation, validation_files)
     names = [file.name for file in support]
-    refuse_copies([*images, *validation], [*names, *(file.name for file in others)])
     aim = aim_of(model, scoring, len(images), threshold, warn_threshold, target_frr, warn_frr)
     check_number(len(images), 1 if len(validation) > 0 or threshold is not None else 2, aim.scoring)
     inputs = [preprocess(image, spec) for image in images]

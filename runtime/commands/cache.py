@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ..detector import Detector
 from ..errors import InputError, OutputError, RegadError
+from ..formats.digest import sha256_of
 from ..formats.places import cache_folder
 from ..formats.registration import Register
 from ..text import Say, shown, system_reason
@@ -78,17 +79,13 @@ def sources_sha256() -> str:
         (folder,) = spec.submodule_search_locations or [""]
         for path in sorted(Path(folder).rglob("*")):
             if path.suffix in (".py", ".so"):
-                digest.update(f"{package}/{path.relative_to(folder).as_posix()} {_sha256(path)}\n".encode())
+                digest.update(f"{package}/{path.relative_to(folder).as_posix()} {sha256_of(path)}\n".encode())
     return digest.hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _photo_sha256(path: Path) -> str:
     try:
-        return _sha256(path)
+        return sha256_of(path)
     except OSError as error:
         raise InputError(f"{shown(path)} cannot be read: {system_reason(error)}; expected a photo") from error
 

@@ -15,6 +15,7 @@ from ..errors import CategoryError, InputError, OutputError, RegadError, SourceE
 from ..formats.artifact import MANIFEST, Artifact
 from ..formats.atomic import atomic_folder, atomic_write
 from ..formats.category import load_category
+from ..formats.digest import sha256_of
 from ..text import Say, shown, system_reason, unsaid
 from .offer import Offer, Piece
 
@@ -57,19 +58,11 @@ def _is_there(offer: Offer, out: Path) -> bool:
     """Whether ``out`` is the very thing that is offered, undamaged."""
     try:
         if offer.kind == "artifact":
-            same = _sha256(out / MANIFEST) == offer.pieces[0].sha256
+            same = sha256_of(out / MANIFEST) == offer.pieces[0].sha256
             return same and Artifact.open(out).hash == offer.artifact
-        return offer.pieces[0].sha256 is not None and _sha256(out) == offer.pieces[0].sha256
+        return offer.pieces[0].sha256 is not None and sha256_of(out) == offer.pieces[0].sha256
     except (OSError, RegadError):
         return False
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 @contextmanager
@@ -127,7 +120,7 @@ def _place_category(file: BinaryIO, out: Path, offer: Offer) -> bool:
         message = error.message.replace(os.fspath(nameless), offer.where)
         raise CategoryError(message, remedy=error.remedy, code=error.code) from error
     with suppress(OSError):
-        if _sha256(out) == _sha256(nameless):
+        if sha256_of(out) == sha256_of(nameless):
             return False
     atomic_write(out, lambda target: shutil.copyfileobj(file, target, _BLOCK))
     return True

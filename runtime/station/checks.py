@@ -16,6 +16,7 @@ from ..commands.checks import Finding
 from ..errors import DeviceError, InputError, RegadError
 from ..formats.artifact import Artifact
 from ..formats.category import load_category
+from ..formats.digest import sha256_of
 from ..sources.open import open_source
 from ..text import redact, shown, system_reason
 from .commands import bind_unix
@@ -26,7 +27,7 @@ from .desk_access import bind_page, check_access
 from .drawn import is_drawn, rate_of
 from .gpio_lines import GpioLines
 from .installed import Installed
-from .job_spec import JobSpec, adjusted, sha256_of
+from .job_spec import JobSpec, adjusted
 from .listening import bind
 from .protocol_checks import examine_protocols
 

@@ -19,9 +19,10 @@ import msgspec
 from ..errors import InputError, OutputError
 from ..formats.atomic import atomic_write
 from ..formats.category import Category, save_category
+from ..formats.digest import sha256_of
 from ..text import shown, system_reason
 from .config_types import Limit, Sha256
-from .job_spec import JobSpec, sha256_of
+from .job_spec import JobSpec
 
 __all__ = ["CATEGORIES", "FILE_NAME", "Installed", "Wish", "category_path", "store_category"]
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import RegadError
 from ..formats.category import Category
+from ..formats.digest import sha256_of
 from ..text import shown
 from .codes import Fault
 
-__all__ = ["JobError", "JobSpec", "adjusted", "file_identity", "require_pin", "sha256_of", "where"]
-
-_BLOCK = 1 << 20
+__all__ = ["JobError", "JobSpec", "adjusted", "file_identity", "require_pin", "where"]
 
 
 @dataclass(frozen=True)
@@ -43,15 +41,6 @@ class JobError(RegadError):
     def __init__(self, fault: Fault, message: str) -> None:
         super().__init__(message)
         self.fault = fault
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file. Raises OSError."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def file_identity(path: Path) -> tuple[int, ...]:

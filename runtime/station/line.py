@@ -123,7 +123,11 @@ class Line(Closing):
         self._number = 0  # the job that was asked for last
         self._alarm_ns: int | None = None  # the trace's last alarm
         self.recorded = 0  # parts that the trace was given
-        self._performers: dict[type, Callable[[Any], None]] = {
+        self._performers = self._made_performers()
+
+    def _made_performers(self) -> dict[type, Callable[[Any], None]]:
+        """Who carries out what the machine decides."""
+        return {
             Expose: self._camera.expose,
             Judge: self._judge.submit,
             Record: self._record,

@@ -14,10 +14,10 @@ from pathlib import Path
 from ..commands.own_files import CATEGORY
 from ..errors import InputError, OutputError
 from ..formats.artifact import is_artifact
+from ..formats.digest import sha256_of
 from ..formats.places import DEFAULT_MODEL, MODEL_VARIABLE
 from ..text import shown, system_reason
 from .config_file import FILE_NAME
-from .job_spec import sha256_of
 
 __all__ = ["Found", "find", "find_cameras", "write_new"]
 

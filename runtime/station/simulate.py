@@ -13,6 +13,7 @@ import numpy as np
 from ..detector import Detector
 from ..errors import OutputError
 from ..formats.category import save_category
+from ..formats.digest import sha256_of
 from ..model import Model
 from ..text import Say, system_reason, unsaid
 from .codes import VerdictCode
@@ -28,7 +29,6 @@ from .config import (
     TriggerConfig,
 )
 from .config_file import FILE_NAME
-from .job_spec import sha256_of
 from .line import Line, prepare_process
 from .plc_client import ModbusClient, SimulatedPlc, Verdict
 from .scene import DEFECTS, Defect, DrawnCamera, Scene

@@ -56,9 +56,9 @@ def teach_command(
     from regad.calib.stored import teach_parts
 
     from ..formats.category import save_category
+    from ..formats.digest import sha256_of
     from ..model import Model
     from .config_file import read_config
-    from .job_spec import sha256_of
 
     station = read_config(config)
     wanted, extra = numbers(parts), [] if validation is None else numbers(validation)

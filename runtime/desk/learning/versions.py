@@ -7,8 +7,8 @@ from typing import Any
 
 from ...errors import InputError
 from ...formats.atomic import atomic_write
+from ...formats.digest import sha256_of
 from ...station.installed import category_path
-from ...station.job_spec import sha256_of
 from ...text import shown
 from ..link import StationLink
 from .records import Version

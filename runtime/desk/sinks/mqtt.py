@@ -16,7 +16,7 @@ from ...station.config_protocols import MqttConfig
 from ..service import Surroundings
 from .broker import WINDOW, Answered, Asked, Broker, Connected, Lost, Note
 from .cursor import Cursor, Place
-from .follower import Follower, hold_of
+from .follower import Follower
 from .message import StateMessage, alarm_message, state_message, verdict_message
 from .outbox import Outbox
 from .requests import carry_out
@@ -61,7 +61,6 @@ class MqttSink(SinkThread):
         self.config = config
         self._station = around.config.station.name
         self._base = f"{config.topic}/{self._station}"
-        self._follower: Follower | None = None
         self._streams: tuple[_Stream, ...] = ()
         self._connected = False
         self._told: dict[str, bytes] = {}
@@ -79,7 +78,7 @@ class MqttSink(SinkThread):
         self._broker.open()
 
     def step(self) -> None:
-        follower = self._following()
+        follower = self.following()
         self._take(self._broker.note(POLL))
         while (note := self._broker.note(0)) is not None:
             self._take(note)
@@ -103,13 +102,7 @@ class MqttSink(SinkThread):
         for stream in self._streams:
             stream.cursor.move(stream.outbox.taken)
             stream.cursor.save()
-        if self._follower is not None:
-            self._follower.close()
-
-    def _following(self) -> Follower:
-        if self._follower is None:
-            self._follower = Follower(self.around.trace, hold_of(self.around.config.trace.before_result))
-        return self._follower
+        super().finish()
 
     def _begin(self, follower: Follower) -> None:
         """Go on where the cursors stand."""
@@ -186,18 +179,18 @@ class MqttSink(SinkThread):
             for stream in self._streams:
                 stream.outbox.rewind()
         for stream in self._streams:
-            follower_place = self._following().start_of(stream.outbox.sent, 0)
+            follower_place = self.following().start_of(stream.outbox.sent, 0)
             if follower_place != stream.outbox.sent:  # the trace was begun anew
                 stream.outbox.rewind(follower_place)
             stream.fill(self._broker.publish)
 
     def _verdicts(self, after: Place, most: int) -> Messages:
-        for row in self._following().rows(after, most):
+        for row in self.following().rows(after, most):
             message = verdict_message(row, after.trace, self._station)
             yield Place(after.trace, row["id"]), msgspec.json.encode(message)
 
     def _alarms(self, after: Place, most: int) -> Messages:
-        for event in self._following().events(after):
+        for event in self.following().events(after):
             message = alarm_message(event, after.trace, self._station)
             payload = msgspec.json.encode(message) if event["severity"] in _TOLD else None
             yield Place(after.trace, event["id"]), payload

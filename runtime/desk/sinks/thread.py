@@ -10,6 +10,7 @@ from contextlib import suppress
 from ...errors import RegadError
 from ...text import reason_of
 from ..service import Health, Surroundings
+from .follower import Follower, hold_of
 
 __all__ = ["POLL", "SinkThread"]
 
@@ -36,6 +37,7 @@ class SinkThread:
         self.ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._since = time.monotonic()
+        self._follower: Follower | None = None
 
     def start(self) -> None:
         """Begin. Raises RegadError for what a person must change."""
@@ -70,8 +72,16 @@ class SinkThread:
     def interrupt(self) -> None:
         """End a step that waits; from another thread."""
 
+    def following(self) -> Follower:
+        """The reader of the trace, in this thread; opened when it is first asked for."""
+        if self._follower is None:
+            self._follower = Follower(self.around.trace, hold_of(self.around.config.trace.before_result))
+        return self._follower
+
     def finish(self) -> None:
         """Let go of what the thread holds, at its end."""
+        if self._follower is not None:
+            self._follower.close()
 
     def _run(self) -> None:
         try:

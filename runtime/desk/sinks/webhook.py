@@ -16,7 +16,6 @@ from ...station.trace.reader import Row
 from ..service import Health, Surroundings
 from .cursor import Cursor, Place
 from .dead_letters import MOST, DeadLetter, DeadLetters
-from .follower import Follower, hold_of
 from .message import VerdictMessage, utc, verdict_message
 from .post import Outcome, Poster
 from .thread import POLL, SinkThread
@@ -36,7 +35,6 @@ class WebhookSink(SinkThread):
         self.config = config
         self._pauses = pauses
         self._tries = 0
-        self._follower: Follower | None = None
         self._place: Place | None = None
 
     def prepare(self) -> None:
@@ -54,7 +52,7 @@ class WebhookSink(SinkThread):
         return Health(False, f"{health.text}; {self._dead.count} were refused: {self._dead.path}", health.behind)
 
     def step(self) -> None:
-        follower = self._following()
+        follower = self.following()
         follower.look()
         self._dead.look()
         if follower.heads.trace:
@@ -70,20 +68,14 @@ class WebhookSink(SinkThread):
 
     def finish(self) -> None:
         self._cursor.save()
-        if self._follower is not None:
-            self._follower.close()
-
-    def _following(self) -> Follower:
-        if self._follower is None:
-            self._follower = Follower(self.around.trace, hold_of(self.around.config.trace.before_result))
-        return self._follower
+        super().finish()
 
     def _send_again(self) -> bool:
         """Send the letters that somebody wants to be sent again; False once one has to wait."""
         while self._dead.again and not self.ended.is_set():
             letter = self._dead.again[0]
-            rows = self._following().rows(Place(letter.trace, letter.row - 1), 1)
-            if self._following().error:
+            rows = self.following().rows(Place(letter.trace, letter.row - 1), 1)
+            if self.following().error:
                 return False
             if not rows or rows[0]["id"] != letter.row:
                 self.around.say(f"{self.name}: part {letter.key} is no longer in the trace; it is not sent again")
@@ -95,13 +87,13 @@ class WebhookSink(SinkThread):
     def _send_next(self) -> bool:
         """Send the next parts; False once one has to wait."""
         place = self._place
-        for row in self._following().rows(place, _PAGE) if place is not None else ():
+        for row in self.following().rows(place, _PAGE) if place is not None else ():
             assert place is not None
             if self.ended.is_set() or not self._deliver(row, place.trace):
                 return False
             place = self._place = Place(place.trace, row["id"])
             self._cursor.move(place)
-            self.behind = self._following().behind(place)
+            self.behind = self.following().behind(place)
         return True
 
     def _deliver(self, row: Row, trace: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from ...detector import Detector
 from ...errors import CategoryError, InputError, RegadError
 from ...formats.category import load_category
-from ...station.job_spec import sha256_of
+from ...formats.digest import sha256_of
 from ...station.trace.reader import Selection
 from ...station.trace.rejudge import Change, rejudge, rejudge_threshold
 from ...station.trace.search import TraceSearch

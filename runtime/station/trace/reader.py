@@ -31,7 +31,7 @@ EXPORTED = (*COLUMNS, "category", "label")
 
 _PAGE = 500
 _LABEL = "(SELECT value FROM label WHERE inspection = i.id AND replaced_by IS NULL ORDER BY id DESC LIMIT 1)"
-_FROM = "FROM inspection AS i LEFT JOIN category_version AS v ON v.id = i.category_version WHERE i.id >= ?"
+_FROM = "FROM inspection AS i LEFT JOIN category_version AS v ON v.id = i.category_version"
 _GAPS = f"""
 WITH pairs AS (
     SELECT boot, seq, coalesce(lag(seq) OVER w, 0) AS before, coalesce(lag(mono_ns) OVER w, 0) / {HOUR_NS} AS hour,
@@ -131,7 +131,7 @@ class TraceReader:
         wanted = selection or Selection()
         more, values = wanted.conditions()
         start = wanted.from_id
-        while found := self._query(f"{self._rows}{more} ORDER BY i.id LIMIT {page}", start, *values):
+        while found := self._query(f"{self._rows} WHERE i.id >= ?{more} ORDER BY i.id LIMIT {page}", start, *values):
             for row in found:
                 yield dict(zip(EXPORTED, row, strict=True))
             start = found[-1][0] + 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import sqlite3
@@ -11,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from ...formats.category import Category
+from ...formats.digest import sha256_of
 from ...text import shown
 from .entries import Correction, Event, NewCategory
 from .files import Stored, array_sha256, pack_map
@@ -176,7 +176,7 @@ def keep_taught(connection: sqlite3.Connection, category: Category) -> None:
 
 def _file_sha256(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of(path)
     except OSError:
         return ""
 

@@ -6,18 +6,12 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from .reader import EXPORTED, Row, TraceReader
-from .rows import COLUMNS
 
 __all__ = ["GOOD", "Counts", "Query", "TraceSearch", "Version"]
 
 GOOD = "(i.verdict = 1 AND i.output IN (0, 1) AND NOT i.late)"
 """SQL: a part was judged good and let pass, as `Inspection.good` says it."""
 
-_LABEL = "(SELECT value FROM label WHERE inspection = i.id AND replaced_by IS NULL ORDER BY id DESC LIMIT 1)"
-_SELECT = (
-    f"SELECT {', '.join(f'i.{name}' for name in COLUMNS)}, v.hash, {_LABEL} "
-    "FROM inspection AS i LEFT JOIN category_version AS v ON v.id = i.category_version"
-)
 _VERSIONS = "id, job, hash, sha256, threshold, low, method, parent, made_by, approved_by, made_at, retired_at, note"
 
 
@@ -91,7 +85,7 @@ class TraceSearch(TraceReader):
     def search(self, query: Query, limit: int) -> list[Row]:
         """Return the newest parts that fit, at most ``limit``."""
         where, values = query.where()
-        found = self._query(f"{_SELECT} WHERE {where} ORDER BY i.id DESC LIMIT ?", *values, limit)
+        found = self._query(f"{self._rows} WHERE {where} ORDER BY i.id DESC LIMIT ?", *values, limit)
         return [dict(zip(EXPORTED, row, strict=True)) for row in found]
 
     def newest(self) -> int:

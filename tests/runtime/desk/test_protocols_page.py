@@ -16,6 +16,7 @@ from regad.runtime.desk.watch import Heard
 from regad.runtime.station.codes import State
 from regad.runtime.station.config_file import parse_config, read_document
 
+from ..doc_tables import rows_of
 from .sink_doubles import Line
 from .test_metrics import SERVICES, a_row
 
@@ -24,14 +25,7 @@ PAGE = (ROOT / "docs" / "protocols.md").read_text()
 
 
 def table(first: str) -> list[list[str]]:
-    lines = PAGE.splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith(f"| {first} |"))
-    rows = []
-    for line in lines[start + 2 :]:
-        if not line.startswith("|"):
-            break
-        rows.append([cell.strip() for cell in line.strip("|").split("|")])
-    return rows
+    return rows_of(PAGE, first)
 
 
 def names(rows: list[list[str]]) -> list[str]:

@@ -6,6 +6,7 @@ import http.server
 import json
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -52,7 +53,12 @@ def web_server(answer: Callable[[http.server.BaseHTTPRequestHandler], None]) -> 
 
         def log_message(self, format: str, *args: object) -> None: ...
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            if not isinstance(sys.exc_info()[1], ConnectionError):
+                super().handle_error(request, client_address)  # who has seen enough hangs up
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.02), daemon=True)
     thread.start()

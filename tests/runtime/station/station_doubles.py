@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from regad.runtime.backends.base import Inference
 from regad.runtime.formats.category import save_category
+from regad.runtime.formats.digest import sha256_of
 from regad.runtime.model import Model
 from regad.runtime.sources.frame import Frame, Source
 from regad.runtime.station.config import (
@@ -28,7 +29,6 @@ from regad.runtime.station.config import (
     TriggerConfig,
 )
 from regad.runtime.station.image import ProcessImage
-from regad.runtime.station.job_spec import sha256_of
 from regad.runtime.station.line import Line
 
 from ..run_doubles import ARTIFACT, FakeBackend, category

@@ -22,13 +22,13 @@ from regad.runtime.commands.console import run_cli
 from regad.runtime.detector import Detector
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.category import Category, Threshold, save_category
+from regad.runtime.formats.digest import sha256_of
 from regad.runtime.station import checks, line, setup_file
 from regad.runtime.station.cli import command
 from regad.runtime.station.config import CameraConfig, Config
 from regad.runtime.station.config_file import read_config
 from regad.runtime.station.configured import specs_of
 from regad.runtime.station.installed import Installed, Wish
-from regad.runtime.station.job_spec import sha256_of
 from regad.runtime.station.trace.reader import TraceReader
 
 from ..formats.test_registration import registered

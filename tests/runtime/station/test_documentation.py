@@ -21,21 +21,15 @@ from regad.runtime.station.registers import output_words, plc_words
 from regad.runtime.station.requests import Requests
 from regad.runtime.station.trace.inspection import TraceAlarm
 
+from ..doc_tables import rows_of
+
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "station.md").read_text()
 UNIT = ROOT / "packaging" / "regad-station.service"
 
 
 def table(first: str) -> list[list[str]]:
-    """The rows of the table whose first column is headed ``first``."""
-    lines = PAGE.splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith(f"| {first} |"))
-    rows = []
-    for line in lines[start + 2 :]:
-        if not line.startswith("|"):
-            break
-        rows.append([cell.strip() for cell in line.strip("|").split("|")])
-    return rows
+    return rows_of(PAGE, first)
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,12 @@ import pytest
 from regad.runtime.errors import InputError, OutputError, RegadError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.category import Category
+from regad.runtime.formats.digest import sha256_of
 from regad.runtime.station.codes import Fault, Status
 from regad.runtime.station.effects import Load
 from regad.runtime.station.events import Event, JobReady, JobRenewed
 from regad.runtime.station.installed import Installed, Wish, category_path, store_category
-from regad.runtime.station.job_spec import JobError, JobSpec, sha256_of
+from regad.runtime.station.job_spec import JobError, JobSpec
 from regad.runtime.station.jobs import Jobs
 from regad.runtime.station.jobs_thread import JobsThread
 

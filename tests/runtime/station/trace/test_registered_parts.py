@@ -16,6 +16,7 @@ from regad.calib.registering import choose
 from regad.runtime.detector import Detector
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.category import Category, load_category, save_category, tensors_sha256
+from regad.runtime.formats.digest import sha256_of
 from regad.runtime.formats.limits import Limit
 from regad.runtime.formats.scoring import Scoring
 from regad.runtime.formats.spec import InputSpec
@@ -24,7 +25,6 @@ from regad.runtime.model import Model
 from regad.runtime.sources.frame import Frame
 from regad.runtime.station.codes import Mode, Status, TriggerKind, VerdictCode
 from regad.runtime.station.effects import Record
-from regad.runtime.station.job_spec import sha256_of
 from regad.runtime.station.judge import Pinned, judge
 from regad.runtime.station.part import Job, Outcome, Part, Token
 from regad.runtime.station.records import WallClock, inspection_of
