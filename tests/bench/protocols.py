@@ -1,21 +1,25 @@
-"""Measures what MQTT and OPC UA cost the line: ``python tests/bench/protocols.py --model model.regad [--count N]``.
+"""Measures what page, MQTT and OPC UA cost the line: ``python tests/bench/protocols.py --model model.regad [--count N]``.
 
-The line judges drawn parts; beside it runs its desk with a broker of its own, 10 subscribers, and 4 OPC UA clients that
-subscribe to every result and ask for lists without a pause. In turns all of that is stopped (SIGSTOP) and let go. Ends
-with 1 if the p99 of trigger to verdict rises by more than 10 %. The clients run at the lowest priority: in a plant they
-are other machines. Needs mosquitto and asyncua. Let nothing run beside it.
+The line judges drawn parts; beside it runs its desk with a broker of its own, 10 subscribers, 4 OPC UA clients that
+subscribe to every result and ask for lists without a pause, and a browser's requests: events, the live picture and the
+list of parts. In turns all of that is stopped (SIGSTOP) and let go. Ends with 1 if the p99 of trigger to verdict rises
+by more than 10 %. The clients run at the lowest priority: in a plant they are other machines. Needs mosquitto and
+asyncua. Let nothing run beside it.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import http.client
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -25,10 +29,12 @@ import numpy as np
 from station import PATIENCE, Place, said, timed
 
 from regad.runtime.station.config import DeskConfig
-from regad.runtime.station.line import SWITCH, Line
+from regad.runtime.station.line import Line, prepare_process
 from regad.runtime.station.scene import DrawnCamera
+from regad.runtime.station.users import set_password
 
 SUBSCRIBERS, CLIENTS = 10, 4
+USER, PASSWORD = "bench", "a password of the bench"
 NODESET = Path(__file__).parents[2] / ".deps/opcua/Opc.Ua.MachineVision.NodeSet2.xml"
 TABLES = """
 [station]
@@ -49,6 +55,7 @@ socket = "{folder}/station.sock"
 [trace]
 folder = "{folder}/trace"
 [desk]
+port = {page}
 [mqtt]
 host = "127.0.0.1"
 port = {broker}
@@ -100,12 +107,58 @@ async def opcua_client(url: str) -> None:
             await results.call_method(f"{vision}:GetResultListFiltered", *given, ua.Variant(0, ua.VariantType.Int32))
 
 
+def page_client(port: int) -> None:
+    """What a browser asks for that shows the Line page and the Trace page, until it is killed."""
+
+    def connect() -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+
+    login = connect()
+    login.request("POST", "/api/v1/login", json.dumps({"user": USER, "password": PASSWORD}))
+    answer = login.getresponse()
+    assert answer.status == 200, answer.read()
+    cookie = {"Cookie": answer.headers["set-cookie"].partition(";")[0]}
+
+    def follow(path: str) -> None:
+        connection = connect()
+        connection.request("GET", path, headers=cookie)
+        stream = connection.getresponse()
+        assert stream.status == 200, path
+        while stream.read1(65536):
+            pass
+        os._exit(1)  # the stream has ended: the measure finds a client that ended
+
+    def pictures() -> None:
+        connection, number = connect(), "0"
+        while True:
+            connection.request("GET", f"/api/v1/frame.jpg?after={number}", headers=cookie)
+            picture = connection.getresponse()
+            picture.read()
+            number = picture.headers.get("x-regad-number", number)
+
+    for path in ("/api/v1/events", "/api/v1/live.mjpeg"):
+        threading.Thread(target=follow, args=(path,), daemon=True).start()
+    threading.Thread(target=pictures, daemon=True).start()
+    parts = connect()
+    while True:
+        parts.request("GET", "/api/v1/parts", headers=cookie)
+        parts.getresponse().read()
+        time.sleep(1.0)
+
+
 def measure(place: Place, count: int) -> bool:
-    broker, opcua = free_port(), free_port()
+    broker, opcua, page = free_port(), free_port(), free_port()
+    set_password(place.folder / "users.json", USER, PASSWORD, "viewer")
     path = place.folder / "station.toml"
     path.write_text(
         TABLES.format(
-            folder=place.folder, category=place.category, zeros="0" * 64, broker=broker, opcua=opcua, nodeset=NODESET
+            folder=place.folder,
+            category=place.category,
+            zeros="0" * 64,
+            page=page,
+            broker=broker,
+            opcua=opcua,
+            nodeset=NODESET,
         )
     )
     (place.folder / "mosquitto.conf").write_text(f"listener {broker} 127.0.0.1\nallow_anonymous true\n")
@@ -120,17 +173,19 @@ def measure(place: Place, count: int) -> bool:
 
         beside = [run("mosquitto", "-c", str(place.folder / "mosquitto.conf"))]
         wait_for_port(broker)
-        config = place.config("command", desk=DeskConfig())
+        config = place.config("command", desk=DeskConfig(port=page))
         line = stack.enter_context(
             Line(config, source=lambda: DrawnCamera(place.scene), model=place.open_model, path=path)
         )
         line.start()
         wait_for_port(opcua)
+        wait_for_port(page)
         assert isinstance(line.desk.child, subprocess.Popen)
         beside.append(line.desk.child.pid)
         listen = ("nice", "-n", "19", "mosquitto_sub", "-p", str(broker), "-q", "1", "-t", "#")
         ask = ("nice", "-n", "19", sys.executable, __file__, "--client", f"opc.tcp://127.0.0.1:{opcua}")
-        beside += [run(*words) for words in (*[listen] * SUBSCRIBERS, *[ask] * CLIENTS)]
+        look = ("nice", "-n", "19", sys.executable, __file__, "--page", str(page))
+        beside += [run(*words) for words in (*[listen] * SUBSCRIBERS, *[ask] * CLIENTS, look)]
         timed(line, 20)
         time.sleep(10.0)  # the clients' imports
         quiet, busy = [], []
@@ -143,7 +198,7 @@ def measure(place: Place, count: int) -> bool:
             busy += timed(line, count // 5)
         assert all(child.poll() is None for child in children), "a client ended"
     print(said("alone", quiet))
-    print(said("MQTT and OPC UA busy", busy))
+    print(said("page, MQTT, OPC UA busy", busy))
     return bool(np.percentile(busy, 99) <= 1.1 * np.percentile(quiet, 99))
 
 
@@ -153,10 +208,13 @@ def main() -> int:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--client", help=argparse.SUPPRESS)
+    parser.add_argument("--page", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.client:
         asyncio.run(opcua_client(given.client))
-    sys.setswitchinterval(SWITCH)
+    if given.page:
+        page_client(given.page)
+    prepare_process()
     with tempfile.TemporaryDirectory() as folder:
         return 0 if measure(Place(Path(folder), given.model, False), given.count) else 1
 

@@ -1,6 +1,6 @@
 """Throughput of a real tritonserver against the same judging in-process, in one run, with what it loses.
 
-    python tests/bench/triton.py --model model.regad --category cookies.safetensors ... --images parts/*/test/*/*
+    python tests/bench/serving.py --model model.regad --category cookies.safetensors ... --images parts/*/test/*/*
 
 Client and server share this machine's cores, so the difference is what the way there costs, not what a server can do.
 Every variant decodes the same files; repetitions take turns; median (least .. most) of images a second.
