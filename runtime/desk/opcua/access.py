@@ -14,10 +14,11 @@ from asyncua.server.internal_session import InternalSession
 from asyncua.server.user_managers import UserManager
 
 from ...errors import InputError
+from ...station.pacing import Bucket, Queue
 from ...station.users import Role, is_password, read_users
 from ...text import Say, shown
 
-__all__ = ["CALLER", "Caller", "Rules", "StationServer", "StationUsers"]
+__all__ = ["CALLER", "Caller", "Paces", "Rules", "StationServer", "StationUsers"]
 
 _NOBODY = User(role=UserRole.Anonymous)
 _READING = {ua.NodeId(one) for one in USER_TYPES if one != ua.ObjectIds.WriteRequest_Encoding_DefaultBinary}
@@ -74,20 +75,50 @@ class Rules(PermissionRuleset):
         return isinstance(user, Caller) and action_type in _READING
 
 
+class Paces:
+    """How fast all clients together are served: a list of results takes 5 ms of a core, which the judge shares.
+
+    A client that connects reads and browses some thousand nodes at once, and few after that.
+    """
+
+    def __init__(self) -> None:
+        self.calls = Queue(Bucket(rate=10.0, burst=20))
+        self.looks = Queue(Bucket(rate=200.0, burst=5000, batch=10))
+
+
 class _Session(InternalSession):
-    """A session that tells the methods who calls."""
+    """A session that tells the methods who calls. Clients read, browse and call as fast as ``paces`` lets them all."""
+
+    paces: Paces
+
+    async def read(self, params: ua.ReadParameters) -> list[ua.DataValue]:
+        await self._turn(self.paces.looks)
+        found: list[ua.DataValue] = await super().read(params)
+        return found
+
+    async def browse(self, params: ua.BrowseParameters) -> list[ua.BrowseResult]:
+        await self._turn(self.paces.looks)
+        found: list[ua.BrowseResult] = await super().browse(params)
+        return found
 
     async def call(self, params: list[ua.CallMethodRequest]) -> list[ua.CallMethodResult]:
+        for _ in params:
+            await self._turn(self.paces.calls)
         CALLER.set(self.user if isinstance(self.user, Caller) else None)
         found: list[ua.CallMethodResult] = await super().call(params)
         return found
+
+    async def _turn(self, queue: Queue) -> None:
+        if self.external:  # the server itself reads and browses as it builds its nodes
+            await queue.turn()
 
 
 class StationServer(InternalServer):
     """An internal server whose limits are those of a small machine."""
 
-    def __init__(self, users: StationUsers, connections: int) -> None:
+    def __init__(self, users: StationUsers, connections: int, paces: Paces | None = None) -> None:
         super().__init__(users)
+        self._paces = paces or Paces()
         self.allow_remote_admin = False
         self.max_connections = connections
         self.max_subscriptions = 10 * connections
@@ -101,4 +132,6 @@ class StationServer(InternalServer):
         external: bool = False,
     ) -> InternalSession:
         """Make the session of a new client."""
-        return _Session(self, self.aspace, self.subscription_service, name, user=user, external=external)
+        session = _Session(self, self.aspace, self.subscription_service, name, user=user, external=external)
+        session.paces = self._paces
+        return session

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -124,3 +126,13 @@ def test_systemd_is_told_over_its_socket_and_its_absence_is_no_trouble(tmp_path:
     notifier.close()
     assert not notifier.tell("WATCHDOG=1")
     assert not Notifier("").tell("READY=1")
+
+
+def test_the_desk_yields_to_the_line() -> None:
+    child = spawn(["sleep", "60"])
+    assert isinstance(child, subprocess.Popen)
+    try:
+        assert os.getpriority(os.PRIO_PROCESS, child.pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+    finally:
+        child.kill()
+        child.wait(PATIENCE)
