@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
