@@ -56,7 +56,7 @@ def nothing(mean: float) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("name", PARTS)
 def test_no_real_image_breaks_the_limits_and_no_empty_frame_keeps_them(data_dir: Path, name: str) -> None:
-    """The whole measurement, 25 categories and ten support sets each, is in docs/evaluation.md."""
+    """The whole measurement, 25 categories and 20 support sets each, is in docs/results/frames.md."""
     good = inputs(data_dir / "parts" / name / "train" / "good")
     tests = [image for folder in sorted((data_dir / "parts" / name / "test").iterdir()) for image in inputs(folder)]
     for seed, shot in ((0, 2), (1, 2), (2, 4)):

@@ -1,7 +1,7 @@
-"""``make results`` and ``make rivals``: run what RESULTS.md reports, each step once, and write the page.
+"""``make results`` and ``make rivals``: run what docs/results/methods.md reports, each step once, and write it.
 
 Every step leaves its files below ``--out``; what is there is not done again, so a run that was stopped goes on. The
-prose stands in ``RESULTS.in.md``; ``{{name}}`` in it is replaced by the table of that name, or by a line that says that
+prose is in ``methods.in.md``; ``{{name}}`` in it is replaced by the table of that name, or by a line that says that
 the step was not run.
 """
 
@@ -234,7 +234,7 @@ def tables(out: Path) -> dict[str, str]:
 def write_page(out: Path, page: Path) -> None:
     """Fill the prose's tables in and write the page."""
     laid = {**tables(out), **about(out)}
-    text = (HERE / "RESULTS.in.md").read_text(encoding="utf-8")
+    text = (HERE / "methods.in.md").read_text(encoding="utf-8")
     filled = PLACEHOLDER.sub(lambda m: laid.get(m[1], f"*Not run: {m[1]}.*"), text)
     atomic_write(page, filled.encode())
     click.echo(f"wrote {page}")
@@ -274,7 +274,7 @@ def record(run: Run) -> None:
 @click.option("--seed", type=click.IntRange(0), default=0)
 @click.option("--train-args", default="", help="Further arguments of regad-train.")
 @click.option("--rivals-python", type=click.Path(path_type=Path), default=ROOT / ".venvs/anomalib/bin/python")
-@click.option("--page", type=click.Path(path_type=Path), default=ROOT / "RESULTS.md")
+@click.option("--page", type=click.Path(path_type=Path), default=ROOT / "docs/results/methods.md")
 def command(steps: tuple[str, ...], page: Path, **given: Any) -> None:
     """Run STEPS in order (default: all of them and the page)."""
     run = Run(**given)

@@ -103,7 +103,7 @@ def test_every_placeholder_is_a_table_that_can_be(tmp_path: Path) -> None:
     known = {f"all {field}" for field in side_by_side.SHOWN} | {"frozen", *script.OURS, *script.RIVALS}
     known |= {f"{first} - {second}" for first, second in script.PAIRS} | {"commit", "cpu", "python"}
     known |= {f"ablated {name}" for name in ("held-out-register", "alignment", "views", "shots")}
-    used = set(script.PLACEHOLDER.findall((HERE / "RESULTS.in.md").read_text()))
+    used = set(script.PLACEHOLDER.findall((HERE / "methods.in.md").read_text()))
     assert used <= known
 
 
