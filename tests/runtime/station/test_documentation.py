@@ -32,6 +32,7 @@ from ..doc_tables import blocks_of, commands_of, rows_of
 ROOT = Path(__file__).resolve().parents[3]
 STATION = (ROOT / "docs" / "station.md").read_text()
 PAGE = (ROOT / "docs" / "registers.md").read_text() + STATION
+SAID = " ".join(PAGE.split())
 UNIT = ROOT / "packaging" / "regad-station.service"
 
 
@@ -124,10 +125,10 @@ def test_the_exceptions_of_the_page_are_those_of_the_server() -> None:
 
 def test_the_limits_of_the_page_are_those_of_the_server() -> None:
     (writer, *_), (others, *_), (arrivals, *_) = modbus._WRITER, modbus._OTHERS, modbus._ARRIVALS
-    assert f"up to {writer:,.0f} requests a second" in PAGE
-    assert f"All others share {others:.0f} a second, and {arrivals:.0f} new" in PAGE
-    assert f"{modbus._SILENCE:.0f} s of silence" in PAGE
-    assert f"`trigger.hold_ms`** ({TriggerConfig().hold_ms})" in PAGE
+    assert f"up to {writer:,.0f} requests a second" in SAID
+    assert f"All others share {others:.0f} a second, and {arrivals:.0f} new" in SAID
+    assert f"{modbus._SILENCE:.0f} s of silence" in SAID
+    assert f"`trigger.hold_ms`** ({TriggerConfig().hold_ms})" in SAID
 
 
 def test_the_commands_of_the_page_are_those_of_the_socket() -> None:
@@ -148,7 +149,7 @@ def test_the_answer_of_the_page_has_the_fields_that_a_trigger_is_answered_with()
     _Once(late, False)(Answer(Token(1, 1), VerdictCode.LATE, 1000.0, None, None))
     assert [*future.result()][3:8] == ["score", "threshold", "warn", "reason", "error"]
     assert not {"score", "threshold", "warn", "reason", "error"} & set(late.result())
-    assert "`score` to `error` are missing" in STATION
+    assert "`score` to `error` are missing" in SAID
 
 
 def test_every_command_line_of_the_page_can_be_parsed() -> None:
