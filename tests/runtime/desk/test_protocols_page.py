@@ -110,3 +110,12 @@ def test_the_states_and_methods_of_the_page_are_those_of_the_server() -> None:
     assert page == told
     assert set(told) == {state.name for state in State}
     assert set(names(table("variable of Station"))) == {*tree._NOW, *(f"Last{name}" for name in tree._LAST)}
+
+
+def test_the_pace_of_the_page_is_that_of_the_server() -> None:
+    pytest.importorskip("asyncua", reason="needs asyncua: pip install 'regad[opcua]'")
+    from regad.runtime.desk.opcua.access import Paces
+
+    calls, looks = Paces().calls._bucket, Paces().looks._bucket
+    said = f"{calls._rate:.0f} calls and {looks._rate:.0f} reads or browses a second, after"
+    assert f"{said} {calls._burst:.0f} and {looks._burst:,.0f} at once" in " ".join(PAGE.split())
