@@ -47,7 +47,7 @@ class ModbusClient(Closing):
         number, _, length, _ = _HEADER.unpack(self._receive(_HEADER.size))
         body = self._receive(length - 1)
         if number != self._number or body[0] != request[0]:
-            raise InputError(f"the station refused function {request[0]} with code {body[1]}; see docs/station.md")
+            raise InputError(f"the station refused function {request[0]} with code {body[1]}; see docs/registers.md")
         return body
 
     def _receive(self, count: int) -> bytes:

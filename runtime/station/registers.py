@@ -1,7 +1,7 @@
 """The register map: 16-bit words that a PLC reads and writes, on one side the process image, on the other its requests.
 
 Words 0 to 13 belong to the PLC, words 100 to 119 to the station; each block can be read in one request, and a read sees
-one moment. docs/station.md is this map as a page for the integrator.
+one moment. docs/registers.md is this map as a page for the integrator.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -57,35 +58,40 @@ SKETCH = """
 """
 
 
-def block(text: str, indent: str) -> str:
-    """The first block of lines that begin with ``indent``, without it and without its includes."""
+def sketch(header: str, indent: str) -> str:
+    """The first block of a header's lines that begin with ``indent``, without it and without its includes."""
     lines: list[str] = []
-    for line in text.splitlines():
+    for line in header.splitlines():
         if line.startswith(indent):
             lines.append(line.removeprefix(indent))
         elif lines and not line.strip(" */"):
             lines.append("")
         elif lines:
             break
-    assert lines, "the page has no such block"
+    assert lines, "the header has no such block"
+    return without_includes(lines)
+
+
+def printed(language: str) -> str:
+    """The page's block of a language, without its includes."""
+    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    return without_includes(text.splitlines())
+
+
+def without_includes(lines: list[str]) -> str:
     return "\n".join(line for line in lines if not line.startswith("#include"))
-
-
-def section(heading: str) -> str:
-    """What follows a heading of the page."""
-    return PAGE.split(f"\n## {heading}\n", 1)[1]
 
 
 def program(name: str) -> tuple[str, str]:
     """File name and text of the program around a printed example."""
     if name == "page-c":
-        return "main.c", C_FRAME.format(code=block(section("Ten lines of C"), "    "))
+        return "main.c", C_FRAME.format(code=printed("c"))
     if name == "page-cxx":
-        return "main.cpp", CXX_FRAME.format(code=block(section("Ten lines of C++"), "    "))
+        return "main.cpp", CXX_FRAME.format(code=printed("cpp"))
     header = (HEADERS / "regad" / ("regad.h" if name == "header-c" else "regad.hpp")).read_text(encoding="utf-8")
     if name == "header-c":
-        return "main.c", C_FRAME.format(code=block(header, " *   "))
-    return "main.cpp", CXX_FRAME.format(code=SKETCH + block(header, "//     "))
+        return "main.c", C_FRAME.format(code=sketch(header, " *   "))
+    return "main.cpp", CXX_FRAME.format(code=SKETCH + sketch(header, "//     "))
 
 
 @pytest.mark.parametrize("name", ["page-c", "page-cxx", "header-c", "header-cxx"])

@@ -1,8 +1,10 @@
-"""Reads the tables of a page of docs/, to hold them against the code."""
+"""Reads the tables and blocks of a page of docs/, to hold them against the code."""
 
 from __future__ import annotations
 
-__all__ = ["rows_of"]
+import re
+
+__all__ = ["blocks_of", "commands_of", "rows_of"]
 
 
 def rows_of(page: str, first: str) -> list[list[str]]:
@@ -15,3 +17,14 @@ def rows_of(page: str, first: str) -> list[list[str]]:
             break
         rows.append([cell.strip() for cell in line.strip("|").split("|")])
     return rows
+
+
+def blocks_of(page: str, language: str) -> list[str]:
+    """The texts of the fenced blocks of a language, in their order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def commands_of(page: str, program: str) -> list[str]:
+    """The lines of the page's ``sh`` blocks that begin with ``program``, continued ones joined, without it."""
+    lines = "\n".join(blocks_of(page, "sh")).replace("\\\n", " ").splitlines()
+    return [line.removeprefix(f"{program} ") for line in lines if line.startswith(f"{program} ")]

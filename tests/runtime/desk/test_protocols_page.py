@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,12 +14,12 @@ import pytest
 from regad.runtime.desk.sinks.message import AlarmMessage, StateMessage, VerdictMessage
 from regad.runtime.desk.sinks.metrics import PartCounts, metrics_text
 from regad.runtime.desk.sinks.post import signature
-from regad.runtime.desk.sinks.requests import COMMANDS, Response
+from regad.runtime.desk.sinks.requests import COMMANDS, Response, carry_out
 from regad.runtime.desk.watch import Heard
 from regad.runtime.station.codes import State
 from regad.runtime.station.config_file import parse_config, read_document
 
-from ..doc_tables import rows_of
+from ..doc_tables import blocks_of, commands_of, rows_of
 from .sink_doubles import Line
 from .test_metrics import SERVICES, a_row
 
@@ -58,7 +61,7 @@ def test_every_family_of_the_metrics_is_listed_with_its_type() -> None:
 
 
 def test_the_code_that_checks_a_signature_does() -> None:
-    code = PAGE[PAGE.index("```python") + len("```python") : PAGE.index("```\n\n| answer")]
+    (code,) = blocks_of(PAGE, "python")
     given: dict[str, object] = {}
     exec(code, given)
     check = given["is_genuine"]
@@ -72,10 +75,21 @@ def test_the_code_that_checks_a_signature_does() -> None:
 
 
 def test_the_configuration_of_the_page_is_read(tmp_path: Path) -> None:
-    lines = PAGE[PAGE.index("    [desk]") : PAGE.index("## What is promised")].splitlines()
-    (tmp_path / "station.toml").write_text("\n".join(line.strip() for line in lines))
-    _, faults = parse_config(read_document(tmp_path / "station.toml"), tmp_path)
+    (tmp_path / "station.toml").write_text("\n".join(blocks_of(PAGE, "toml")))
+    document = read_document(tmp_path / "station.toml")
+    assert {*document} == {"desk", "mqtt", "webhook", "opcua", "metrics"}
+    _, faults = parse_config(document, tmp_path)
     assert {fault.key for fault in faults} == {"model", "camera", "job"}  # what the page leaves out
+
+
+def test_the_command_of_the_page_is_answered_as_the_page_says() -> None:
+    (line,) = commands_of(PAGE, "mosquitto_pub")
+    told = shlex.split(line)
+    topic, payload = told[told.index("-t") + 1], told[told.index("-m") + 1]
+    (text,) = (block for block in blocks_of(PAGE, "text") if block.startswith("regad/press/response"))
+    link: Any = SimpleNamespace(ask=lambda command, **fields: {})
+    response = carry_out(link, topic.removeprefix("regad/press/cmd/"), payload.encode())
+    assert text.strip() == f"regad/press/response {msgspec.json.encode(response).decode()}"
 
 
 def test_every_key_of_the_page_is_one_of_the_configuration() -> None:
@@ -96,3 +110,12 @@ def test_the_states_and_methods_of_the_page_are_those_of_the_server() -> None:
     assert page == told
     assert set(told) == {state.name for state in State}
     assert set(names(table("variable of Station"))) == {*tree._NOW, *(f"Last{name}" for name in tree._LAST)}
+
+
+def test_the_pace_of_the_page_is_that_of_the_server() -> None:
+    pytest.importorskip("asyncua", reason="needs asyncua: pip install 'regad[opcua]'")
+    from regad.runtime.desk.opcua.access import Paces
+
+    calls, looks = Paces().calls._bucket, Paces().looks._bucket
+    said = f"{calls._rate:.0f} calls and {looks._rate:.0f} reads or browses a second, after"
+    assert f"{said} {calls._burst:.0f} and {looks._burst:,.0f} at once" in " ".join(PAGE.split())

@@ -1,30 +1,38 @@
-"""docs/station.md says what the code does: its tables are held against the numbers, the unit against the program."""
+"""docs/registers.md and docs/station.md say what the code does: tables against numbers, the unit against the CLI."""
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
+from concurrent.futures import Future
 from configparser import RawConfigParser
 from enum import IntEnum, IntFlag
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from regad.runtime.station import codes
+from regad.runtime.station import codes, modbus
 from regad.runtime.station.cli import command
 from regad.runtime.station.codes import Control, Fault, Flag, State, Status, VerdictCode
+from regad.runtime.station.config import TriggerConfig
 from regad.runtime.station.config_file import parse_config
 from regad.runtime.station.desk_requests import DeskRequests
 from regad.runtime.station.holding import Holding
 from regad.runtime.station.image import PlcWords, ProcessImage, Shown
 from regad.runtime.station.modbus_requests import Error
+from regad.runtime.station.part import Answer, Outcome, Token
 from regad.runtime.station.registers import output_words, plc_words
-from regad.runtime.station.requests import Requests
+from regad.runtime.station.requests import Requests, _Once
 from regad.runtime.station.trace.inspection import TraceAlarm
 
-from ..doc_tables import rows_of
+from ..doc_tables import blocks_of, commands_of, rows_of
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGE = (ROOT / "docs" / "station.md").read_text()
+STATION = (ROOT / "docs" / "station.md").read_text()
+PAGE = (ROOT / "docs" / "registers.md").read_text() + STATION
+SAID = " ".join(PAGE.split())
 UNIT = ROOT / "packaging" / "regad-station.service"
 
 
@@ -101,7 +109,7 @@ def test_the_page_says_that_words_without_a_result_are_nothing() -> None:
 
 
 def test_the_structured_text_uses_the_bits_and_words_of_the_map() -> None:
-    text = PAGE[PAGE.index("```iecst") : PAGE.index("END_FUNCTION_BLOCK")]
+    (text,) = blocks_of(PAGE, "iecst")
     bits = {Status(1 << int(bit)) for bit in re.findall(r"fromStation\[100\]\.(\d+)", text)}
     assert bits == {Status.ONLINE, Status.ERROR, Status.SIMULATED, Status.VALID}
     assert set(re.findall(r"fromStation\[(\d+)\]", text)) == {"100", "101", "110", "113", "119"}
@@ -112,8 +120,15 @@ def test_the_structured_text_uses_the_bits_and_words_of_the_map() -> None:
 
 
 def test_the_exceptions_of_the_page_are_those_of_the_server() -> None:
-    line = PAGE[PAGE.index("- Exceptions:") : PAGE.index("- What is no Modbus")]
-    assert [int(number) for number in re.findall(r"(?:^|[:;])\s+(\d+) ", line)] == [int(error) for error in Error]
+    assert [int(row[0]) for row in table("exception")] == [int(error) for error in Error]
+
+
+def test_the_limits_of_the_page_are_those_of_the_server() -> None:
+    (writer, *_), (others, *_), (arrivals, *_) = modbus._WRITER, modbus._OTHERS, modbus._ARRIVALS
+    assert f"up to {writer:,.0f} requests a second" in SAID
+    assert f"All others share {others:.0f} a second, and {arrivals:.0f} new" in SAID
+    assert f"{modbus._SILENCE:.0f} s of silence" in SAID
+    assert f"`trigger.hold_ms`** ({TriggerConfig().hold_ms})" in SAID
 
 
 def test_the_commands_of_the_page_are_those_of_the_socket() -> None:
@@ -124,15 +139,28 @@ def test_the_commands_of_the_page_are_those_of_the_socket() -> None:
     assert named == set(known._handlers)
 
 
+def test_the_answer_of_the_page_has_the_fields_that_a_trigger_is_answered_with() -> None:
+    (text,) = (block for block in blocks_of(STATION, "text") if block.startswith('{"ok"'))
+    future: Future[dict[str, Any]] = Future()
+    judged = Outcome(VerdictCode.PASS, score=0.81, threshold=1.32, reason="good")
+    _Once(future, False)(Answer(Token(1, 1), VerdictCode.PASS, 61.2, judged, None))
+    assert list(json.loads(text).items()) == [("ok", True), *future.result().items(), ("id", 1)]
+    late: Future[dict[str, Any]] = Future()
+    _Once(late, False)(Answer(Token(1, 1), VerdictCode.LATE, 1000.0, None, None))
+    assert [*future.result()][3:8] == ["score", "threshold", "warn", "reason", "error"]
+    assert not {"score", "threshold", "warn", "reason", "error"} & set(late.result())
+    assert "`score` to `error` are missing" in SAID
+
+
 def test_every_command_line_of_the_page_can_be_parsed() -> None:
-    lines = re.findall(r"^ {4}regad-station (\S+) ([^#\n]*)", PAGE, re.MULTILINE)
-    assert {name for name, _ in lines} >= {"simulate", "export", "import", "rejudge"}
-    for name, rest in lines:
-        command.commands[name].make_context(name, rest.split())
+    lines = [shlex.split(line, comments=True) for line in commands_of(PAGE, "regad-station")]
+    assert {line[0] for line in lines} >= {"simulate", "init", "check", "run", "export", "import", "rejudge", "teach"}
+    for name, *rest in lines:
+        command.commands[name].make_context(name, rest)
 
 
 def test_every_key_of_the_page_is_one_of_the_configuration() -> None:
-    tables = "station|model|camera|trigger|modbus|commands|trace|desk"
+    tables = "station|model|camera|trigger|modbus|commands|trace|desk|gpio"
     keys = set(re.findall(rf"`((?:{tables})\.[a-z_]+)", PAGE)) - {"model.regad", "station.toml", "station.sock"}
     assert len(keys) > 10
     for key in sorted(keys):
@@ -155,3 +183,4 @@ def test_the_unit_runs_the_station_hardened() -> None:
     }
     assert {key: service[key] for key in wanted} == wanted
     assert int(service["WatchdogSec"]) * 1000 > 2 * 1000
+    assert f"`WatchdogSec={service['WatchdogSec']}`" in STATION

@@ -59,7 +59,7 @@ def lacks(bit: Status) -> Callable[[ProcessImage], bool]:
 
 
 def drive(station: Station, write: Write, read: Read) -> None:
-    """The handshake of docs/station.md, over whatever client writes and reads: two parts, a job change, a third."""
+    """The handshake of docs/registers.md, over whatever client writes and reads: two parts, a job change, a third."""
 
     def verdict_on(seq: int) -> list[int]:
         station.until(lambda image: Status.VALID in image.status and image.shown.tag == seq)
