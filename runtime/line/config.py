@@ -1,4 +1,4 @@
-"""What a run is told: the source, the part, the device, the outputs. Checked when it is made, wherever it came from."""
+"""The settings of a run: the source, the part, the device, the outputs. Checked when it is made, wherever it came from."""
 
 from __future__ import annotations
 

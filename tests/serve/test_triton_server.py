@@ -227,7 +227,7 @@ def test_a_damaged_category_does_not_take_over_and_the_one_before_goes_on(statio
     raw[-1] ^= 1
     (served.parent / ".one").write_bytes(raw)
     (served.parent / ".one").replace(served)
-    while b"category one is not replaced, the one before stays" not in station.running.log.read_bytes():
+    while b"category one is not replaced, the previous version stays in use" not in station.running.log.read_bytes():
         got = client.ask("regad", "one", image, ("score", "category"))
         assert got["score"].item() in {result.score for result in station.wanted("one", image)}
     assert client.ask("regad", "one", image)["category"].item().decode() == load_category(station.files["one"]).hash

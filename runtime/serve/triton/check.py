@@ -177,7 +177,7 @@ def _client() -> Any:
         from tritonclient import grpc
     except ImportError as error:
         raise DeviceError(
-            f"a server is asked with tritonclient, which cannot be imported ({error})",
+            f"--check needs tritonclient, which cannot be imported ({error})",
             remedy="install it: pip install 'regad[triton]'",
             code="missing",
         ) from error
