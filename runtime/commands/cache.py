@@ -109,7 +109,7 @@ def recall(detector: Detector, key: str, say: Say) -> bool:
 
 
 def remember(detector: Detector, key: str, say: Say) -> None:
-    """Store the category in force as an entry, and remove the oldest ones; ``say`` is called if that is not possible."""
+    """Store the category in force as an entry, and remove the oldest ones; ``say`` gets the reason if it cannot."""
     try:
         folder = cache_folder()
         detector.save_category(folder / f"{key}{_SUFFIX}")
