@@ -12,60 +12,14 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from math import ceil
 from pathlib import Path
-from typing import NamedTuple
 
-__all__ = ["MACHINES", "MEASURED", "Machine", "encoder_gflop", "page_with_tables", "tables"]
+from scale_inputs import MACHINES, MEASURED, Machine
 
+__all__ = ["MACHINES", "MEASURED", "encoder_gflop", "encoder_layers", "page_with_tables", "tables"]
 
-class Machine(NamedTuple):
-    """A machine by its data sheet. ``pcie``: GB/s one way, 0 where CPU and GPU share memory; ``peak``: fp32 TFLOP/s."""
-
-    name: str
-    cores: int
-    memory: float
-    bandwidth: float
-    pcie: float
-    peak: float
-    source: str
-
-
-class Measured(NamedTuple):
-    """A cost that was measured, and where."""
-
-    value: float
-    unit: str
-    what: str
-    where: str
-
-
-MEASURED = {
-    "jpeg": Measured(9.0, "ms", "read a 1080p JPEG, quality 90, one thread", "`scale.py --measure`, EPYC, 2 cores"),
-    "jpeg_mb": Measured(0.4, "MB", "that JPEG", "the same"),
-    "ppm": Measured(2.0, "ms", "read the same frame as a PPM, 6.2 MB", "the same"),
-    "shrink": Measured(1.8, "ms", "preprocess 1080p to 224x224, one thread", "speed.md, the H100's host"),
-    "shrink_xeon": Measured(2.92, "ms", "the same on the Xeon", "speed.md, first table"),
-    "encode_cpu": Measured(12.82, "ms", "encode, 2 threads", "speed.md, first table, Xeon"),
-    "pass_mb": Measured(169.21, "MB", "statistics that one pass reads", "speed.md, k = 4, gram fp32"),
-    "pass_ms": Measured(5.63, "ms", "that pass over the memory, 2 threads", "speed.md, the same row, Xeon"),
-    "batch_h100": Measured(2.4, "ms", "a frame in batches of 8, fp32, k = 4, preprocessing in it", "speed.md, H100"),
-    "dense_regad": Measured(219.0, "MB", "RegAD's statistics on a GPU, k = 4", "one baked scorer"),
-    "dense": Measured(72.0, "MB", "the default's statistics on a GPU, k = 4", "triton.md"),
-    "file": Measured(45.0, "MB", "the default's category file, k = 4; what it takes on a CPU", "README"),
-    "process": Measured(130.0, "MB", "one more process with its encoder, without statistics", "triton.md"),
-    "miss": Measured(550.0, "ms", "read a category of 44 MB that made room (400 to 700)", "triton.md, a busy machine"),
-    "served": Measured(6.0, "%", "lost on the way through Triton, 8 clients", "triton.md, 2 shared cores"),
-}
-
-XEON = "2 cores, no GPU"
-MACHINES = (
-    Machine(XEON, 2, 0, 0, 0, 0, "the Xeon of speed.md"),
-    Machine("Jetson AGX Orin 64 GB", 12, 64, 204.8, 0, 5.3, "NVIDIA's data sheet of the Jetson AGX Orin series"),
-    Machine("L4 + 16 cores", 16, 24, 300, 32, 30.3, "NVIDIA's L4 data sheet; PCIe 4.0 x16"),
-    Machine("L40S + 16 cores", 16, 48, 864, 32, 91.6, "NVIDIA's L40S data sheet; PCIe 4.0 x16"),
-    Machine("H100 SXM + 16 cores", 16, 80, 3350, 64, 67.0, "NVIDIA's H100 data sheet; PCIe 5.0 x16"),
-)
 LINKS = {"1 GbE": 0.125, "10 GbE": 1.25}
 RAW_MB = 1920 * 1080 * 3 / 1e6
 INPUT_MB = 224 * 224 * 3 / 1e6
@@ -77,12 +31,17 @@ def _of(name: str) -> float:
     return MEASURED[name].value
 
 
+def encoder_layers() -> list[tuple[int, int, int, int]]:
+    """ResNet-18 up to its third block on 224x224: kernel, channels in and out, and side of each convolution."""
+    layers = [(7, 3, 64, 112), *[(3, 64, 64, 56)] * 4]
+    for made, side in ((128, 28), (256, 14)):
+        layers += [(3, made // 2, made, side), *[(3, made, made, side)] * 3, (1, made // 2, made, side)]
+    return layers
+
+
 def encoder_gflop() -> float:
-    """Of one 224x224 image: ResNet-18 up to its third block, two operations for each product with its sum."""
-    layers = [(7, 3, 64, 112, 1), (3, 64, 64, 56, 4)]
-    for wide, side in ((128, 28), (256, 14)):
-        layers += [(3, wide // 2, wide, side, 1), (3, wide, wide, side, 3), (1, wide // 2, wide, side, 1)]
-    return sum(2 * size**2 * given * made * side**2 * times for size, given, made, side, times in layers) / 1e9
+    """Of one image: two operations for each product with its sum."""
+    return sum(2 * kernel**2 * given * made * side**2 for kernel, given, made, side in encoder_layers()) / 1e9
 
 
 def floor_ms(machine: Machine, statistics_mb: float) -> float:
@@ -100,29 +59,24 @@ def gpu_ms(machine: Machine) -> float:
     return floor_ms(machine, _of("dense")) / share_of_peak()
 
 
-def cpu_gb_s() -> float:
-    """Memory bandwidth of the 2 cores."""
-    return _of("pass_mb") / _of("pass_ms")
-
-
 def compute_ms(machine: Machine) -> float:
     """Encoding and scoring of a frame, wherever they run."""
-    return gpu_ms(machine) if machine.peak else _of("encode_cpu") + _of("file") / cpu_gb_s()
+    return gpu_ms(machine) if machine.peak else _of("encode") + _of("score")
 
 
-def host_ms(machine: Machine) -> float:
-    """Reading a JPEG and shrinking it, on one core."""
-    return _of("jpeg") + _of("shrink_xeon" if machine.name == XEON else "shrink")
+def host_ms(machine: Machine, read: str = "jpeg") -> float:
+    """Reading a frame and shrinking it, on one core."""
+    return _of(read) + _of("shrink" if machine.peak else "shrink_epyc")
 
 
-def process_rate(machine: Machine) -> float:
+def process_rate(machine: Machine, read: str = "jpeg") -> float:
     """Frames a second of one process: it reads, shrinks and computes in turn, less what the server costs."""
-    return 1000 / (host_ms(machine) + compute_ms(machine)) * (1 - _of("served") / 100)
+    return 1000 / (host_ms(machine, read) + compute_ms(machine)) * (1 - _of("served") / 100)
 
 
-def host_rate(machine: Machine) -> float:
+def host_rate(machine: Machine, read: str = "jpeg") -> float:
     """Frames a second that all cores read and shrink."""
-    return machine.cores * 1000 / host_ms(machine)
+    return machine.cores * 1000 / host_ms(machine, read)
 
 
 def compute_rate(machine: Machine) -> float:
@@ -132,20 +86,20 @@ def compute_rate(machine: Machine) -> float:
 
 def bandwidth_rate(machine: Machine) -> float:
     """Frames a second by reading the statistics alone."""
-    return 1000 * (machine.bandwidth / _of("dense") if machine.peak else cpu_gb_s() / _of("file"))
+    return 1000 * (machine.bandwidth / _of("dense") if machine.peak else 1 / _of("pass"))
 
 
-def machine_rate(machine: Machine) -> float:
+def machine_rate(machine: Machine, read: str = "jpeg") -> float:
     """Frames a second of a machine with as many processes as it has cores."""
     if not machine.peak:  # its cores compute too, both at one frame
-        return process_rate(machine)
-    return min(host_rate(machine), compute_rate(machine)) * (1 - _of("served") / 100)
+        return process_rate(machine, read)
+    return min(host_rate(machine, read), compute_rate(machine)) * (1 - _of("served") / 100)
 
 
 def first_limit(machine: Machine) -> str:
     """What a machine runs out of first."""
     if not machine.peak:
-        return "the cores: encoder"
+        return "the cores"
     return "the cores: reading and shrinking" if host_rate(machine) < compute_rate(machine) else "the GPU: encoder"
 
 
@@ -190,14 +144,18 @@ def sheet_table() -> str:
 
 def frame_table() -> str:
     """What each resource carries of 1080p JPEGs, in frames a second."""
+    kept = partial(process_rate, read="jpeg_kept"), partial(host_rate, read="jpeg_kept")
     rows: list[tuple[str, str, Callable[[Machine], float]]] = [
-        ("one process", "(1 - served) / (jpeg + shrink + compute)", process_rate),
+        ("one process", "(1 - served) / (jpeg + shrink + GPU or encode + score)", process_rate),
+        ("the same, memory kept", "with jpeg_kept", kept[0]),
         ("all cores, reading and shrinking", "cores / (jpeg + shrink)", host_rate),
-        ("encoding and scoring, to plan with", "share of peak x floor", compute_rate),
-        ("the same at the peaks", "1 / (2.8 GFLOP / peak + dense / bandwidth)", _peak_rate),
-        ("memory bandwidth, statistics alone", "bandwidth / dense", bandwidth_rate),
+        ("the same, memory kept", "with jpeg_kept", kept[1]),
+        ("encoding and scoring, to plan with", "share of peak x the next row", compute_rate),
+        ("the same at the peaks", f"1 / ({encoder_gflop():.1f} GFLOP / peak + dense / bandwidth)", _peak_rate),
+        ("memory bandwidth, statistics alone", "bandwidth / dense; 1 / pass", bandwidth_rate),
         ("PCIe, the encoder's input", "PCIe / 0.15 MB", lambda one: 1000 * one.pcie / INPUT_MB),
         ("**the machine**", "the least of cores and GPU, less served", machine_rate),
+        ("**the machine, memory kept**", "with jpeg_kept", partial(machine_rate, read="jpeg_kept")),
     ]
     return _table(
         ("frames a second", "formula", *(one.name for one in MACHINES)),
@@ -212,15 +170,20 @@ def _peak_rate(machine: Machine) -> float:
 def network_table() -> str:
     """What a link carries and the server's cores pay, by what is sent."""
     sent = (
-        ("raw RGB as PPM, 1080p", RAW_MB, _of("ppm") + _of("shrink")),
-        ("JPEG, 1080p", _of("jpeg_mb"), _of("jpeg") + _of("shrink")),
-        ("the encoder's input, to `--kind graphs`", INPUT_MB, 0.0),
+        ("raw RGB as PPM, 1080p", RAW_MB, "ppm"),
+        ("JPEG, 1080p", _of("jpeg_mb"), "jpeg"),
+        ("the encoder's input, to `--kind graphs`", INPUT_MB, ""),
     )
+    server = MACHINES[-1]
+
+    def cost(read: str) -> str:
+        return f"{host_ms(server, read):.1f} ({host_ms(server, read + '_kept'):.1f})" if read else "0"
+
     return _table(
-        ("sent", "MB a frame", *(f"{name}, frames a second" for name in LINKS), "ms of a core to read and shrink"),
+        ("sent", "MB a frame", *(f"{name}, frames a second" for name in LINKS), "ms of a core (memory kept)"),
         (
-            [what, f"{size:.2f}", *(_number(1000 * rate / size) for rate in LINKS.values()), f"{cost:.1f}"]
-            for what, size, cost in sent
+            [what, f"{size:.2f}", *(_number(1000 * rate / size) for rate in LINKS.values()), cost(read)]
+            for what, size, read in sent
         ),
     )
 
@@ -246,7 +209,7 @@ def parts_table() -> str:
     gpus = MACHINES[1:]
     rows = [
         ("default", _of("file"), _of("dense")),
-        ("RegAD's scoring", _of("pass_mb"), _of("dense_regad")),
+        ("RegAD's scoring", _of("file_regad"), _of("dense_regad")),
     ]
     return _table(
         (f"{PARTS} parts, k = 4", "in host memory, GB", "on a GPU, GB", *(f"of {one.name}" for one in gpus)),
@@ -307,26 +270,35 @@ def page_with_tables(page: str) -> str:
 
 
 def measure(photo: Path, repeats: int = 30) -> str:
-    """What reading a photo scaled to 1080p costs as JPEG, PNG and PPM: the best of ``repeats``, in one thread."""
+    """What a photo scaled to 1080p costs to read and to shrink: processor time, the best of ``repeats``."""
     import io
     import time
 
     from PIL import Image
 
+    from regad.runtime.formats.spec import InputSpec
+    from regad.runtime.imaging.preprocess import preprocess
     from regad.runtime.imaging.reading import read_picture
 
     with Image.open(photo) as opened:
         frame = opened.convert("RGB").resize((1920, 1080), Image.Resampling.LANCZOS)
+
+    def best(work: Callable[[], object]) -> float:
+        times = []
+        for _ in range(repeats):
+            start = time.thread_time()
+            work()
+            times.append(time.thread_time() - start)
+        return min(times) * 1e3
+
     lines = []
     for kind, options in (("JPEG", {"quality": 90}), ("PNG", {}), ("PPM", {})):
         frame.save(held := io.BytesIO(), kind, **options)
-        times = []
-        for _ in range(repeats):
-            start = time.perf_counter()
-            read_picture(kind, data=held.getvalue())
-            times.append(time.perf_counter() - start)
-        lines.append(f"{kind}: {min(times) * 1e3:.2f} ms, {len(held.getvalue()) / 1e6:.2f} MB")
-    return "\n".join(lines)
+        data = held.getvalue()
+        cost = best(partial(read_picture, kind, data=data))
+        lines.append(f"{kind}: {cost:.2f} ms, {len(data) / 1e6:.2f} MB")
+    pixels = read_picture("PPM", data=data).image
+    return "\n".join([*lines, f"preprocess: {best(partial(preprocess, pixels, InputSpec())):.2f} ms"])
 
 
 def main() -> None:

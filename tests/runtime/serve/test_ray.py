@@ -101,6 +101,7 @@ def test_two_nodes_make_the_same_tables_though_a_worker_and_a_node_are_killed(sc
     )
 
     def kept() -> int:
+        """Lines of the journal: its head, and one for each image that is judged."""
         return part.read_bytes().count(b"\n") if part.exists() else 0
 
     with Nodes(scene.python, folder) as nodes:
@@ -108,11 +109,11 @@ def test_two_nodes_make_the_same_tables_though_a_worker_and_a_node_are_killed(sc
         said, _ = judging.communicate()
         assert judging.returncode == 0, said
         run = nodes.command("-c", BATCH, *scene.batch("ray.parquet"), "--address", f"{HEAD}:6379")
-        wait_until(lambda: kept() > 0 or run.poll() is not None, "the first rows")
-        first = nodes.detectors(0)
+        wait_until(lambda: kept() > 1 or run.poll() is not None, "the first rows")
+        first = [*nodes.detectors(0), *nodes.detectors(1)][:1]
         for pid in first:
             kill(pid)
-        wait_until(lambda: kept() > 16 or run.poll() is not None, "more rows")
+        wait_until(lambda: kept() > 17 or run.poll() is not None, "more rows")
         at_kill, ended = kept(), run.poll()
         nodes.kill_node(1)
         said, _ = run.communicate()

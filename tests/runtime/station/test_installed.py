@@ -101,7 +101,7 @@ def test_station_toml_has_the_last_word_once_it_is_changed(bench: Bench, change:
     bench.jobs().install(bench.wish())
     again = bench.jobs(**change)
     assert again.take(1).job.pin == bench.old
-    assert "is left, since station.toml was changed after it" in again.notes[0]
+    assert "is not used: station.toml was changed after it" in again.notes[0]
 
 
 @pytest.mark.parametrize("text", ["{", '{"format": "regad-jobs", "version": 2, "jobs": {}}', "[]", "x" * 1_000_001])
