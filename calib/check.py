@@ -88,7 +88,7 @@ def check_scores(scores: Sequence[float], names: Sequence[str], score: Score = "
         if score == "top" and len(own) > 2 and ratio > UNLIKE:
             found.append(
                 f"{names[index]} is unlike the other photos (left out, it scores {ratio:.2g} times the others): "
-                "take it out if the part is not good or lies otherwise; else add photos of more such parts"
+                "take it out if the part is not good or lies differently; else add photos of more such parts"
             )
     return found
 

@@ -41,7 +41,7 @@ def teach_folder(
 
     ``shot`` images are drawn by ``seed``, or all are used. The part is taught with ``spec``, by default the detector's
     `teaching_spec`, whatever the part before it was taught with. ``validation`` is a folder of further good images for
-    the threshold; it must not hold copies of the support images. ``say`` is told what is odd about the files, and
+    the threshold; it must not hold copies of the support images. ``say`` receives what is odd about the files, and
     what else is in the folders; see `teach` for the rest. Raises InputError.
     """
     photos = list_images(folder, say) if isinstance(folder, str | Path) else folder

@@ -52,7 +52,7 @@ def calibration_images(
 ) -> NDArray[np.uint8]:
     """Return preprocessed images, uint8 RGB [N, 224, 224, 3], drawn by ``seed`` from groups of files.
 
-    Each group gives the same share of `MAX_IMAGES`, at least one image, or all that it has; ``say`` is told what is
+    Each group gives the same share of `MAX_IMAGES`, at least one image, or all that it has; ``say`` receives what is
     odd about them. Raises InputError for an image that cannot be read.
     """
     share = max(1, MAX_IMAGES // len(groups))

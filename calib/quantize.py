@@ -53,7 +53,7 @@ def quantize_artifact(
     accurate enough, ArtifactError and OutputError where ``folder`` cannot be written.
     """
     if source.dtype != "fp32":
-        raise InputError(f"{source.path} is {source.dtype}; int8 is made of an fp32 artifact: give that one")
+        raise InputError(f"{source.path} is {source.dtype}; int8 is made from an fp32 artifact: name that one")
     try:
         import onnx
     except ImportError as error:

@@ -76,7 +76,7 @@ def encode(
 ) -> Features:
     """Return the features of the ``kept`` views of each input, in order, float32.
 
-    The first axis is len(kept) * len(inputs); ``progress`` is told after each input.
+    The first axis is len(kept) * len(inputs); ``progress`` is called after each input.
     """
     shapes = [*((level.positions, level.channels) for level in LEVELS), (len(LEVELS), 2, 3)]
     whole = Features._make(np.empty((len(kept) * len(inputs), *shape), np.float32) for shape in shapes)
@@ -110,7 +110,7 @@ def choose(
     if len(images) < 2:
         raise InputError(
             "1 support image; registration takes 2, to know how well a good part matches: add photos of good parts "
-            "(4 to 8 is a good number), or leave --register on away"
+            "(4 to 8 is a good number), or leave out --register on"
         )
     laid = _lay(images, inputs, spec, threads)
     tried = Tried(asked, tuple(one.quality for one in laid.found[1:]), tuple(one.rival for one in laid.found[1:]))

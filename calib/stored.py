@@ -27,8 +27,8 @@ __all__ = ["teach_parts"]
 
 
 _OTHERWISE = (
-    "part {} was laid on another template than part {}, or cut out otherwise; name parts that were judged by the same "
-    "template and region of interest (prepared, in regad-station export)"
+    "part {} was registered to another template than part {}, or cropped otherwise; name parts that were judged by the "
+    "same template and region of interest (prepared, in regad-station export)"
 )
 
 
@@ -135,8 +135,8 @@ def _ground(reader: TraceReader, rows: Sequence[Row], specs: Mapping[int, InputS
         if category is not None and category.preparation == rows[0]["prepared"]:
             return _Ground(category.spec, category.registration, category.tried)
     raise InputError(
-        f"the template that part {rows[0]['id']} was laid on is in the category that judged it, whose file is not what "
-        "and where it was; put it back"
+        f"the template that part {rows[0]['id']} was registered to is in the category that judged it, whose file is "
+        "not what and where it was; put it back"
     )
 
 

@@ -37,7 +37,7 @@ class GoodImages(NamedTuple):
 
 
 def list_images(folder: str | Path, say: Say = unsaid) -> list[Path]:
-    """Return the image files directly in ``folder``, in natural order; ``say`` is told what else is in it.
+    """Return the image files directly in ``folder``, in natural order; ``say`` receives what else is in it.
 
     Raises InputError if it is not a folder that can be read or holds no image file.
     """
@@ -72,7 +72,7 @@ def draw_support(paths: Sequence[Path], shot: int | None, seed: int = 0) -> list
 
 
 def read_good_images(paths: Sequence[Path], say: Say = unsaid) -> GoodImages:
-    """Read the images; ``say`` is told what is odd about them.
+    """Read the images; ``say`` receives what is odd about them.
 
     Raises InputError naming the first that cannot be read: no image is left out in silence.
     """

@@ -71,7 +71,7 @@ def compare_decisions(
 ) -> list[Agreement]:
     """Judge every category of ``data`` (MVTec layout; a single category's folder will do) with both artifacts.
 
-    Runs on the CPU; ``say`` is told what is odd about the images. Raises InputError for a folder of another layout, or
+    Runs on the CPU; ``say`` receives what is odd about the images. Raises InputError for a folder of another layout, or
     too few good images for ``shot``.
     """
     one = (data / "train" / "good").is_dir()

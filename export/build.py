@@ -109,7 +109,7 @@ class ExportConfig:
 def export_artifact(config: ExportConfig, progress: Say = unsaid, report: Say = unsaid, say: Say = unsaid) -> Artifact:
     """Export a checkpoint, verify the graphs against PyTorch, and write the artifact atomically.
 
-    ``progress`` is told each stage, ``report`` each table before it is judged, ``say`` what is odd about the images.
+    ``progress`` receives each stage, ``report`` each table before it is judged, ``say`` what is odd about the images.
     Raises InputError for the checkpoint or the images, ArtifactError if ``config.out`` is something else, RegadError
     beyond tolerance, for decisions that change too much or a graph of another dtype, OutputError if it cannot be
     written. After any error ``config.out`` is as it was.
@@ -163,7 +163,7 @@ def export_artifact(config: ExportConfig, progress: Say = unsaid, report: Say = 
 
 
 def _priors(config: ExportConfig, checkpoint: Checkpoint, scoring: Scoring, identity: bool, say: Say) -> Priors | None:
-    """The priors that are given, else what is known of this model; ``say`` is told what does not fit together."""
+    """The priors that are given, else what is known of this model; ``say`` receives what does not fit together."""
     edge = scoring == SCORINGS["edge"]
     if edge and checkpoint.normalization == PLAIN:
         say("the scoring edge is meant for features of normalised length: make the checkpoint with --recipe edge")

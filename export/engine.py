@@ -80,7 +80,7 @@ def build_engines(
 ) -> list[EngineRecord]:
     """Build the engines of an artifact's encoder and scorers that are not there yet, and return the records of all.
 
-    ``progress`` is told what is built and why, ``report`` what it computes in. Raises DeviceError without TensorRT,
+    ``progress`` receives what is built and why, ``report`` what it computes in. Raises DeviceError without TensorRT,
     or without a GPU unless the target is named; RegadError if a graph cannot be built, or not in its dtype: the engine
     is then not written.
     """

@@ -39,7 +39,7 @@ def verification_images(
     """Return ``count`` preprocessed images, uint8 RGB [count, 224, 224, 3].
 
     They are drawn by ``seed`` from the image files in ``folder``, and synthetic where it holds too few or is None;
-    ``say`` is told what is odd about them. Raises InputError for a folder without images or an image that cannot be
+    ``say`` receives what is odd about them. Raises InputError for a folder without images or an image that cannot be
     read.
     """
     if folder is None:
@@ -53,7 +53,7 @@ def verification_images(
 def good_groups(folder: Path, say: Say = unsaid) -> list[list[Path]]:
     """Return the good images of each category in ``folder`` (`regad.train.data.layouts`), or of the folder itself.
 
-    ``say`` is told what is passed over. Raises InputError if there is neither, or something cannot be read.
+    ``say`` receives what is passed over. Raises InputError if there is neither, or something cannot be read.
     """
     if not is_folder(folder):
         raise InputError(

@@ -91,7 +91,7 @@ def _photo_sha256(path: Path) -> str:
 
 
 def recall(detector: Detector, key: str, say: Say) -> bool:
-    """Load an entry into ``detector`` and return whether there was a sound one; of a broken one ``say`` is told."""
+    """Load an entry into ``detector`` and return whether there was a sound one; a broken one is reported by ``say``."""
     try:
         path = cache_folder() / f"{key}{_SUFFIX}"
         if not path.is_file():
@@ -109,7 +109,7 @@ def recall(detector: Detector, key: str, say: Say) -> bool:
 
 
 def remember(detector: Detector, key: str, say: Say) -> None:
-    """Store the category in force as an entry, and remove the oldest ones; ``say`` is told if that is not possible."""
+    """Store the category in force as an entry, and remove the oldest ones; ``say`` gets the reason if it cannot."""
     try:
         folder = cache_folder()
         detector.save_category(folder / f"{key}{_SUFFIX}")

@@ -40,7 +40,7 @@ def findings_text(findings: list[Finding]) -> str:
 @click.option("--model", type=click.Path(path_type=Path), help="Artifact (else $REGAD_MODEL, ./model.regad).")
 @click.option("--json", "target", help="File for the findings as JSON, or - for stdout in place of the text.")
 def command(model: Path | None, target: str | None) -> int:
-    """Look at everything that regad-run needs, and print what is there and how to fix what is not.
+    """Check everything that regad-run needs; print what is there and how to fix what is not.
 
     Exit status: 0 if all that is needed works (notes are about optional things), 1 if there is a problem.
     """

@@ -71,7 +71,7 @@ def register_option(command: _Command) -> _Command:
         type=click.Choice(get_args(Register)),
         default="auto",
         show_default=False,
-        help="Lay every part on the first photo, wherever it lies.  [default: auto: where that helps]",
+        help="Find each part and register it to the first photo.  [default: auto: where that helps]",
     )(command)
 
 

@@ -116,7 +116,7 @@ def measure(
 ) -> list[Measured]:
     """Measure every device that is here with every artifact, in turn; the first of the result is the reference.
 
-    That is the first artifact on the CPU in f32. ``left_out`` is told what could not be measured, and why. Each
+    That is the first artifact on the CPU in f32. ``left_out`` receives what could not be measured, and why. Each
     candidate is taught by itself, as on a device. Raises ArtifactError, DeviceError if the reference cannot run.
     """
     with ExitStack() as stack:

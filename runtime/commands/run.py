@@ -62,7 +62,7 @@ JSON lines have the keys source, frame, time, score, threshold, anomalous, warn,
 {{preprocess, encode, score, total}}, artifact, category, device, precision; or source, frame, time, reject, error.
 reason is good, anomalous, misplaced or no_part; in the last two cases the score is null and detail says why. A
 registered part has a pose too: {{angle, dx, dy, scale, quality}}. An existing file is continued. Where there is
-such a file, or pictures, a stdout that fails is told once and the run goes on.
+such a file, or pictures, a stdout that fails is reported once and the run goes on.
 
 Pictures never overwrite each other: those of videos and cameras, and those whose name is taken, carry the time at
 which the run started. A thread writes them; at a camera, what it has no time for is left out and counted.
@@ -123,7 +123,7 @@ def run(config: RunConfig) -> int:
             recorded=record is not None or pictures is not None,
         )
         sinks = [record, speaker, pictures, open_window(config.display)]
-        # What cannot be written is told here, before the slow start.
+        # What cannot be written is reported here, before the slow start.
         sink = stack.enter_context(Together([one for one in sinks if one is not None]))
         detector = stack.enter_context(_load(config))
         category = put_in_force(detector, config.part, config.threshold, config.warn_threshold)

@@ -45,7 +45,7 @@ def services_of(around: Surroundings) -> Iterator[Service]:
 
 
 class Desk(Closing):
-    """The DESK process's work, from `start` to `close`. A service that cannot start is told of; the others run."""
+    """The DESK process's work, from `start` to `close`. A service that cannot start is reported; the others run."""
 
     def __init__(self, config: Config, path: Path, say: Say = unsaid, services: Services = services_of) -> None:
         link = StationLink(config.commands.socket)

@@ -160,7 +160,7 @@ def registration_text(category: Category) -> str:
     match = f"the photos match the first one at {min(tried.qualities):.2f} to {max(tried.qualities):.2f}"
     held = ""
     if tried.without is not None and tried.registered is not None:
-        held = f"; laid on it they are {tried.registered / tried.without:.2f} times as far from each other"
+        held = f"; registered to it they are {tried.registered / tried.without:.2f} times as far from each other"
     return f"{'off' if category.registration is None else 'on'} ({tried.asked}): {match}{held}"
 
 

@@ -1,4 +1,4 @@
-"""What a run is told: the source, the part, the device, the outputs. Checked when it is made, wherever it came from."""
+"""The settings of a run: source, part, device, outputs. Checked when they are made, wherever they came from."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def _append(handle: int, data: bytes) -> None:
             data = data[os.write(handle, data) :]
     except OSError:
         if whole is not None:
-            with suppress(OSError):  # what failed first is told
+            with suppress(OSError):  # the first failure is reported
                 os.ftruncate(handle, whole)
         raise
 

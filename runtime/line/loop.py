@@ -82,7 +82,7 @@ def run_line(
 
 
 def fatal_error(error: Exception) -> RegadError:
-    """Return the error that ends a run; what is none of ours is told with its kind, as a fault of the device."""
+    """Return the error that ends a run; what is none of ours is named by its kind, as a fault of the device."""
     if isinstance(error, RegadError):
         return error
     return DeviceError(

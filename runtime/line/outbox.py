@@ -2,7 +2,7 @@
 
 When the queue is full, `Policy` decides: ``block`` waits for room (files: nothing is late, and nothing is lost unless
 the disk hangs), ``drop`` lets the newest verdict pass this sink (a line: the next part is coming). What was dropped or
-failed is counted and said. There is no spool: the JSON record, which is written before any other sink is told, serves
+failed is counted and said. There is no spool: the JSON record, which is written before any other sink gets it, serves
 as one.
 """
 
@@ -28,7 +28,7 @@ _PATIENCE = 30.0  # seconds that one item may take before its disk is said to ha
 class Outbox(Sink):
     """Runs ``sink`` in a thread. An error of the sink loses what it was to write, and never ends the run.
 
-    ``what`` names one item for people; ``say`` is told of the first loss of each cause, also from the thread.
+    ``what`` names one item for people; ``say`` gets the first loss of each cause, also from the thread.
     ``dropped`` counts what passed by the sink under ``drop``, ``failed`` what could not be written: also what a disk
     that takes over ``patience`` seconds for one item kept back, and what came after the thread had died.
     """
@@ -103,7 +103,7 @@ class Outbox(Sink):
             left = self._give_up(in_hand=True)
             self._state = "closed"
         if left:
-            self._tell("hangs", f"{left} {self._what}(s) were given up: writing one takes over {self._patience:g} s")
+            self._tell("hangs", f"{left} {self._what}(s) were dropped: writing one takes over {self._patience:g} s")
         else:
             thread.join(self._patience)  # it closes the sink
 

@@ -28,7 +28,7 @@ class Pictures(Sink):
 
     A picture of a single image (``still``) is called as `Frame.name` says; others, and those whose name is taken,
     carry the time at which the run started: what an earlier run wrote stays. ``keep`` bounds the number of pictures and
-    ``max_bytes`` their size; the oldest go first, and only files that bear our mark; ``say`` is told, once, if that is
+    ``max_bytes`` their size; the oldest go first, and only files that bear our mark; ``say`` gets it, once, if that is
     refused. Pictures are not synced to the disk: a power cut may cost the last ones.
     """
 

@@ -189,7 +189,7 @@ class Registry:
     ) -> Any:
         """Send a request, a second time with credentials if the registry asks for them."""
         url = urljoin(self._base, path)
-        own = urlsplit(url).netloc == self._image.registry  # nobody else is told who we are
+        own = urlsplit(url).netloc == self._image.registry  # credentials go to no other host
         send = partial(self._session.request, method, url, timeout=_TIMEOUT, **more)
         try:
             response = send(headers={**(headers or {}), **(self._headers if own else {})})

@@ -26,7 +26,7 @@ _PATH = click.Path(path_type=Path)
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 _REF = """\b
 REF is one of:
-  HOST[:PORT]/NAME[:TAG][@sha256:DIGEST]   a registry (oci:// may stand before it)
+  HOST[:PORT]/NAME[:TAG][@sha256:DIGEST]   a registry (oci:// may precede it)
   https://HOST/model.regad                 an artifact's folder on a web server
   https://HOST/part.safetensors            a category file on a web server
   file:///DIR/model.regad, ./model.regad   a folder or file
@@ -107,7 +107,7 @@ def _pull(source: Reference, offer: Offer, out: Path, model: Path | None, max_mb
     if pull(offer, out, max_bytes=round(max_mb * 1e6), say=tell):
         click.echo(f"pulled    {shown(out)}")
     else:
-        note(f"{shown(out)} is the same already")
+        note(f"{shown(out)} is already up to date")
 
 
 def _check_out(option: str, offer: Offer, out: Path, given: list[Input]) -> None:

@@ -101,7 +101,7 @@ class Shelf:
         try:
             found = self._look()
         except OSError as error:
-            self.say(f"{self._folder} cannot be read ({system_reason(error)}); what was read before stays")
+            self.say(f"{self._folder} cannot be read ({system_reason(error)}); what was read before stays in use")
             return
         with self._changing:
             with self._lock:
@@ -119,7 +119,7 @@ class Shelf:
         try:
             part = self._load(name, stamp)
         except RegadError as error:
-            self.say(f"category {name} is not replaced, the one before stays: {error}")
+            self.say(f"category {name} is not replaced, the previous version stays in use: {error}")
         else:
             self.say(f"category {name} was replaced by {part.category.hash}")
 
@@ -209,4 +209,4 @@ def _look(shelf: Shelf) -> None:
     try:
         shelf.scan()
     except Exception as error:
-        shelf.say(f"the categories could not be looked at: {reason_of(error)}")
+        shelf.say(f"the categories could not be checked: {reason_of(error)}")

@@ -178,7 +178,7 @@ class CameraThread(Worker):
                     self._request = None
                     events.append(NoFrame(request.token, Fault.CAMERA, self._why))
             else:
-                self._seen_ns, self._why = self.clock(), "it fell silent"
+                self._seen_ns, self._why = self.clock(), "it stopped sending frames"
                 if self._down or request is None:  # failed parts are a fault too, of which only the machine knows
                     self._down = False
                     events.append(Gone(Fault.CAMERA))

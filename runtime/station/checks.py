@@ -186,7 +186,7 @@ def _interfaces(config: Config) -> Iterator[Finding]:
 
 
 def _page(desk: DeskConfig) -> Finding:
-    """The page may listen where it is told to, and its port is free."""
+    """The page may listen where desk.host says, and its port is free."""
     try:
         if find_spec("starlette") is None or find_spec("uvicorn") is None:
             raise InputError("the page needs starlette and uvicorn", remedy="pip install 'regad[cpu,station]'")
@@ -207,7 +207,7 @@ def _trace(config: Config) -> Iterator[Finding]:
     try:
         there = next(path for path in (folder, *folder.parents) if path.exists())
     except OSError as error:  # a name too long, or a folder that this user may not enter
-        text = f"trace.folder {shown(folder)} cannot be looked at: {system_reason(error)}"
+        text = f"trace.folder {shown(folder)} cannot be read: {system_reason(error)}"
         yield Finding(
             "trace", "problem", text, "name another trace.folder, or run it as the user who may read this one"
         )

@@ -89,7 +89,7 @@ def _model_for(folder: Path, model: Path | None) -> Path:
 @command.command("check")
 @click.argument("config", type=_PATH)
 def check_command(config: Path) -> int:
-    """Look at everything that a run of CONFIG needs; each missing thing is named with its remedy.
+    """Check everything that a run of CONFIG needs; each missing thing is named with its fix.
 
     Exit status: 0 if nothing is missing, 1 if something is. Do it while the station does not run: its ports and its
     camera are in use then.

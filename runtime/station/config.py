@@ -1,4 +1,4 @@
-"""What a station is told: the tables of ``station.toml`` as structs. `config_file` reads them from the file.
+"""The configuration of a station: the tables of ``station.toml`` as structs. `config_file` reads them from the file.
 
 Times are in milliseconds, sizes in gigabytes (1e9 bytes). Paths are absolute once they were read. A struct that is made
 in Python is checked where its fields depend on each other; the ranges of single fields are checked as the file is read.

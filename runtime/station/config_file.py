@@ -164,7 +164,7 @@ class _Reader:
         if near := get_close_matches(name, allowed, 1, 0.5):
             text += f"; did you mean {near[0]}?"
         elif _is_secret(name):
-            text += '; secrets stand outside: secret = { file = "NAME" } or { env = "NAME" } where one is taken;'
+            text += '; keep secrets out of the file: secret = { file = "NAME" } or { env = "NAME" } where one is taken;'
         else:
             text += ";"
         self.faults.append(Fault(place, f"{text} {key or FILE_NAME} takes {_names(kind)}"))

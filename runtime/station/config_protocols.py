@@ -23,7 +23,7 @@ VerdictName = Literal["NONE", "PASS", "REJECT", "REVIEW", "NOT_JUDGED", "LATE", 
 
 
 class MqttConfig(Table, frozen=True):
-    """The broker that is told of every part.
+    """The broker that receives every part.
 
     ``port`` None is 8883 with ``tls`` and 1883 without. The broker's certificate is checked against ``ca``, None: the
     system's; ``certificate`` and ``private_key`` are the station's own. Topics begin with ``topic`` and the station's

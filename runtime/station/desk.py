@@ -55,7 +55,7 @@ def spawn(command: Sequence[str], secret: str | None = None) -> Child:
 class Supervisor:
     """Keeps one child running: at most 5 starts within 60 s, then none until they are 60 s old.
 
-    ``changed`` is told when it begins or ceases to run; ``say`` takes a line about each end.
+    ``changed`` is called when it begins or ceases to run; ``say`` takes a line about each end.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Whether the page may listen where it is told to: beyond this machine only with a password and a protected way."""
+"""Whether the page may listen at its address: beyond this machine only with a password and a protected way."""
 
 from __future__ import annotations
 

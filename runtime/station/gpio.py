@@ -45,7 +45,7 @@ def levels(image: ProcessImage, *, silent: bool = False, superseded: bool = Fals
 class GpioOutputs:
     """Puts images out as levels. Any thread may call any method; a change of several lines is one moment.
 
-    A chip that fails is told in ``failure``, and nothing is raised: the I/O thread goes on.
+    A chip that fails is reported in ``failure``, and nothing is raised: the I/O thread goes on.
     """
 
     def __init__(self, config: GpioConfig, lines: GpioLines, clock: Clock = time.monotonic_ns) -> None:

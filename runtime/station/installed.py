@@ -36,7 +36,7 @@ _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)  # no file can be th
 class Wish:
     """Another version for a job, by the sha256 of its file; None for a limit: the category's own.
 
-    ``at``: seconds since 1970. ``receipt`` is told the job before and after, and the category, or a RegadError.
+    ``at``: seconds since 1970. ``receipt`` receives the job before and after, and the category, or a RegadError.
     """
 
     job: int
@@ -120,7 +120,7 @@ class Installed:
                 continue
             who = f"job {spec.number}: the version {version.sha256[:12]}... that {shown(version.by)} installed"
             if version.instead_of != _listed(spec):
-                notes.append(f"{who} is left, since station.toml was changed after it: that holds now")
+                notes.append(f"{who} is not used: station.toml was changed after it")
                 specs.append(spec)
                 continue
             notes.append(f"{who} is in force, in place of what station.toml says")

@@ -77,7 +77,7 @@ class JobsThread(Worker):
         except RegadError as error:
             wish.receipt(error)
             return
-        except Exception as error:  # the device may fail in its own way; who asked is told
+        except Exception as error:  # the device may fail in its own way; the caller gets the error
             wish.receipt(OutputError(f"job {wish.job} keeps its category: {reason_of(error)}"))
             return
         self._post(JobRenewed(wish.job))

@@ -158,7 +158,7 @@ class Line(Closing):
         boot = self.trace.open(artifact=Artifact.open(self.config.model.path).hash)
         self._boot, self.wall = boot, WallClock(boot.clock_ok, self._clock)
         if not boot.clean_before:
-            self.trace.event("warning", 0, "the run before this one did not end in order")
+            self.trace.event("warning", 0, "the previous run did not shut down cleanly")
         machine = Machine(settings_of(self.config), boot.id)
         if self.config.gpio is not None:
             self._gpio = Gpio(self.config.gpio, self._post, self._failed, self._clock)

@@ -31,7 +31,7 @@ def bind(host: str, port: int) -> socket.socket:
         made.setblocking(False)
     except OSError as error:
         made.close()
-        raise InputError(f"modbus.port {port} at {host} cannot be had: {_why(error, port)}") from error
+        raise InputError(f"modbus.port {port} at {host} cannot be used: {_why(error, port)}") from error
     return made
 
 
@@ -39,7 +39,7 @@ def _why(error: OSError, port: int) -> str:
     if isinstance(error, PermissionError):
         return "ports below 1024 need the right to bind them; choose 1502, or AmbientCapabilities=CAP_NET_BIND_SERVICE"
     text = (error.strerror or str(error)).lower()
-    return f"{text}; look who holds it (ss -ltnp sport = :{port}), or choose another"
+    return f"{text}; find what uses it (ss -ltnp sport = :{port}), or choose another"
 
 
 class Door:

@@ -136,8 +136,8 @@ class Machine:
         self._display.expire(now)
         lost = self._plc.lost(now)
         if lost and not self._condition.link_lost:
-            self._parts.silence("the PLC's heartbeat stands still", now)
-            self._say("alarm", Fault.NONE, "the PLC is gone: its heartbeat stands still")
+            self._parts.silence("the PLC's heartbeat has stopped", now)
+            self._say("alarm", Fault.NONE, "the PLC is gone: its heartbeat has stopped")
         elif self._condition.link_lost and not lost:
             self._say("info", Fault.NONE, "the PLC is back")
         self._condition.link_lost = lost
@@ -171,7 +171,7 @@ class Machine:
         self._parts.forgive()
         self._display.overrun = False
         for fault in self._faults.reset():
-            self._say("warning", fault, f"fault {fault.value} ({fault.name}) stays: its cause is not gone")
+            self._say("warning", fault, f"fault {fault.value} ({fault.name}) remains: its cause is still there")
             if fault is Fault.JUDGE and not self._rebuilding:
                 self._rebuild()
 
@@ -213,7 +213,7 @@ class Machine:
         events, acknowledged = self._plc.take(event.words, event.at_ns)
         self._expire(now)  # a heartbeat may be back
         if was_enabled and not self._plc.enabled and self._settings.kind is TriggerKind.MODBUS:
-            self._parts.silence("the PLC has taken ENABLE away", now)
+            self._parts.silence("the PLC has cleared ENABLE", now)
         if acknowledged:
             self._display.acknowledge()
         for wanted in events:
@@ -255,7 +255,7 @@ class Machine:
             self._parts.accept(event, self._selection.job, now)
             return
         state = f"held: {self._condition.held}" if self._condition.held else f"{self.state.name}, not ready"
-        reason = "another part is in hand" if self._parts.part else f"the station is {state}"
+        reason = "another part is being judged" if self._parts.part else f"the station is {state}"
         self._parts.miss(event, self._selection.job, reason, now)
 
     def _on_finished(self, outcome: Outcome, now: int) -> None:

@@ -27,7 +27,7 @@ class Counts:
 
 
 class Parts:
-    """At most one part is in hand. ``emit`` takes what is to be done; ``finished`` is told of each part's end.
+    """At most one part is in hand. ``emit`` takes what is to be done; ``finished`` is called at each part's end.
 
     `_put_out` is the only place where a verdict reaches ``display``.
     """

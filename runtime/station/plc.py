@@ -1,4 +1,4 @@
-"""What a PLC's writes mean: edges and changed numbers become events; a heartbeat that stands still is a lost link."""
+"""What a PLC's writes mean: edges and changed numbers become events; a heartbeat that stops is a lost link."""
 
 from __future__ import annotations
 

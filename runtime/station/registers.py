@@ -30,7 +30,7 @@ _LIVING = Status.ONLINE | Status.READY | Status.TRIGGER_ACK | Status.VALID | Sta
 class StationRegisters:
     """The station's holding registers. Any thread may call any method; none waits for anything but the others.
 
-    ``on_write`` is told of each write, in order; it must not block. A read never shows a result from before a trigger
+    ``on_write`` gets each write, in order; it must not block. A read never shows a result from before a trigger
     that was already written, nor one that the I/O thread has not stood by for `STALE_NS` of ``clock`` (nanoseconds,
     monotonic).
     """

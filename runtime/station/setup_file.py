@@ -49,7 +49,7 @@ def find(folder: Path, model: Path | None = None, categories: Iterable[Path] = (
     try:
         beside = [path for path in sorted(folder.glob("*.safetensors")) if _is_category(path)]
     except OSError as error:
-        raise OutputError(f"{shown(folder)} cannot be looked at ({system_reason(error)}); name another one") from error
+        raise OutputError(f"{shown(folder)} cannot be read ({system_reason(error)}); name another one") from error
     return Found(
         next((path for path in places if is_artifact(path)), None),
         tuple(find_cameras()),

@@ -143,7 +143,7 @@ def simulate(
     """Run a station on drawn parts and return what came of it; its trace stays in ``folder``.
 
     A PLC triggers for ``parts`` parts, at most ``rate`` a second, every fifth with a defect, all drawn from ``seed``.
-    ``each`` is told of every part. ``category`` is a file taught before (`teach_drawn`). Raises RegadError.
+    ``each`` receives every part. ``category`` is a file taught before (`teach_drawn`). Raises RegadError.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

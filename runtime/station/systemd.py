@@ -1,4 +1,4 @@
-"""What systemd is told: ready, stopping, and that the watchdog need not bite."""
+"""What is sent to systemd: ready, stopping, and that the watchdog need not bite."""
 
 from __future__ import annotations
 

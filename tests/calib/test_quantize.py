@@ -46,7 +46,7 @@ def test_the_backbone_is_int8_and_all_else_stays(source: Artifact, int8: Artifac
 
 
 def test_an_int8_artifact_is_not_quantized_again(int8: Artifact, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is int8; int8 is made of an fp32 artifact"):
+    with pytest.raises(InputError, match="is int8; int8 is made from an fp32 artifact"):
         quantize_artifact(int8, np.zeros((1, 224, 224, 3), np.uint8), tmp_path / "again.regad")
 
 

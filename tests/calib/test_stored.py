@@ -108,7 +108,7 @@ def test_parts_of_before_version_2_go_with_later_ones_of_the_same_region(
         ("", {"parts": []}, "no part is named"),
         ("", {"parts": [1, 2], "job": 4}, "part 1 is of job 3, not 4"),
         ("UPDATE inspection SET job = 4 WHERE id = 2", {"parts": [1, 2]}, "part 2 is of job 4, not 3"),
-        ("UPDATE inspection SET prepared = 'x' WHERE id = 2", {"parts": [1, 2]}, "part 2 was laid on another"),
+        ("UPDATE inspection SET prepared = 'x' WHERE id = 2", {"parts": [1, 2]}, "part 2 was registered to another"),
         ("DELETE FROM file WHERE inspection = 2", {"parts": [1, 2]}, "the input of part 2 is not stored any more"),
         (
             "INSERT INTO label (inspection, value) VALUES (2, 'defect')",

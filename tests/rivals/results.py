@@ -73,7 +73,7 @@ def call(words: Sequence[object], **environment: str) -> None:
     click.echo(f"$ {shlex.join(text)}", err=True)
     done = subprocess.run(text, env={**os.environ, **environment}, check=False)
     if done.returncode:
-        raise RegadError(f"{shlex.join(text)} ended with status {done.returncode}; mend its cause and run again")
+        raise RegadError(f"{shlex.join(text)} ended with status {done.returncode}; fix its cause and run again")
 
 
 def program(name: str) -> str:

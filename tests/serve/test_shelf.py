@@ -68,7 +68,7 @@ def test_a_damaged_category_does_not_take_over_and_is_read_once(
         shelf.scan()
         assert shelf.get("a").category.hash == before.hash
     assert len(reads) == len(said) == 1
-    assert said[0].startswith("category a is not replaced, the one before stays: ")
+    assert said[0].startswith("category a is not replaced, the previous version stays in use: ")
     shelf_again = Shelf(model(), tmp_path, 1 << 30)
     for _ in range(2):
         with pytest.raises(CategoryError, match="damaged"):
@@ -121,7 +121,7 @@ def test_a_folder_that_cannot_be_read_leaves_what_was_there(tmp_path: Path, monk
     monkeypatch.setattr(os, "scandir", broken)
     shelf.scan()
     assert shelf.get("a") is part
-    assert said == [f"{tmp_path} cannot be read (Input/output error); what was read before stays"]
+    assert said == [f"{tmp_path} cannot be read (Input/output error); what was read before stays in use"]
 
 
 def test_a_part_that_is_ready_is_not_waited_for_while_another_is_read(
@@ -186,7 +186,7 @@ def test_the_watch_outlives_a_look_that_fails(tmp_path: Path, monkeypatch: pytes
     watch = Watch(shelf, 0.01)
     assert replaced.wait(30)
     watch.close()
-    assert said[0] == "the categories could not be looked at: no memory left"
+    assert said[0] == "the categories could not be checked: no memory left"
 
 
 class Folders(RuleBasedStateMachine):

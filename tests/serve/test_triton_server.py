@@ -6,7 +6,9 @@ Runs where REGAD_TRITON_TESTS is ``required``, as in CI: there it fails, saying 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -21,12 +23,14 @@ import pytest
 from tritonclient import grpc
 
 from regad.runtime.detector import Detector
+from regad.runtime.errors import ArtifactError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.category import load_category, save_category
 from regad.runtime.imaging.reading import read_picture
 from regad.runtime.result import Result
-from regad.runtime.serve.triton.check import ppm
+from regad.runtime.serve.triton.check import Server, check_graphs, ppm
 from regad.runtime.serve.triton.cli import command
+from regad.runtime.serve.triton.graphs import write_graphs
 
 from .doubles import place, taught
 from .triton_server import Running, UnavailableError, install, serve
@@ -43,6 +47,7 @@ pytestmark = pytest.mark.skipif(
 NAMES = ("screw", "one", "two")
 OUTPUTS = ("score", "threshold", "anomalous", "reason", "pose", "category")
 LARGE, BOUND_MB = 20, 100
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def screw(seed: int, size: int = 240) -> np.ndarray:
@@ -84,6 +89,13 @@ class Client:
         wanted = [grpc.InferRequestedOutput(name) for name in outputs]
         done = self.client.infer(model, [tensor], outputs=wanted, parameters={"category": category}, client_timeout=120)
         return {name: done.as_numpy(name)[0] for name in outputs}
+
+    def version(self, model: str, category: str, image: bytes) -> tuple[str, float]:
+        """The version of the model that answers, and the score."""
+        tensor = grpc.InferInput("image", [1, 1], "BYTES")
+        tensor.set_data_from_numpy(np.array([[image]], np.object_))
+        done = self.client.infer(model, [tensor], parameters={"category": category}, client_timeout=120)
+        return done.get_response().model_version, done.as_numpy("score").item()
 
     def counts(self, model: str) -> tuple[int, int]:
         """Inferences and executions so far."""
@@ -227,7 +239,7 @@ def test_a_damaged_category_does_not_take_over_and_the_one_before_goes_on(statio
     raw[-1] ^= 1
     (served.parent / ".one").write_bytes(raw)
     (served.parent / ".one").replace(served)
-    while b"category one is not replaced, the one before stays" not in station.running.log.read_bytes():
+    while b"category one is not replaced, the previous version stays in use" not in station.running.log.read_bytes():
         got = client.ask("regad", "one", image, ("score", "category"))
         assert got["score"].item() in {result.score for result in station.wanted("one", image)}
     assert client.ask("regad", "one", image)["category"].item().decode() == load_category(station.files["one"]).hash
@@ -253,7 +265,65 @@ def test_twenty_categories_stay_within_the_bound_of_memory(station: Station) -> 
     assert max(resident[3:]) - min(resident[3:]) < 2 * size, resident
 
 
+def test_a_new_version_of_the_model_takes_over_under_traffic_without_a_failure(station: Station) -> None:
+    image, files = ppm(screw(6, 100)), [station.files["one"]]
+    station.write("--name", "versions", files=files)
+    newer = station.root / "newer.regad"
+    shutil.copytree(station.artifact, newer)
+    manifest = json.loads((newer / "manifest.json").read_text())
+    (newer / "manifest.json").write_text(json.dumps({**manifest, "producer": "again"}))
+    versions: Counter[str] = Counter()
+    wanted = {result.score for result in station.wanted("one", image)}
+    loading, failed = threading.Event(), []
+
+    def work(number: int) -> None:
+        client = Client(station.running.address)
+        after = 0
+        while after < 5 and not failed:
+            try:
+                version, score = client.version("versions", "one", image)
+                assert score in wanted
+            except Exception as error:
+                failed.append(error)
+                return
+            versions[version] += 1
+            after += version == "2"
+            if sum(versions.values()) > 10 and not loading.is_set():
+                loading.set()
+                station._replace(artifact=newer).write("--name", "versions", files=files)
+
+    together(4, work)
+    assert failed == []
+    assert set(versions) == {"1", "2"}
+
+
 def test_graphs_compute_what_the_runtime_computes(station: Station) -> None:
     place(station.root, "flat", 8, Artifact.open(station.artifact, verify=False).hash)
     station.write("--kind", "graphs", "--name", "line", files=[station.root / "flat.safetensors"])
     assert any(path.name.startswith("line_flat_scorer_") for path in (station.root / "repository").iterdir())
+
+
+@pytest.mark.parametrize("part", ["encoder", "flat_scorer"])
+def test_the_check_refuses_a_server_that_computes_graphs_in_tf32(station: Station, part: str) -> None:
+    """The stand-in rounds as CUDA does where the configuration that regad-triton writes does not forbid it."""
+    artifact, repository = Artifact.open(station.artifact, verify=False), station.root / "repository"
+    category = place(station.root, "flat", 8, artifact.hash)
+    encoder = write_graphs(repository, f"tf_{part}", artifact, {"flat": category}, max_batch=8, device="cpu", threads=1)
+    (model,) = repository.glob(f"tf_{part}_{part}_*")
+    text = (model / "config.pbtxt").read_text()
+    (model / "config.pbtxt").write_text(text.replace('"use_tf32" value: "0"', '"use_tf32" value: "1"'))
+    server = Server(station.running.address)
+    server.load(f"tf_{part}_flat", again=True)
+    with pytest.raises(ArtifactError, match=r"fails the check: \w+ is off by .* NVIDIA_TF32_OVERRIDE=0"):
+        check_graphs(server, encoder, {f"tf_{part}_flat": category}, artifact)
+
+
+def test_the_page_asks_a_server_as_it_says(station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "triton.md").read_text(), re.DOTALL)
+    (tmp_path / "part.png").write_bytes(ppm(screw(7, 100)))
+    monkeypatch.chdir(tmp_path)
+    told: dict[str, Any] = {}
+    exec(block.replace("127.0.0.1:8001", station.running.address).replace('"gear"', '"one"'), told)
+    assert told["reject"] == station.detectors["one"].predict(screw(7, 100)).anomalous
+    exec(block.replace("127.0.0.1:8001", station.running.address).replace('"gear"', '"nobody"'), told)
+    assert told["reject"] is True

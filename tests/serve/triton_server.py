@@ -31,7 +31,7 @@ __all__ = ["Running", "UnavailableError", "find_python", "install", "serve"]
 WHEEL = "nvidia-pytriton==0.7.0"
 _READY_S = 60.0
 _VERSIONS = ("3.12", "3.11", "3.10")
-_PACKAGES = ("pillow", "safetensors", "click", "onnxruntime")
+_PACKAGES = ("pillow", "safetensors", "click", "onnx", "onnxruntime")
 _ROOT = Path(__file__).resolve().parents[2]
 
 

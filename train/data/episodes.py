@@ -35,7 +35,7 @@ class Episode(NamedTuple):
 def training_images(root: Path, hold_out: Sequence[str], shot: int, say: Say = unsaid) -> dict[str, list[Path]]:
     """Return the good images of every category that is not held out, by category name.
 
-    ``say`` is told what is passed over. Raises InputError when a held-out name is unknown, nothing is left, or a
+    ``say`` receives what is passed over. Raises InputError when a held-out name is unknown, nothing is left, or a
     category has fewer than shot + 1 images.
     """
     known = list_categories(root, say)

@@ -77,7 +77,7 @@ _EXPECTED = "expected DIR/<category>/train/good (MVTec AD, MPDD), train/ok (BTAD
 
 
 def list_images(folder: Path, say: Say = unsaid) -> list[Path]:
-    """Return the image files of ``folder`` by name; ``say`` is told what else is in it.
+    """Return the image files of ``folder`` by name; ``say`` receives what else is in it.
 
     Raises InputError if it is no folder that can be read.
     """
@@ -93,7 +93,7 @@ def list_images(folder: Path, say: Say = unsaid) -> list[Path]:
 def list_categories(root: Path, say: Say = unsaid) -> list[str]:
     """Return the names of the categories of ``root``, sorted, whatever their layout.
 
-    ``say`` is told which folders hold none. Raises InputError when ``root`` is missing, is itself a category, or holds
+    ``say`` receives which folders hold none. Raises InputError when ``root`` is missing, is itself a category, or holds
     no category.
     """
     names = find_categories(root, say)
@@ -120,7 +120,7 @@ def find_categories(root: Path, say: Say = unsaid) -> list[str]:
 
 
 def good_images(root: Path, category: str, say: Say = unsaid) -> list[Path]:
-    """Return the good training images of one category, by name; ``say`` is told what else is beside them.
+    """Return the good training images of one category, by name; ``say`` receives what else is beside them.
 
     Raises InputError if it is missing or empty.
     """
@@ -148,7 +148,7 @@ def good_images(root: Path, category: str, say: Say = unsaid) -> list[Path]:
 def test_items(category: Path, say: Say = unsaid) -> list[TestItem]:
     """Return the test images of a category folder, the folders of defects by name, with masks where present.
 
-    ``say`` is told of defective images without the mask that others have, of masks that belong to no image, and of what
+    ``say`` gets defective images without the mask that others have, of masks that belong to no image, and of what
     else is there. Raises InputError when there is no test image.
     """
     if _is_file(category.parent / VISA_SPLIT):
@@ -226,11 +226,11 @@ def _say_unmatched(category: Path, layout: Layout, items: Iterable[TestItem], sa
 
 
 def _files_below(top: Path, say: Say) -> list[Path]:
-    """The files of a folder and those below it, by name; ``say`` is told of those that cannot be read."""
+    """The files of a folder and those below it, by name; ``say`` gets those that cannot be read."""
 
     def denied(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
-            say(f"{shown(error.filename)} cannot be read: {error.strerror}; the masks in it are not looked at")
+            say(f"{shown(error.filename)} cannot be read: {error.strerror}; the masks in it are not read")
 
     return sorted(Path(folder, name) for folder, _, names in os.walk(top, onerror=denied) for name in names)
 

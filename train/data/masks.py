@@ -25,7 +25,7 @@ _ODD_PALETTE = "colour 0 of its palette is not black, while another colour is; c
 
 
 def read_mask(path: Path, image_shape: tuple[int, ...], spec: InputSpec, say: Say = unsaid) -> NDArray[np.bool_]:
-    """Read a defect mask as the encoder's input sees it, bool [224, 224]; ``say`` is told what is odd about it.
+    """Read a defect mask as the encoder's input sees it, bool [224, 224]; ``say`` receives what is odd about it.
 
     Raises InputError when it cannot be read or its size is not that of its image, ``image_shape`` (height, width, ...).
     """

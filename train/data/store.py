@@ -42,7 +42,7 @@ class ImageStore:
     def __init__(
         self, paths: Mapping[str, Sequence[Path]], spec: InputSpec, bound_mb: int, workers: int, say: Say = unsaid
     ) -> None:
-        """``bound_mb`` limits what is kept, in MiB; one image takes 147 KiB. ``say`` is told what is odd about some."""
+        """``bound_mb`` limits what is kept, in MiB; one image takes 147 KiB. ``say`` gets what is odd about some."""
         self.paths = [path for files in paths.values() for path in files]
         self.sizes = {name: len(files) for name, files in paths.items()}
         starts = np.cumsum([0, *self.sizes.values()])

@@ -52,7 +52,7 @@ def evaluate_by_ray(
 ) -> Distributed:
     """Teach and test every support set, each in a task of its own; as `run_rounds` does here, but for the times.
 
-    A task whose process or node dies is done again elsewhere. ``say`` is told what is odd about the images. Raises
+    A task whose process or node dies is done again elsewhere. ``say`` receives what is odd about the images. Raises
     InputError as `run_rounds`, and DeviceError where a task fails.
     """
     items = {name: list_test(data, name, say) for name in dict.fromkeys(drawn.category for drawn in draws)}

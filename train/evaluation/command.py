@@ -269,7 +269,7 @@ def _draws(options: _Options) -> list[Draw]:
         return plan(options.data, options.categories, options.shots, options.rounds, options.seed, note)
     given = {source for name in ("shots", "rounds", "seed") if (source := _given(name))}
     if given:
-        raise click.UsageError(f"--support-from brings its own {', '.join(sorted(given))}: leave the option away")
+        raise click.UsageError(f"--support-from brings its own {', '.join(sorted(given))}: leave it out")
     draws = read_draws(options.support_from)
     known = list(dict.fromkeys(drawn.category for drawn in draws))
     unknown = [name for name in options.categories if name not in known]

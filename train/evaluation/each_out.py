@@ -39,7 +39,7 @@ def train_without(category: str, folder: Path, data: Path, arguments: Sequence[s
     """
     given = [name for name in _OWN if any(word == name or word.startswith(f"{name}=") for word in arguments)]
     if given:
-        raise InputError(f"--train-args holds {given[0]}, which --train-each sets itself; leave it away")
+        raise InputError(f"--train-args holds {given[0]}, which --train-each sets itself; leave it out")
     from ..run.config import DEFAULT_RECIPE  # it comes with PyTorch, which judging an artifact does without
 
     mark, checkpoint = folder / _MARK, folder / "model.pt"
@@ -104,7 +104,7 @@ def evaluate_each(
 ) -> EachOut:
     """Train and judge every category of ``draws`` by a model that never saw it.
 
-    ``look`` needs them judged anew; ``say`` is told what is odd about the images.
+    ``look`` needs them judged anew; ``say`` receives what is odd about the images.
 
     Raises InputError as `train_without` and `run_rounds` do.
     """

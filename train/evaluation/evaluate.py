@@ -111,7 +111,7 @@ class Trial:
 
 
 def list_test(root: Path, category: str, say: Say = unsaid) -> list[TestItem]:
-    """Return the test images of a category; ``say`` is told what is odd about its folders. Raises InputError."""
+    """Return the test images of a category; ``say`` receives what is odd about its folders. Raises InputError."""
     good_images(root, category, say)
     return test_items(root / category, say)
 
@@ -119,7 +119,7 @@ def list_test(root: Path, category: str, say: Say = unsaid) -> list[TestItem]:
 def load_test(root: Path, category: str, spec: InputSpec, say: Say = unsaid) -> TestSet:
     """Read and preprocess the test images and masks of a category, once for all rounds.
 
-    ``say`` is told what is odd about them. Raises InputError for missing folders and unreadable images or masks.
+    ``say`` receives what is odd about them. Raises InputError for missing folders and unreadable images or masks.
     """
     items = list_test(root, category, say)
     notes: list[tuple[str, str]] = []

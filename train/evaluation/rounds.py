@@ -54,7 +54,7 @@ def run_rounds(
 ) -> tuple[list[Evaluation], dict[str, Sequence[TestItem]]]:
     """Teach and test every support set; returns the evaluations by category, shot and seed, and the test images.
 
-    ``look`` is given every trial with its maps, which are not kept; ``say`` is told what is odd about the images.
+    ``look`` is given every trial with its maps, which are not kept; ``say`` receives what is odd about the images.
     Raises InputError as `evaluate` does.
     """
     results: list[Evaluation] = []

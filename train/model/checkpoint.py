@@ -141,7 +141,7 @@ def _metadata(
     if mode not in STN_MODES or not sound:
         raise InputError(f"{path}: its metadata is damaged (stn_mode, input, normalization or provenance); {_EXPECTED}")
     if asked is not None and asked != mode:
-        raise InputError(f"{path} was trained with stn mode {mode}, not {asked}; leave --stn-mode away")
+        raise InputError(f"{path} was trained with stn mode {mode}, not {asked}; leave out --stn-mode")
     return mode, InputSpec.from_json(spec), FeatureNormalization.from_json(cells), provenance
 
 

@@ -1,4 +1,4 @@
-"""What a training run is told, checked before anything starts."""
+"""The settings of a training run, checked before anything starts."""
 
 from __future__ import annotations
 

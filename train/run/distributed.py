@@ -92,7 +92,7 @@ def check_equal(model: nn.Module, group: Group) -> None:
     all_of_them = [torch.empty_like(mine) for _ in range(group.world)]
     dist.all_gather(all_of_them, mine)
     if any(not torch.equal(mine, other) for other in all_of_them):
-        raise RegadError("the processes' weights have come apart; the last finished epoch is kept: start again")
+        raise RegadError("the processes' weights differ; the last finished epoch is kept: start again")
 
 
 class SyncedBatchNorm(nn.BatchNorm2d):

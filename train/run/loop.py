@@ -37,7 +37,7 @@ OnProgress = Callable[[Progress], None]
 
 def train(config: TrainConfig, report: OnProgress = lambda progress: None, say: Say = unsaid) -> Path:
     """Train, and return the checkpoint's path, ``out/model.pt``; ``out/log.jsonl`` gets one line an epoch;
-    ``say`` is told what is odd about the data.
+    ``say`` receives what is odd about the data.
 
     A run that was stopped goes on after its last finished epoch and ends with the weights it would have had. The
     checkpoint is the last epoch's, or with ``select`` that of the lowest held-out loss; with 0 epochs it is the initial

@@ -78,7 +78,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         if self.config.amp and self.group.device.type == "cuda" and not torch.cuda.is_bf16_supported():
-            raise DeviceError("--amp computes in bfloat16, which this GPU lacks; leave --amp away")
+            raise DeviceError("--amp computes in bfloat16, which this GPU lacks; leave out --amp")
         set_modes(self.model, self.config)
         self.sampler = EpisodeSampler(self.store.sizes, self.config.batch_size, self.config.shot, self.config.seed)
         self.parallel: nn.Module = self.model

@@ -261,8 +261,8 @@ class _Work:
                 )
             if part.job != self._order.wanted.job or not self._fits(part, self._base_category()):
                 raise InputError(
-                    f"part {part.id} is of another job, or was cut out or laid otherwise than by the version in force; "
-                    "leave it out"
+                    f"part {part.id} is of another job, or was cropped or registered otherwise than by the version in "
+                    "force; leave it out"
                 )
             image = self._trace.input(part.id)
             if image is None:

@@ -15,7 +15,7 @@ from ...text import shown, system_reason
 
 __all__ = ["Cursor", "Place"]
 
-_EVERY = 1.0  # seconds between writes: what was told since the last one is told again after a power cut
+_EVERY = 1.0  # seconds between writes: what was sent since the last one is sent again after a power cut
 _MOST = 4096  # bytes of the file
 
 

@@ -1,4 +1,4 @@
-"""What Prometheus is told at ``/metrics``: parts and times from the trace, and the rest as it stands.
+"""What Prometheus reads at ``/metrics``: parts and times from the trace, and the rest as it is now.
 
 docs/protocols.md lists the families; a name never changes its meaning.
 """
@@ -61,9 +61,9 @@ def metrics_text(counts: PartCounts, heard: Heard, services: Mapping[str, Health
     lines += histogram_family("regad_latency_seconds", about, sorted(counts.seconds.items(), key=_first))
     named = [((("service", name),), health) for name, health in sorted(services.items())]
     well = [(labels, float(health.ok)) for labels, health in named]
-    lines += family("regad_service_ok", "gauge", "Whether a service of the desk does well.", well)
+    lines += family("regad_service_ok", "gauge", "Whether a service of the desk works.", well)
     behind = [(labels, float(health.behind)) for labels, health in named if health.behind is not None]
-    lines += family("regad_service_behind", "gauge", "Parts that a receiver was not told of yet.", behind)
+    lines += family("regad_service_behind", "gauge", "Parts not yet sent to a receiver.", behind)
     return "\n".join(lines) + "\n"
 
 
@@ -79,7 +79,7 @@ def _station(status: dict[str, Any]) -> Iterable[str]:
     yield from family("regad_station_info", "gauge", "The station's name and mode.", [(info, 1)])
     yield from family("regad_state", "gauge", "1 for the state that the station is in.", states)
     yield from family("regad_ready", "gauge", "Whether a trigger would be accepted.", [((), ready)])
-    yield from family("regad_fault", "gauge", "The fault that stands, 0 for none.", [((), Fault[image["fault"]])])
+    yield from family("regad_fault", "gauge", "The oldest active fault, 0 for none.", [((), Fault[image["fault"]])])
     yield from family("regad_job", "gauge", "The active job, 0 for none.", [((), image["job"])])
     for name, kind, about, key in _TRACE:
         yield from family(name, kind, about, [((), lag[key])])

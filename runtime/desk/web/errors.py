@@ -1,4 +1,4 @@
-"""What the page refuses, and how an error is told to a browser."""
+"""What the page refuses, and how an error is sent to a browser."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Site:
                 return Response(status_code=499)
             except RegadError as error:
                 return _told(error)
-            except Exception as error:  # a fault of the desk: it is told of once, and the page goes on
+            except Exception as error:  # a fault of the desk: it is reported once, and the page goes on
                 traceback.print_exc(file=sys.stderr)
                 self._around.say(f"page: {route.method} {route.path}: {type(error).__name__}: {error}")
                 return _told(RequestError(500, "the desk failed; its log says more", code="internal"))

@@ -22,6 +22,12 @@ __all__ = ["Server", "check_detector", "check_graphs", "ppm"]
 
 _SECONDS = 60.0
 _PATIENCE_S = 20.0  # a server looks for new categories every second
+_FULL_FP32 = {"f1": 4e-4, "f2": 4e-4, "f3": 4e-4, "anomaly_map": 2e-4, "anomaly_score": 2e-4}
+"""Largest error allowed to graphs in fp32, relative as in `tolerances`: a backend in TF32 exceeds it.
+
+TF32 in every product gives features 6e-4 to 1.4e-3 and maps 5e-4 to 1.2e-3 on golden samples. Rounding alone gives at
+most 1e-5, but for features 3e-4 where trained transforms are far from the identity.
+"""
 
 
 def ppm(image: NDArray[np.uint8]) -> bytes:
@@ -100,7 +106,8 @@ def check_detector(
     sent = np.array([ppm(image) for image in golden.images], np.object_).reshape(-1, 1)
     done = server.infer(model, sent, ["anomaly_map", "score"], {"category": GOLDEN})
     scores = done["score"].reshape(-1).astype(np.float32)
-    checks = _compared(artifact, done["anomaly_map"], scores, golden.anomaly_map, golden.anomaly_score)
+    allowed = tolerances(artifact.dtype, artifact.statistics_dtype)
+    checks = _compared(allowed, done["anomaly_map"], scores, golden.anomaly_map, golden.anomaly_score)
     _require(checks, server, model)
     for name, category in categories.items():
         _await(server, model, sent[:1], name, category)
@@ -131,7 +138,7 @@ def check_graphs(
     the category's statistics. Raises ArtifactError where they are not, DeviceError where the server does not answer.
     """
     golden = artifact.golden()
-    allowed = tolerances(artifact.dtype, artifact.statistics_dtype)
+    allowed = _allowed(artifact)
     features = server.infer(encoder, golden.images, list(Features._fields))
     checks = [
         compare(name, features[name], wanted, allowed[name])
@@ -142,20 +149,27 @@ def check_graphs(
         scorer = host_scorer(category.statistics, None, category.scoring, category.calibration)
         wanted_map, wanted_score = scorer.score(golden.features)
         done = server.infer(ensemble, golden.images, ["anomaly_map", "anomaly_score"])
-        own = _compared(artifact, done["anomaly_map"], done["anomaly_score"].reshape(-1), wanted_map, wanted_score)
+        own = _compared(allowed, done["anomaly_map"], done["anomaly_score"].reshape(-1), wanted_map, wanted_score)
         _require(own, server, ensemble)
         checks += own
     return checks
 
 
+def _allowed(artifact: Artifact) -> dict[str, float]:
+    """What graphs may be off by: in fp32 too little for TF32."""
+    allowed = tolerances(artifact.dtype, artifact.statistics_dtype)
+    if artifact.dtype != "fp32" or artifact.statistics_dtype != "fp32":
+        return allowed
+    return {output: min(largest, _FULL_FP32.get(output, largest)) for output, largest in allowed.items()}
+
+
 def _compared(
-    artifact: Artifact,
+    allowed: Mapping[str, float],
     maps: NDArray[np.float32],
     scores: NDArray[np.float32],
     wanted_maps: NDArray[np.float32],
     wanted_scores: NDArray[np.float32],
 ) -> list[Deviation]:
-    allowed = tolerances(artifact.dtype, artifact.statistics_dtype)
     return [
         compare("anomaly_map", maps, wanted_maps, allowed["anomaly_map"]),
         compare("anomaly_score", scores, wanted_scores, allowed["anomaly_score"]),
@@ -177,7 +191,7 @@ def _client() -> Any:
         from tritonclient import grpc
     except ImportError as error:
         raise DeviceError(
-            f"a server is asked with tritonclient, which cannot be imported ({error})",
+            f"--check needs tritonclient, which cannot be imported ({error})",
             remedy="install it: pip install 'regad[triton]'",
             code="missing",
         ) from error

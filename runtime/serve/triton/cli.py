@@ -84,7 +84,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     if graphs and given["device"] not in _GRAPH_DEVICES:
         raise click.UsageError(f"--kind graphs takes --device {', '.join(_GRAPH_DEVICES)}", ctx)
     require_name(given["name"])
-    server = Server(given["check"]) if given["check"] else None  # what is missing is told before anything is written
+    server = Server(given["check"]) if given["check"] else None  # fails before anything is written
     plan = _plan(given)
     if graphs:
         checks = _graphs(plan, server)

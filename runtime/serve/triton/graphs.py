@@ -144,7 +144,7 @@ def _onnx() -> Any:
         import onnx
     except ImportError as error:
         raise ArtifactError(
-            f"graphs are written with the package onnx, which cannot be imported ({error})",
+            f"--kind graphs needs the package onnx, which cannot be imported ({error})",
             remedy="install it: pip install 'onnx>=1.17'",
         ) from error
     return onnx

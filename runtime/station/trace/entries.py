@@ -86,7 +86,7 @@ class PartName:
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """What a person said; ``receipt`` is told what came of it. ``at``: seconds since 1970."""
+    """What a person said; ``receipt`` receives the outcome. ``at``: seconds since 1970."""
 
     by: str
     at: float

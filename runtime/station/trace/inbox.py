@@ -18,7 +18,7 @@ __all__ = ["Inbox", "picture_bytes"]
 
 ROWS = 10_000
 PICTURE_BYTES = 64 << 20
-_LOST = OutputError("it was not recorded, and is lost; look at the trace's alarms, then say it again")
+_LOST = OutputError("it was not recorded, and is lost; check the trace's alarms, then send it again")
 
 
 def picture_bytes(entry: Entry) -> int:

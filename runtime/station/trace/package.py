@@ -59,7 +59,7 @@ class StoredPart:
 
 
 def export_part(folder: Path, inspection: int, out: Path, *, say: Say = unsaid) -> None:
-    """Write one part of the trace in ``folder`` to the zip ``out``; ``say`` is told what cannot be in it.
+    """Write one part of the trace in ``folder`` to the zip ``out``; ``say`` receives what cannot be in it.
 
     Raises InputError if there is no such part or its input is not stored, OutputError.
     """
@@ -124,7 +124,7 @@ def import_part(path: Path, folder: Path) -> StoredPart:
     try:
         ours = not folder.exists() or (folder / _RECORD).is_file() or (folder.is_dir() and not any(folder.iterdir()))
     except OSError as error:
-        raise OutputError(f"{folder} cannot be looked at ({system_reason(error)}); name a new folder") from error
+        raise OutputError(f"{folder} cannot be read ({system_reason(error)}); name a new folder") from error
     if not ours:
         raise InputError(f"{folder} holds something else than an imported part; name a new folder")
     members = _members(path)

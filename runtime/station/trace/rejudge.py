@@ -67,7 +67,7 @@ def rejudge(
     """Judge the stored inputs of a selection again with the detector's category, one by one.
 
     With the category, machine, backend and threads of the first time the scores are the same in every bit; with one of
-    the same `Category.preparation` they are what it would have given then. ``on_other_input`` is told of each part
+    the same `Category.preparation` they are what it would have given then. ``on_other_input`` receives each part
     whose input was made otherwise. Raises CategoryError without a category, InputError for a stored input that was
     damaged, OutputError.
     """

@@ -30,7 +30,7 @@ class Flight:
 
 
 class Syncer:
-    """Syncs flights in order. ``failed`` is told how many pictures of one were lost."""
+    """Syncs flights in order. ``failed`` receives how many pictures of one were lost."""
 
     def __init__(self, store: FileStore, failed: Callable[[int], None], landed: Callable[[], None]) -> None:
         self._store, self._failed, self._landed = store, failed, landed

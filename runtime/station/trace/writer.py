@@ -160,7 +160,7 @@ class Trace:
         self._inbox.end()
         thread.join(_PATIENCE)
         if thread.is_alive():
-            self._alarms.begin(TraceAlarm.LOST, f"the trace was given up: the disk hangs for over {_PATIENCE:g} s")
+            self._alarms.begin(TraceAlarm.LOST, f"recording has stopped: the disk hangs for over {_PATIENCE:g} s")
 
     def _unlock(self) -> None:
         lock, self._lock = self._lock, None

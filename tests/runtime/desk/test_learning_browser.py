@@ -132,7 +132,7 @@ def photograph(page: Page, count: int) -> None:
 
 def test_a_region_is_drawn_and_photos_are_taught(browser: Browser, desk: Desk, engineer: Client) -> None:
     with camera(desk), opened(browser, desk.page.port, engineer, place="/#/teach") as page:
-        said(page, ".advice", "Light and focus are well")
+        said(page, ".advice", "Light and focus are good")
         stage = page.locator(".stage").bounding_box()
         assert stage is not None
         page.mouse.move(stage["x"] + 10, stage["y"] + 10)

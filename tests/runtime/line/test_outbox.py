@@ -96,7 +96,7 @@ def test_a_disk_that_hangs_does_not_keep_the_run_from_ending() -> None:
         box.write(verdict(name=name))
         assert sink.begun.wait(30)
     box.close()
-    assert (box.failed, said) == (3, ["3 picture(s) were given up: writing one takes over 0.01 s"])
+    assert (box.failed, said) == (3, ["3 picture(s) were dropped: writing one takes over 0.01 s"])
     sink.gate.set()
 
 

@@ -67,7 +67,7 @@ def test_a_web_server_is_pulled_from_and_the_same_again_changes_nothing(call: Ru
         assert call("pull", f"{address}/model.regad", "--out", to).code == 0
         before = to.stat().st_ino
         again = call("pull", f"{address}/model.regad", "--out", to)
-        assert again.code == 0 and "is the same already" in again.err and to.stat().st_ino == before
+        assert again.code == 0 and "is already up to date" in again.err and to.stat().st_ino == before
         assert (
             call("pull", f"{address}/plate.safetensors", "--out", tmp_path / "a.safetensors", "--model", to).code == 0
         )

@@ -1,6 +1,6 @@
 """Ray on two nodes, one worker killed and one node: every row once and equal in every bit; the same evaluation.
 
-Takes about a minute, and 600 MB for the environment that it makes, so it runs where $REGAD_RAY_TESTS is ``required``.
+Takes minutes, and 500 MB for its environment, so it runs where $REGAD_RAY_TESTS is ``required``, as in CI.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from PIL import Image
 from .ray_nodes import HEAD, Nodes, kill, ray_environment, wait_until
 
 pytestmark = pytest.mark.skipif(
-    os.environ.get("REGAD_RAY_TESTS") != "required", reason="needs REGAD_RAY_TESTS=required (600 MB, root, a minute)"
+    os.environ.get("REGAD_RAY_TESTS") != "required", reason="needs REGAD_RAY_TESTS=required: root, 500 MB, minutes"
 )
-COUNT = 80
+COUNT = 48
 BATCH = "from regad.runtime.serve.batch.cli import main; main()"
 EVAL = "from regad.train.entry import evaluate_main; evaluate_main()"
 TEACH = "from regad.calib.cli import main; main()"
@@ -96,19 +96,12 @@ def test_two_nodes_make_the_same_tables_though_a_worker_and_a_node_are_killed(sc
     folder = scene.folder
     part = folder / "ray.parquet.part"
     evaluation = (
-        "--model",
-        scene.model,
-        "--data",
-        folder / "sets",
-        "--shot",
-        "2,3",
-        "--device",
-        "cpu",
-        "--register",
-        "off",
+        *("--model", scene.model, "--data", folder / "sets", "--shot", "2,3", "--rounds", 2),
+        *("--device", "cpu", "--register", "off"),
     )
 
     def kept() -> int:
+        """Lines of the journal: its head, and one for each image that is judged."""
         return part.read_bytes().count(b"\n") if part.exists() else 0
 
     with Nodes(scene.python, folder) as nodes:
@@ -116,11 +109,11 @@ def test_two_nodes_make_the_same_tables_though_a_worker_and_a_node_are_killed(sc
         said, _ = judging.communicate()
         assert judging.returncode == 0, said
         run = nodes.command("-c", BATCH, *scene.batch("ray.parquet"), "--address", f"{HEAD}:6379")
-        wait_until(lambda: kept() > 8 or run.poll() is not None, "the first rows")
-        first = nodes.detectors(0)
+        wait_until(lambda: kept() > 1 or run.poll() is not None, "the first rows")
+        first = [*nodes.detectors(0), *nodes.detectors(1)][:1]
         for pid in first:
             kill(pid)
-        wait_until(lambda: kept() > 40 or run.poll() is not None, "more rows")
+        wait_until(lambda: kept() > 17 or run.poll() is not None, "more rows")
         at_kill, ended = kept(), run.poll()
         nodes.kill_node(1)
         said, _ = run.communicate()

@@ -173,7 +173,7 @@ def test_a_name_that_the_system_refuses_is_told_in_one_line(
 def test_a_trace_whose_name_the_system_refuses_is_told_in_one_line(station: Station, ready: Path) -> None:
     change(ready, 'folder = "trace"', f'folder = "{LONG}"')
     (found,) = problems(station("check", ready))
-    assert "cannot be looked at: File name too long | fix: name another trace.folder" in found
+    assert "cannot be read: File name too long | fix: name another trace.folder" in found
     for call in (["export", ready, "--out", "rows.csv"], ["rejudge", ready, "--threshold", 1.5]):
         done = station(*call)
         assert (done.status, "cannot be read (File name too long)" in done.err) == (1, True)
@@ -316,8 +316,8 @@ def test_check_names_a_port_in_use(station: Station, ready: Path) -> None:
         port = other.getsockname()[1]
         ready.write_text(f"{ready.read_text()}\n[modbus]\nport = {port}\n")
         (found,) = problems(station("check", ready))
-    assert f"modbus.port {port} at 127.0.0.1 cannot be had: address already in use" in found
-    assert f"fix: look who holds it (ss -ltnp sport = :{port}), or choose another" in found
+    assert f"modbus.port {port} at 127.0.0.1 cannot be used: address already in use" in found
+    assert f"fix: find what uses it (ss -ltnp sport = :{port}), or choose another" in found
     assert station("check", ready).status == 0
 
 

@@ -106,7 +106,7 @@ FAULTS = [
     ("trigger.deadline_ms = 0x" + "f" * 5000, "trigger.deadline_ms is a number of very many digits; expected a whole"),
     ("camera.secret = {}", "camera.secret.file and env: exactly one of them is expected"),
     ('desk.command = ["a", ""]', "desk.command is ['a', '']; expected a list of text, not empty"),
-    ('trace.password = "hunter2"', "trace.password = *** is not known; secrets stand outside:"),
+    ('trace.password = "hunter2"', "trace.password = *** is not known; keep secrets out of the file:"),
 ]
 
 

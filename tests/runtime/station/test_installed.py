@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 
 from regad.runtime.errors import InputError, OutputError, RegadError
 from regad.runtime.formats.artifact import Artifact
-from regad.runtime.formats.category import Category
+from regad.runtime.formats.category import Category, save_category
 from regad.runtime.formats.digest import sha256_of
+from regad.runtime.formats.threshold import Threshold
+from regad.runtime.serve.registry_cli import pull_command
 from regad.runtime.station.codes import Fault, Status
 from regad.runtime.station.effects import Load
 from regad.runtime.station.events import Event, JobReady, JobRenewed
@@ -98,7 +101,7 @@ def test_station_toml_has_the_last_word_once_it_is_changed(bench: Bench, change:
     bench.jobs().install(bench.wish())
     again = bench.jobs(**change)
     assert again.take(1).job.pin == bench.old
-    assert "is left, since station.toml was changed after it" in again.notes[0]
+    assert "is not used: station.toml was changed after it" in again.notes[0]
 
 
 @pytest.mark.parametrize("text", ["{", '{"format": "regad-jobs", "version": 2, "jobs": {}}', "[]", "x" * 1_000_001])
@@ -205,3 +208,24 @@ def test_a_station_judges_the_next_part_by_what_was_installed(tmp_path: Path, mo
         "JOIN category_version AS v ON v.id = i.category_version ORDER BY i.id",
     )
     assert rows == [(None, None, 10.0, 1), ("anna", "sharper", 1e-3, 2), ("anna", "sharper", 1e-3, 2)]
+
+
+def test_a_category_that_was_pulled_judges_the_next_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/fleet.md says: pull, put it beside the versions that the station keeps, install."""
+    monkeypatch.setattr(Artifact, "open", lambda path, verify=True: ARTIFACT)
+    share, pulled = tmp_path / "share.safetensors", tmp_path / "new.safetensors"
+    save_category(replace(category(), created="new", threshold=Threshold(1e-3, "manual")), share)
+    with running(tmp_path) as station:
+        assert station.part(GOOD) == "PASS"
+        words = [str(share), "--out", str(pulled), "--model", str(tmp_path / "model.regad")]
+        pull_command.main(words, standalone_mode=False)
+        sha256 = sha256_of(pulled)
+        kept = category_path(tmp_path / "trace", sha256)
+        kept.parent.mkdir(exist_ok=True)
+        shutil.copy(pulled, kept)
+        request = {"command": "install", "by": "rollout", "job": 1, "sha256": sha256, "id": 1}
+        future = station.line.requests.handle(request)
+        assert not isinstance(future, dict) and future.result(20)["sha256"] == sha256
+        jobs = station.line.jobs
+        station.until(lambda image: bool(image.status & Status.READY) and jobs._ready[1].pinned.job.pin == sha256)
+        assert station.part(GOOD) == "REJECT"

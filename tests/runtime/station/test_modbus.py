@@ -321,7 +321,7 @@ def test_a_server_that_was_not_started_can_be_closed() -> None:
 
 
 def test_a_port_in_use_is_named_with_the_remedy(server: ModbusServer) -> None:
-    with pytest.raises(InputError, match=rf"modbus\.port {server.port} at 127\.0\.0\.1 .*in use; look who holds it"):
+    with pytest.raises(InputError, match=rf"modbus\.port {server.port} at 127\.0\.0\.1 .*in use; find what uses it"):
         bind("127.0.0.1", server.port)
 
 

@@ -196,7 +196,7 @@ def test_a_plc_whose_heartbeat_stands_still_finds_no_result_until_it_beats_again
         assert image.state is State.READY and Status.READY not in image.status and not image.fault
         words = plc.read()
         assert not Status(words[0]) & (Status.VALID | Status.READY) and words[10:18] == [0] * 8
-        assert "the PLC is gone: its heartbeat stands still" in station.said
+        assert "the PLC is gone: its heartbeat has stopped" in station.said
         passing(station, plc)
         assert "the PLC is back" in station.said
 
@@ -218,7 +218,7 @@ def test_a_part_that_is_in_hand_as_the_plc_goes_cannot_pass(tmp_path: Path) -> N
         held = station.backend.hold()
         with Pymodbus(port_of(station)) as plc:
             part(station, plc, lambda image: Status.TRIGGER_ACK in image.status and Status.READY not in image.status)
-        station.until(lambda image: "the PLC is gone: its heartbeat stands still" in station.said)
+        station.until(lambda image: "the PLC is gone: its heartbeat has stopped" in station.said)
         held.set()
         station.until(lacks(Status.BUSY))
         assert not station.line.image.passes

@@ -275,7 +275,7 @@ def test_masks_of_no_image_that_cannot_be_listed_are_said(tmp_path: Path, lock: 
     root = tmp_path / "screw"
     touch(root, "train/good/0.png", "test/dent/1.png", "ground_truth/dent/1_mask.png", "ground_truth/old/1_mask.png")
     lock(root / "ground_truth" / "old")
-    assert notes_of(root) == ["ground_truth/old cannot be read: Permission denied; the masks in it are not looked at"]
+    assert notes_of(root) == ["ground_truth/old cannot be read: Permission denied; the masks in it are not read"]
 
 
 def test_visas_images_that_cannot_be_read_are_not_called_missing(tmp_path: Path, lock: Callable[[Path], None]) -> None:
