@@ -13,6 +13,10 @@ packages+=(mbpoll mosquitto openssl chromium docker-registry iproute2 libaravis-
 
 if command -v apt-get >/dev/null; then
   as_root=$([ "$(id -u)" = 0 ] || echo sudo)
+  if [ -n "$as_root" ] && ! command -v sudo >/dev/null; then
+    echo "no sudo here; run this as root: $0" >&2
+    exit 1
+  fi
   $as_root apt-get update -qq
   # The shared library that tritonserver embeds; a Python that is not Debian's brings its own.
   python_library=libpython$("${PYTHON:-python3}" -c 'import sys; print("%d.%d" % sys.version_info[:2])')

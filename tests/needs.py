@@ -15,7 +15,7 @@ from typing import NamedTuple, NoReturn
 
 import pytest
 
-__all__ = ["CLANG", "NODESET", "TOOLS", "absent", "header", "is_there", "needs", "require"]
+__all__ = ["CLANG", "DATA", "NATIVE", "NODESET", "absent", "header", "is_there", "needs", "require"]
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
