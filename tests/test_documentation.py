@@ -20,7 +20,10 @@ import pytest
 from .documentation.commands_page import PAGE, REMEDY, commands, entries, page, subcommands
 from .documentation.pages import ROOT, Block, anchors, block_faults, blocks, indented, links, mentions
 
-RULED = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RULED = [
+    *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "RESULTS.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 """The pages that say who they are for and whether their blocks are run."""
 LINKED = [*RULED, *(path for path in sorted(ROOT.glob("*.md")) if path not in RULED), ROOT / "packaging" / "README.md"]
 CATEGORY = "nut"
