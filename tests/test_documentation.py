@@ -15,6 +15,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import click
 import pytest
 
 from .documentation.commands_page import PAGE, REMEDY, commands, entries, page, subcommands
@@ -86,6 +87,17 @@ def test_every_page_is_found_from_the_readme() -> None:
 
 def test_the_commands_page_is_what_the_commands_say() -> None:
     assert text_of(PAGE) == page(), f"docs/commands.md is stale: {REMEDY}"
+
+
+def test_every_option_says_what_it_does() -> None:
+    silent = [
+        f"{name} {option.opts[0]}"
+        for top, command in commands().items()
+        for name, one in subcommands(command, top)
+        for option in one.params
+        if isinstance(option, click.Option) and not option.help
+    ]
+    assert silent == []
 
 
 @pytest.mark.parametrize("path", RULED, ids=named)

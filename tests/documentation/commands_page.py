@@ -112,13 +112,13 @@ def _prose(text: str) -> Iterator[str]:
         if paragraph.startswith("\b"):
             yield from ["```text", paragraph.removeprefix("\b\n"), "```"]
         else:
-            yield paragraph.replace("*", "\\*")
+            yield _plain(paragraph)
 
 
 def _row(option: click.Option, command: click.Command) -> str:
     names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
     words = option.help or ""
-    told = re.search(r"\s*\[default: (.*?)\]$", words)
+    told = re.search(r"\s*[\[(]default: (.*?)[\])]\.?$", words)
     default = told[1] if told else _default(option, command)
     if option.required:
         default = "required"
@@ -169,7 +169,12 @@ def _type_name(kind: click.ParamType) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("*", "\\*")
+    return _plain(" ".join(text.split())).replace("|", "\\|")
+
+
+def _plain(text: str) -> str:
+    """The text with what Markdown would take for its own."""
+    return text.replace("*", "\\*").replace("<", "&lt;")
 
 
 if __name__ == "__main__":
