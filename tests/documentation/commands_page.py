@@ -133,7 +133,7 @@ def _default(option: click.Option, command: click.Command) -> str:
     if shown is None:
         shown = bool(command.context_settings.get("show_default"))
     value = option.default
-    if not shown or isinstance(value, bool) or not isinstance(value, (str, int, float, Path)):
+    if not shown or isinstance(value, bool) or not isinstance(value, (str, int, float, Path)) or value == "":
         return ""
     return f"`{value}`"
 
