@@ -120,9 +120,12 @@ def test_every_command_that_a_page_names_takes_these_options(path: Path) -> None
 
 
 @pytest.fixture(scope="module")
-def prepared(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a page may rely on, made once."""
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a page may rely on, made once. The encoder is a small stand-in: teaching takes seconds with a real one."""
+    from standin import write_standin
+
     from regad.calib.cli import command as calib
+    from regad.runtime.formats.scoring import SCORINGS
 
     sys.path.insert(0, str(ROOT / "tests" / "demo"))
     try:
@@ -131,7 +134,7 @@ def prepared(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         sys.path.pop(0)
 
     folder = tmp_path_factory.mktemp("page")
-    shutil.copytree(artifact_dir, folder / "model.regad")
+    write_standin(folder / "model.regad", scoring=SCORINGS["edge"])
     for name, first, count in (("good", 100, 4), ("more-good", 200, 6), ("frames", 300, 2)):
         for index in range(first, first + count):
             save(folder / name / f"{index}.png", sample(CATEGORY, index=index).image[..., ::-1])

@@ -131,7 +131,7 @@ class Mention(NamedTuple):
     options: list[str]
 
 
-_PROGRAM = re.compile(r"(?<![\w.-])(regad-[a-z]+)(?![\w-]|\.\w)([^\n]*)")
+_PROGRAM = re.compile(r"\s*(?:(?:\$|sudo|[A-Z_]+=\S*) +)*(?:\S*/)?(regad-[a-z]+)(?![\w-]|\.\w)([^\n]*)")
 
 
 def mentions(page: str) -> list[Mention]:
@@ -150,7 +150,7 @@ def mentions(page: str) -> list[Mention]:
 
 
 def _mentioned(line: int, text: str) -> Iterator[Mention]:
-    match = _PROGRAM.search(text)
+    match = _PROGRAM.match(text)
     if match is not None:
         words = re.match(r"((?: +[a-z][a-z-]*(?![\w./=-]))*)", match[2])
         options = re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", match[2])
