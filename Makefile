@@ -13,7 +13,7 @@ RESULTS = $(BIN)/python tests/rivals/results.py --data '$(DATA)' --weights '$(WE
 help:  ## this list; times are for 2 cores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP)  ## install everything into .venv, PyTorch included; the others do it too: QQ min
+setup: $(STAMP)  ## install everything into .venv, several GB; demo, test and quick do it too: minutes, by network
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -21,11 +21,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(STAMP)  ## [DATA=DIR CATEGORY=NAME] [WEIGHTS=FILE] [EPOCHS=N] see it work, and get a page of it: QQ s
+demo: $(STAMP)  ## [DATA=DIR CATEGORY=NAME] [WEIGHTS=FILE] [EPOCHS=N] see it work, and get a page of it: 90 s
 	$(BIN)/python tests/demo/demo.py $(if $(DATA),--data '$(DATA)') $(if $(CATEGORY),--category '$(CATEGORY)') \
 	  $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(EPOCHS),--epochs $(EPOCHS))
 
-test: $(STAMP) lint  ## lint, types and all tests; says first what it skips here: QQ min
+test: $(STAMP) lint  ## lint, types and all tests; says first what it skips here: 25 min
 	$(BIN)/python -m pytest
 
 # Formats, images, scores, sources, commands, the station's machine and registers, the pages: what is cheap and finds most.
@@ -37,19 +37,19 @@ QUICK = tests/test_guards.py tests/test_packaging.py tests/test_documentation.py
 quick: $(STAMP)  ## a selection: no teaching, training, export, C library, page, running station, lint: 2 min
 	$(BIN)/python -m pytest -q $(QUICK)
 
-tools:  ## install what tests can use (compilers, broker, browser, ...) by apt, with sudo: QQ min
+tools:  ## install what tests can use (compilers, broker, browser, ...) by apt, with sudo: minutes, by network
 	PYTHON='$(PYTHON)' packaging/test-tools.sh
 
-lint: $(STAMP) links  ## ruff and mypy: QQ s
+lint: $(STAMP) links  ## ruff and mypy: 30 s
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p regad.runtime -p regad.calib -p regad.train -p regad.export
 
 # This machine's wheel in dist/, tried in a clean environment; packaging/wheels.sh aarch64 cross-builds.
-wheels:  ## [REGAD_MODEL=DIR] this machine's wheel in dist/, tried in a clean environment: QQ min
+wheels:  ## [REGAD_MODEL=DIR] this machine's wheel in dist/, tried in a clean environment: minutes
 	PYTHON='$(PYTHON)' packaging/wheels.sh
 
-bench: $(STAMP) $(RIVALS)/.installed $(RUNTIME)/.installed $(EMBED)/.installed  ## [MODEL=DIR] [INT8=DIR] [ROWS='...'] speed beside anomalib and OpenVINO: QQ min
+bench: $(STAMP) $(RIVALS)/.installed $(RUNTIME)/.installed $(EMBED)/.installed  ## [MODEL=DIR] [INT8=DIR] [ROWS='...'] speed beside anomalib and OpenVINO: long, and 2 GB of rivals
 	$(BIN)/python tests/bench/bench.py $(if $(MODEL),--model '$(MODEL)') $(if $(INT8),--int8 '$(INT8)') --rivals $(RIVALS) --runtime $(RUNTIME) \
 	  --embed $(EMBED) $(if $(ROWS),--rows $(ROWS)) --json bench-out/bench.json
 
@@ -73,7 +73,7 @@ data-and-weights:
 rivals: data-and-weights $(STAMP) links $(RIVALS)/.installed  ## DATA=DIR WEIGHTS=FILE our accuracy beside PatchCore and PaDiM: hours
 	$(RESULTS) frozen rivals compare
 
-results: data-and-weights $(STAMP) links $(RIVALS)/.installed  ## DATA=DIR WEIGHTS=FILE [RESULTS_ARGS='--rounds 5 --shot 2,4,8'] all of RESULTS.md, in results/: a day
+results: data-and-weights $(STAMP) links $(RIVALS)/.installed  ## DATA=DIR WEIGHTS=FILE [RESULTS_ARGS='--rounds 5 --shot 2,4,8'] all of RESULTS.md, in results/: hours
 	$(RESULTS)
 
 clean:  ## remove what was built, but not .venv
