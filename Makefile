@@ -8,13 +8,12 @@ RUNTIME := .venvs/runtime
 EMBED  := .venvs/embed
 RESULTS = $(BIN)/python tests/rivals/results.py --data '$(DATA)' --weights '$(WEIGHTS)' $(RESULTS_ARGS)
 
-.PHONY: help setup demo test lint bench wheels clean links data-and-weights rivals results
+.PHONY: help setup demo test quick lint tools bench wheels clean links data-and-weights rivals results
 
-help:
-	@echo "make setup | demo [DATA=DIR CATEGORY=NAME [WEIGHTS=FILE] [EPOCHS=N]] | test | lint | bench [MODEL=DIR] [INT8=DIR] [ROWS='...'] | wheels [REGAD_MODEL=DIR] | clean | links"
-	@echo "make rivals | results DATA=DIR WEIGHTS=FILE [RESULTS_ARGS='--rounds 5 --shot 2,4,8 ...']   (long; files in results/)"
+help:  ## this list; times are for 2 cores
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP)
+setup: $(STAMP)  ## install everything into .venv, several GB; demo, test and quick do it too: minutes, by network
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -22,20 +21,35 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
-links:
-	@mkdir -p .links/regad
-	@for p in train export runtime calib; do ln -sfn ../../$$p .links/regad/$$p; done
+demo: $(STAMP)  ## [DATA=DIR CATEGORY=NAME] [WEIGHTS=FILE] [EPOCHS=N] see it work, and get a page of it: 90 s
+	$(BIN)/python tests/demo/demo.py $(if $(DATA),--data '$(DATA)') $(if $(CATEGORY),--category '$(CATEGORY)') \
+	  $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(EPOCHS),--epochs $(EPOCHS))
 
-lint: $(STAMP) links
+test: $(STAMP) lint  ## lint, types and all tests; says first what it skips here: 25 min
+	$(BIN)/python -m pytest
+
+# Formats, images, scores, sources, commands, the station's machine and registers, the pages: what is cheap and finds most.
+QUICK = tests/test_guards.py tests/test_packaging.py tests/test_documentation.py \
+  $(addprefix tests/runtime/,commands formats imaging line scoring sources desk/test_protocols_page.py desk/test_protocols_config.py) \
+  $(addsuffix .py,$(addprefix tests/runtime/station/test_,config documentation faults machine modbus_requests registers requests users)) \
+  --deselect tests/test_documentation.py::test_the_blocks_of_a_page_run_as_they_stand
+
+quick: $(STAMP)  ## a selection: no teaching, training, export, C library, page, running station, lint: 2 min
+	$(BIN)/python -m pytest -q $(QUICK)
+
+tools:  ## install what tests can use (compilers, broker, browser, ...) by apt, with sudo: minutes, by network
+	PYTHON='$(PYTHON)' packaging/test-tools.sh
+
+lint: $(STAMP) links  ## ruff and mypy: 30 s
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p regad.runtime -p regad.calib -p regad.train -p regad.export
 
-demo: $(STAMP)
-	$(BIN)/python tests/demo/demo.py $(if $(DATA),--data '$(DATA)') $(if $(CATEGORY),--category '$(CATEGORY)') \
-	  $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(EPOCHS),--epochs $(EPOCHS))
+# This machine's wheel in dist/, tried in a clean environment; packaging/wheels.sh aarch64 cross-builds.
+wheels:  ## [REGAD_MODEL=DIR] this machine's wheel in dist/, tried in a clean environment: minutes
+	PYTHON='$(PYTHON)' packaging/wheels.sh
 
-bench: $(STAMP) $(RIVALS)/.installed $(RUNTIME)/.installed $(EMBED)/.installed
+bench: $(STAMP) $(RIVALS)/.installed $(RUNTIME)/.installed $(EMBED)/.installed  ## [MODEL=DIR] [INT8=DIR] [ROWS='...'] speed beside anomalib and OpenVINO: long, and 2 GB of rivals
 	$(BIN)/python tests/bench/bench.py $(if $(MODEL),--model '$(MODEL)') $(if $(INT8),--int8 '$(INT8)') --rivals $(RIVALS) --runtime $(RUNTIME) \
 	  --embed $(EMBED) $(if $(ROWS),--rows $(ROWS)) --json bench-out/bench.json
 
@@ -56,19 +70,16 @@ $(RIVALS)/.installed: constraints.txt
 data-and-weights:
 	@test -d '$(DATA)' -a -f '$(WEIGHTS)' || { echo "name them: make rivals DATA=<folder of categories> WEIGHTS=<ResNet-18 file>"; exit 2; }
 
-rivals: data-and-weights $(STAMP) links $(RIVALS)/.installed
+rivals: data-and-weights $(STAMP) links $(RIVALS)/.installed  ## DATA=DIR WEIGHTS=FILE our accuracy beside PatchCore and PaDiM: hours
 	$(RESULTS) frozen rivals compare
 
-results: data-and-weights $(STAMP) links $(RIVALS)/.installed
+results: data-and-weights $(STAMP) links $(RIVALS)/.installed  ## DATA=DIR WEIGHTS=FILE [RESULTS_ARGS='--rounds 5 --shot 2,4,8'] all of RESULTS.md, in results/: hours
 	$(RESULTS)
 
-# This machine's wheel in dist/, tried in a clean environment; packaging/wheels.sh aarch64 cross-builds.
-wheels:
-	PYTHON='$(PYTHON)' packaging/wheels.sh
-
-test: $(STAMP) lint
-	$(BIN)/python -m pytest
-
-clean:
+clean:  ## remove what was built, but not .venv
 	rm -rf build dist *.egg-info .links .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out bench-out
 	find . -name __pycache__ -not -path './$(VENV)/*' -type d -prune -exec rm -rf {} +
+
+links:  ## .links/, by which mypy finds the packages
+	@mkdir -p .links/regad
+	@for p in train export runtime calib; do ln -sfn ../../$$p .links/regad/$$p; done

@@ -9,10 +9,15 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from .needs import DATA, header
+
 settings.register_profile("regad", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("regad")
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+def pytest_report_header() -> list[str]:
+    """What will be skipped on this machine, before the first test."""
+    return header()
 
 
 @pytest.fixture

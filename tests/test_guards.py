@@ -12,6 +12,8 @@ from types import ModuleType
 
 import pytest
 
+from . import needs
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -160,3 +162,27 @@ def test_every_name_in_all_exists(package: str) -> None:
 def test_the_changelog_names_this_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert f"## {project['project']['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_a_missing_tool_is_named_with_what_it_skips_and_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(needs, "is_there", lambda name: name != "mosquitto")
+    assert needs.header()[:2] == [
+        "missing, and their tests are skipped: mosquitto (MQTT)",
+        "to run those tests too: make tools",
+    ]
+
+
+@pytest.mark.parametrize(("value", "outcome"), [("", pytest.skip.Exception), ("required", pytest.fail.Exception)])
+def test_a_test_without_its_tool_is_skipped_but_fails_where_it_is_required(
+    value: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(needs, "is_there", lambda name: False)
+    monkeypatch.setenv(needs.PEERS, value)
+    with pytest.raises(outcome, match="needs mosquitto: make tools"):
+        needs.require("mosquitto")
+
+
+def test_make_tools_installs_every_package_that_tests_need() -> None:
+    script = (ROOT / "packaging" / "test-tools.sh").read_text()
+    files = {"ONNX Runtime's C headers": "get-headers.sh", "OPC UA NodeSet": "get-nodeset.sh"}
+    assert [name for name in needs.TOOLS if files.get(name, name) not in script] == []

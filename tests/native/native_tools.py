@@ -10,11 +10,12 @@ from typing import NoReturn
 
 import pytest
 
+from tests.needs import CLANG, NATIVE, absent
+
 __all__ = ["CLANG", "REMEDIES", "ROOT", "SOURCE", "build", "missing", "run"]
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "runtime" / "native"
-CLANG = next((name for name in ("clang++-14", "clang++") if shutil.which(name)), "")
 # What CMake complains of where something is missing, and what helps.
 REMEDIES = {
     "onnxruntime_c_api.h": "runtime/native/get-headers.sh",
@@ -41,9 +42,7 @@ def run(*command: object, env: dict[str, str] | None = None, cwd: Path | None = 
 
 def missing(reason: str) -> NoReturn:
     """Skip the test for want of a tool; under ``REGAD_NATIVE_TESTS=required``, as in CI, fail it."""
-    if os.environ.get("REGAD_NATIVE_TESTS") == "required":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+    absent(reason, NATIVE)
 
 
 def build(name: str, *options: str, compiler: str = "", targets: tuple[str, ...] = ()) -> Path:

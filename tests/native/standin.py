@@ -82,9 +82,12 @@ def photo(seed: int, height: int = 240, width: int = 320) -> NDArray[np.uint8]:
     return np.clip(noisy, 0, 255).astype(np.uint8)
 
 
-def write_standin(path: Path, statistics_dtype: StatisticsDtype = "fp32") -> Artifact:
-    """Write the artifact, golden file included, with scorer graphs that take statistics of a dtype."""
-    manifest = {
+def write_standin(path: Path, statistics_dtype: StatisticsDtype = "fp32", scoring: Scoring | None = None) -> Artifact:
+    """Write the artifact, golden file included, with scorer graphs that take statistics of a dtype.
+
+    ``scoring`` is how parts taught on it are scored (default: as RegAD does).
+    """
+    manifest: dict[str, Any] = {
         "created": "2024-01-01T00:00:00+00:00",
         "producer": {"regad": "0", "torch": "0", "onnx": onnx.__version__, "python": "3"},
         "model": {"backbone": "standin", "stn_mode": "none", "checkpoint_sha256": "", "provenance": {}},
@@ -100,6 +103,8 @@ def write_standin(path: Path, statistics_dtype: StatisticsDtype = "fp32") -> Art
         "scorers": {form.name: f"scorer_{form.name}.onnx" for form in FORMS},
         "parity": [],
     }
+    if scoring is not None:
+        manifest["scoring"] = scoring.to_json()
     graph = encoder()
     onnx.checker.check_model(graph, full_check=True)
     files = {f"scorer_{form.name}.onnx": write_scorer(form, statistics_dtype).SerializeToString() for form in FORMS}

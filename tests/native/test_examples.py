@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from standin import photo
 
 from regad.runtime.detector import Detector
 from regad.runtime.formats.artifact import Artifact
+from tests.needs import require
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,7 @@ def test_c_example_under_valgrind(
     native_build: Path, standin: Artifact, pictures: Path, onnxruntime_library: Path
 ) -> None:
     """No leak, no invalid access of ours; ONNX Runtime's own are suppressed by its file name only."""
-    if shutil.which("valgrind") is None:
-        missing("needs valgrind: apt-get install valgrind libc6-dbg")
+    require("valgrind")
     suppressions = Path(__file__).parent / "valgrind.supp"
     prefix = (
         "valgrind",

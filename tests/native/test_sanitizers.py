@@ -15,6 +15,7 @@ import pytest
 from native_tools import CLANG, build, missing, run
 
 from regad.runtime.formats.artifact import Artifact
+from tests.needs import require
 
 SECONDS = int(os.environ.get("REGAD_FUZZ_SECONDS", "5"))
 QUICK = "-DCMAKE_CXX_FLAGS_RELEASE=-O1"
@@ -26,8 +27,7 @@ pytestmark = [inner]
 @pytest.fixture(scope="module")
 def address_build() -> Path:
     """The build with AddressSanitizer, UndefinedBehaviorSanitizer and the fuzzers."""
-    if not CLANG:
-        missing("needs Clang: apt-get install clang libclang-rt-dev")
+    require("clang")
     options = ("-DREGAD_TESTS=ON", "-DREGAD_FUZZ=ON", "-DREGAD_SANITIZE=address,undefined", QUICK)
     return build("native-asan", *options, compiler=CLANG)
 

@@ -60,7 +60,13 @@ class _Plan(NamedTuple):
     "--out", type=click.Path(path_type=Path), required=True, help="Model repository, made or brought up to date."
 )
 @click.option("--name", default="regad", show_default=True, help="Name of the model; of graphs, how their names begin.")
-@click.option("--kind", type=click.Choice(["detector", "graphs"]), default="detector", show_default=True)
+@click.option(
+    "--kind",
+    type=click.Choice(["detector", "graphs"]),
+    default="detector",
+    show_default=True,
+    help="A model that takes image files, or the artifact's graphs as an ensemble.",
+)
 @click.option(
     "--one-model-per-category", is_flag=True, help="Detectors NAME_CATEGORY, each a process with its encoder."
 )

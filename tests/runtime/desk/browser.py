@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from ...needs import absent, require
 from .web_doubles import Client
 
 if TYPE_CHECKING:
@@ -23,23 +23,15 @@ FLAGS = (
 )
 
 
-def missing(tool: str) -> None:
-    """Skip the test for want of a tool; under ``REGAD_DESK_TESTS=required``, as in CI, fail it."""
-    if os.environ.get("REGAD_DESK_TESTS") == "required":
-        pytest.fail(f"{tool} is missing, and REGAD_DESK_TESTS=required", pytrace=False)
-    pytest.skip(f"{tool} is missing")
-
-
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A browser with a profile that is new and empty."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        missing("playwright")
+        absent("needs playwright: pip install 'regad[dev]'")
+    require("chromium")
     path = shutil.which("chromium")
-    if path is None:
-        missing("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, headless=True, args=list(FLAGS))
         try:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,11 +21,10 @@ from regad.runtime.station.commands import CommandServer
 from regad.runtime.station.config_protocols import MqttConfig
 from regad.runtime.station.secret import Secret
 
+from ...needs import needs
 from .sink_doubles import Books, Line, Mosquitto, Watched, around, make_ca, private, subscriber, until
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("mosquitto") is None and "CI" not in os.environ, reason="needs mosquitto: apt install mosquitto"
-)
+pytestmark = needs("mosquitto")
 BASE = "regad/press"
 
 

@@ -23,10 +23,10 @@ from regad.runtime.station.commands import CommandServer
 from regad.runtime.station.config_protocols import OpcuaConfig
 from regad.runtime.station.users import set_password
 
+from ...needs import NODESET, needs
 from .sink_doubles import Books, Line, Watched, around, free_port, until
 
-NODESET = Path(__file__).parents[3] / ".deps/opcua/Opc.Ua.MachineVision.NodeSet2.xml"
-pytestmark = pytest.mark.skipif(not NODESET.is_file(), reason="needs the NodeSet: runtime/desk/opcua/get-nodeset.sh")
+pytestmark = needs("OPC UA NodeSet")
 CLIENT = Path(__file__).with_name("opcua_client.py")
 PASSWORD = "correct horse"
 

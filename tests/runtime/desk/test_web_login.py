@@ -14,6 +14,7 @@ from regad.runtime.station.config import DeskConfig
 from regad.runtime.station.desk_access import bind_page, check_access
 from regad.runtime.station.users import remove_user, set_password
 
+from ...needs import require
 from .web_doubles import PASSWORD, add_users, desk_of
 
 
@@ -171,10 +172,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tls")
     words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     words += ["-subj", "/CN=localhost", "-days", "2", "-keyout", "page.key", "-out", "page.pem"]
-    try:
-        subprocess.run(words, cwd=folder, check=True, capture_output=True)
-    except OSError:
-        pytest.skip("openssl is not installed")
+    require("openssl")
+    subprocess.run(words, cwd=folder, check=True, capture_output=True)
     return folder
 
 

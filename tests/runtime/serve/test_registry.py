@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import shutil
 import socket
 import threading
@@ -22,6 +21,7 @@ from regad.runtime.serve.pull import pull
 from regad.runtime.serve.reference import Image
 from regad.runtime.serve.registry import Registry
 
+from ...needs import absent, require
 from .places import DockerRegistry, make_artifact, make_category, names
 
 HTPASSWD = "line3:$2b$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy\n"
@@ -29,12 +29,11 @@ MOST = 1 << 30
 
 
 def started(folder: Path, users: Path | None = None) -> DockerRegistry:
+    require("docker-registry")
+    if find_spec("oras") is None:
+        absent("needs oras: pip install 'regad[oras]'")
     program = shutil.which("docker-registry")
-    if program is None or find_spec("oras") is None:
-        reason = "needs docker-registry (sudo apt install docker-registry) and oras (pip install 'regad[oras]')"
-        if os.environ.get("REGAD_DESK_TESTS") == "required":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    assert program is not None
     return DockerRegistry(program, folder, users)
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from ctypes.util import find_library
 
-import pytest
+from ...needs import require
 
 SERIAL = f"T{os.getpid()}"
 NAME = f"Aravis-Fake-{SERIAL}"
@@ -28,11 +27,7 @@ sys.stdin.read()
 
 def require_aravis() -> None:
     """Skip, or fail where the peers are required, without the library."""
-    if find_library("aravis-0.8") is None:
-        reason = "needs Aravis (sudo apt install libaravis-0.8-0)"
-        if os.environ.get("REGAD_DESK_TESTS") == "required":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    require("libaravis-0.8-0")
 
 
 class FakeCamera:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 
@@ -12,6 +11,7 @@ import pytest
 from regad.runtime.station.config import ModbusConfig
 from regad.runtime.station.modbus import ModbusServer
 
+from ...needs import require
 from .modbus_doubles import Memory
 
 
@@ -54,12 +54,10 @@ def test_pymodbus_understands_the_exceptions(server: ModbusServer) -> None:
 
 @pytest.fixture
 def mbpoll(server: ModbusServer) -> Callable[..., tuple[int, str]]:
-    program = shutil.which("mbpoll")
-    if program is None:
-        pytest.skip("needs mbpoll: apt install mbpoll")
+    require("mbpoll")
 
     def call(*options: str, values: tuple[str, ...] = ()) -> tuple[int, str]:
-        words = [program, "-m", "tcp", "-p", str(server.port), "-0", "-1", *options, "127.0.0.1", *values]
+        words = ["mbpoll", "-m", "tcp", "-p", str(server.port), "-0", "-1", *options, "127.0.0.1", *values]
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
         return done.returncode, done.stdout + done.stderr
 

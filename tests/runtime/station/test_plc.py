@@ -6,7 +6,6 @@ The line is the real one, with its threads, trace and server; camera and backend
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from regad.runtime.station.image import ProcessImage
 from regad.runtime.station.registers import OUTPUT_START, OUTPUT_WORDS
 from regad.runtime.station.trace.reader import TraceReader
 
+from ...needs import require
 from ..run_doubles import ARTIFACT
 from .station_doubles import BAD, GOOD, PATIENCE, Station, running
 
@@ -150,11 +150,9 @@ def test_pymodbus_drives_a_running_line_through_the_whole_handshake(tmp_path: Pa
 
 
 def test_mbpoll_drives_a_running_line_through_the_whole_handshake(tmp_path: Path) -> None:
-    program = shutil.which("mbpoll")
-    if program is None:
-        pytest.skip("needs mbpoll: apt install mbpoll")
+    require("mbpoll")
     with for_a_plc(tmp_path) as station:
-        common = [program, "-m", "tcp", "-p", str(port_of(station)), "-0", "-1"]
+        common = ["mbpoll", "-m", "tcp", "-p", str(port_of(station)), "-0", "-1"]
 
         def call(*words: str) -> str:
             done = subprocess.run([*common, *words], capture_output=True, text=True, check=False, timeout=60)
