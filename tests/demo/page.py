@@ -240,8 +240,8 @@ def stages_table(stages: Sequence[Stage]) -> str:
     )
 
 
-def render_page(report: Report) -> str:
-    """The whole page as text."""
+def render_page(report: Report, examples: str = "", further: str = "") -> str:
+    """The whole page as text; ``examples`` and ``further`` are sections (HTML) for its middle and its end."""
     style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     support = "".join(
         f"<figure><img alt='support image' src='{embed(image)}'><figcaption>{html.escape(name)}</figcaption></figure>"
@@ -276,6 +276,7 @@ def render_page(report: Report) -> str:
 <p class="note">Left: the photo, with the true defect outlined. Right: the anomaly map; colours are fixed to the
 threshold, so a good part stays as it is. {len(shown)} of {len(report.items)} test images, mistakes first.</p>
 <div class="grid">{"".join(card(item) for item in shown)}</div>
+{examples}
 <h2>Time for one image</h2>
 <p class="note">{machine}; one image at a time, medians.</p>
 {latency(report)}
@@ -284,6 +285,7 @@ threshold, so a good part stays as it is. {len(shown)} of {len(report.items)} te
 {stages_table(report.stages)}
 <h2>Do it again</h2>
 <pre>{commands}</pre>
+{further}
 <footer>RegAD edge toolkit. Method: Huang et al., Registration based Few-Shot Anomaly Detection, ECCV 2022.</footer>
 </main>
 </body>

@@ -23,7 +23,7 @@ from machined import gear, nut
 from surface import SIZE, Array, Layers, Rng, cast_shadow, develop, fractal, photograph, shade
 from textures import aluminium, cloth, tile
 
-__all__ = ["CATEGORIES", "DEFAULT_COUNTS", "Counts", "Kind", "Sample", "sample", "write_dataset"]
+__all__ = ["CATEGORIES", "DEFAULT_COUNTS", "Counts", "Kind", "Sample", "draw", "sample", "streams", "write_dataset"]
 
 VISIBLE = 8.0 / 255.0
 """A pixel belongs to a defect when the defect changes it by more than this, noise left out."""
@@ -34,6 +34,7 @@ class Kind(NamedTuple):
 
     ``angle`` in degrees and ``shift`` in pixels of the finished picture bound the pose (0: a texture fills
     the picture); ``background`` is the RGB colour of what it lies on; ``thick`` the length of its shadow.
+    ``scale`` makes it smaller in the picture; ``lamp`` is the mean direction of the light and its spread, radians.
     """
 
     draw: Callable[[Rng, str | None, Rng], Layers]
@@ -43,6 +44,8 @@ class Kind(NamedTuple):
     background: tuple[float, float, float] | None = None
     thick: float = 10.0
     lathe: bool = False
+    scale: float = 1.0
+    lamp: tuple[float, float] = (-2.2, 0.10)
 
 
 CATEGORIES = {
@@ -80,18 +83,18 @@ class Counts(NamedTuple):
 DEFAULT_COUNTS = Counts()
 
 
-def streams(category: str, group: str, index: int, seed: int, names: Iterable[str]) -> list[Rng]:
-    """Independent random streams for the parts of one picture, the same on every machine."""
-    key = [seed, zlib.crc32(f"{category}/{group}".encode()), index]
+def streams(group: str, index: int, seed: int, names: Iterable[str]) -> list[Rng]:
+    """Independent random streams for the parts of one picture of a group, the same on every machine."""
+    key = [seed, zlib.crc32(group.encode()), index]
     return [np.random.default_rng([*key, zlib.crc32(name.encode())]) for name in names]
 
 
 def scene(kind: Kind, layers: Layers, rng: Rng) -> Array:
     """Lay the piece under the camera and light it; float32 RGB [256, 256, 3]."""
-    azimuth = float(rng.normal(-2.2, 0.10))
+    azimuth = float(rng.normal(*kind.lamp))
     if kind.background is None:
         return develop(shade(layers, azimuth))
-    angle, scale = rng.uniform(-kind.angle, kind.angle), rng.uniform(0.99, 1.01)
+    angle, scale = rng.uniform(-kind.angle, kind.angle), kind.scale * rng.uniform(0.99, 1.01)
     shift = 2 * rng.uniform(-kind.shift, kind.shift, 2)
     posed = layers.posed(angle, shift, scale)
     centre = shift + layers.height.shape[0] / 2
@@ -104,11 +107,14 @@ def scene(kind: Kind, layers: Layers, rng: Rng) -> Array:
 
 def sample(category: str, defect: str | None = None, index: int = 0, seed: int = 0, train: bool = False) -> Sample:
     """Draw one picture. The same arguments give the same pixels. Raises KeyError for an unknown category."""
-    kind = CATEGORIES[category]
-    group = defect or ("train" if train else "good")
+    return draw(CATEGORIES[category], f"{category}/{defect or ('train' if train else 'good')}", defect, index, seed)
+
+
+def draw(kind: Kind, group: str, defect: str | None = None, index: int = 0, seed: int = 0) -> Sample:
+    """Draw one picture of any kind of part; ``group`` names the pictures that ``index`` counts."""
 
     def shot(fault: str | None) -> tuple[Array, Array]:
-        piece, damage, light, camera = streams(category, group, index, seed, ("piece", "damage", "light", "camera"))
+        piece, damage, light, camera = streams(group, index, seed, ("piece", "damage", "light", "camera"))
         return photograph(scene(kind, kind.draw(piece, fault, damage), light), camera)
 
     image, film = shot(defect)

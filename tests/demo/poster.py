@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from regad.runtime.line.picture_file import encode
 
-__all__ = ["compose", "pick"]
+__all__ = ["BAD", "GOOD", "INK", "PAPER", "compose", "fitted", "pick"]
 
 TILE, GAP, FOOT, COLUMNS = 296, 10, 40, 4
 PAPER, INK = (22, 27, 34), (226, 232, 240)
@@ -28,14 +28,14 @@ def pick(items: Sequence[Inspected]) -> list[Inspected]:
     return chosen[:COLUMNS]
 
 
-def fitted(image: np.ndarray) -> Image.Image:
-    """The image, uint8 RGB, filling a square tile."""
+def fitted(image: np.ndarray, tile: int = TILE) -> Image.Image:
+    """The image, uint8 RGB, filling a square of ``tile`` pixels."""
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square = image[top : top + side, left : left + side]
-    way = cv2.INTER_AREA if side > TILE else cv2.INTER_CUBIC
-    return Image.fromarray(cv2.resize(square, (TILE, TILE), interpolation=way))
+    way = cv2.INTER_AREA if side > tile else cv2.INTER_CUBIC
+    return Image.fromarray(cv2.resize(square, (tile, tile), interpolation=way))
 
 
 def compose(items: Sequence[Inspected], quality: int = 86) -> bytes:

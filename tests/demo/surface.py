@@ -141,10 +141,12 @@ def develop(scene: Array) -> Array:
 def photograph(scene: Array, rng: Rng, noise: float = 0.011) -> tuple[Array, Array]:
     """Take the picture: uneven light, white balance, lens blur and sensor noise.
 
-    ``scene`` is float32 RGB [SIZE, SIZE, 3]. Returns the photo as uint8 and the same without noise as float32
-    in [0, 1]. What is drawn from ``rng`` does not depend on the scene, so two scenes may be photographed alike.
+    ``scene`` is float32 RGB [side, side, 3], no larger than the canvas. Returns the photo as uint8 and the same without
+    noise as float32 in [0, 1]. What is drawn from ``rng`` does not depend on the scene, so two scenes may be
+    photographed alike.
     """
-    x, y = (plane[:SIZE, :SIZE] * np.float32(2 / SIZE) - 1 for plane in grid())
+    side = scene.shape[0]
+    x, y = (plane[:side, :side] * np.float32(2 / side) - 1 for plane in grid())
     direction, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0.02, 0.11)
     across = x * np.float32(strength * np.cos(direction)) + y * np.float32(strength * np.sin(direction))
     lamp = (1.0 + across - 0.08 * (x * x + y * y)) * np.float32(rng.uniform(0.95, 1.05))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -12,13 +13,19 @@ import numpy as np
 import pytest
 
 from regad.runtime import InputSpec, Result, Timings
+from regad.runtime.commands.console import run_cli
+from regad.runtime.imaging.registration import Located, Pose
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import page  # noqa: E402
+import panels  # noqa: E402
 import parts  # noqa: E402
 import poster  # noqa: E402
+import reasons  # noqa: E402
+import scenes  # noqa: E402
+import situations  # noqa: E402
 
 DEFECTS = [(name, defect) for name, kind in parts.CATEGORIES.items() for defect in kind.defects]
 
@@ -141,43 +148,107 @@ def test_poster_is_a_picture_of_four(report: page.Report) -> None:
     assert image.shape[1] == poster.GAP + 4 * (poster.TILE + poster.GAP)
 
 
-def demo(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run the demo as `make demo` does."""
-    return subprocess.run([sys.executable, str(HERE / "demo.py"), *words], capture_output=True, text=True, timeout=300)
+def changed(one: np.ndarray, other: np.ndarray) -> tuple[int, int, int, int]:
+    """The box (x, y, width, height) of the pixels in which two photos differ clearly."""
+    return tuple(cv2.boundingRect((np.abs(one.astype(int) - other).max(-1) > 60).astype(np.uint8)))
 
 
-def one_line(done: subprocess.CompletedProcess[str]) -> str:
-    """What a failed run said: one line on stderr, nothing else."""
-    assert done.returncode == 1, done.stderr
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
+def test_a_defect_of_the_cluttered_nut_lies_in_its_region() -> None:
+    """The same clutter comes with and without the defect, and the region holds what differs."""
+    x, y, width, height = changed(scenes.cluttered("good", 1), scenes.cluttered("good", 1, "crack"))
+    left, top, wide, high = scenes.NUT_REGION
+    assert 0 < width < wide
+    assert left <= x <= x + width <= left + wide
+    assert top <= y <= y + height <= top + high
+
+
+@pytest.mark.parametrize("surface", situations.SURFACES)
+def test_a_spot_has_the_size_that_is_said_and_lies_in_its_quarter(surface: str) -> None:
+    """A spot of 12 pixels of 224 is 27 of the 512 that are drawn, give or take its ragged edge."""
+    bare, spot = scenes.spotted(surface, 0, 3), scenes.spotted(surface, 12, 3)
+    x, y, width, height = changed(bare, spot)
+    assert 0.55 * 27 < np.sqrt(width * height) < 1.3 * 27
+    assert x >= scenes.SPOT_REGION[0]
+    assert y + height <= scenes.SPOT_REGION[3]
+
+
+@pytest.mark.parametrize("name", situations.SITUATIONS)
+def test_every_situation_is_pictured_small_on_the_page(name: str) -> None:
+    """Good parts and others are judged in each; its picture lies beside the page that shows it, below 60 kB."""
+    for setup in situations.SITUATIONS[name]():
+        assert {group.good for group in setup.groups} == {True, False}
+    docs = HERE.parents[1] / "docs"
+    assert (docs / "suitable" / f"{name}.jpg").stat().st_size < 60_000
+    assert f"suitable/{name}.jpg" in (docs / "suitable.md").read_text(encoding="utf-8")
+
+
+def test_a_situation_shows_the_middle_frame_of_each_group(report: page.Report) -> None:
+    """Three dents, two of them found: the picture has a column for them and one for the photo taught."""
+    dents = [inspected("dent", score, index) for index, score in enumerate((9.0, 2.0, 5.0))]
+    group = panels.Judged("dent", False, [item.image for item in dents], [item.result for item in dents])
+    assert (group.flagged, group.middle, group.told, group.right) == (2, 2, "2 of 3 found", True)
+    made = panels.compose([panels.Outcome("a way", dents[0].image, [group])] * 2)
+    picture = cv2.imdecode(np.frombuffer(made, np.uint8), cv2.IMREAD_COLOR)
+    one = panels.HEAD + panels.TILE + panels.FOOT
+    assert picture.shape == (2 * one + panels.GAP, 2 * (panels.TILE + panels.GAP) + panels.GAP, 3)
+
+
+def test_the_page_explains_every_reason_and_shows_the_pose() -> None:
+    """A registered part is shown with its pose, one without a score with the reason for it."""
+    item = inspected("good", 2.0)
+    located = Located(Pose(30.0, 4.0, -2.0, 1.0), 0.9, (224, 224), (112.0, 112.0))
+    refused = dataclasses.replace(item.result, score=np.inf, refusal="misplaced", detail="match 0.1 & less")
+    text = reasons.section(
+        [
+            reasons.Example("good", item.image, dataclasses.replace(item.result, located=located)),
+            reasons.Example("out", item.image, refused),
+        ]
+    )
+    assert all(f"<code>{reason}</code>" in text for reason in ("good", "anomalous", "misplaced", "no_part"))
+    assert "turned by 30°, moved by 4, -2 pixels" in text
+    assert "match 0.1 &amp; less" in text
+    assert reasons.section([]) == ""
+    assert "regad-station simulate --model 'my model'" in reasons.line_section(Path("my model")).replace("&#x27;", "'")
+
+
+def refused(capfd: pytest.CaptureFixture[str], *words: str) -> str:
+    """What the demo says that refuses these words: one line on stderr, nothing else."""
+    import demo
+
+    with pytest.raises(SystemExit) as ended:
+        run_cli(demo.command, list(words))
+    assert ended.value.code == 1
+    said = capfd.readouterr()
+    assert said.out == ""
+    lines = said.err.strip().splitlines()
+    assert len(lines) == 1, said.err
     assert lines[0].startswith("error: ")
     return lines[0]
 
 
-def test_missing_data_is_one_clear_line(tmp_path: Path) -> None:
+def test_missing_data_is_one_clear_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A folder that is not there, one that holds no category, an unknown category: one line, no output."""
     out = tmp_path / "out"
-    assert "does not exist" in one_line(demo("--data", str(tmp_path / "none"), "--out", str(out)))
+    assert "does not exist" in refused(capfd, "--data", str(tmp_path / "none"), "--out", str(out))
     (tmp_path / "nut" / "train" / "good").mkdir(parents=True)
-    said = one_line(demo("--data", str(tmp_path), "--category", "bolt", "--out", str(out)))
+    said = refused(capfd, "--data", str(tmp_path), "--category", "bolt", "--out", str(out))
     assert "'bolt'" in said
     assert "nut" in said
     assert not out.exists()
 
 
-def test_a_folder_of_other_work_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_of_other_work_is_left_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """An output folder that the demo did not make is refused, not emptied."""
     (tmp_path / "thesis.txt").write_text("years of work")
-    assert "not empty" in one_line(demo("--out", str(tmp_path)))
+    assert "not empty" in refused(capfd, "--out", str(tmp_path))
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
-def test_a_folder_that_holds_the_data_is_not_emptied(tmp_path: Path) -> None:
+def test_a_folder_that_holds_the_data_is_not_emptied(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The data that an earlier demo drew may be inspected, but not into the folder that is emptied for it."""
     parts.write_dataset(tmp_path / "data", ["nut"], parts.Counts(train=4, good=1, defective=1))
     (tmp_path / ".regad-demo").touch()
-    said = one_line(demo("--data", str(tmp_path / "data"), "--category", "nut", "--out", str(tmp_path)))
+    said = refused(capfd, "--data", str(tmp_path / "data"), "--category", "nut", "--out", str(tmp_path))
     assert f"holds --data {tmp_path / 'data'}, which would be lost" in said
     assert (tmp_path / "data" / "nut" / "train" / "good" / "000.png").is_file()
 
@@ -187,12 +258,16 @@ def test_whole_flow_on_a_tiny_data_set(tmp_path: Path) -> None:
     parts.write_dataset(tmp_path / "data", ["nut"], parts.Counts(train=4, good=2, defective=1))
     out = tmp_path / "out"
     words = ("--data", str(tmp_path / "data"), "--category", "nut", "--epochs", "0", "--out", str(out))
-    done = demo(*words, "--picture", str(tmp_path / "picture.jpg"))
+    words += ("--picture", str(tmp_path / "picture.jpg"))
+    done = subprocess.run([sys.executable, str(HERE / "demo.py"), *words], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "image AUROC" in done.stdout
     assert "p99" in done.stdout
+    assert done.stdout.startswith("This teaches nut from 4 good photos")
+    assert all(f"      {reason} " in done.stdout for reason in ("misplaced", "no_part"))
     text = (out / "index.html").read_text(encoding="utf-8")
     assert "regad-calib" in text
-    assert text.count("<figure class='item'>") == 6
+    assert text.count("<figure class='item'>") == 6 + len(reasons.frames())
+    assert "regad-station simulate" in text
     assert len(list((out / "overlays").iterdir())) == 6
     assert (tmp_path / "picture.jpg").stat().st_size > 10_000
