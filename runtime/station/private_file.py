@@ -33,7 +33,7 @@ class Fresh(Generic[_T]):
         """Return it. Raises what ``read`` raises."""
         try:
             found = self.path.stat()
-            mark: tuple[int, ...] = (found.st_ino, found.st_mtime_ns, found.st_size)
+            mark: tuple[int, ...] = (found.st_ino, found.st_ctime_ns, found.st_mtime_ns, found.st_size)
         except OSError:
             mark = ()
         with self._lock:
