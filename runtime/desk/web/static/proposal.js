@@ -27,7 +27,7 @@ export function report(app, one, changed, folded = false) {
     one.state === "working" ? [h("progress", { max: one.total || 1, value: one.done, "aria-label": t("proposal.working") }), h("p", { class: "hint" }, t("proposal.at", one))] : null,
     one.reasons.map((reason) => h("p", { class: "wrong" }, reason)),
     one.report && [
-      table([t("proposal.group"), t("proposal.parts"), t("proposal.before"), t("proposal.after"), t("proposal.left")],
+      one.report.groups.some((group) => group.parts) && table([t("proposal.group"), t("proposal.parts"), t("proposal.before"), t("proposal.after"), t("proposal.left")],
         one.report.groups.map((group) => [t(`proposal.group.${group.name}`), group.parts, group.passed_before, group.passed_after, group.left_out || ""]), { class: "numbers" }),
       list("cured", one.report.cured), list("lost", one.report.lost), list("escape", one.report.escapes, true), list("left_out", one.report.left_out)],
     one.held_out.length > 0 && h("p", {}, t("proposal.held", { scores: one.held_out.map((score) => score.toFixed(2)).join(", ") })),
