@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import ArtifactError, CategoryError, InputError
 from ..text import system_reason
-from .atomic import atomic_folder
+from .atomic import atomic_folder, recover_folder
 from .encodings import Form, Statistics, StatisticsDtype
 from .features import Features
 from .json_text import parse
@@ -215,6 +215,7 @@ def write_golden(golden: Golden) -> bytes:
 
 def _read_manifest(path: Path, any_version: bool = False) -> dict[str, Any]:
     file = path / MANIFEST
+    recover_folder(path)
     try:
         if not file.is_file():
             raise ArtifactError(f"{path} is not an artifact folder (it has no {MANIFEST}); {_MAKE}")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
+import glob
 import os
 import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import OutputError
 from ..text import system_reason
 
-__all__ = ["atomic_folder", "atomic_write"]
+__all__ = ["atomic_folder", "atomic_write", "recover_folder"]
+
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
 def _failed(path: Path, error: OSError) -> OutputError:
@@ -73,6 +78,8 @@ def _temporary_file(path: Path) -> tuple[int, Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling folder to fill; on success it takes ``path``'s place, on any error it is removed.
 
+    A process that is killed leaves the old folder or the new one; see `recover_folder`.
+
     Raises OutputError when it cannot be written.
     """
     temporary: Path | None = None
@@ -93,20 +100,68 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def recover_folder(path: Path) -> None:
+    """Complete a replacement of the folder ``path`` that was cut off, where the system could not do it in one step.
+
+    The new folder was whole before the old one stepped aside. Does nothing where ``path`` is there, or nothing can be
+    done: whoever opens it says what is missing.
+    """
+    if path.exists():
+        return
+    with suppress(OSError):
+        for aside in sorted(path.parent.glob(f".{glob.escape(path.name)}.old.*")):
+            if not (aside / path.name).exists():
+                continue  # that one was cut off before the old folder stepped aside
+            token = aside.name.rpartition(".")[2]
+            for whole in (path.parent / f".{path.name}.{token}", aside / path.name):
+                with suppress(OSError):
+                    whole.rename(path)
+                    shutil.rmtree(aside, ignore_errors=True)
+                    return
+
+
 def _replace_folder(new: Path, path: Path) -> None:
-    """Put ``new`` where ``path`` is. A folder cannot be replaced by rename: the old one steps aside first.
+    """Put ``new`` where ``path`` is, in one step where the system can exchange two folders (Linux).
 
     Raises OSError when that fails and all is as it was; OutputError when the old folder cannot be put back either.
     """
     if not path.exists():
         new.rename(path)
-        return
-    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+    elif _exchanged(new, path):
+        _sync(path.parent)
+        shutil.rmtree(new, ignore_errors=True)  # the old one, by now
+    else:
+        _replace_in_two_steps(new, path)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchange two folders in one step; False where the system or the file system cannot."""
+    rename = _renameat2()
+    return rename is not None and not rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
+
+
+@lru_cache(maxsize=1)
+def _renameat2() -> Callable[..., int] | None:
+    """The system's call of that name, None where it has none."""
+    try:
+        found: Callable[..., int] | None = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    except (OSError, TypeError):
+        return None
+    return found
+
+
+def _replace_in_two_steps(new: Path, path: Path) -> None:
+    """The old folder steps aside first, under a name by which `recover_folder` finds it and the new one."""
+    aside = path.parent / f".{path.name}.old.{new.name.rpartition('.')[2]}"
+    aside.mkdir()
     old = aside / path.name
     try:
         path.rename(old)
         new.rename(path)
     except OSError as error:
+        if path.exists() and not new.exists():  # a reader has completed it
+            shutil.rmtree(aside, ignore_errors=True)
+            return
         if old.exists():
             _put_back(old, path, error)
         aside.rmdir()

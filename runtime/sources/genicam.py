@@ -12,7 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 import numpy as np
@@ -31,6 +31,7 @@ _BUFFERS = 4
 _CONTINUOUS = 0
 _SLICE = 0.25  # seconds of waiting between two looks at whether it is to end
 _LOOK = 1.0  # seconds of silence after which a camera is asked whether it is there
+_OPEN = 10.0  # seconds that opening a camera may take
 _PATIENCE = 5.0  # seconds from a trigger to its frame
 _LET_GO = 1.0  # seconds that a healthy camera takes to be let go; a dead one takes ten, and is not waited for
 _PAUSES = (0.5, 5.0)  # seconds before it is opened again: the first pause and the longest
@@ -84,7 +85,8 @@ def open_genicam(uri: str) -> Source:
 class GenicamCapture:
     """One camera, opened and acquiring. `read` and `expose` are for one thread; `release` waits no longer than 1 s.
 
-    Waiting ends early once ``ended``. Raises SourceError.
+    Waiting ends early once ``ended``; so does opening, after the library's call in hand, and after 10 s: a camera that
+    dies while it is opened must not cost a time-out for each feature. Raises SourceError.
     """
 
     def __init__(self, address: Address, ended: Callable[[], bool] = lambda: False) -> None:
@@ -100,7 +102,15 @@ class GenicamCapture:
             raise SourceError(f"{who} cannot be opened: {error}; regad-doctor lists those that answer") from error
 
     def _open(self, address: Address) -> None:
-        call = self._aravis.call
+        end = time.monotonic() + _OPEN
+
+        def call(name: str, *arguments: Any) -> Any:
+            if self._ended():
+                raise SourceError("it was stopped while it was being opened")
+            if time.monotonic() > end:
+                raise SourceError(f"it took over {_OPEN:g} s")
+            return self._aravis.call(name, *arguments)
+
         self._camera = call("arv_camera_new", address.name.encode() or None) or 0
         if not self._camera:
             raise SourceError("there is none")
@@ -116,7 +126,8 @@ class GenicamCapture:
         if not self._stream:
             raise SourceError("it gives no stream")
         for _ in range(_BUFFERS):
-            call("arv_stream_push_buffer", self._stream, call("arv_buffer_new_allocate", size))
+            buffer = self._aravis.call("arv_buffer_new_allocate", size)
+            self._aravis.call("arv_stream_push_buffer", self._stream, buffer)
         call("arv_camera_start_acquisition", self._camera)
 
     def read(self) -> tuple[bool, NDArray[np.uint8] | None]:
@@ -245,11 +256,7 @@ class TriggeredSource(Source):
     def stop(self) -> None:
         """Wake whoever waits for a frame; the camera is let go as soon as nobody does."""
         self._ended.set()
-        if self._busy.acquire(blocking=False):
-            try:
-                self._let_go()
-            finally:
-                self._busy.release()
+        self._let_go_unless_busy()
 
     def _start(self) -> None:
         """Nothing is read unasked."""
@@ -258,11 +265,19 @@ class TriggeredSource(Source):
         """There is no reader."""
 
     def _next(self) -> Frame:
+        try:
+            return self._taken()
+        finally:
+            if self._ended.is_set():  # whoever stopped it may have found it busy
+                self._let_go_unless_busy()
+
+    def _taken(self) -> Frame:
         with self._busy:
+            if self._ended.is_set():
+                raise StopIteration
             at, taken = time.time(), time.monotonic()
             image, error = self._expose()
             if self._ended.is_set():
-                self._let_go()
                 raise StopIteration
             index, self._index = self._index, self._index + 1
         if image is None:
@@ -291,6 +306,14 @@ class TriggeredSource(Source):
 
     def _opened(self) -> GenicamCapture:
         return GenicamCapture(self._address, self._ended.is_set)
+
+    def _let_go_unless_busy(self) -> None:
+        """Let the camera go, unless somebody waits for a frame of it: that one does so then."""
+        if self._busy.acquire(blocking=False):
+            try:
+                self._let_go()
+            finally:
+                self._busy.release()
 
     def _let_go(self) -> None:
         capture, self._capture = self._capture, None

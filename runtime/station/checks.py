@@ -29,6 +29,7 @@ from .gpio_lines import GpioLines
 from .installed import Installed
 from .job_spec import JobSpec, adjusted
 from .listening import bind
+from .mode_switch import starts_in
 from .protocol_checks import examine_protocols
 
 __all__ = ["examine"]
@@ -47,6 +48,8 @@ def examine(path: Path, *, clock: Callable[[], float] = time.time) -> list[Findi
     if config is None:
         return [Finding("config", "problem", fault.text, f"correct {fault.key} in {shown(path)}") for fault in faults]
     found = [Finding("config", "ok", f"{shown(path)}: station {config.station.name}, mode {config.station.mode}")]
+    if starts_in(config).value != config.station.mode:
+        found.append(Finding("config", "note", "it starts in shadow: it was put back into it at the page"))
     artifact = _artifact(config, found)
     found += _device(config, artifact)
     found += _jobs(config, artifact)

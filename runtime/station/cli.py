@@ -19,6 +19,7 @@ from ..formats.artifact import is_artifact
 from ..formats.places import DEFAULT_MODEL, find_model
 from ..text import shown
 from .teach_command import teach_command
+from .token_command import token_command
 from .trace_commands import export_command, import_command, rejudge_command
 
 __all__ = ["command", "main"]
@@ -173,7 +174,7 @@ def passwd_command(user: str, users: Path, role: str, stdin: bool, remove: bool)
     click.echo(f"{user} is {role} in {shown(users)}")
 
 
-for _one in (export_command, import_command, rejudge_command, teach_command):
+for _one in (token_command, export_command, import_command, rejudge_command, teach_command):
     command.add_command(_one)
 
 

@@ -31,7 +31,7 @@ def settings_of(config: Config) -> Settings:
         give_up_ns=max(10_000, 2 * trigger.deadline_ms, 2 * config.camera.max_age_ms) * _MS,
         frozen=max(1, config.camera.frozen_frames - 1),
         record_first=config.trace.before_result,
-        stop_after_rejects=0 if config.station.mode == "shadow" else trigger.stop_after_rejects,  # it has no say
+        stop_after_rejects=trigger.stop_after_rejects,
     )
 
 

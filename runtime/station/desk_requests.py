@@ -1,4 +1,4 @@
-"""What the desk may ask over the command socket: labels, challenges, audits, events seen, and versions of jobs.
+"""What the desk may ask over the command socket: labels, challenges, audits, events, and versions of jobs.
 
 The desk decides who may do what; the line checks what it is told, writes it into the trace, and answers when it is on
 the disk.
@@ -22,7 +22,18 @@ from .codes import VerdictCode
 from .config_types import Limit, Number, Sha256
 from .installed import Wish
 from .job_spec import JobSpec
-from .trace.entries import Acknowledgement, Audit, Challenge, Label, LabelValue, PartName, Remark
+from .trace.entries import (
+    Acknowledgement,
+    Audit,
+    Challenge,
+    Label,
+    LabelValue,
+    Notice,
+    PartName,
+    Remark,
+    Severity,
+)
+from .trace.inspection import TraceAlarm
 
 __all__ = ["DeskRequests"]
 
@@ -85,6 +96,13 @@ class _Install(_Request, frozen=True, kw_only=True):
     threshold: Limit | None = None
     warn: Limit | None = None
     note: Note = ""
+    name: Annotated[str, Meta(max_length=200)] = ""
+
+
+class _Drift(_Request, frozen=True, kw_only=True):
+    job: Number
+    moved: bool
+    text: Annotated[str, Meta(min_length=1, max_length=2000)]
 
 
 class DeskRequests:
@@ -105,6 +123,7 @@ class DeskRequests:
             "challenge": self._challenge,
             "audit": self._audit,
             "acknowledge": self._acknowledge,
+            "drift": self._drift,
             "install": self._install,
         }
 
@@ -138,15 +157,24 @@ class DeskRequests:
         self._note(Acknowledgement(**self._said(told.by, answer), event=told.event))
         return answer.future
 
+    def _drift(self, request: dict[str, Any]) -> Future[dict[str, Any]]:
+        told = _read(_Drift, request)
+        answer = _Answer(lambda row: {"event": row})
+        severity: Severity = "warning" if told.moved else "info"
+        text = f"job {told.job}: {told.text}"
+        self._note(Notice(**self._said(told.by, answer), severity=severity, code=TraceAlarm.DRIFT, text=text))
+        return answer.future
+
     def _install(self, request: dict[str, Any]) -> Future[dict[str, Any]]:
         told = _read(_Install, request)
         answer = _Answer(lambda found: self._installed(told, found))
+        limits = (told.threshold, told.warn)
         self._install_version(
-            Wish(told.job, told.sha256, told.threshold, told.warn, told.by, told.note, self._wall(), answer)
+            Wish(told.job, told.sha256, *limits, told.by, told.note, self._wall(), answer, name=told.name)
         )
         return answer.future
 
-    def _installed(self, told: _Install, found: tuple[JobSpec, JobSpec, Category]) -> dict[str, Any]:
+    def _installed(self, told: _Install, found: tuple[JobSpec | None, JobSpec, Category]) -> dict[str, Any]:
         """A version lies ready: who did it is recorded, and what it is is answered."""
         before, after, category = found
         self._note(
@@ -154,7 +182,7 @@ class DeskRequests:
                 by=told.by,
                 at=self._wall(),
                 action=f"install job {told.job}",
-                before=_version(before),
+                before=None if before is None else _version(before),
                 after=_version(after),
             )
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .codes import Fault, VerdictCode
+from .codes import Fault, Mode, VerdictCode
 from .part import Answer, Job, Outcome, Part, Token
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Expose",
     "Judge",
     "Load",
+    "ModeBegun",
     "Rebuild",
     "Record",
     "Say",
@@ -75,6 +76,15 @@ class Rebuild:
 
 
 @dataclass(frozen=True)
+class ModeBegun:
+    """From the next part on the station is in ``mode``; it was in ``before``. ``by`` is who asked for it."""
+
+    mode: Mode
+    before: Mode
+    by: str
+
+
+@dataclass(frozen=True)
 class Say:
     """A line for the log and the trace: ``severity`` is info, warning or alarm."""
 
@@ -83,5 +93,5 @@ class Say:
     text: str
 
 
-Effect = Expose | Judge | Record | Correct | Load | Rebuild | Answer | Say
+Effect = Expose | Judge | Record | Correct | Load | Rebuild | ModeBegun | Answer | Say
 """Everything that the machine asks for."""

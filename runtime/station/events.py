@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .codes import Fault, Flag, TriggerKind
+from .codes import Fault, Flag, Mode, TriggerKind
 from .image import PlcWords
 from .part import Job, Outcome, Reply, Token
 
@@ -22,6 +22,7 @@ __all__ = [
     "JobRenewed",
     "JobWanted",
     "Judged",
+    "ModeWanted",
     "NoFrame",
     "PlcWrote",
     "Raised",
@@ -61,6 +62,14 @@ class Held:
 @dataclass(frozen=True)
 class Released:
     """The hold is over."""
+
+
+@dataclass(frozen=True)
+class ModeWanted:
+    """Change between shadow and live, after the part in hand; ``by`` is who asks."""
+
+    mode: Mode
+    by: str
 
 
 @dataclass(frozen=True)
@@ -203,6 +212,7 @@ Event = (
     | Start
     | Stop
     | Halt
+    | ModeWanted
     | Held
     | Released
     | Reset

@@ -1,11 +1,13 @@
 """A hold: the station is not READY until somebody releases it, also over a restart.
 
 The desk holds it where a challenge is due or was not passed. The hold is a file in the trace's folder, written before
-it takes effect: a station that starts with one starts held, whether its desk runs or not.
+it takes effect: a station that starts with one starts held, whether its desk runs or not. A hold is one job's, and who
+releases it names that job: a release that was meant for another hold must not lift this one.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,15 +29,20 @@ _MOST = 100_000  # bytes
 
 _Who = Annotated[str, Meta(min_length=1, max_length=64)]
 _Reason = Annotated[str, Meta(min_length=1, max_length=500)]
+_Job = Annotated[int, Meta(ge=0, le=65_535)]
 
 
 class _Hold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``job`` is the one whose hold it is, 0 for the station's."""
+
     by: _Who
     reason: _Reason
+    job: _Job = 0
 
 
 class _Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     by: _Who
+    job: _Job
 
 
 _S = TypeVar("_S", _Hold, _Release)
@@ -56,6 +63,9 @@ class Holding:
     ) -> None:
         self._path = folder / FILE_NAME
         self._post, self._note, self._wall = post, note, wall
+        self._lock = threading.Lock()  # never held while the disk is waited for: the I/O thread takes it, too
+        self._file = threading.Lock()
+        self._held: _Hold | None = None
         self.handlers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "hold": self._hold,
             "release": self._release,
@@ -64,48 +74,76 @@ class Holding:
     def restore(self) -> None:
         """At the start of the line: take up the hold that it ended with. One that cannot be read is a hold, too."""
         try:
-            reason = self._read()
+            held = self._read()
         except InputError as error:
-            reason = str(error)
-        if reason:
-            self._post(Held(reason))
+            held = _Hold(by="station", reason=str(error)[:500])
+        if held is not None:
+            with self._lock:
+                self._take(held)
+
+    def begin(self, job: int, reason: str) -> None:
+        """Hold the station for a job that is about to come into force; returns at once, and a restart forgets it."""
+        with self._lock:
+            self._take(_Hold(by="station", reason=reason, job=job))
 
     @property
-    def reason(self) -> str:
-        """Why the station is held, "" where it is not. Raises InputError for a file that cannot be used."""
-        return self._read()
+    def state(self) -> dict[str, Any] | None:
+        """For which job the station is held, and why; None where it is not."""
+        held = self._held
+        return None if held is None else {"job": held.job, "reason": held.reason}
+
+    def _take(self, held: _Hold) -> None:
+        self._held = held
+        self._post(Held(held.reason))
 
     def _hold(self, request: dict[str, Any]) -> dict[str, Any]:
         told = _told(_Hold, request)
-        self._post(Held(told.reason))  # whatever the disk says: a refusal means that a restart would forget it
-        atomic_write(self._path, msgspec.json.encode(told) + b"\n")
-        self._note(Audit(by=told.by, at=self._wall(), action="hold", after=told.reason))
+        with self._file:
+            with self._lock:
+                self._take(told)  # whatever the disk says: a refusal means that a restart would forget it
+            atomic_write(self._path, msgspec.json.encode(told) + b"\n")
+        self._note(Audit(by=told.by, at=self._wall(), action="hold", before=_named(told.job), after=told.reason))
         return {}
 
     def _release(self, request: dict[str, Any]) -> dict[str, Any]:
         told = _told(_Release, request)
-        try:
-            before = self._read()
-        except InputError as error:
-            before = str(error)
-        try:
-            self._path.unlink(missing_ok=True)
-        except OSError as error:
-            raise OutputError(f"{shown(self._path)} cannot be removed ({system_reason(error)})") from error
-        self._post(Released())
+        with self._file:
+            held = self._held_for(told.job)
+            try:
+                self._path.unlink(missing_ok=True)
+            except OSError as error:
+                raise OutputError(f"{shown(self._path)} cannot be removed ({system_reason(error)})") from error
+            with self._lock:
+                self._held_for(told.job)  # another job's may have begun meanwhile
+                self._held = None
+                self._post(Released())
+        before = "" if held is None else f"{_named(held.job)}: {held.reason}"
         self._note(Audit(by=told.by, at=self._wall(), action="release", before=before))
         return {}
 
-    def _read(self) -> str:
+    def _held_for(self, job: int) -> _Hold | None:
+        """The hold, if there is one. Raises InputError where it is another job's."""
+        held = self._held
+        if held is not None and held.job != job:
+            raise InputError(
+                f"the hold is that of {_named(held.job)}, not of {_named(job)}: {held.reason}", code="other"
+            )
+        return held
+
+    def _read(self) -> _Hold | None:
         try:
             with self._path.open("rb") as file:
-                return msgspec.json.decode(file.read(_MOST), type=_Hold).reason
+                return msgspec.json.decode(file.read(_MOST), type=_Hold)
         except FileNotFoundError:
-            return ""
+            return None
         except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise InputError(
                 f"{shown(self._path)} says that the station is held, and cannot be read ({error})"
             ) from error
+
+
+def _named(job: int) -> str:
+    return f"job {job}" if job else "the station"
 
 
 def _told(kind: type[_S], request: dict[str, Any]) -> _S:

@@ -2,7 +2,8 @@
 
 ``categories/SHA256.safetensors`` in the trace's folder are the files; nothing else can be installed but the file that
 station.toml pins for the job. ``jobs.json`` beside them is the list. A row of it holds as long as station.toml says of
-the job what it said when the version was installed: an engineer who changes it there afterwards has the last word.
+the job what it said when the version was installed: an engineer who changes it there afterwards has the last word. So a
+job that was added here holds until station.toml has a job of that number.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Wish:
     """Another version for a job, by the sha256 of its file; None for a limit: the category's own.
 
     ``at``: seconds since 1970. ``receipt`` receives the job before and after, and the category, or a RegadError.
+    ``name`` is that of a job to be added, "" for one that is there.
     """
 
     job: int
@@ -47,6 +49,7 @@ class Wish:
     note: str
     at: float
     receipt: Callable[[Any], None] = field(default=lambda found: None, compare=False, repr=False)
+    name: str = ""
 
 
 class _Listed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,18 +61,27 @@ class _Listed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A version that was installed. ``instead_of`` is None for a job that was added, which has a ``name`` then."""
+
     sha256: Sha256
     threshold: Limit | None
     warn: Limit | None
     by: str
     note: str
     at: float
-    instead_of: _Listed
+    instead_of: _Listed | None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.instead_of is None) != bool(self.name):
+            raise ValueError("name and instead_of: exactly one of them is expected")
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Version 2 has jobs that were added: a program that knows of none must not leave them out."""
+
     format: Literal["regad-jobs"]
-    version: Literal[1]
+    version: Literal[1, 2]
     jobs: dict[Annotated[int, msgspec.Meta(ge=1, le=65_535)], _Version]
 
 
@@ -97,10 +109,13 @@ def store_category(trace: Path, category: Category) -> str:
 
 
 class Installed:
-    """The installed versions of a station whose trace lies in ``folder``. One thread at a time."""
+    """The installed versions of a station whose trace lies in ``folder``. One thread at a time.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    ``review_is`` is the trigger's own, for jobs that were added.
+    """
+
+    def __init__(self, folder: Path, review_is: str = "reject") -> None:
+        self._folder, self._review_is = folder, review_is
 
     @property
     def path(self) -> Path:
@@ -126,7 +141,14 @@ class Installed:
             notes.append(f"{who} is in force, in place of what station.toml says")
             specs.append(self.spec_of(spec, version))
         known = {spec.number for spec in listed}
-        notes += [f"job {number} is installed, and not in station.toml" for number in versions if number not in known]
+        for number, version in versions.items():
+            if number in known:
+                continue
+            if version.instead_of is None:
+                specs.append(self.added(number, version))
+                notes.append(f"job {number}: {shown(version.name)}, which {shown(version.by)} added, is in force")
+            else:
+                notes.append(f"job {number} is installed, and not in station.toml")
         return specs, notes
 
     def spec_of(self, listed: JobSpec, version: Wish | _Version) -> JobSpec:
@@ -144,13 +166,34 @@ class Installed:
             note=version.note,
         )
 
-    def put(self, listed: JobSpec, wish: Wish) -> None:
-        """Write down that a version takes the place of what station.toml says of its job. Raises InputError,
-        OutputError; the list is then as it was.
+    def added(self, number: int, version: Wish | _Version) -> JobSpec:
+        """Return a job that station.toml does not have."""
+        return JobSpec(
+            number,
+            version.name,
+            category_path(self._folder, version.sha256),
+            version.sha256,
+            threshold=version.threshold,
+            warn=version.warn,
+            review_is=self._review_is,
+            by=version.by,
+            note=version.note,
+        )
+
+    def put(self, listed: JobSpec | None, wish: Wish) -> None:
+        """Write down that a version takes the place of what station.toml says of its job, None: that it is added.
+
+        Raises InputError, OutputError; the list is then as it was.
         """
-        version = _Version(wish.sha256, wish.threshold, wish.warn, wish.by, wish.note, wish.at, _listed(listed))
-        file = _File("regad-jobs", 1, {**self._read(), wish.job: version})
-        atomic_write(self.path, msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n")
+        instead_of = None if listed is None else _listed(listed)
+        version = _Version(wish.sha256, wish.threshold, wish.warn, wish.by, wish.note, wish.at, instead_of, wish.name)
+        versions = {**self._read(), wish.job: version}
+        added = any(one.instead_of is None for one in versions.values())
+        file = _File("regad-jobs", 2 if added else 1, versions)
+        data = msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n"
+        if len(data) > _MOST:
+            raise InputError(f"{shown(self.path)} would have over {_MOST} bytes; put the jobs into station.toml")
+        atomic_write(self.path, data)
 
     def _read(self) -> dict[int, _Version]:
         try:

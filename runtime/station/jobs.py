@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..detector import Detector
-from ..errors import RegadError
+from ..errors import InputError, RegadError
 from ..formats.category import Category, load_category
 from ..model import Model
 from .codes import Fault
@@ -178,17 +178,24 @@ class Jobs:
                 require_pin(spec)
                 self._identities[number] = identity
 
-    def install(self, wish: Wish) -> tuple[JobSpec, JobSpec, Category]:
+    def install(self, wish: Wish) -> tuple[JobSpec | None, JobSpec, Category]:
         """Make another version of a job ready; it comes into use when the job is next taken, and after a restart.
 
-        Returns the job before and after, and the category with its limits. Raises JobError for a version that cannot
-        judge, InputError where there is no such file, OutputError where it cannot be written down; the version before
-        then stays.
+        A wish with a name adds a job under a free number. Returns the job before (None: it was added) and after, and
+        the category with its limits. Raises JobError for a version that cannot judge, InputError where there is no such
+        file, or the number is taken, OutputError where it cannot be written down; all is then as it was.
         """
-        listed, before = self._listed.get(wish.job), self._specs.get(wish.job)
-        if listed is None or before is None or self._installed is None:
+        before = self._specs.get(wish.job)
+        if self._installed is None or (before is None and not wish.name):
             raise JobError(Fault.UNKNOWN_JOB, self._unknown(wish.job))
-        spec = self._installed.spec_of(listed, wish)
+        listed = self._listed.get(wish.job)
+        if before is None:
+            spec = self._installed.added(wish.job, wish)
+        elif wish.name:
+            raise InputError(f"job {wish.job} is there already ({before.name}); choose a free number")
+        else:
+            wish = wish if listed is not None else replace(wish, name=before.name)
+            spec = self._installed.spec_of(listed or before, wish)
         with _told_of(spec):
             made = self._made(spec)
         self._installed.put(listed, wish)
@@ -197,6 +204,10 @@ class Jobs:
             self._staged[wish.job] = made
         self._errors.pop(wish.job, None)
         return before, spec, made.category
+
+    def spec(self, number: int) -> JobSpec | None:
+        """The job of that number as it is in force, None where there is none."""
+        return self._specs.get(number)
 
     def _unknown(self, number: int) -> str:
         known = ", ".join(map(str, sorted(self._specs))) or "none"

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,10 @@ from .configured import camera_settings, desk_command, policy_of, settings_of, s
 from .desk import Supervisor, spawn
 from .desk_requests import DeskRequests
 from .drawn import DrawnParts
-from .effects import Correct, Effect, Expose, Judge, Load, Rebuild, Record
+from .effects import Correct, Effect, Expose, Judge, Load, ModeBegun, Rebuild, Record
 from .effects import Say as Told
-from .events import Booted, Event, Flagged, Gone, Halt, Held, JobWanted, PlcWrote, Raised
+from .events import Booted, Event, Flagged, Gone, Halt, JobWanted, PlcWrote, Raised
+from .first_parts import FirstParts
 from .gpio import Gpio
 from .holding import Holding
 from .image import PlcWords, ProcessImage
@@ -42,12 +44,14 @@ from .keeping import Keeper, Recorder
 from .live import LiveWriter, live_path
 from .machine import Machine
 from .modbus import ModbusServer
+from .mode_switch import ModeSwitch, starts_in
 from .opening import SelfTestError, open_tested
 from .part import Answer
 from .records import WallClock, inspection_of, record_job
 from .registers import INPUT_WORDS, OUTPUT_START, OUTPUT_WORDS, StationRegisters
 from .requests import Requests
 from .systemd import Notifier
+from .trace.entries import Audit
 from .trace.writer import Trace
 from .worker import Clock, Worker
 
@@ -80,12 +84,12 @@ class Line(Closing):
         path: Path | None = None,
     ) -> None:
         self.config = config
-        self._mode = Mode(config.station.mode)
+        self._mode = starts_in(config)
         self._say = say
         self._clock = clock
         self._notifier = notifier or Notifier("")
         self.trace = Trace(config.trace.folder, policy_of(config), say=say, alarm=self._trace_alarm)
-        loaded, installed = partial(record_job, self.trace), Installed(config.trace.folder)
+        loaded, installed = partial(record_job, self.trace), Installed(config.trace.folder, config.trigger.review_is)
         jobs_bytes = None if config.model.jobs_mb is None else config.model.jobs_mb * 1_000_000
         self.jobs = Jobs(model or self._open_model, specs_of(config), loaded, installed, jobs_bytes)
         self._jobs_thread = JobsThread(self.jobs, self._post, self._failed, clock)
@@ -110,17 +114,15 @@ class Line(Closing):
         kind, simulated = TriggerKind(config.trigger.kind), self._mode is Mode.SIMULATE
         desk_requests = DeskRequests(self.trace.note, self._jobs_thread.submit)
         self._holding = Holding(config.trace.folder, self._post, self.trace.note)
-        self.requests = Requests(
-            kind, self._post, self._status, clock, desk_requests, self._holding, simulated=simulated
-        )
+        self._first_parts = FirstParts(config.jobs, self.jobs.spec, self._holding.begin)
+        others = (desk_requests, self._holding, ModeSwitch(config, self._post))
+        self.requests = Requests(kind, self._post, self._status, clock, *others, simulated=simulated)
         self.modbus = None if config.modbus is None else ModbusServer(config.modbus, self.registers)
         self._gpio: Gpio | None = None
         self._commands = CommandServer(config.commands.socket, self.requests.handle)
         self._io: IoThread | None = None
         self._closed = False
         self._trimmed_ns = clock()
-        self._challenged = {job.number for job in config.jobs if job.challenge_at_start}
-        self._number = 0  # the job that was asked for last
         self._alarm_ns: int | None = None  # the trace's last alarm
         self.recorded = 0  # parts that the trace was given
         self._performers = self._made_performers()
@@ -134,6 +136,7 @@ class Line(Closing):
             Correct: self._correct,
             Load: self._load,
             Rebuild: self._jobs_thread.submit,
+            ModeBegun: self._mode_begun,
             Answer: _answer,
             Told: self._told,
         }
@@ -159,7 +162,10 @@ class Line(Closing):
         self._boot, self.wall = boot, WallClock(boot.clock_ok, self._clock)
         if not boot.clean_before:
             self.trace.event("warning", 0, "the previous run did not shut down cleanly")
-        machine = Machine(settings_of(self.config), boot.id)
+        if self._mode.value != self.config.station.mode:
+            said = "the station starts in shadow: it was put back into it, and nobody has switched it to live since"
+            self._told(Told("warning", Fault.NONE, said))
+        machine = Machine(replace(settings_of(self.config), mode=self._mode), boot.id)
         if self.config.gpio is not None:
             self._gpio = Gpio(self.config.gpio, self._post, self._failed, self._clock)
         self._io = IoThread(machine, self._put_out, self._perform, self._trouble, self._failed, self._clock)
@@ -185,6 +191,7 @@ class Line(Closing):
             self._post(Raised(Fault.JUDGE, str(error)))
         for text in self.jobs.errors.values():
             self._told(Told("warning", Fault.CATEGORY, text))
+        self._first_parts.begin()
         for text in self.jobs.notes:
             self._told(Told("info", Fault.NONE, text))
 
@@ -258,11 +265,16 @@ class Line(Closing):
             self._recorder.submit(effect.part.token)
 
     def _load(self, effect: Load) -> None:
-        """Make a job ready; one that is to be challenged first begins held: this event comes before its `JobReady`."""
-        if effect.number != self._number and effect.number in self._challenged:
-            self._post(Held(f"job {effect.number} begins with a challenge: show its good and its bad part at the page"))
-        self._number = effect.number
+        """Make a job ready; one that is to be challenged first begins held: that event comes before its `JobReady`."""
+        self._first_parts.load(effect.number)
         self._jobs_thread.submit(effect)
+
+    def _mode_begun(self, effect: ModeBegun) -> None:
+        """Rows of parts after this one say so; who asked for it is recorded."""
+        self._mode = effect.mode
+        now, before = self.wall.look()[0], effect.before.value
+        self.trace.note(Audit(by=effect.by, at=now, action="mode", before=before, after=effect.mode.value))
+        self._told(Told("info", Fault.NONE, f"the mode is {effect.mode.value}, it was {before}: {effect.by}"))
 
     def _correct(self, effect: Correct) -> None:
         self.trace.correct(effect.seq, effect.output, effect.late)
@@ -293,6 +305,8 @@ class Line(Closing):
         return {
             "station": self.config.station.name,
             "mode": self._mode.value,
+            "held": self._holding.state,
+            "asked": self._first_parts.state,
             "boot": self._boot.id,
             "trace": lag._asdict(),
             "modbus": None if self.modbus is None else self.modbus.state._asdict(),

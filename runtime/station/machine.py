@@ -13,7 +13,7 @@ from typing import Any
 
 from .codes import Fault, Flag, State, TriggerKind
 from .display import Display
-from .effects import Effect, Load, Rebuild, Say, Severity
+from .effects import Effect, Load, ModeBegun, Rebuild, Say, Severity
 from .events import (
     Beat,
     Booted,
@@ -27,6 +27,7 @@ from .events import (
     JobRenewed,
     JobWanted,
     Judged,
+    ModeWanted,
     NoFrame,
     PlcWrote,
     Raised,
@@ -66,6 +67,7 @@ class Machine:
         self._outputs = Outputs(
             settings, self._condition, self._faults, self._plc, self._selection, self._display, self._parts
         )
+        self._mode: ModeWanted | None = None  # waits for the end of the part in hand
         self._rebuilding = False  # the backend is being opened again
         self._flags = Flag.NONE
         self._image = ProcessImage()
@@ -75,6 +77,7 @@ class Machine:
             Start: self._on_start,
             Stop: self._on_stop,
             Halt: self._on_halt,
+            ModeWanted: self._on_mode_wanted,
             Held: self._on_held,
             Released: self._on_released,
             Reset: self._on_reset,
@@ -161,6 +164,19 @@ class Machine:
 
     def _on_released(self, event: Released, now: int) -> None:
         self._condition.held = ""
+
+    def _on_mode_wanted(self, event: ModeWanted, now: int) -> None:
+        self._mode = event
+        self._change_mode()
+
+    def _change_mode(self) -> None:
+        wanted, before = self._mode, self._parts.mode
+        if wanted is None or self._parts.part is not None:
+            return
+        self._mode = None
+        if wanted.mode is not before:
+            self._parts.become(wanted.mode)
+            self._emit(ModeBegun(wanted.mode, before, wanted.by))
 
     def _on_halt(self, event: Halt, now: int) -> None:
         self._condition.halted = True
@@ -264,6 +280,7 @@ class Machine:
             self._raise(outcome.fault, outcome.error, now)
             if outcome.fault is Fault.JUDGE:
                 self._rebuild()
+        self._change_mode()
         self._change_job(now)
 
     # The outputs.

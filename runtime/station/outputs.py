@@ -98,7 +98,7 @@ class Outputs:
         )
 
     def _status(self) -> Status:
-        parts, display, most = self._parts, self._display, self._settings.stop_after_rejects
+        parts, display, most = self._parts, self._display, self._parts.stop_after
         bits = {
             Status.ONLINE: self.online,
             Status.READY: self.ready,
@@ -110,8 +110,8 @@ class Outputs:
             Status.OVERRUN: display.overrun,
             Status.JOB_OK: self._selection.job is not None,
             Status.WARNING: display.result.warn,
-            Status.SHADOW: self._settings.mode is Mode.SHADOW,
-            Status.SIMULATED: self._settings.mode is Mode.SIMULATE,
+            Status.SHADOW: parts.mode is Mode.SHADOW,
+            Status.SIMULATED: parts.mode is Mode.SIMULATE,
             Status.STOP_REQUEST: 0 < most <= parts.rejects_in_a_row,
         }
         return reduce(or_, (bit for bit, on in bits.items() if on), Status.NONE)

@@ -29,7 +29,7 @@ class Counts:
 class Parts:
     """At most one part is in hand. ``emit`` takes what is to be done; ``finished`` is called at each part's end.
 
-    `_put_out` is the only place where a verdict reaches ``display``.
+    `_put_out` is the only place where a verdict reaches ``display``. ``mode`` is changed between two parts (`become`).
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Parts:
         self._emit = emit
         self._finished = finished
         self._seq = self._last_frame = 0
+        self.mode = settings.mode
         self.part: Part | None = None
         self.accepted = 0  # the tag of the last part that was taken up
         self.exposed = False  # its frame was taken
@@ -71,7 +72,7 @@ class Parts:
             return
         if part.output is None and part.deadline_ns is not None and now > part.at_ns + part.deadline_ns:
             part.late = True
-            self._put_out(part, VerdictCode.NONE if self._settings.mode is Mode.SHADOW else VerdictCode.LATE, now)
+            self._put_out(part, VerdictCode.NONE if self.mode is Mode.SHADOW else VerdictCode.LATE, now)
         if now >= part.at_ns + self._settings.give_up_ns:
             part.spoiled = part.spoiled or f"no answer within {self._settings.give_up_ns / 1e9:g} s"
             self._finish(part, part.outcome or _not_judged(Fault.HANG, part.spoiled), now)
@@ -81,9 +82,20 @@ class Parts:
         self.missed_last = False
         self.rejects_in_a_row = 0
 
+    def become(self, mode: Mode) -> None:
+        """Change the mode; no part is in hand. What stands at the outputs was put out in the other one, and goes."""
+        self.mode = mode
+        self.rejects_in_a_row = 0
+        self._display.drop()
+
+    @property
+    def stop_after(self) -> int:
+        """After so many parts in a row that did not pass the PLC is asked to stop; 0: never, in shadow always so."""
+        return 0 if self.mode is Mode.SHADOW else self._settings.stop_after_rejects
+
     def _count_in_a_row(self, *, passed: bool) -> None:
         self.rejects_in_a_row = 0 if passed else self.rejects_in_a_row + 1
-        if self._settings.stop_after_rejects == self.rejects_in_a_row > 0:
+        if self.stop_after == self.rejects_in_a_row > 0:
             text = f"{self.rejects_in_a_row} parts in a row did not pass: the PLC is asked to stop the line"
             self._emit(Say("warning", Fault.NONE, text))
 
@@ -182,7 +194,7 @@ class Parts:
             self._finish(part, part.outcome, now)
 
     def _output_for(self, part: Part, outcome: Outcome) -> VerdictCode:
-        if self._settings.mode is Mode.SHADOW:
+        if self.mode is Mode.SHADOW:
             return VerdictCode.NONE
         if part.spoiled:
             return VerdictCode.NOT_JUDGED
@@ -213,7 +225,7 @@ class Parts:
             text = f"part {part.token.seq} was recorded as {part.recorded.name}; put out was {part.output.name}"
             self._emit(Say("warning", Fault.NONE, text))
         self.part = None
-        truth = outcome.verdict if self._settings.mode is Mode.SHADOW else part.output
+        truth = outcome.verdict if self.mode is Mode.SHADOW else part.output
         self.counts.parts += 1
         self.counts.rejects += truth is not VerdictCode.PASS
         self._count_in_a_row(passed=truth is VerdictCode.PASS)

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Protocol, Union
 
 from ..errors import InputError
 from .codes import TriggerKind
-from .desk_requests import DeskRequests
 from .events import Event, JobWanted, Reset, Start, Stop, Trigger
-from .holding import Holding
 from .image import ProcessImage
 from .part import Answer
 from .worker import Clock
 
-__all__ = ["Requests"]
+__all__ = ["Answering", "Requests"]
 
 _WORD, _DOUBLE, _SERIAL = 0xFFFF, 0xFFFF_FFFF, 64
+_Handler = Callable[[dict[str, Any]], Union[dict[str, Any], "Future[dict[str, Any]]"]]
+
+
+class Answering(Protocol):
+    """Answers some commands, by their names."""
+
+    @property
+    def handlers(self) -> Mapping[str, _Handler]:
+        """Who answers which."""
+        ...
 
 
 class Requests:
@@ -33,26 +41,25 @@ class Requests:
         post: Callable[[Event], None],
         status: Callable[[], dict[str, Any]],
         clock: Clock,
-        desk: DeskRequests,
-        holding: Holding,
-        *,
+        *others: Answering,
         simulated: bool = False,
     ) -> None:
+        """``others`` answer what is not the line's own: the desk's requests, holds, the mode."""
         self._kind = kind
         self._post = post
         self._status_of = status
         self._clock = clock
         self._simulated = simulated
-        self._handlers: dict[str, Callable[[dict[str, Any]], dict[str, Any] | Future[dict[str, Any]]]] = {
+        self._handlers: dict[str, _Handler] = {
             "status": self._status,
             "trigger": self._trigger,
             "job": self._job,
             "start": lambda request: self._tell(Start()),
             "stop": lambda request: self._tell(Stop()),
             "reset": lambda request: self._tell(Reset()),
-            **desk.handlers,
-            **holding.handlers,
         }
+        for one in others:
+            self._handlers |= one.handlers
 
     def handle(self, request: dict[str, Any]) -> dict[str, Any] | Future[dict[str, Any]]:
         """Answer a request, or say when it will be. Raises InputError for one that is not understood."""

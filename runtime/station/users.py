@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 
 from ..errors import InputError
-from ..formats.atomic import atomic_write
-from ..text import shown
+from .private_file import read_private, write_private
 
 __all__ = ["FILE_NAME", "ROLES", "Role", "User", "is_password", "read_users", "remove_user", "set_password"]
 
@@ -26,7 +24,6 @@ _FORMAT: Final = "regad-users"
 _VERSION: Final = 1
 _NAME = re.compile(r"[\w.@-]{1,64}")
 _SHORTEST, _LONGEST = 8, 1024  # characters of a password
-_MOST = 1_000_000  # bytes of the file
 _N, _R, _P = 1 << 15, 8, 1  # 32 MiB and about 80 ms for each try
 
 _Hex = Annotated[str, msgspec.Meta(pattern="^(?:[0-9a-f]{2}){16,64}$")]
@@ -53,28 +50,17 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     users: dict[str, User]
 
 
+def _file(users: dict[str, User]) -> _File:
+    return _File(_FORMAT, _VERSION, users)
+
+
 _NOBODY = User("viewer", "00" * 16, "00" * 32)
 
 
 def read_users(path: Path) -> dict[str, User]:
     """Return the users by name; none where the file is missing. Raises InputError for one that cannot be used."""
-    again = "move it away, and set the passwords again: regad-station passwd"
-    try:
-        with path.open("rb") as file:
-            open_to_others = os.fstat(file.fileno()).st_mode & 0o077
-            data = file.read(_MOST + 1)
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise InputError(f"{shown(path)} cannot be read ({error.strerror}); check its owner and mode") from error
-    if open_to_others:
-        raise InputError(f"{shown(path)} may be read by other users; close it: chmod 600 {shown(path)}")
-    try:
-        if len(data) > _MOST:
-            raise ValueError(f"more than {_MOST} bytes")
-        return msgspec.json.decode(data, type=_File).users
-    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
-        raise InputError(f"{shown(path)} is no list of users ({error}); {again}") from error
+    found = read_private(path, _File, "list of users; move it away, and set the passwords again: regad-station passwd")
+    return {} if found is None else found.users
 
 
 def set_password(path: Path, name: str, password: str, role: Role) -> None:
@@ -85,7 +71,7 @@ def set_password(path: Path, name: str, password: str, role: Role) -> None:
         raise InputError(f"the password has {len(password)} characters; expected {_SHORTEST} to {_LONGEST}")
     salt = secrets.token_hex(16)
     user = User(role, salt, "00" * 32, _N)
-    _write(path, {**read_users(path), name: msgspec.structs.replace(user, hash=_hash(user, password))})
+    write_private(path, _file({**read_users(path), name: msgspec.structs.replace(user, hash=_hash(user, password))}))
 
 
 def remove_user(path: Path, name: str) -> None:
@@ -93,7 +79,7 @@ def remove_user(path: Path, name: str) -> None:
     users = read_users(path)
     if name not in users:
         raise InputError(f"there is no user {name!r}; there are: {', '.join(sorted(users)) or 'none'}")
-    _write(path, {one: user for one, user in users.items() if one != name})
+    write_private(path, _file({one: user for one, user in users.items() if one != name}))
 
 
 def is_password(users: dict[str, User], name: str, password: str) -> bool:
@@ -115,13 +101,3 @@ def _hash(user: User, password: str) -> str:
         dklen=len(user.hash) // 2,
     )
     return raw.hex()
-
-
-def _write(path: Path, users: dict[str, User]) -> None:
-    data = msgspec.json.format(msgspec.json.encode(_File(_FORMAT, _VERSION, users)), indent=2) + b"\n"
-
-    def write(file: BinaryIO) -> None:
-        os.fchmod(file.fileno(), 0o600)  # before there is anything to read
-        file.write(data)
-
-    atomic_write(path, write)

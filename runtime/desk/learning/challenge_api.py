@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from ...station.codes import VerdictCode
 from ..web.routes import Call, Route
 from .learning import learning_of, trace_of
 
 __all__ = ["challenge_routes"]
+
+
+class _Released(msgspec.Struct, forbid_unknown_fields=True):
+    job: Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
 def challenge_routes() -> list[Route]:
@@ -40,7 +46,8 @@ def _cancel(call: Call) -> dict[str, Any]:
 
 
 def _release(call: Call) -> dict[str, Any]:
-    learning_of(call).challenge.release(call.user)
+    """Release the hold that the page showed, and no other one."""
+    learning_of(call).challenge.release(call.user, call.json(_Released).job)
     return _state(call)
 
 

@@ -33,6 +33,7 @@ class _Kept(msgspec.Struct, frozen=True):
     step: str
     reason: str
     since: float
+    version: str = ""
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -42,7 +43,10 @@ class _File(msgspec.Struct, frozen=True):
 
 
 class ChallengeService(Closing):
-    """The challenges of a station. ``now`` gives seconds that never run back."""
+    """The challenges of a station. ``now`` gives seconds that never run back.
+
+    Any job can be challenged by hand; those that station.toml says so of are asked for it, also for a new version.
+    """
 
     name = "challenge"
 
@@ -52,9 +56,10 @@ class ChallengeService(Closing):
         self._lock = threading.RLock()
         self._plans: dict[int, JobConfig] = {job.number: job for job in around.config.jobs if job.challenged}
         self._challenges = {number: _challenge_of(job) for number, job in self._plans.items()}
+        self._versions: dict[int, str] = {}  # what tells the version of each job that was last in force from others
         self._boot = self._job = 0
         self._owed: list[Told] = []
-        self._released_by = ""
+        self._released: tuple[str, int] | None = None  # who said that a job's hold is over, until the line agrees
         self._error = ""
         self._saved = 0.0
         self._ended = threading.Event()
@@ -62,10 +67,9 @@ class ChallengeService(Closing):
         self._restore()
 
     def start(self) -> None:
-        """Begin, if any job is to be challenged."""
-        if self._plans:
-            self._thread = threading.Thread(target=self._run, name="regad desk challenge", daemon=True)
-            self._thread.start()
+        """Begin."""
+        self._thread = threading.Thread(target=self._run, name="regad desk challenge", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """End; what is due stays due, and held."""
@@ -79,43 +83,64 @@ class ChallengeService(Closing):
         return Health(not self._error, self._error or f"{len(self._plans)} job(s) are challenged")
 
     def state(self) -> dict[str, Any]:
-        """What the page shows: the job in force, its step, the reason of a hold, what to do, seconds until the next."""
+        """What the page shows: the job in force, its step, the reason of a hold, what to do, seconds until the next.
+
+        ``held`` is the job whose hold it is (0: the station's), None where it is not held; ``planned``: whether the job
+        is ever asked for a challenge.
+        """
         with self._lock:
+            held = self._held()
             one = self._challenges.get(self._job)
+            reason = "" if held is None else str(held["reason"])
+            shown = {"held": None if held is None else held["job"], "planned": self._job in self._plans}
             if one is None:
-                return {
-                    "job": self._heard_job(),
-                    "step": "none",
-                    "hold": self._held(),
-                    "hint": "",
-                    "left": None,
-                    "by": "",
-                }
+                nothing = {"step": "none", "hold": reason, "hint": "", "left": None, "by": ""}
+                return {**shown, "job": self._heard_job(), **nothing}
+            if one.hold and held is None:
+                shown["held"] = self._job  # the line is about to be
             return {
-                **{"job": self._job, "step": one.step, "hold": one.hold or self._held(), "hint": one.hint},
+                **{**shown, "job": self._job, "step": one.step, "hold": one.hold or reason, "hint": one.hint},
                 **{"left": one.left, "by": one.by},
             }
 
     def begin(self, by: str) -> None:
         """Begin the challenge of the job in force. Raises InputError, LinkError."""
         with self._lock, LearningTrace(self._around.trace) as trace:
-            one = self._current()
+            job = self._heard_job() if self._around.watch.heard.status is not None else self._job
+            if job == 0:
+                raise InputError("no job is in force; choose one under Job")
+            self._require_own_hold(job)
+            one = self._challenges.get(job) or Challenge(job)
+            before = (one.step, one.reason)
             one.begin(by, trace.newest(), self._now())
-            self._let_go(by)
+            try:
+                self._let_go(by, job)
+            except LinkError:
+                one.step, one.reason = before
+                raise
+            self._challenges[job] = one
+            self._save()
 
     def cancel(self) -> None:
         """Give up the challenge that is being done. Raises InputError."""
         with self._lock:
-            self._current().cancel()
+            one = self._challenges.get(self._job)
+            if one is None:
+                raise InputError("no challenge is being done")
+            one.cancel()
+            self._forget(one)
             self.look()
 
-    def release(self, by: str) -> None:
-        """Release the station, whatever held it. Raises LinkError."""
+    def release(self, by: str, job: int) -> None:
+        """Release the station from a job's hold (0: its own). Raises InputError where it is another's, LinkError."""
         with self._lock:
-            one = self._challenges.get(self._job)
-            if one is not None:
-                one.release()
-            self._let_go(by)
+            self._require_own_hold(job)
+            try:
+                self._let_go(by, job)
+            finally:  # one that does not reach the line is asked for again, as long as nothing else holds it
+                if (one := self._challenges.get(job)) is not None and self._released is not None:
+                    one.release()
+                    self._save()
 
     def look(self) -> None:
         """Look at the line once; the thread does. Raises RegadError."""
@@ -123,26 +148,36 @@ class ChallengeService(Closing):
             status = self._around.watch.heard.status
             if status is None:
                 return
-            self._follow(int(status["boot"]), int(status["image"]["job"]))
+            self._follow(status)
             one = self._challenges.get(self._job)
             if one is None:
                 return
             step = one.step
             one.tick(self._now())
+            self._forget(one)
             if one.step in ("good", "bad"):
                 self._see(one)
-            self._agree(one, bool(status["image"]["flags"] & Flag.HELD))
+            self._agree(one)
             if one.step != step or self._now() - self._saved > _SAVE:
                 self._save()
             self._record()  # last: the hold does not wait for the books
 
-    def _follow(self, boot: int, job: int) -> None:
-        """Another job is in force, or the line was started anew: it begins with a challenge if it is to."""
-        if job == 0 or (boot, job) == (self._boot, self._job):
+    def _follow(self, status: dict[str, Any]) -> None:
+        """Another job is in force, or another version, or the line was started anew: a challenge may be due."""
+        boot, job, asked = int(status["boot"]), int(status["image"]["job"]), status.get("asked") or {}
+        version, before = str(asked.get("version", "")), self._versions.get(job, "")
+        changed = asked.get("number") == job and version not in ("", before)
+        begins = (boot, job) != (self._boot, self._job)
+        if job == 0 or not (begins or changed):
             return
         self._boot, self._job = boot, job
+        if changed:
+            self._versions[job] = version
         plan = self._plans.get(job)
-        if plan is not None and plan.challenge_at_start:
+        if plan is not None and changed and before:
+            self._released = None
+            self._challenges[job].fall_due("it has another version")
+        elif plan is not None and begins and plan.challenge_at_start:
             self._challenges[job].fall_due("the job has begun")
         self._save()
 
@@ -170,39 +205,53 @@ class ChallengeService(Closing):
                 raise
             self._around.say(f"challenge: {error}; it is not recorded")
 
-    def _agree(self, one: Challenge, held: bool) -> None:
+    def _agree(self, one: Challenge) -> None:
         """Have the line held where a challenge is due or failed, and let go where somebody has said so."""
+        held = self._held()
+        own = held is not None and held["job"] == one.job
         if one.hold:
-            self._released_by = ""
-            if not held:
-                self._around.link.ask("hold", by=_BY, reason=one.hold)
-        elif not held:
-            self._released_by = ""
-        elif self._released_by:
-            self._around.link.ask("release", by=self._released_by)
-        elif one.step == "clear":
+            self._released = None
+            if not own:
+                self._around.link.ask("hold", by=_BY, reason=one.hold, job=one.job)
+        elif self._released is not None and (held is None or held["job"] != self._released[1]):
+            self._released = None
+        elif self._released is not None:
+            self._around.link.ask("release", by=self._released[0], job=self._released[1])
+        elif own and one.step == "clear" and one.job in self._plans:
             one.fall_due("the station is held")
 
-    def _let_go(self, by: str) -> None:
-        self._released_by = by
-        self._around.link.ask("release", by=by)
-        self._save()
+    def _let_go(self, by: str, job: int) -> None:
+        self._released = (by, job)
+        try:
+            self._around.link.ask("release", by=by, job=job)
+        except LinkError as error:
+            if error.code != "gone":
+                self._released = None
+            raise
 
-    def _current(self) -> Challenge:
-        one = self._challenges.get(self._job)
-        if one is None:
+    def _forget(self, one: Challenge) -> None:
+        """A challenge that nobody asked for, and that was given up, is over."""
+        if one.step == "due" and one.job not in self._plans:
+            one.release()
+
+    def _require_own_hold(self, job: int) -> None:
+        """Raise InputError where the station is held, as far as is known, for another job."""
+        held = self._held()
+        if held is not None and held["job"] != job:
             raise InputError(
-                f"job {self._job} has no challenge; set challenge_at_start or challenge_every_h in its [[job]]"
+                f"the station is held for another reason, which comes first: {held['reason']}", code="other"
             )
-        return one
 
     def _heard_job(self) -> int:
         status = self._around.watch.heard.status
         return 0 if status is None else int(status["image"]["job"])
 
-    def _held(self) -> str:
+    def _held(self) -> dict[str, Any] | None:
+        """The hold that the line told of: its job and reason."""
         status = self._around.watch.heard.status
-        return "the station is held" if status is not None and status["image"]["flags"] & Flag.HELD else ""
+        if status is None or not status["image"]["flags"] & Flag.HELD:
+            return None
+        return status.get("held") or {"job": 0, "reason": "the station is held"}
 
     def _run(self) -> None:
         while not self._ended.wait(_EVERY):
@@ -228,11 +277,15 @@ class ChallengeService(Closing):
             return
         self._boot, self._job = file.boot, file.job
         for number, kept in file.jobs.items():
-            if number in self._challenges:
-                _restored(self._challenges[number], kept)
+            self._versions[number] = kept.version
+            if number in self._plans or kept.step not in ("clear", "none"):
+                _restored(self._challenges.setdefault(number, Challenge(number)), kept)
 
     def _save(self) -> None:
-        jobs = {number: _Kept(one.step, one.reason, one.since) for number, one in self._challenges.items()}
+        jobs = {
+            number: _Kept(one.step, one.reason, one.since, self._versions.get(number, ""))
+            for number, one in self._challenges.items()
+        }
         self._saved = self._now()
         with suppress(RegadError):  # a full disk: it is tried again
             atomic_write(self._path, msgspec.json.encode(_File(self._boot, self._job, jobs)))

@@ -181,6 +181,11 @@ class Drift:
         """The newest points of a quantity's chart, the oldest first."""
         return list(self._points[name])
 
+    @property
+    def moved(self) -> bool:
+        """Whether there is a finding."""
+        return bool(self._since)
+
     def finding(self) -> Finding | None:
         """Say what moved and why, the likeliest cause first: light shows in everything, focus in sharpness and scores.
 

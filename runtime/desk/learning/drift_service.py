@@ -3,31 +3,61 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+import msgspec
 
 from ...backends.lifecycle import Closing
 from ...errors import RegadError
+from ...formats.atomic import atomic_write
+from ..jobs import jobs_of
 from ..service import Health, Surroundings
 from .control_charts import DECISION, LEARNT
-from .drift import QUANTITIES, WINDOW, Drift, Finding, Quantity
+from .drift import QUANTITIES, WINDOW, Cause, Drift, Finding, Measured, Quantity
 from .evidence import taught_threshold
 from .records import RECENT, LearningTrace
 
-__all__ = ["DriftService"]
+__all__ = ["CALM", "DriftService", "drift_section"]
 
 _EVERY = 2.0  # seconds between looks
 _PARTS = 500  # parts taken in one go
+_BY: Final = "drift"
+CALM: Final = 50
+"""Parts in a row without a finding, after which it is over: one that comes and goes is told once."""
 
 
 class _Followed:
-    """The charts of one job, and up to where they were drawn."""
+    """The charts of one job, up to where they were drawn, and for how many parts nothing has moved."""
 
     def __init__(self, version: int, after: int, drift: Drift) -> None:
         self.version, self.after, self.drift = version, after, drift
+        self.calm = 0
+
+    def add(self, part: Measured) -> None:
+        """Take the next part of this version."""
+        self.drift.add(part)
+        self.calm = 0 if self.drift.moved else self.calm + 1
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """Of which version of a job what was told: the causes that were named."""
+
+    version: int
+    causes: tuple[Cause, ...]
+
+
+class _File(msgspec.Struct, frozen=True):
+    jobs: dict[int, _Told] = {}
 
 
 class DriftService(Closing):
-    """The charts of a station's jobs, from each job's version in force on."""
+    """The charts of a station's jobs, from each job's version in force on.
+
+    Each finding is an event of the trace, and so is its end. What was told is remembered over a restart of the desk,
+    which draws the charts anew.
+    """
 
     name = "drift"
 
@@ -36,6 +66,8 @@ class DriftService(Closing):
         self._lock = threading.Lock()
         self._jobs: dict[int, _Followed] = {}
         self._error = ""
+        self._path = around.state / "drift.json"
+        self._told = self._read()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -80,9 +112,44 @@ class DriftService(Closing):
         """Draw a few parts further; whether there may be more. The thread does. Raises RegadError."""
         more = False
         with LearningTrace(self._around.trace) as trace:
-            for job in self._around.config.jobs:
+            for job in jobs_of(self._around.config):
                 more |= self._advance(trace, job.number)
+        if not more:  # else history is being read: what moved once may be over
+            for job in jobs_of(self._around.config):
+                self._tell(job.number)
         return more
+
+    def _tell(self, job: int) -> None:
+        """Have the line record a finding that is new, or the end of one. Raises LinkError; it is tried again then."""
+        followed, told = self._jobs.get(job), self._told.get(job)
+        if followed is None:
+            return
+        if told is not None and told.version != followed.version:
+            self._record(job, None, "another version is in force: what is usual is learnt anew")
+            told = None
+        finding = followed.drift.finding()
+        if finding is not None:
+            causes = () if told is None else told.causes
+            if finding.cause not in causes:
+                text = f"{finding.text} (seen at part {finding.since}); {finding.remedy}"
+                self._record(job, _Told(followed.version, (*causes, finding.cause)), text)
+        elif told is not None and followed.calm >= CALM:
+            self._record(job, None, f"what had moved ({', '.join(told.causes)}) is where it was")
+
+    def _record(self, job: int, told: _Told | None, text: str) -> None:
+        self._around.link.ask("drift", by=_BY, job=job, moved=told is not None, text=text[:2000])
+        self._told = {
+            **{one: known for one, known in self._told.items() if one != job},
+            **({job: told} if told else {}),
+        }
+        with suppress(RegadError):  # a full disk: it is told again after a restart
+            atomic_write(self._path, msgspec.json.encode(_File(self._told)))
+
+    def _read(self) -> dict[int, _Told]:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=_File).jobs
+        except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
+            return {}  # at worst a finding is told twice
 
     def _advance(self, trace: LearningTrace, job: int) -> bool:
         active = next((one for one in trace.versions(job) if one.active), None)
@@ -103,7 +170,7 @@ class DriftService(Closing):
             for part, version in parts:
                 followed.after = part.inspection
                 if version == active.id:
-                    followed.drift.add(part)
+                    followed.add(part)
         return len(parts) == _PARTS
 
     def _run(self) -> None:
@@ -120,6 +187,16 @@ class DriftService(Closing):
             return False
         self._error = ""
         return more
+
+
+def drift_section(service: DriftService) -> Callable[[Surroundings], Mapping[str, Any]]:
+    """Return what gives the page's state its part ``drift``: what has moved, by job."""
+
+    def section(around: Surroundings) -> Mapping[str, Any]:
+        found = service.findings()
+        return {"drift": [{"job": job, "cause": one.cause, "text": one.text} for job, one in sorted(found.items())]}
+
+    return section
 
 
 def _chart(drift: Drift, name: Quantity) -> dict[str, Any]:

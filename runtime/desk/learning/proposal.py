@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 
 from ...station.codes import VerdictCode
+from ...station.config_types import Number
 from .records import Challenged, LearningTrace, Part
 
 __all__ = ["GOODS", "Evidence", "Group", "Judged", "Kind", "Proposal", "State", "Wanted", "evidence_of", "judged"]
@@ -33,10 +34,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     ``parts`` are labelled good; with ``afresh`` they replace the images that the part was taught with, else they are
     added to them. ``photos`` were taken at the page, of the region ``roi`` (x, y, width, height) of
-    the camera's picture.
+    the camera's picture. With a ``name`` the photos are those of a part that is new: a job is added under that number.
     """
 
-    job: int
+    job: Number
     kind: Kind
     threshold: float | None = None
     warn: float | None = None
@@ -45,6 +46,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     photos: tuple[Sha256, ...] = ()
     roi: tuple[int, int, int, int] | None = None
     note: str = ""
+    name: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,8 +76,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 class Proposal(msgspec.Struct, kw_only=True):
     """A proposal from its beginning to its end; times in seconds since 1970.
 
-    ``base`` is the version in force that it would replace; ``sha256``, ``threshold`` and ``warn`` are what would be
-    installed (None: the file's own limit). ``mark``: the newest label and challenge that it took into account.
+    ``base`` is the version in force that it would replace, 0 for a job that is new; ``sha256``, ``threshold`` and
+    ``warn`` are what would be installed (None: the file's own limit). ``mark``: the newest label and challenge that it
+    took into account.
     """
 
     id: int

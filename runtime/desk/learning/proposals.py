@@ -18,6 +18,7 @@ from ...errors import InputError
 from ...formats.atomic import atomic_write
 from ...station.config import Config
 from ...text import shown, system_reason
+from ..jobs import job_named
 from ..link import StationLink
 from ..service import Health
 from .proposal import Proposal, Wanted, reasons_of
@@ -33,6 +34,20 @@ _KEPT: Final = 100
 _MOST = 10_000_000  # bytes of a proposal's file
 
 
+class _Run:
+    """A proposal that is being worked out, in a thread of its own, which can be told to stop: this one and no other."""
+
+    def __init__(self, proposal: Proposal, work: Callable[[_Run], None]) -> None:
+        self.proposal = proposal
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=work, args=(self,), name="regad desk proposal")
+
+    def end(self) -> None:
+        """Stop it, and wait for its end."""
+        self.stopped.set()
+        self.thread.join()
+
+
 class Proposals(Closing):
     """The proposals in ``state``/proposals; from any thread. One is worked out at a time, in a process of its own."""
 
@@ -43,9 +58,8 @@ class Proposals(Closing):
         self._link = link
         self._worker = worker or spawned
         self._lock = threading.RLock()
-        self._thread: threading.Thread | None = None
-        self._working: Proposal | None = None
-        self._stopping = False
+        self._run: _Run | None = None
+        self._closed = False
 
     name = "learning"
 
@@ -54,14 +68,17 @@ class Proposals(Closing):
 
     def health(self) -> Health:
         """How it does: what it is at."""
-        working = self._working
-        return Health(True, "idle" if working is None else f"proposal {working.id}: {working.done} of {working.total}")
+        run = self._run
+        if run is None:
+            return Health(True, "idle")
+        return Health(True, f"proposal {run.proposal.id}: {run.proposal.done} of {run.proposal.total}")
 
     def close(self) -> None:
-        """End what is being worked out; it is failed."""
-        self._stopping = True
-        if self._thread is not None:
-            self._thread.join()
+        """End what is being worked out; it is failed. Nothing can be opened after it."""
+        with self._lock:
+            self._closed, run = True, self._run
+        if run is not None:
+            run.end()
 
     def all(self) -> list[Proposal]:
         """Every proposal, the newest first. One that its process left unfinished has failed."""
@@ -77,51 +94,68 @@ class Proposals(Closing):
 
     def open(self, wanted: Wanted, by: str) -> Proposal:
         """Begin to work a proposal out, and return it. Raises InputError for one that cannot be."""
+        if wanted.name:
+            self._require_new(wanted)
         with LearningTrace(self._config.trace.folder) as trace:
-            base = trace.version(wanted.job)
+            base = None if wanted.name else trace.version(wanted.job)
             mark = trace.mark(wanted.job)
-        path = file_of(self._config.trace.folder, base)
-        model = self._config.model
+        path = "" if base is None else str(file_of(self._config.trace.folder, base))
         with self._lock:
-            if self._working is not None:
-                raise InputError(f"proposal {self._working.id} is being worked out; wait for its end, or withdraw it")
+            if self._closed:
+                raise InputError("the desk is ending; propose again when it is back")
+            if self._run is not None:
+                number = self._run.proposal.id
+                raise InputError(f"proposal {number} is being worked out; wait for its end, or withdraw it")
             number = max(self._numbers(), default=0) + 1
-            proposal = Proposal(id=number, wanted=wanted, by=by, at=time.time(), base=base.id, mark=mark)
-            proposal.limit_before = base.threshold
+            number_of_base = 0 if base is None else base.id
+            proposal = Proposal(id=number, wanted=wanted, by=by, at=time.time(), base=number_of_base, mark=mark)
+            proposal.limit_before = None if base is None else base.threshold
             self._write(proposal)
-            self._working, self._stopping = proposal, False
-            order = Order(
-                trace=str(self._config.trace.folder),
-                state=str(self._state),
-                model=str(model.path),
-                device=model.device,
-                category=str(path),
-                base=base.id,
-                wanted=wanted,
-            )
-            self._thread = threading.Thread(target=self._run, args=(proposal, order), name="regad desk proposal")
-            self._thread.start()
+            order = self._order(proposal, path)
+            self._run = run = _Run(proposal, lambda run: self._work(run, order))
+            run.thread.start()
             return msgspec.structs.replace(proposal)
+
+    def _require_new(self, wanted: Wanted) -> None:
+        """Raise InputError unless a job can be added so."""
+        taken = job_named(self._config, wanted.job)
+        if taken is not None:
+            raise InputError(f"job {wanted.job} is there already ({taken.name}); choose a free number")
+        if wanted.kind != "photos":
+            raise InputError("a new job is taught by photos; take 4 to 8 of good parts at Teach")
+
+    def _order(self, proposal: Proposal, category: str) -> Order:
+        model = self._config.model
+        return Order(
+            trace=str(self._config.trace.folder),
+            state=str(self._state),
+            model=str(model.path),
+            device=model.device,
+            category=category,
+            base=proposal.base,
+            wanted=proposal.wanted,
+        )
 
     def wait(self) -> None:
         """Wait until nothing is being worked out."""
-        thread = self._thread
-        if thread is not None:
-            thread.join()
+        run = self._run
+        if run is not None:
+            run.thread.join()
 
     def withdraw(self, number: int, by: str) -> Proposal:
         """Give a proposal up. Raises InputError for one that is in force already."""
-        working = self._working
-        if working is not None and working.id == number:
-            self._stopping = True
-            self.wait()
+        with self._lock:
+            run = self._run
+        if run is not None and run.proposal.id == number:
+            run.end()  # without the lock, which its thread takes at its end
         with self._lock:
             proposal = self.one(number)
             if proposal.state == "approved":
                 raise InputError(f"proposal {number} is in force; go back to an earlier version instead")
-            proposal.state = "withdrawn"
-            proposal.reasons = (*proposal.reasons, f"withdrawn by {by}")
-            self._write(proposal)
+            if proposal.state != "withdrawn":
+                proposal.state = "withdrawn"
+                proposal.reasons = (*proposal.reasons, f"withdrawn by {by}")
+                self._write(proposal)
             return proposal
 
     def approve(self, number: int, by: str) -> Proposal:
@@ -134,23 +168,33 @@ class Proposals(Closing):
                 why = f": {'; '.join(proposal.reasons)}" if proposal.reasons else ""
                 raise InputError(f"proposal {number} is {proposal.state}{why}")
             wanted = proposal.wanted
-            with LearningTrace(self._config.trace.folder) as trace:
-                if trace.version(wanted.job).id != proposal.base:
-                    raise InputError("another version was put in force since; propose again")
-                if trace.mark(wanted.job) != proposal.mark:
-                    raise InputError("parts were labelled or challenged since; propose again")
+            self._require_unchanged(proposal)
             note = wanted.note or f"proposal {number}: {wanted.kind}"
-            install(self._link, wanted.job, proposal.sha256, proposal.threshold, proposal.warn, by, note)
+            limits = (proposal.threshold, proposal.warn)
+            install(self._link, wanted.job, proposal.sha256, *limits, by, note, wanted.name)
             proposal.state, proposal.approved_by, proposal.approved_at = "approved", by, time.time()
             self._write(proposal)
             return proposal
 
-    def _run(self, proposal: Proposal, order: Order) -> None:
+    def _require_unchanged(self, proposal: Proposal) -> None:
+        """Raise InputError where something has changed since a proposal was worked out."""
+        wanted = proposal.wanted
+        if wanted.name:
+            self._require_new(wanted)
+        with LearningTrace(self._config.trace.folder) as trace:
+            if not wanted.name and trace.version(wanted.job).id != proposal.base:
+                raise InputError("another version was put in force since; propose again")
+            if trace.mark(wanted.job) != proposal.mark:
+                raise InputError("parts were labelled or challenged since; propose again")
+
+    def _work(self, run: _Run, order: Order) -> None:
+        proposal = run.proposal
+
         def progress(done: int, total: int) -> None:
             proposal.done, proposal.total = done, total
 
         try:
-            made = self._worker(order, progress, lambda: self._stopping)
+            made = self._worker(order, progress, run.stopped.is_set)
         except Exception as error:  # whatever it was: the proposal has failed, and says so
             proposal.state, proposal.reasons = "failed", (str(error),)
         else:
@@ -160,7 +204,7 @@ class Proposals(Closing):
             proposal.reasons = reasons_of(made.report)
             proposal.state = "refused" if proposal.reasons else "ready"
         with self._lock:
-            self._working = None
+            self._run = None
             self._write(proposal)
 
     def _numbers(self) -> list[int]:
@@ -173,9 +217,9 @@ class Proposals(Closing):
         return sorted(int(name) for name in names if name.isdecimal())
 
     def _read(self, number: int) -> Proposal:
-        working = self._working
-        if working is not None and working.id == number:
-            return msgspec.structs.replace(working)
+        run = self._run
+        if run is not None and run.proposal.id == number:
+            return msgspec.structs.replace(run.proposal)
         path = self._folder / f"{number}.json"
         try:
             with path.open("rb") as file:

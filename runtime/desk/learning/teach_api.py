@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -12,8 +14,10 @@ from numpy.typing import NDArray
 from starlette.responses import Response
 
 from ...errors import InputError
+from ...formats.artifact import Artifact
 from ...formats.spec import InputSpec
 from ...line.picture_file import encode
+from ...station.config_types import Number
 from ..web.errors import RequestError
 from ..web.live import LiveView
 from ..web.routes import Call, Route
@@ -29,13 +33,18 @@ _Roi = tuple[_Pixel, _Pixel, _Pixel, _Pixel]
 
 
 class _Take(msgspec.Struct, forbid_unknown_fields=True):
+    """``job`` 0: one that is new, whose pictures are cut out as the artifact says."""
+
     job: int
     roi: _Roi | None = None
 
 
 class _Learn(msgspec.Struct, forbid_unknown_fields=True):
-    job: int
+    """``name`` is that of a job that is new."""
+
+    job: Number
     note: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    name: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
 def teach_routes() -> list[Route]:
@@ -92,18 +101,26 @@ def _learn(call: Call) -> Proposal:
     with trace_of(call) as trace:
         taught = TaughtImages(call.around.state, trace)
         photos = tuple(taught.keep(photo.input) for photo in learning.photos.all())
-    wanted = Wanted(job=told.job, kind="photos", photos=photos, roi=learning.photos.roi, note=told.note)
+    wanted = Wanted(job=told.job, kind="photos", photos=photos, roi=learning.photos.roi, note=told.note, name=told.name)
     return learning.proposals.open(wanted, call.user)
 
 
 def _spec(call: Call, told: _Take) -> InputSpec:
-    """How the job's pictures are cut out, with the region that is asked for. Raises InputError."""
+    """How the job's pictures are cut out, with the region that is asked for. Raises InputError, ArtifactError."""
+    roi = told.roi if told.roi is None or told.roi[2:] > (0, 0) else None
+    if told.job == 0:
+        return replace(_artifact_spec(call.around.config.model.path), roi=roi)
     with trace_of(call) as trace:
         version = trace.version(told.job)
     if version.spec is None:
         raise InputError(f"nobody knows how job {told.job} cuts its pictures out; let it judge a part first")
-    roi = told.roi if told.roi is None or told.roi[2:] > (0, 0) else None
     return replace(InputSpec.from_json(json.loads(version.spec)), roi=roi)
+
+
+@lru_cache(maxsize=4)
+def _artifact_spec(path: Path) -> InputSpec:
+    """What the artifact was made for. It is read once: a meter asks a few times a second."""
+    return Artifact.open(path, verify=False).spec
 
 
 def _picture(call: Call, *, whole: bool = False) -> NDArray[np.uint8]:

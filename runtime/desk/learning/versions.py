@@ -31,10 +31,21 @@ def file_of(trace: Path, version: Version) -> Path:
 
 
 def install(
-    link: StationLink, job: int, sha256: str, threshold: float | None, warn: float | None, by: str, note: str
+    link: StationLink,
+    job: int,
+    sha256: str,
+    threshold: float | None,
+    warn: float | None,
+    by: str,
+    note: str,
+    name: str = "",
 ) -> dict[str, Any]:
-    """Put a file that can be installed in force, between two parts. Raises LinkError where the line refuses."""
-    return link.ask("install", job=job, sha256=sha256, threshold=threshold, warn=warn, by=by, note=note)
+    """Put a file that can be installed in force, between two parts; with a ``name``, as a job that is new.
+
+    Raises LinkError where the line refuses.
+    """
+    limits = {"threshold": threshold, "warn": warn}
+    return link.ask("install", job=job, sha256=sha256, **limits, by=by, note=note, name=name)
 
 
 def roll_back(link: StationLink, trace: Path, version: Version, by: str) -> dict[str, Any]:

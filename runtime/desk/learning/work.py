@@ -23,6 +23,7 @@ from regad.calib.stored import teach_parts
 from ...detector import Detector
 from ...errors import InputError, RegadError
 from ...formats.category import Category, SupportImage, load_category
+from ...formats.spec import InputSpec
 from ...model import Model
 from ...station.codes import VerdictCode
 from ...station.installed import store_category
@@ -44,7 +45,10 @@ Progress = Callable[[int, int], None]
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be done: ``trace`` and ``state`` are folders, ``model`` the artifact, ``category`` the base's file."""
+    """What is to be done: ``trace`` and ``state`` are folders, ``model`` the artifact, ``category`` the base's file.
+
+    ``base`` is the version in force, 0 for a job that is new: it has no file either.
+    """
 
     trace: str
     state: str
@@ -73,7 +77,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 def carry_out(order: Order, progress: Progress, open_model: Callable[[], Model] | None = None) -> Made:
     """Do what is ordered. Raises RegadError."""
     with LearningTrace(Path(order.trace)) as trace:
-        base = trace.version(order.wanted.job, order.base)
+        base = trace.version(order.wanted.job, order.base) if order.base else None
         work = _Work(order, trace, base, open_model or (lambda: Model.load(order.model, order.device, 1)), progress)
         try:
             return work.made()
@@ -86,7 +90,12 @@ _Named = tuple[NDArray[np.uint8], SupportImage]
 
 class _Work:
     def __init__(
-        self, order: Order, trace: LearningTrace, base: Version, open_model: Callable[[], Model], progress: Progress
+        self,
+        order: Order,
+        trace: LearningTrace,
+        base: Version | None,
+        open_model: Callable[[], Model],
+        progress: Progress,
     ) -> None:
         self._order, self._trace, self._base, self._progress = order, trace, base, progress
         self._open_model = open_model
@@ -94,7 +103,7 @@ class _Work:
         self._detector: Detector | None = None
         self._category: Category | None = None
         versions = trace.versions(order.wanted.job)
-        self._same_hash = {one.id for one in versions if one.hash == base.hash}
+        self._same_hash = {one.id for one in versions if base is not None and one.hash == base.hash}
         self._specs = trace.specs()
         self._by_full = 0  # parts that were judged by their full pictures
 
@@ -105,7 +114,7 @@ class _Work:
     def made(self) -> Made:
         wanted = self._order.wanted
         evidence = evidence_of(self._trace, wanted.job)
-        if wanted.kind == "threshold":
+        if wanted.kind == "threshold" and self._base is not None:
             limit, warn = _limits(wanted)
             report = judged(evidence, lambda part: self._by_score(part, limit, warn), self._progress)
             return Made(
@@ -182,14 +191,13 @@ class _Work:
 
     def _taught(self) -> Category:
         """Teach again, and set the threshold by the newest good parts; photos of the page have none of their own."""
-        wanted, base = self._order.wanted, self._base_category()
+        wanted = self._order.wanted
+        if self._base is None:
+            return self._taught_by_photos(self._opened().info.spec, None, None)
+        base = self._base_category()
         rate, warn_rate = base.threshold.target_frr, base.threshold.warn_frr
         if wanted.kind == "photos":
-            inputs, files = self._photos()
-            spec = replace(base.spec, roi=wanted.roi)
-            return teach_inputs(
-                self._opened(), inputs, spec, files=files, target_frr=rate, warn_frr=warn_rate, progress=self._progress
-            )
+            return self._taught_by_photos(base.spec, rate, warn_rate)
         goods = [
             part
             for part in self._trace.goods(wanted.job, 2 * VALIDATION, stored=True)
@@ -225,6 +233,18 @@ class _Work:
             warn_frr=warn_rate,
         )
 
+    def _taught_by_photos(self, spec: InputSpec, rate: float | None, warn_rate: float | None) -> Category:
+        inputs, files = self._photos()
+        return teach_inputs(
+            self._opened(),
+            inputs,
+            replace(spec, roi=self._order.wanted.roi),
+            files=files,
+            target_frr=rate,
+            warn_frr=warn_rate,
+            progress=self._progress,
+        )
+
     def _photos(self) -> tuple[list[NDArray[np.uint8]], tuple[SupportImage, ...]]:
         """The photos that were taken at the page."""
         taught = TaughtImages(Path(self._order.state), self._trace)
@@ -239,7 +259,8 @@ class _Work:
         if self._base_category().registration is not None:
             raise InputError("the part is registered; teach afresh, from good parts of the trace alone (4 to 8)")
         taught = TaughtImages(Path(self._order.state), self._trace)
-        found = [(taught.find(sha256), SupportImage(name, sha256)) for name, sha256 in self._base.support]
+        support: tuple[tuple[str, str], ...] = () if self._base is None else self._base.support
+        found = [(taught.find(sha256), SupportImage(name, sha256)) for name, sha256 in support]
         missing = [file.name for image, file in found if image is None]
         if missing:
             raise InputError(

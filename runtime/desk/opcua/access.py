@@ -15,33 +15,48 @@ from asyncua.server.user_managers import UserManager
 
 from ...errors import InputError
 from ...station.pacing import Bucket, Queue
+from ...station.private_file import Fresh
 from ...station.users import Role, is_password, read_users
 from ...text import Say, shown
+from ..attempts import Attempts
 
-__all__ = ["CALLER", "Caller", "Paces", "Rules", "StationServer", "StationUsers"]
+__all__ = ["CALLER", "CLIENT", "Caller", "Paces", "Rules", "StationServer", "StationUsers"]
 
 _NOBODY = User(role=UserRole.Anonymous)
 _READING = {ua.NodeId(one) for one in USER_TYPES if one != ua.ObjectIds.WriteRequest_Encoding_DefaultBinary}
 
+_LEAVING = {
+    ua.NodeId(one)
+    for one in (
+        ua.ObjectIds.CloseSessionRequest_Encoding_DefaultBinary,
+        ua.ObjectIds.CloseSecureChannelRequest_Encoding_DefaultBinary,
+        ua.ObjectIds.ActivateSessionRequest_Encoding_DefaultBinary,  # to log in anew
+    )
+}
+
 
 @dataclass
 class Caller(User):
-    """A client that was let in; ``station_role`` is what it may do at the station."""
+    """A client that was let in; ``station_role`` is what it may do at the station, ``mark`` its password's salt."""
 
     role: UserRole = UserRole.User
     name: str | None = None
     station_role: Role = "viewer"
+    mark: str = ""
 
 
 CALLER: ContextVar[Caller | None] = ContextVar("CALLER", default=None)
 """Who calls the method that runs."""
+CLIENT: ContextVar[str] = ContextVar("CLIENT", default="?")
+"""From which address somebody logs in."""
 
 
 class StationUsers(UserManager):
-    """The users in the file ``path``. A password is taken over an encrypted channel only."""
+    """The users in the file ``path``. A password is taken over an encrypted channel only; guesses are slowed down."""
 
     def __init__(self, path: Path, anonymous: bool, say: Say) -> None:
-        self._path, self._anonymous, self._say = path, anonymous, say
+        self._users, self._anonymous, self._say = Fresh(path, read_users), anonymous, say
+        self._by_client, self._by_user = Attempts(60.0), Attempts(5.0)
 
     def get_user(
         self,
@@ -53,26 +68,52 @@ class StationUsers(UserManager):
         """Return who it is, None for nobody. ``certificate`` is the client's own, None without encryption."""
         if username is None:
             return Caller() if self._anonymous else None
+        name, client = shown(username)[:64], CLIENT.get()
         if not certificate or password is None:
-            self._say(f"opcua: {shown(username)[:64]} logged in without encryption, and was refused")
+            self._say(f"opcua: {name} logged in without encryption, and was refused")
+            return None
+        wait = max(self._by_client.wait(client), self._by_user.wait(username))
+        if wait > 0:
+            self._say(f"opcua: {name} has to wait for {wait:.0f} s after wrong passwords")
             return None
         try:
-            users = read_users(self._path)
+            users = self._users.now()
         except InputError as error:
             self._say(f"opcua: {error}")
             return None
         if not is_password(users, username, password):
-            self._say(f"opcua: the password of {shown(username)[:64]} was refused")
+            self._by_client.failed(client)
+            self._by_user.failed(username)
+            self._say(f"opcua: the password of {name} was refused")
             return None
-        return Caller(name=username, station_role=users[username].role)
+        self._by_client.passed(client)
+        self._by_user.passed(username)
+        return Caller(name=username, station_role=users[username].role, mark=users[username].salt)
+
+    def still(self, user: User) -> bool:
+        """Whether who was let in would be let in still: the user is there, and has the same password."""
+        if not isinstance(user, Caller):
+            return False
+        if user.name is None:
+            return self._anonymous
+        try:
+            known = self._users.now().get(user.name)
+        except InputError:
+            return False
+        return known is not None and known.salt == user.mark
 
 
 class Rules(PermissionRuleset):
     """Who was let in may browse, read, subscribe and call; nobody may write, or change the address space."""
 
+    def __init__(self, users: StationUsers) -> None:
+        self._users = users
+
     def check_validity(self, user: User, action_type: ua.NodeId, body: Any) -> bool:
-        """Whether a request of that type is allowed."""
-        return isinstance(user, Caller) and action_type in _READING
+        """Whether a request of that type is allowed. Who would not be let in any more may only leave."""
+        if not isinstance(user, Caller) or action_type not in _READING:
+            return False
+        return action_type in _LEAVING or self._users.still(user)
 
 
 class Paces:
@@ -87,7 +128,10 @@ class Paces:
 
 
 class _Session(InternalSession):
-    """A session that tells the methods who calls. Clients read, browse and call as fast as ``paces`` lets them all."""
+    """A session that tells the methods who calls, and the login from where.
+
+    Clients read, browse and call as fast as ``paces`` lets them all.
+    """
 
     paces: Paces
 
@@ -100,6 +144,12 @@ class _Session(InternalSession):
         await self._turn(self.paces.looks)
         found: list[ua.BrowseResult] = await super().browse(params)
         return found
+
+    def activate_session(
+        self, params: ua.ActivateSessionParameters, peer_certificate: bytes | None
+    ) -> ua.ActivateSessionResult:
+        CLIENT.set(str(self.name[0]) if isinstance(self.name, tuple) else str(self.name))
+        return super().activate_session(params, peer_certificate)
 
     async def call(self, params: list[ua.CallMethodRequest]) -> list[ua.CallMethodResult]:
         for _ in params:
@@ -119,6 +169,8 @@ class StationServer(InternalServer):
     def __init__(self, users: StationUsers, connections: int, paces: Paces | None = None) -> None:
         super().__init__(users)
         self._paces = paces or Paces()
+        self._users = users
+        self._open: dict[int, InternalSession] = {}
         self.allow_remote_admin = False
         self.max_connections = connections
         self.max_subscriptions = 10 * connections
@@ -135,3 +187,19 @@ class StationServer(InternalServer):
         session = _Session(self, self.aspace, self.subscription_service, name, user=user, external=external)
         session.paces = self._paces
         return session
+
+    def register_external_session(self, session: InternalSession) -> None:
+        """Take a client's session up."""
+        super().register_external_session(session)
+        self._open[id(session)] = session
+
+    def unregister_external_session(self, session: InternalSession) -> None:
+        """Let a client's session go."""
+        super().unregister_external_session(session)
+        self._open.pop(id(session), None)
+
+    async def end_sessions(self) -> None:
+        """End the sessions, with their subscriptions, of those who would not be let in any more."""
+        for session in [*self._open.values()]:
+            if isinstance(session.user, Caller) and not self._users.still(session.user):
+                await session.close_session()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from asyncua import ua
 
@@ -12,33 +12,50 @@ from ...errors import InputError, RegadError
 from ...station.config import Config
 from ...station.users import ROLES, Role
 from ...text import Say
+from ..errors import LinkError
+from ..jobs import jobs_of
 from ..link import StationLink
-from .access import CALLER
+from .access import CALLER, Caller
 from .results import Filter, Results, recipe_id
 
-__all__ = ["Methods", "guarded"]
+__all__ = ["Method", "Methods", "guarded"]
 
 OK, REFUSED = 0, -1
 """The output ``Error`` of every method: 0, or below 0 what is this server's own; the log says why."""
 _Values = list[ua.Variant]
 Handler = Callable[..., Awaitable[_Values]]
+Tell = Callable[[str, str], Awaitable[None]]
+Audit = Callable[..., None]
 
 
-def guarded(handler: Handler, outputs: _Values, role: Role, allowed: bool, say: Say) -> Callable[..., Any]:
-    """Return what asyncua calls for a method: ``handler``, for callers of that ``role`` or more, where ``allowed``.
+class Method(NamedTuple):
+    """A method: what is answered where the station refuses (``Error`` left out), and who may call it, if it may be."""
 
-    ``outputs`` is what is answered where the station refuses, ``Error`` left out.
+    name: str
+    outputs: _Values
+    role: Role
+    allowed: bool
+
+
+def guarded(handler: Handler, method: Method, say: Say, tell: Tell) -> Callable[..., Any]:
+    """Return what asyncua calls for a method: ``handler``, for callers who may.
+
+    ``tell`` records who was refused a method that moves the station, and why.
     """
 
     async def call(parent: ua.NodeId, *arguments: ua.Variant) -> Any:
         caller = CALLER.get()
-        if not allowed or caller is None or ROLES.index(caller.station_role) < ROLES.index(role):
+        if not method.allowed or caller is None or ROLES.index(caller.station_role) < ROLES.index(method.role):
+            if method.role != "viewer" and caller is not None:
+                await tell(method.name, "refused: not allowed")
             return ua.StatusCode(ua.StatusCodes.BadUserAccessDenied)
         try:
             return await handler(*(one.Value for one in arguments))
         except RegadError as error:
             say(f"opcua: {handler.__name__.strip('_')} was refused: {error}")
-            return [*outputs, _error(REFUSED)]
+            if method.role != "viewer" and not isinstance(error, LinkError):  # what the line refused is recorded
+                await tell(method.name, f"refused: {error}")
+            return [*method.outputs, _error(REFUSED)]
         except (TypeError, AttributeError, ValueError):
             return ua.StatusCode(ua.StatusCodes.BadInvalidArgument)
 
@@ -53,9 +70,19 @@ async def unsupported(parent: ua.NodeId, *arguments: ua.Variant) -> ua.StatusCod
 class Methods:
     """Every method by the path of its node below the vision system, as what asyncua calls."""
 
-    def __init__(self, config: Config, link: StationLink, triggers: StationLink, results: Results, say: Say) -> None:
-        """``triggers`` is a link of its own: its answer comes with the verdict."""
+    def __init__(
+        self,
+        config: Config,
+        link: StationLink,
+        triggers: StationLink,
+        results: Results,
+        say: Say,
+        audit: Audit,
+    ) -> None:
+        """``triggers`` is a link of its own: its answer comes with the verdict. ``audit`` records who did what."""
         self._config, self._link, self._triggers, self._results, self._say = config, link, triggers, results, say
+        self._audit = audit
+        self._triggering: set[str] = set()  # who triggers: recorded once, each part has a record of its own
 
     def table(self) -> dict[str, Callable[..., Any]]:
         """Return the methods."""
@@ -75,14 +102,31 @@ class Methods:
             ("ResultManagement/GetResultComponentsById", self._components, [nothing] * 16, "viewer", True),
             ("ResultManagement/GetResultListFiltered", self._list, told, "viewer", True),
         ]
-        made = {path: guarded(call, outputs, role, may, self._say) for path, call, outputs, role, may in rows}
+        made = {
+            path: guarded(call, Method(path.rpartition("/")[2], outputs, role, may), self._say, self._tell)
+            for path, call, outputs, role, may in rows
+        }
         return made | dict.fromkeys(_UNSUPPORTED, unsupported)
 
     async def _ask(self, link: StationLink, command: str, **fields: Any) -> dict[str, Any]:
         caller = CALLER.get()
-        answer = await asyncio.to_thread(link.ask, command, **fields)
+        said = "".join(f"{value}: " for value in fields.values())
+        try:
+            answer = await asyncio.to_thread(link.ask, command, **fields)
+        except LinkError as error:
+            await self._tell(command, f"{said}refused: {error}")
+            raise
         self._say(f"opcua: {caller.name if caller else ''} asked for {command} {fields or ''}".rstrip())
+        if command != "trigger":
+            await self._tell(command, f"{said}done")
+        elif _name(caller) not in self._triggering:
+            self._triggering.add(_name(caller))
+            await self._tell(command, "done; the next ones are not recorded here: each part has its record")
         return answer
+
+    async def _tell(self, action: str, outcome: str) -> None:
+        """Record who asked for what, and what came of it."""
+        await asyncio.to_thread(self._audit, _name(CALLER.get()), action, after=outcome)
 
     async def _start(self) -> _Values:
         await self._ask(self._link, "start")
@@ -123,7 +167,7 @@ class Methods:
         active = (await self._status())["image"]["job"]
         jobs = [
             job.number
-            for job in self._config.jobs
+            for job in jobs_of(self._config)
             if (not external.Id or external.Id == str(job.number))
             and not product.Id
             and int(prepared) in (_DONT_CARE, int(job.number == active))
@@ -166,6 +210,11 @@ class Methods:
         wanted = Filter(state, *(None if one is None else one.Id for one in (part, external, internal, job)))
         taken, whole = self._results.select(wanted, start, most)
         return _listed(taken, whole)
+
+
+def _name(caller: Caller | None) -> str:
+    """Who calls, as the audit trail has it."""
+    return f"opcua {caller.name or 'anonymous'}" if caller is not None else "opcua"
 
 
 _AUTOMATIC = "VisionStateMachine/AutomaticModeStateMachine"

@@ -11,6 +11,7 @@ import msgspec
 from asyncua import ua
 
 from ...station.config import Config
+from ..jobs import job_named
 from ..sinks.message import VerdictMessage
 
 __all__ = ["KEPT", "Filter", "Results", "configuration_id", "recipe_id", "result_of"]
@@ -27,7 +28,7 @@ _types: Any = ua
 
 def recipe_id(kind: str, number: int | None, config: Config, version: str | None = None) -> Any:
     """Return a job as RecipeIdExternalDataType or RecipeIdInternalDataType, the ``kind``."""
-    job = next((job for job in config.jobs if job.number == number), None)
+    job = None if number is None else job_named(config, number)
     return getattr(_types, kind)(
         Id="" if number is None else str(number),
         Version=version,

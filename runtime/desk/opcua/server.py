@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from asyncua import Server, ua
 
 from ...station.config_protocols import OpcuaConfig
+from ..audit import audit
 from ..link import StationLink
 from ..service import Surroundings
 from .access import Rules, StationServer, StationUsers
@@ -33,7 +36,7 @@ async def make_server(config: OpcuaConfig, around: Surroundings) -> Server:
     policies = [ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt]
     if config.unencrypted:
         policies.append(ua.SecurityPolicyType.NoSecurity)
-    server.set_security_policy(policies, permission_ruleset=Rules())
+    server.set_security_policy(policies, permission_ruleset=Rules(users))
     tokens: list[type] = [ua.UserNameIdentityToken]
     if config.anonymous:
         tokens.append(ua.AnonymousIdentityToken)
@@ -46,6 +49,6 @@ async def open_tree(
 ) -> Tree:
     """Make the station's nodes, with their methods."""
     tree = Tree(server, around.config)
-    methods = Methods(around.config, around.link, triggers, results, around.say)
+    methods = Methods(around.config, around.link, triggers, results, around.say, partial(audit, around))
     await tree.build(nodeset, methods.table)
     return tree

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -85,16 +86,17 @@ class OpcuaService(LoopThread):
             try:
                 self.listening.set()
                 self.around.say(f"opcua: at {self.address}")
-                await self._feed(tree, results)
+                await self._feed(tree, results, server.iserver.end_sessions)
             finally:
                 await server.stop()
 
-    async def _feed(self, tree: Tree, results: Results) -> None:
+    async def _feed(self, tree: Tree, results: Results, end_sessions: Callable[[], Awaitable[None]]) -> None:
         config = self.around.config
         place: Place | None = None
         old = Place("", 0)  # the newest part that was there before the server
         with Follower(self.around.trace, hold_of(config.trace.before_result)) as follower:
             while True:
+                await end_sessions()
                 await tree.show_state(self.around.watch.heard)
                 heads = follower.look()
                 if heads.trace:

@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 
 from ...station.config_protocols import MqttConfig
+from ..audit import audit
+from ..jobs import job_named
 from ..service import Surroundings
 from .broker import WINDOW, Answered, Asked, Broker, Connected, Lost, Note
 from .cursor import Cursor, Place
@@ -126,9 +128,12 @@ class MqttSink(SinkThread):
             self._answered(note)
         elif isinstance(note, Asked):
             command = note.topic.removeprefix(f"{self._base}/cmd/")
-            response = carry_out(self.around.link, command, note.payload, retained=note.retained)
+            response = carry_out(self.around.link, command, note.payload, retained=note.retained, tell=self._audited)
             self.around.say(f"mqtt: command {response.command}: {response.error or 'done'}")
             self._broker.publish(f"{self._base}/response", msgspec.json.encode(response))
+
+    def _audited(self, by: str, command: str, outcome: str) -> None:
+        audit(self.around, by, command, after=outcome)
 
     def _answered(self, note: Answered) -> None:
         for stream in self._streams:
@@ -154,7 +159,8 @@ class MqttSink(SinkThread):
             return
         state = state_message(heard, self.around.config)
         number = state.job
-        name = next((job.name for job in self.around.config.jobs if job.number == number), "")
+        job = job_named(self.around.config, number)
+        name = "" if job is None else job.name
         for topic, what in (("state", state), ("job", {"number": number, "name": name})):
             payload = msgspec.json.encode(what)
             if self._told.get(topic) != payload:

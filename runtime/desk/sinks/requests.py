@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -17,9 +18,10 @@ _MOST = 1024  # bytes
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``id`` comes back with the answer."""
+    """``id`` comes back with the answer; ``by`` is who asks, as they say: a broker does not tell."""
 
     id: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    by: Annotated[str, msgspec.Meta(max_length=48)] = ""
 
 
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,6 +29,7 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     number: Annotated[int, msgspec.Meta(ge=1, le=65_535)]
     id: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    by: Annotated[str, msgspec.Meta(max_length=48)] = ""
 
 
 COMMANDS: dict[str, type[Request | JobRequest]] = {
@@ -48,15 +51,30 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     code: str = ""
 
 
-def carry_out(link: StationLink, command: str, payload: bytes, *, retained: bool = False) -> Response:
-    """Check a request and hand it to the station. What is wrong with it is in the answer; nothing is raised."""
+Tell = Callable[[str, str, str], None]
+"""Records who asked for a command, which one, and with what and what came of it."""
+
+
+def carry_out(
+    link: StationLink, command: str, payload: bytes, *, retained: bool = False, tell: Tell = lambda *_: None
+) -> Response:
+    """Check a request and hand it to the station. What is wrong with it is in the answer; nothing is raised.
+
+    ``tell`` hears of each of `COMMANDS`, also of one that is refused; what is none of them is nobody's command.
+    """
     request: Request | JobRequest = Request()
     try:
         request = _checked(command, payload, retained)
         link.ask(command, **_fields(request))
     except (InputError, LinkError) as error:
-        return Response(id=request.id, command=shown(command)[:64], ok=False, error=str(error), code=error.code)
-    return Response(id=request.id, command=command, ok=True)
+        response = Response(id=request.id, command=shown(command)[:64], ok=False, error=str(error), code=error.code)
+    else:
+        response = Response(id=request.id, command=command, ok=True)
+    if command in COMMANDS:
+        said = "".join(f"{value}: " for value in _fields(request).values())
+        outcome = "done" if response.ok else f"refused: {response.error}"
+        tell(f"mqtt {shown(request.by)}".rstrip(), command, f"{said}{outcome}"[:1000])
+    return response
 
 
 def _checked(command: str, payload: bytes, retained: bool) -> Request | JobRequest:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from ...errors import InputError
+from ..audit import audit
+from ..jobs import job_named, jobs_of
 from ..link import StationLink
 from ..service import Surroundings
-from .audit import audit
 from .routes import Call, Handler, Route
 
 __all__ = ["command_routes"]
@@ -23,6 +24,11 @@ class _Job(msgspec.Struct, forbid_unknown_fields=True):
     number: Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
 
+class _Mode(msgspec.Struct, forbid_unknown_fields=True):
+    mode: Literal["shadow", "live"]
+    confirm: Annotated[str, msgspec.Meta(max_length=64)] = ""
+
+
 def command_routes(around: Surroundings) -> list[Route]:
     """Return the routes of the commands; a trigger only where the line takes one by command."""
     routes = [
@@ -30,6 +36,7 @@ def command_routes(around: Surroundings) -> list[Route]:
         Route("/api/v1/command/start", _plain("start"), "engineer", "POST"),
         Route("/api/v1/command/stop", _plain("stop"), "engineer", "POST"),
         Route("/api/v1/command/job", _job, "operator", "POST"),
+        Route("/api/v1/command/mode", _mode, "engineer", "POST", person=True),
         Route("/api/v1/acknowledge", _acknowledge, "operator", "POST"),
         Route("/api/v1/jobs", _jobs),
     ]
@@ -49,11 +56,19 @@ def _plain(name: str) -> Handler:
 
 def _job(call: Call) -> dict[str, Any]:
     number = call.json(_Job).number
-    if number not in (job.number for job in call.around.config.jobs):
-        raise InputError(f"there is no job {number}; add a [[job]] to station.toml", code="job")
+    if job_named(call.around.config, number) is None:
+        raise InputError(f"there is no job {number}; add it at Teach, or by a [[job]] in station.toml", code="job")
     answer = call.around.link.ask("job", number=number)
     audit(call.around, call.user, "job", after=str(number))
     return answer
+
+
+def _mode(call: Call) -> dict[str, Any]:
+    """Ask for a mode, which begins between two parts; the line records who did. Live needs the station's name."""
+    wanted, name = call.json(_Mode), call.around.config.station.name
+    if wanted.mode == "live" and wanted.confirm != name:
+        raise InputError(f"live puts verdicts out: confirm it by the station's name, {name}", code="confirm")
+    return call.around.link.ask("mode", by=call.user, mode=wanted.mode)
 
 
 def _acknowledge(call: Call) -> dict[str, Any]:
@@ -61,7 +76,7 @@ def _acknowledge(call: Call) -> dict[str, Any]:
 
 
 def _jobs(call: Call) -> list[dict[str, Any]]:
-    return [{"number": job.number, "name": job.name} for job in call.around.config.jobs]
+    return [{"number": job.number, "name": job.name} for job in jobs_of(call.around.config)]
 
 
 def _trigger(call: Call) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from .routes import Call, Route
+from .routes import LASTS, Call, Route
 from .state import State
 
 __all__ = ["event_routes"]
@@ -23,21 +24,25 @@ def event_routes(state: State) -> list[Route]:
 
     async def events(call: Call) -> Response:
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(_events(state), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(_events(state, call), media_type="text/event-stream", headers=headers)
 
     return [Route("/api/v1/events", events, stream=True)]
 
 
-async def _events(state: State) -> AsyncIterator[bytes]:
+async def _events(state: State, call: Call) -> AsyncIterator[bytes]:
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
 
     def tell() -> None:
         loop.call_soon_threadsafe(changed.set)
 
     state.watch(tell)
-    number, end = 0, loop.time() + _LONGEST
+    number, end, look = 0, loop.time() + _LONGEST, loop.time() + LASTS
     try:
         while loop.time() < end:
+            if loop.time() >= look:
+                if not await run_in_threadpool(call.lasts):
+                    return  # the browser asks again, and is told to log in
+                look = loop.time() + LASTS
             now, parts = state.since(number)
             if parts:
                 yield (

@@ -17,7 +17,7 @@ from ...backends.lifecycle import Closing
 from ...line.picture_file import encode
 from ...station.live import LiveFrame, LiveReader, live_path
 from ..service import Surroundings
-from .routes import Call, Route
+from .routes import LASTS, Call, Route
 
 __all__ = ["LiveView", "live_routes"]
 
@@ -100,7 +100,7 @@ def live_routes(view: LiveView) -> list[Route]:
 
     async def stream(call: Call) -> Response:
         media = f"multipart/x-mixed-replace; boundary={_BOUNDARY.decode()}"
-        return StreamingResponse(_stream(view), media_type=media, headers={"cache-control": "no-store"})
+        return StreamingResponse(_stream(view, call), media_type=media, headers={"cache-control": "no-store"})
 
     return [
         Route("/api/v1/frame.jpg", frame, stream=True),
@@ -108,10 +108,15 @@ def live_routes(view: LiveView) -> list[Route]:
     ]
 
 
-async def _stream(view: LiveView) -> AsyncIterator[bytes]:
-    number = 0
+async def _stream(view: LiveView, call: Call) -> AsyncIterator[bytes]:
+    """Pictures for as long as the session lasts."""
+    number, look = 0, time.monotonic() + LASTS
     while True:
-        found = await view.after(number)
+        found = await view.after(number, LASTS)
+        if time.monotonic() >= look:
+            if not await run_in_threadpool(call.lasts):
+                return
+            look = time.monotonic() + LASTS
         if found is None:
             continue
         number = found.number

@@ -14,8 +14,8 @@ from starlette.responses import Response
 
 from ...errors import InputError
 from ...station.users import is_password, set_password
-from .attempts import Attempts
-from .audit import audit
+from ..attempts import Attempts
+from ..audit import audit
 from .errors import RequestError
 from .routes import Call, Route, reply
 from .sessions import FIRST, Session, Sessions
@@ -58,9 +58,9 @@ class Login:
         return [
             Route("/api/v1/login", self._login, None, "POST"),
             Route("/api/v1/link", self._by_link, None, "POST"),
-            Route("/api/v1/logout", self._logout, "viewer", "POST"),
+            Route("/api/v1/logout", self._logout, "viewer", "POST", person=True),
             Route("/api/v1/me", self._me),
-            Route("/api/v1/password", self._password, "viewer", "POST"),
+            Route("/api/v1/password", self._password, "viewer", "POST", person=True),
         ]
 
     def link(self) -> str | None:

@@ -13,11 +13,14 @@ from ..service import Health, Surroundings
 from .events import event_routes
 from .live import LiveView, live_routes
 from .login import Login
+from .machines import Machines
+from .parts_api import remove_left_zips
 from .server import PageServer
 from .sessions import Sessions
 from .site import Site
 from .state import State
 from .table import modules, sections
+from .tokens_api import token_routes
 
 __all__ = ["Page"]
 
@@ -46,12 +49,14 @@ class Page(Closing):
 
     def _start(self) -> None:
         check_access(self._desk)
+        remove_left_zips(self._around.state)
         sessions = self._parts.enter_context(Sessions(self._around.state / "sessions.db", self._desk.users))
-        login = Login(sessions)
-        state = self._parts.enter_context(State(self._around, sections(self._around)))
+        login, machines = Login(sessions), Machines(self._around, self._desk.users)
+        state = self._parts.enter_context(State(self._around, sections(self._around, self._shared)))
         view = self._parts.enter_context(LiveView(self._around))
-        routes = [*login.routes(), *event_routes(state), *live_routes(view), *modules(self._around)]
-        site = Site(self._around, sessions, routes, {**self._shared, "sessions": sessions, "live": view})
+        routes = [*login.routes(), *token_routes(machines), *event_routes(state), *live_routes(view)]
+        routes += modules(self._around)
+        site = Site(self._around, sessions, machines, routes, {**self._shared, "sessions": sessions, "live": view})
         self._server = self._parts.enter_context(PageServer(site.app, self._desk))
         self._server.start()
         state.start()

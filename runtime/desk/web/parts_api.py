@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
-from starlette.background import BackgroundTask
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response, StreamingResponse
 
 from ...errors import InputError
 from ...station.codes import VerdictCode
@@ -17,9 +19,11 @@ from .errors import RequestError
 from .routes import Call, Route
 from .rows import part_of
 
-__all__ = ["part_routes", "query_of"]
+__all__ = ["part_routes", "query_of", "remove_left_zips"]
 
 _MOST = 200
+_ZIP = (".part-", ".zip")
+_PIECE = 1 << 18
 _LABELS = ("good", "defect", "unsure", "none", "any")
 
 
@@ -107,16 +111,35 @@ def _map(call: Call) -> Response:
 def _zip(call: Call) -> Response:
     part, folder = call.number("part"), call.around.state
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".part-", suffix=".zip", delete=False) as file:
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=_ZIP[0], suffix=_ZIP[1], delete=False) as file:
         path = Path(file.name)
     try:
         export_part(call.around.trace, part, path)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    headers = {"content-disposition": f'attachment; filename="part-{part}.zip"', "cache-control": "no-store"}
-    done = BackgroundTask(path.unlink, missing_ok=True)
-    return FileResponse(path, media_type="application/zip", headers=headers, background=done)
+    packed = path.open("rb")
+    path.unlink()  # what is open can be sent; nothing stays behind where the browser breaks off, or the desk ends
+    name = f'attachment; filename="part-{part}.zip"'
+    headers = {"content-disposition": name, "cache-control": "no-store", "content-length": str(_size(packed))}
+    return StreamingResponse(_pieces(packed), media_type="application/zip", headers=headers)
+
+
+def _size(file: BinaryIO) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(_PIECE):
+            yield piece
+
+
+def remove_left_zips(folder: Path) -> None:
+    """Remove what a desk that was killed while it packed a part has left in its folder."""
+    for path in folder.glob(f"{_ZIP[0]}*{_ZIP[1]}"):
+        with suppress(OSError):
+            path.unlink()
 
 
 def _versions(call: Call) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import msgspec
 
 from ...station.trace.reader import Selection
+from ..audit import audit
 from ..service import Surroundings
-from .audit import audit
 from .rejudge import Rejudging, Wanted
 from .routes import Call, Route
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from starlette.responses import Response
@@ -17,8 +17,10 @@ from ..service import Surroundings
 from .errors import RequestError
 from .sessions import Session
 
-__all__ = ["Call", "Handler", "Route", "may", "reply"]
+__all__ = ["LASTS", "Call", "Handler", "Route", "may", "reply"]
 
+LASTS: Final = 2.0
+"""Seconds between two looks whether the session of an answer without end still lasts."""
 _Body = TypeVar("_Body")
 
 
@@ -26,7 +28,8 @@ _Body = TypeVar("_Body")
 class Call:
     """A request, for a handler: who asks (None at a public route), ``path`` and ``query`` as text, and the whole body.
 
-    ``site`` is what the page's own modules share, by name.
+    ``site`` is what the page's own modules share, by name. ``lasts`` says whether the session still holds: an answer
+    without end asks it now and then.
     """
 
     around: Surroundings
@@ -37,6 +40,7 @@ class Call:
     body: bytes
     client: str
     site: Mapping[str, Any] = field(default_factory=dict)
+    lasts: Callable[[], bool] = lambda: True
 
     @property
     def user(self) -> str:
@@ -73,7 +77,7 @@ class Route:
     """A path like ``/api/v1/parts/{part}``, who answers it, and the least role that may ask (None: anybody).
 
     Every method but GET changes something, and needs the session's CSRF token. ``stream`` marks an answer that takes
-    as long as the browser listens.
+    as long as the browser listens. What needs a ``person`` is not for the token of a machine.
     """
 
     path: str
@@ -81,6 +85,7 @@ class Route:
     role: Role | None = "viewer"
     method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
     stream: bool = False
+    person: bool = False
 
     @property
     def waits(self) -> bool:

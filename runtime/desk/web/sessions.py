@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ...backends.lifecycle import Closing
 from ...errors import OutputError
+from ...station.private_file import Fresh
 from ...station.users import Role, User, read_users
 
 __all__ = ["FIRST", "Session", "Sessions"]
@@ -29,11 +30,15 @@ _TABLE = """CREATE TABLE IF NOT EXISTS session (
 
 @dataclass(frozen=True)
 class Session:
-    """A user who is logged in. ``csrf`` is what each change must bring along in a header."""
+    """A user who is logged in, or a ``machine`` that bears a token.
+
+    ``csrf`` is what each change must bring along in a header; not a machine's, which no other site can make ask.
+    """
 
     user: str
     role: Role
     csrf: str
+    machine: bool = False
 
 
 class Sessions(Closing):
@@ -43,9 +48,8 @@ class Sessions(Closing):
     """
 
     def __init__(self, path: Path, users: Path, clock: Callable[[], float] = time.time) -> None:
-        self._users, self._clock = users, clock
+        self._users, self._clock = Fresh(users, read_users), clock
         self._lock = threading.Lock()
-        self._known: tuple[tuple[int, ...], dict[str, User]] = ((), {})
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600))
@@ -57,15 +61,7 @@ class Sessions(Closing):
 
     def users(self) -> dict[str, User]:
         """Return the users as they are now. Raises InputError for a file that cannot be used."""
-        try:
-            found = self._users.stat()
-            mark: tuple[int, ...] = (found.st_ino, found.st_mtime_ns, found.st_size)
-        except OSError:
-            mark = ()
-        with self._lock:
-            if not mark or mark != self._known[0]:
-                self._known = (mark, read_users(self._users))
-            return self._known[1]
+        return self._users.now()
 
     def begin(self, user: str) -> str:
         """Begin a session and return its token, the cookie's value."""

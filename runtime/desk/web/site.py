@@ -5,7 +5,8 @@ from __future__ import annotations
 import hmac
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -21,6 +22,7 @@ from .errors import RequestError, status_of
 from .files import file_routes
 from .gate import BODY, Gate
 from .hosts import HostRule
+from .machines import Machines
 from .routes import Call, Route, may, refuse_doubles, reply
 from .sessions import Session, Sessions
 
@@ -29,18 +31,24 @@ __all__ = ["CSRF", "Site"]
 CSRF = "x-regad-csrf"
 """The header that a change brings along."""
 _UNKNOWN = 65_536  # bytes that somebody may send who is not logged in
+_ALWAYS: Callable[[], bool] = lambda: True  # noqa: E731
 
 
 class Site:
     """Everything that the page answers. ``shared`` is what its modules find in `Call.site`, by name."""
 
     def __init__(
-        self, around: Surroundings, sessions: Sessions, routes: Sequence[Route], shared: Mapping[str, Any]
+        self,
+        around: Surroundings,
+        sessions: Sessions,
+        machines: Machines,
+        routes: Sequence[Route],
+        shared: Mapping[str, Any],
     ) -> None:
         desk = around.config.desk
         assert desk is not None
         refuse_doubles(routes)
-        self._around, self._sessions = around, sessions
+        self._around, self._sessions, self._machines = around, sessions, machines
         self._shared = dict(shared)
         self.cookie = f"regad-{desk.port}"  # cookies know no ports, and two stations may share a machine
         self.secure = desk.tls or desk.behind_proxy
@@ -67,9 +75,14 @@ class Site:
         return Path(route.path, endpoint, methods=[route.method])
 
     async def _answer(self, route: Route, request: Request) -> Response:
-        session = None
-        if (token := request.cookies.get(self.cookie)) is not None:
+        token, bearer = request.cookies.get(self.cookie), request.headers.get("authorization", "")
+        session, lasts = None, _ALWAYS
+        if self._machines.bears(bearer):
+            session = await run_in_threadpool(self._machines.admit, bearer, request.scope["regad.client"])
+            lasts = partial(self._machines.still, bearer)
+        elif token is not None:
             session = await run_in_threadpool(self._sessions.find, token)
+            lasts = partial(self._logged_in, token)
         self._admit(route, request, session)
         call = Call(
             self._around,
@@ -80,10 +93,18 @@ class Site:
             await _body(request, _UNKNOWN if route.role is None else BODY),
             request.scope["regad.client"],
             {**self._shared, "token": token, "site": self},
+            lasts,
         )
         if route.waits:
             return reply(await route.handler(call))
         return await run_in_threadpool(lambda: reply(route.handler(call)))
+
+    def _logged_in(self, token: str) -> bool:
+        """Whether a session still holds; somebody uses it, so it does not end for want of requests."""
+        try:
+            return self._sessions.find(token) is not None
+        except RegadError:
+            return False
 
     def _admit(self, route: Route, request: Request, session: Session | None) -> None:
         """Raise RequestError unless this session may ask this."""
@@ -93,6 +114,10 @@ class Site:
             raise RequestError(401, "log in first", code="login")
         if not may(session, route.role):
             raise RequestError(403, f"this needs the role {route.role}; you are {session.role}", code="role")
+        if session.machine:
+            if route.person:
+                raise RequestError(403, "this needs a person, who logs in by name and password", code="person")
+            return
         if route.method != "GET" and not hmac.compare_digest(
             request.headers.get(CSRF, "").encode("latin-1", "replace"), session.csrf.encode()
         ):

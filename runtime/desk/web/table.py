@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from ..learning.drift_service import drift_section
+from ..learning.learning import Learning
 from ..learning.routes import learning_routes
 from ..service import Surroundings
 from .command_api import command_routes
@@ -29,6 +34,8 @@ def modules(around: Surroundings) -> list[Route]:
     ]
 
 
-def sections(around: Surroundings) -> tuple[Section, ...]:
-    """Return what gathers the parts of the state."""
-    return (station_section, services_section, ShiftSection(around))
+def sections(around: Surroundings, shared: Mapping[str, Any]) -> tuple[Section, ...]:
+    """Return what gathers the parts of the state; ``shared`` is what the page's modules share."""
+    learning = shared.get("learning")
+    drift = (drift_section(learning.drift),) if isinstance(learning, Learning) else ()
+    return (station_section, services_section, ShiftSection(around), *drift)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ __all__ = [
     "Label",
     "LabelValue",
     "NewCategory",
+    "Notice",
     "PartName",
     "Receipt",
     "Remark",
@@ -132,7 +134,17 @@ class Acknowledgement(Said):
     event: int
 
 
-Remark = Label | Challenge | Audit | Acknowledgement
+@dataclass(frozen=True, kw_only=True)
+class Notice(Said):
+    """Something that the desk has found and people should find in the trace later: it becomes an event."""
+
+    severity: Severity
+    code: int
+    text: str
+    mono_ns: int = field(default_factory=time.monotonic_ns, compare=False)
+
+
+Remark = Label | Challenge | Audit | Acknowledgement | Notice
 """Every kind of `Said`."""
 Entry = Inspection | Event | NewCategory | Correction | Remark
 

@@ -7,7 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 from ...text import shown
-from .entries import Acknowledgement, Audit, Challenge, Correction, Entry, Event, Label, NewCategory, PartName
+from .entries import (
+    Acknowledgement,
+    Audit,
+    Challenge,
+    Correction,
+    Entry,
+    Event,
+    Label,
+    NewCategory,
+    Notice,
+    PartName,
+)
 from .inspection import Inspection, TraceAlarm
 from .rows import correct_output, insert_category, insert_event, insert_inspection
 
@@ -74,6 +85,11 @@ def _insert_audit(connection: sqlite3.Connection, boot: int, audit: Audit) -> in
     return row
 
 
+def _insert_notice(connection: sqlite3.Connection, boot: int, notice: Notice) -> int:
+    event = Event(notice.severity, notice.code, notice.text, notice.mono_ns, float(notice.at))
+    return insert_event(connection, boot, event)
+
+
 def _acknowledge(connection: sqlite3.Connection, boot: int, seen: Acknowledgement) -> int:
     """Only once: who looks later has not been the first to see it."""
     if connection.execute("SELECT 1 FROM event WHERE id = ?", (seen.event,)).fetchone() is None:
@@ -107,4 +123,5 @@ _INSERTS: dict[type, Callable[[sqlite3.Connection, int, Any], int]] = {
     Challenge: _insert_challenge,
     Audit: _insert_audit,
     Acknowledgement: _acknowledge,
+    Notice: _insert_notice,
 }

@@ -33,6 +33,7 @@ class TraceAlarm(IntEnum):
     SLOW = 64  # the disk is slower than the line: pictures are left out
     UNFIT = 65  # a row cannot be stored as it is and was left out
     UNKNOWN = 66  # somebody spoke of a part or an event that the trace does not have
+    DRIFT = 67  # the desk has found that scores, light, focus or rejects have moved, or are where they were again
 
 
 Alarm = Callable[[int, str], None]

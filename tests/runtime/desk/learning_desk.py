@@ -49,6 +49,8 @@ class LearningLine(Line):
             return self._note(Label, request, value=request["value"])
         if command == "challenge":
             return self._note(Challenge, request, job=request["job"], expected=1, ok=request["ok"])
+        if command == "install" and request["name"]:
+            return {}  # a new job: this line has one
         if command == "install":
             path = category_path(self.recorded.folder / "trace", request["sha256"])
             category = load_category(path if path.is_file() else self.recorded.path)
@@ -59,6 +61,7 @@ class LearningLine(Line):
             assert self.recorded.trace.flushed(self.recorded.seq, 20)
         else:
             self.image["flags"] = int(Flag.HELD) if command == "hold" else 0
+            self.held = {"job": request["job"], "reason": request["reason"]} if command == "hold" else None
         return {}
 
     def _note(self, kind: Any, request: dict[str, Any], **facts: Any) -> Future[dict[str, Any]]:

@@ -200,6 +200,18 @@ async def drop(visit: Visit) -> Any:
     return None
 
 
+async def lasting(visit: Visit) -> Any:
+    """What ends a session that only reads."""
+    print("listening", flush=True)
+    for _ in range(600):
+        try:
+            await visit.plain("State").read_value()
+        except ua.UaStatusCodeError as error:
+            return ua.status_codes.get_name_and_doc(error.code)[0]
+        await asyncio.sleep(0.05)
+    return "it went on"
+
+
 async def write(visit: Visit) -> Any:
     """What a client is told that writes, or adds a node."""
     attempts = (
@@ -215,7 +227,7 @@ async def settled(attempts: Iterable[Awaitable[Any]]) -> list[Any]:
 
 
 ACTIONS: dict[str, Callable[[Visit], Awaitable[Any]]] = {
-    action.__name__: action for action in (browse, states, results, commands, recipes, events, drop, write)
+    action.__name__: action for action in (browse, states, results, commands, recipes, events, drop, lasting, write)
 }
 
 

@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from regad.runtime.desk.errors import LinkError
 from regad.runtime.desk.learning.challenge import PATIENCE, Challenge, Shown
 from regad.runtime.desk.learning.challenge_service import ChallengeService
 from regad.runtime.desk.service import Surroundings
@@ -197,15 +198,22 @@ class Heard:
 
     def __init__(self) -> None:
         self.boot, self.job, self.held = 1, JOB, False
+        self.hold_of, self.version = JOB, "a"
+        self.refuses = ""
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
     @property
     def heard(self) -> Any:
         image = {"job": self.job, "flags": int(Flag.HELD) if self.held else 0}
-        return SimpleNamespace(status={"boot": self.boot, "image": image})
+        held = {"job": self.hold_of, "reason": f"job {self.hold_of} is held"} if self.held else None
+        asked = {"number": self.job, "version": self.version}
+        return SimpleNamespace(status={"boot": self.boot, "image": image, "held": held, "asked": asked})
 
     def ask(self, command: str, **fields: Any) -> dict[str, Any]:
         self.asked.append((command, fields))
+        if command == "release" and self.refuses:
+            raise LinkError("the hold is that of another job", code=self.refuses)
+        self.hold_of = fields["job"] if command == "hold" else self.hold_of
         self.held = {"hold": True, "release": False}.get(command, self.held)
         return {}
 
@@ -261,10 +269,10 @@ def test_a_failed_one_stays_held_over_a_restart_of_the_desk_and_of_the_line(reco
     assert line.held and again.state()["step"] == "failed"
     with pytest.raises(InputError, match="an engineer"):
         again.begin("ann")
-    again.release("eve")
+    again.release("eve", JOB)
     again.look()
     assert not line.held and again.state()["step"] == "clear"
-    assert line.asked[-1] == ("release", {"by": "eve"})
+    assert line.asked[-1] == ("release", {"by": "eve", "job": JOB})
 
 
 def test_a_desk_that_died_within_a_challenge_finds_it_due(recorded: Recorded) -> None:
@@ -289,11 +297,83 @@ def test_a_state_that_cannot_be_read_makes_it_due(recorded: Recorded) -> None:
 
 def test_a_station_that_is_held_by_something_else_says_so(recorded: Recorded) -> None:
     line = Heard()
-    line.job, line.held = 7, True
+    line.job, line.held, line.hold_of = 7, True, 3
     made = service(recorded, line)
     made.look()
-    assert made.state()["step"] == "none" and made.state()["hold"] == "the station is held"
-    with pytest.raises(InputError, match="job 7 has no challenge"):
+    assert made.state()["step"] == "none" and made.state()["hold"] == "job 3 is held" and made.state()["held"] == 3
+    with pytest.raises(InputError, match="held for another reason, which comes first: job 3 is held"):
         made.begin("ann")
-    made.release("eve")
+    with pytest.raises(InputError, match="job 3 is held"):
+        made.release("eve", 7)
+    assert line.asked == []
+    made.release("eve", 3)
     assert not line.held
+
+
+def test_a_release_that_crosses_a_change_of_the_job_lifts_nothing_and_forgives_nothing(recorded: Recorded) -> None:
+    line = Heard()
+    made = service(recorded, line)
+    made.look()
+    line.refuses = "other"  # by now the line is held for another job, which the desk has not heard of yet
+    for act in (lambda: made.release("eve", JOB), lambda: made.begin("ann")):
+        with pytest.raises(LinkError):
+            act()
+        assert made.state()["step"] == "due"
+    line.refuses, line.job, line.hold_of = "", 2, 2
+    made.look()
+    assert [command for command, _ in line.asked] == ["hold", "release", "release"] and line.held
+
+
+def test_a_hold_of_the_job_before_does_not_count_as_its_own(recorded: Recorded) -> None:
+    line = Heard()
+    line.held, line.hold_of = True, 2
+    made = service(recorded, line)
+    made.look()
+    assert line.asked == [("hold", {"by": "challenge", "reason": made.state()["hold"], "job": JOB})]
+    assert made.state()["held"] == JOB
+
+
+def test_another_version_of_a_challenged_job_is_challenged_anew(recorded: Recorded) -> None:
+    line = Heard()
+    made = service(recorded, line)
+    made.look()
+    made.release("eve", JOB)
+    made.look()
+    assert made.state()["step"] == "clear"
+    line.version = "b"
+    made.look()
+    assert line.held and "it has another version" in made.state()["hold"]
+    made.release("eve", JOB)
+    made.close()
+    line.version = "c"
+    again = service(recorded, line)
+    again.look()
+    assert line.held and "it has another version" in again.state()["hold"], "it came while the desk was away"
+
+
+def test_any_job_is_challenged_by_hand_and_one_that_is_given_up_holds_nothing(recorded: Recorded) -> None:
+    line = Heard()
+    line.job = 7
+    made = service(recorded, line)
+    made.look()
+    assert made.state()["step"] == "none" and not made.state()["planned"]
+    made.begin("ann")
+    assert made.state()["step"] == "good"
+    made.cancel()
+    made.look()
+    assert made.state()["step"] == "clear" and not line.held
+    made.begin("ann")
+    part = recorded.part(150, job=7)
+    assert recorded.trace.flushed(part, 20)
+    made.look()
+    assert made.state()["step"] == "failed" and line.held and line.hold_of == 7
+    again = service(recorded, line)
+    again.look()
+    assert again.state()["step"] == "failed", "over a restart, too"
+
+
+def test_without_a_job_there_is_nothing_to_challenge(recorded: Recorded) -> None:
+    line = Heard()
+    line.job = 0
+    with pytest.raises(InputError, match="no job is in force"):
+        service(recorded, line).begin("ann")

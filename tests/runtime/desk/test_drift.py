@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from regad.runtime.desk.learning.control_charts import DECISION, LEARNT, Reference, ShiftChart
 from regad.runtime.desk.learning.drift import Drift, Finding, Measured, RejectRate
-from regad.runtime.desk.learning.drift_service import DriftService
+from regad.runtime.desk.learning.drift_service import CALM, DriftService, drift_section
 from regad.runtime.desk.service import Surroundings
+from regad.runtime.errors import InputError
 from regad.runtime.imaging.presence import measure
 from regad.runtime.station.scene import Scene
 
-from .learning_doubles import JOB, Recorded, config_of
+from .learning_doubles import JOB, Link, Recorded, another, config_of
 
 Picture = NDArray[np.uint8]
 
@@ -172,21 +173,79 @@ def test_one_odd_part_is_no_shift() -> None:
     assert chart.direction == 0
 
 
-def test_the_service_follows_the_version_in_force_and_names_what_moved(tmp_path: Path) -> None:
-    recorded = Recorded(tmp_path)
+def drifted(recorded: Recorded) -> None:
+    """A job whose light has changed after what is usual was learnt."""
     rng = np.random.default_rng(4)
     for _ in range(LEARNT):
         recorded.part(80, input=None, mean=100 + float(rng.normal()), sharp=5.0)
     for _ in range(30):
         recorded.part(80, input=None, mean=90 + float(rng.normal()), sharp=4.5)
-    recorded.done()
-    around = Surroundings(config_of(recorded), tmp_path, None, None, print)  # type: ignore[arg-type]
-    service = DriftService(around)
+
+
+def service_of(recorded: Recorded, link: Link) -> DriftService:
+    """A service that has caught up with the trace."""
+    assert recorded.trace.flushed(recorded.seq, 20)
+    around = Surroundings(config_of(recorded), recorded.folder, link, None, print)  # type: ignore[arg-type]
+    made = DriftService(around)
+    caught_up(made)
+    return made
+
+
+def caught_up(service: DriftService) -> None:
     while service.look():
         pass
+
+
+def test_the_service_follows_the_version_in_force_and_names_what_moved(tmp_path: Path) -> None:
+    recorded, link = Recorded(tmp_path), Link()
+    drifted(recorded)
+    service = service_of(recorded, link)
+    recorded.done()
     (finding,) = service.findings().values()
     assert finding.cause == "light" and not service.health().ok
     shown = service.charts(JOB)
     assert shown["parts"] == LEARNT + 30 and [chart["name"] for chart in shown["charts"]][1] == "brightness"
     assert shown["charts"][1]["moved"] == -1 and shown["charts"][1]["low"] < 100 < shown["charts"][1]["high"]
     assert service.charts(9)["parts"] == 0
+    assert drift_section(service)(None) == {  # type: ignore[arg-type]
+        "drift": [{"job": JOB, "cause": "light", "text": finding.text}]
+    }
+
+
+def test_a_finding_and_its_end_are_told_once_also_over_a_restart(tmp_path: Path) -> None:
+    recorded, link = Recorded(tmp_path), Link()
+    drifted(recorded)
+    service = service_of(recorded, link)
+    ((command, told),) = link.asked
+    assert command == "drift" and told["moved"] and told["job"] == JOB
+    assert "brightness fell" in told["text"] and "seen at part" in told["text"]
+    for _ in range(5):
+        recorded.part(80, input=None, mean=90.0, sharp=4.5)
+    caught_up(service)
+    again = service_of(recorded, link)
+    assert len(link.asked) == 1, "neither each part nor a restart tells it again"
+    for count in (CALM - 1, 60):
+        for _ in range(count):
+            recorded.part(80, input=None, mean=100.0, sharp=5.0)
+        assert recorded.trace.flushed(recorded.seq, 20)
+        caught_up(again)
+        assert len(link.asked) == (1 if count < CALM else 2), "one that comes and goes is not over"
+    assert not link.asked[1][1]["moved"] and "(light) is where it was" in link.asked[1][1]["text"]
+    recorded.done()
+
+
+def test_a_finding_that_could_not_be_told_is_told_later_and_another_version_ends_it(tmp_path: Path) -> None:
+    recorded, link = Recorded(tmp_path), Link()
+    drifted(recorded)
+    link.refuses = "the line is away"
+    with pytest.raises(InputError, match="away"):
+        service_of(recorded, link)
+    link.refuses = ""
+    service = service_of(recorded, link)
+    assert [fields["moved"] for _, fields in link.asked] == [True]
+    recorded.use(another(), tmp_path / "2.safetensors")
+    recorded.part(80, input=None, mean=90.0, sharp=4.5)
+    recorded.done()
+    caught_up(service)
+    assert [fields["moved"] for _, fields in link.asked] == [True, False]
+    assert "another version is in force" in link.asked[1][1]["text"]

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from regad.runtime.desk.learning.drift import Finding
+
 from .browser import chromium, opened
 from .learning_desk import learning_desk, show
 from .test_page_browser import NAMELESS, said
@@ -172,6 +174,23 @@ def test_drift_shows_a_chart_of_each_quantity(browser: Browser, desk: Desk, engi
         page.locator(".charts svg").nth(2).wait_for()
         said(page, ".charts", "learning what is usual")
         said(page, ".counts", "Parts watched")
+
+
+def test_what_has_drifted_is_an_alarm_of_the_line(browser: Browser, desk: Desk, engineer: Client) -> None:
+    learning = desk.page._shared["learning"]
+    found = Finding(
+        "light", 40, "brightness fell from 100 to 90: the light or the exposure has changed", "look at lamps"
+    )
+    learning.drift.findings = lambda: {1: found, 2: found}
+    try:
+        with opened(browser, desk.page.port, engineer) as page:
+            said(page, ".alarm.mild", "The light has changed")
+            said(page, ".alarm.mild", "brightness fell from 100 to 90")
+            assert page.locator(".alarm.mild").count() == 1, "of the job in force"
+            page.locator(".alarm.mild").get_by_role("link", name="Drift").click()
+            said(page, "h1", "Drift")
+    finally:
+        del learning.drift.findings
 
 
 @pytest.mark.parametrize("size", [(1024, 768), (390, 800)])

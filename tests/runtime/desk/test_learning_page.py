@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from regad.runtime.desk.learning import work
 from regad.runtime.desk.learning.photos import MOST, Photos, meter_of
 from regad.runtime.errors import InputError
+from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.imaging.reading import read_picture
 from regad.runtime.station.scene import Scene
 
-from .learning_desk import learning_desk
+from ..run_doubles import ARTIFACT, category
+from .learning_desk import learning_desk, show
 from .learning_doubles import grey
 from .web_doubles import Client, Desk
 
@@ -57,7 +60,7 @@ def test_an_operator_reviews_and_may_not_propose(desk: Desk, operator: Client) -
     }
     for method, path in [("GET", "threshold?job=1"), ("POST", "proposals"), ("POST", "teach/photos"), ("GET", "teach")]:
         assert operator.ask(method, f"/api/v1/{path}").status == 403, path
-    assert operator.post("/api/v1/challenge/release").status == 403
+    assert operator.post("/api/v1/challenge/release", {"job": 1}).status == 403
 
 
 @pytest.mark.parametrize(
@@ -112,6 +115,29 @@ def test_a_proposal_is_approved_and_taken_back(tmp_path: Path) -> None:
         assert engineer.post("/api/v1/proposals", {"job": 1, "kind": "other"}).status == 400
 
 
+def test_a_new_job_is_taught_by_photos_under_a_free_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Artifact, "open", lambda path, verify=True: ARTIFACT)
+    monkeypatch.setattr(work, "teach_inputs", lambda model, inputs, spec, **more: category(more["files"]))
+    with learning_desk(tmp_path) as desk:
+        engineer = desk.client("engineer")
+        assert engineer.get("/api/v1/jobs") == [{"number": 1, "name": "one"}]
+        for value in (80, 90):
+            show(desk, value, time.monotonic_ns())
+            end = time.monotonic() + 20
+            while engineer.post("/api/v1/teach/photos", {"job": 0}).status != 200 and time.monotonic() < end:
+                show(desk, value, time.monotonic_ns())
+        learn = {"job": 1, "name": "gear"}
+        taken = engineer.post("/api/v1/teach/learn", learn)
+        assert taken.status == 400 and "job 1 is there already (one)" in taken.json["error"]
+        number = engineer.post("/api/v1/teach/learn", {**learn, "job": 7}).json["id"]
+        found = until(engineer, f"/api/v1/proposals/{number}", "ready")
+        assert found["base"] == 0 and found["wanted"]["name"] == "gear"
+        assert engineer.post(f"/api/v1/proposals/{number}/approve").status == 200
+        (asked,) = [one for one in desk.line.asked if one["command"] == "install"]
+        assert (asked["job"], asked["name"], asked["sha256"]) == (7, "gear", found["sha256"])
+        assert engineer.post("/api/v1/proposals", {"job": 8, "kind": "threshold", "name": "x"}).status == 400
+
+
 def test_without_a_live_picture_teaching_says_so(engineer: Client) -> None:
     answer = engineer.post("/api/v1/teach/photos", {"job": 1, "roi": None})
     assert answer.status == 503 and "no live picture" in answer.json["error"]
@@ -158,7 +184,10 @@ def test_drift_and_challenge_are_told(engineer: Client) -> None:
     assert found["finding"] is None and [chart["learnt"] for chart in found["charts"]][1] == found["parts"]
     state = engineer.get("/api/v1/challenge")
     assert state["step"] == "none" and state["hold"] == "" and state["history"] == []
-    assert engineer.post("/api/v1/challenge/begin").status == 400
+    assert state["held"] is None and not state["planned"]
+    assert engineer.post("/api/v1/challenge/begin").json["step"] == "good", "by hand"
+    assert engineer.post("/api/v1/challenge/cancel").json["step"] == "clear"
+    assert engineer.post("/api/v1/challenge/release", {}).status == 400
 
 
 def test_a_desk_that_does_not_learn_says_so(tmp_path: Path) -> None:

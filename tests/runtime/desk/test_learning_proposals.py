@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -241,6 +242,40 @@ def test_one_is_worked_out_at_a_time_and_can_be_withdrawn(recorded: Recorded) ->
         assert made.withdraw(1, "eve").state == "withdrawn"
         made.open(threshold(12.0), "eve")
         assert [one.id for one in made.all()] == [2, 1]
+
+
+def test_a_withdrawal_that_comes_too_late_stops_no_other_proposal(recorded: Recorded) -> None:
+    recorded.part(90)
+    recorded.done()
+    gate = threading.Event()
+
+    def slow(order: Order, progress: Callable[[int, int], None], stopped: Callable[[], bool]) -> Made:
+        while not (gate.is_set() and order.wanted.threshold == 11.0):
+            if stopped():
+                raise InputError("it was stopped")
+        return in_process(order, progress, stopped)
+
+    with proposals(recorded, slow) as (made, _):
+        made.open(threshold(11.0), "eve")
+        first = made._run
+        assert first is not None
+        end = first.end
+
+        def late() -> None:
+            """Between the look at what is worked out and its end the next one was begun."""
+            gate.set()
+            first.thread.join()
+            made.open(threshold(12.0), "eve")
+            end()
+
+        first.end = late  # type: ignore[method-assign]
+        assert made.withdraw(1, "eve").state == "withdrawn"
+        assert made.withdraw(1, "ben").reasons == ("withdrawn by eve",), "it is withdrawn once"
+        assert made.one(2).state == "working" and made._run is not None and not made._run.stopped.is_set()
+        made.close()
+        assert made.one(2).state == "failed"
+        with pytest.raises(InputError, match="the desk is ending"):
+            made.open(threshold(13.0), "eve")
 
 
 def test_a_proposal_that_a_dead_desk_left_behind_has_failed(recorded: Recorded) -> None:

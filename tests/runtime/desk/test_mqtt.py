@@ -267,7 +267,11 @@ def test_commands_are_carried_out_only_where_they_are_allowed(
         if commands:
             assert ears.next(f"{BASE}/response") == {"id": "a", "command": "stop", "ok": True, "error": "", "code": ""}
             assert ears.next(f"{BASE}/response")["code"] == "unknown_job"
-            assert line.asked[before:] == [{"command": "stop"}, {"command": "job", "number": 99}]
+            asked = [one for one in line.asked[before:] if one["command"] != "audit"]
+            assert asked == [{"command": "stop"}, {"command": "job", "number": 99}]
+            audits = [one for one in line.asked[before:] if one["command"] == "audit"]
+            assert [(one["by"], one["action"]) for one in audits] == [("mqtt", "stop"), ("mqtt", "job")]
+            assert [one["after"] for one in audits] == ["done", "99: refused: there is no job 99; add it"]
         else:
             books.add()
             assert seqs(ears, 1) == [1]

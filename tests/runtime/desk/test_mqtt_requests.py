@@ -34,6 +34,25 @@ def test_a_command_reaches_the_station_and_its_id_comes_back(link: StationLink, 
     assert line.asked == [{"command": "start"}, {"command": "job", "number": 2}]
 
 
+def test_who_asked_for_a_command_is_told_with_what_came_of_it(link: StationLink) -> None:
+    told: list[tuple[str, str, str]] = []
+    for command, payload in (
+        ("start", b'{"by": "line 7"}'),
+        ("job", b'{"number": 2}'),
+        ("job", b'{"number": 99, "by": "mes"}'),
+        ("stop", b'{"now": 1}'),
+        ("trigger", b""),
+    ):
+        carry_out(link, command, payload, tell=lambda *said: told.append(said))
+    assert told[:3] == [
+        ("mqtt line 7", "start", "done"),
+        ("mqtt", "job", "2: done"),
+        ("mqtt mes", "job", "99: refused: there is no job 99; add it"),
+    ]
+    assert told[3][:2] == ("mqtt", "stop") and told[3][2].startswith("refused: the message is wrong")
+    assert len(told) == 4, "what is no command is nobody's"
+
+
 def test_a_refusal_of_the_station_is_in_the_answer(link: StationLink) -> None:
     answer = carry_out(link, "job", b'{"number": 99, "id": "x"}')
     assert answer == Response(id="x", command="job", ok=False, error="there is no job 99; add it", code="unknown_job")
@@ -49,6 +68,7 @@ def test_a_refusal_of_the_station_is_in_the_answer(link: StationLink) -> None:
         ("start", b"now", "not_json"),
         ("start", b'{"force": true}', "not_json"),
         ("start", b'{"id": 7}', "not_json"),
+        ("start", b'{"by": "' + b"x" * 49 + b'"}', "not_json"),
         ("start", b'{"id": "' + b"x" * 65 + b'"}', "not_json"),
         ("start", b" " * 1025, "too_long"),
         ("job", b"", "not_json"),

@@ -16,12 +16,16 @@ import pytest
 
 pytest.importorskip("asyncua", reason="needs asyncua: pip install 'regad[opcua]'")
 
+from asyncua import ua
+
+from regad.runtime.desk.opcua import access
+from regad.runtime.desk.opcua.access import Caller, Rules, StationUsers
 from regad.runtime.desk.opcua.service import OpcuaService
 from regad.runtime.desk.service import Surroundings
 from regad.runtime.errors import InputError
 from regad.runtime.station.commands import CommandServer
 from regad.runtime.station.config_protocols import OpcuaConfig
-from regad.runtime.station.users import set_password
+from regad.runtime.station.users import remove_user, set_password
 
 from ...needs import NODESET, needs
 from .sink_doubles import Books, Line, Watched, around, free_port, until
@@ -181,7 +185,7 @@ def test_an_operator_moves_the_station_by_the_methods(running: Running) -> None:
     assert found["unknown job"][1:] == found["no job"][1:] == [False, -1]
     assert found["other job"] == [{"Id": ""}, -1]
     assert found["Halt"] == found["Stop"] == found["UnprepareRecipe"] == "BadNotSupported"
-    asked = [one for one in running.line.asked if one["command"] != "status"]
+    asked = [one for one in running.line.asked if one["command"] not in ("status", "audit")]
     assert asked == [
         *({"command": name} for name in ("start", "stop", "reset", "reset")),
         {"command": "trigger", "serial": "A17"},
@@ -189,6 +193,16 @@ def test_an_operator_moves_the_station_by_the_methods(running: Running) -> None:
         {"command": "job", "number": 99},
     ]
     assert "opcua: anna asked for job {'number': 1}" in running.said
+    found = [(one["by"], one["action"], one["after"]) for one in running.line.asked if one["command"] == "audit"]
+    assert {by for by, _, _ in found} == {"opcua anna"}
+    assert [row[1:] for row in found[:4]] == [("start", "done"), ("stop", "done"), ("reset", "done"), ("reset", "done")]
+    assert found[4][1] == "trigger" and found[4][2].startswith("done; the next ones are not recorded")
+    assert found[5][1:] == ("job", "1: done")
+    assert found[6][1:] == ("job", "99: refused: there is no job 99; add it")
+    assert [(action, after.split(":")[0]) for _, action, after in found[7:]] == [
+        ("PrepareRecipe", "refused"),
+        ("StartSingleJob", "refused"),
+    ]
 
 
 def test_a_viewer_and_one_without_a_login_move_nothing(running: Running) -> None:
@@ -197,7 +211,12 @@ def test_a_viewer_and_one_without_a_login_move_nothing(running: Running) -> None
         found = running.ask("commands", **who)
         refused = ("SelectModeAutomatic", "Reset", "ConfirmAll", "StartSingleJob", "PrepareRecipe")
         assert {found[name] for name in refused} == {"BadUserAccessDenied"}
-    assert running.line.asked == []
+    audits = [one for one in running.line.asked if one["command"] == "audit"]
+    assert audits == running.line.asked, "nothing but the audit trail was written"
+    assert {(one["by"], one["after"]) for one in audits} == {
+        ("opcua vic", "refused: not allowed"),
+        ("opcua anonymous", "refused: not allowed"),
+    }
 
 
 def test_nobody_writes_or_adds_a_node(running: Running) -> None:
@@ -211,6 +230,55 @@ def test_a_wrong_password_and_a_login_without_encryption_are_refused(running: Ru
     assert running.ask("states", user=None, plain=True)["plain"]["State"]
     assert "opcua: anna logged in without encryption, and was refused" in running.said
     assert not any(PASSWORD in one for one in running.said)
+
+
+def test_a_session_ends_when_its_user_goes(running: Running) -> None:
+    users = running.folder / "users.json"
+    set_password(users, "temp", PASSWORD, "viewer")
+    running.begin("lasting", user="temp")
+    assert running.said_by_client() == "listening\n"
+    remove_user(users, "temp")
+    assert json.loads(running.said_by_client()) == "BadUserAccessDenied"
+    assert running.service.health().ok
+
+
+def test_who_guesses_waits_and_a_changed_password_ends_what_it_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def is_password(users: object, name: str, password: str) -> bool:
+        tried.append(password)
+        return password == PASSWORD
+
+    monkeypatch.setattr("regad.runtime.desk.opcua.access.is_password", is_password)
+    users, said = tmp_path / "users.json", list[str]()
+    for name in ("anna", "ben"):
+        set_password(users, name, PASSWORD, "operator")
+    made = StationUsers(users, False, said.append)
+
+    def login(name: str, password: str, client: str) -> Any:
+        access.CLIENT.set(client)
+        return made.get_user(None, name, password, b"certificate")  # type: ignore[arg-type]
+
+    caller = login("anna", PASSWORD, "10.0.0.1")
+    assert made.still(caller)
+    for number in range(3):
+        assert login("anna", f"wrong {number}", "10.0.0.2") is None
+    assert login("anna", PASSWORD, "10.0.0.1") is None, "the name waits"
+    assert login("ben", PASSWORD, "10.0.0.2") is None, "the address waits"
+    assert login("ben", PASSWORD, "10.0.0.3") is not None, "another one does not"
+    assert tried.count(PASSWORD) == 2 and "has to wait" in said[-1]
+    rules = Rules(made)
+    read, close = (
+        ua.NodeId(getattr(ua.ObjectIds, f"{name}Request_Encoding_DefaultBinary")) for name in ("Read", "CloseSession")
+    )
+    assert rules.check_validity(caller, read, None)
+    set_password(users, "anna", "another password", "operator")
+    assert not rules.check_validity(caller, read, None) and rules.check_validity(caller, close, None)
+    assert not made.still(Caller()), "without a login nobody is let in here"
+    users.chmod(0o644)
+    assert not made.still(login("ben", PASSWORD, "10.0.0.3") or caller)
 
 
 def test_a_client_that_vanishes_and_one_that_talks_nonsense_leave_the_server_as_it_was(running: Running) -> None:

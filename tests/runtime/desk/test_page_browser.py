@@ -191,6 +191,23 @@ def test_the_system_is_shown_and_a_password_changed(browser: Browser, desk: Desk
         said(page, ".notice", "the current password is wrong")
 
 
+def test_a_token_is_made_shown_once_and_revoked(browser: Browser, desk: Desk, engineer: Client) -> None:
+    with opened(browser, desk.page.port, engineer, place="/#/system") as page:
+        page.get_by_label("Token for").fill("mes")
+        page.locator("select[name=role]").select_option("operator")
+        page.get_by_role("button", name="Make a token").click()
+        token = page.locator("pre.token").inner_text()
+        program = desk.client()
+        asked = {"Authorization": f"Bearer {token}"}
+        assert program.send("GET", "/api/v1/jobs", headers=asked).status == 200
+        page.reload()
+        page.get_by_role("button", name="Revoke mes").wait_for()
+        assert page.locator("pre.token").count() == 0, "it is shown once"
+        page.get_by_role("button", name="Revoke mes").click()
+        said(page, ".card", "None yet.")
+        assert program.send("GET", "/api/v1/jobs", headers=asked).status == 401
+
+
 @pytest.mark.parametrize(
     ("size", "scheme"),
     [((1280, 800), "dark"), ((800, 1280), "light"), ((390, 844), "dark")],

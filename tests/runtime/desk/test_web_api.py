@@ -180,6 +180,10 @@ def test_commands_reach_the_line_with_who_gave_them(desk: Desk, engineer: Client
     assert {"command": "acknowledge", "by": "operator", "event": 5} in asked
     assert {"command": "trigger", "serial": "page engineer"} in asked
     assert {"command": "audit", "by": "operator", "action": "job", "after": "1"} in asked
+    for mode, confirm, status in (("live", "", 400), ("live", "s2", 400), ("live", "s1", 200), ("shadow", "", 200)):
+        assert engineer.post("/api/v1/command/mode", {"mode": mode, "confirm": confirm}).status == status
+    modes = [one for one in desk.line.asked if one["command"] == "mode"]
+    assert modes == [{"command": "mode", "by": "engineer", "mode": mode} for mode in ("live", "shadow")]
     for value in ({"number": 2}, {"number": "1"}, {"number": 1, "path": "x"}, [], 7):
         assert operator.post("/api/v1/command/job", value).status == 400
 
@@ -242,7 +246,7 @@ def test_two_handlers_of_one_request_are_a_fault(tmp_path: Path) -> None:
     around = Surroundings(config_of(tmp_path, DeskConfig()), tmp_path, None, None, print)  # type: ignore[arg-type]
     route = Route("/api/v1/x", lambda call: 1)
     with pytest.raises(RequestError, match="two handlers answer GET /api/v1/x"):
-        Site(around, None, [route, route], {})  # type: ignore[arg-type]
+        Site(around, None, None, [route, route], {})  # type: ignore[arg-type]
 
 
 def events(client: Client, count: int) -> list[tuple[str, Any]]:

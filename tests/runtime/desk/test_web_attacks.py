@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from regad.runtime.desk.attempts import Attempts
 from regad.runtime.desk.web import pictures
-from regad.runtime.desk.web.attempts import Attempts
 from regad.runtime.desk.web.errors import RequestError
 from regad.runtime.desk.web.gate import BODY
 from regad.runtime.desk.web.hosts import HostRule
@@ -151,6 +151,10 @@ def test_roles_hold_at_every_route(desk: Desk) -> None:
         ("GET", "/api/v1/parts/1/zip", "operator"),
         ("POST", "/api/v1/command/reset", "operator"),
         ("POST", "/api/v1/command/start", "engineer"),
+        ("POST", "/api/v1/command/mode", "engineer"),
+        ("GET", "/api/v1/tokens", "engineer"),
+        ("POST", "/api/v1/tokens", "engineer"),
+        ("DELETE", "/api/v1/tokens/a", "engineer"),
         ("POST", "/api/v1/command/trigger", "engineer"),
         ("POST", "/api/v1/rejudge", "engineer"),
         ("GET", "/api/v1/system", "engineer"),

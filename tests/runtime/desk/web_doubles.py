@@ -38,6 +38,7 @@ class Line:
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
+        self.held: dict[str, Any] | None = None
         self.words = {"in": [0] * 14, "out": [0] * 20}
         self.image: dict[str, Any] = {
             **{"at_ns": 0, "state": "READY", "status": 3, "fault": "NONE", "job": 1, "accepted": 0, "heartbeat": 1},
@@ -51,13 +52,13 @@ class Line:
             case "status":
                 lag = {"rows": 0, "pictures": 0, "seconds": 0.0, "lost_rows": 0, "left_out": 0, "error": ""}
                 return {
-                    **{"station": "s1", "mode": "shadow", "boot": 1, "trace": lag, "modbus": None},
+                    **{"station": "s1", "mode": "shadow", "boot": 1, "trace": lag, "modbus": None, "held": self.held},
                     "words": self.words,
                     "image": self.image,
                 }
             case "trigger":
                 return {"seq": 1, "verdict": "PASS", "ms": 5.0, "simulated": False}
-            case "job" | "start" | "stop" | "reset" | "acknowledge" | "audit":
+            case "job" | "start" | "stop" | "reset" | "acknowledge" | "audit" | "mode" | "drift":
                 return {}
         raise InputError(f"command is {request['command']!r}; it is not known", code="unknown")
 

@@ -52,6 +52,9 @@ class Desk:
         ({"command": "install", "by": "anna", "job": 1, "sha256": "../../etc/passwd"}, r"`\$\.sha256`"),
         ({"command": "install", "by": "anna", "job": 1, "sha256": "a" * 64, "threshold": 0}, r"`\$\.threshold`"),
         ({"command": "install", "by": "anna", "job": 1, "sha256": "a" * 64, "category": "x"}, "field `category`"),
+        ({"command": "install", "by": "anna", "job": 7, "sha256": "a" * 64, "name": "x" * 201}, r"`\$\.name`"),
+        ({"command": "drift", "by": "drift", "job": 1, "moved": True, "text": ""}, r"`\$\.text`"),
+        ({"command": "drift", "by": "drift", "job": 1, "moved": "yes", "text": "x"}, r"`\$\.moved`"),
     ],
 )
 def test_what_is_not_understood_is_refused_with_the_field(request_: dict[str, Any], message: str) -> None:
@@ -65,9 +68,14 @@ _VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.tex
 
 
 @given(
-    command=st.sampled_from(["label", "challenge", "audit", "acknowledge", "install"]),
+    command=st.sampled_from(["label", "challenge", "audit", "acknowledge", "install", "drift"]),
     fields=st.dictionaries(
-        st.sampled_from(["by", "inspection", "seq", "value", "job", "expected", "ok", "event", "sha256", "threshold"]),
+        st.sampled_from(
+            [
+                *("by", "inspection", "seq", "value", "job", "expected", "ok", "event", "sha256", "threshold"),
+                *("moved", "text"),
+            ]
+        ),
         _VALUES,
     ),
 )
@@ -120,6 +128,17 @@ def test_challenge_audit_and_acknowledgement_land_in_their_tables(trace: Trace, 
     ]
     assert ask(tmp_path, "SELECT user, action, before, after FROM audit") == [("anna", "login", None, "page")]
     assert ask(tmp_path, "SELECT acked_by, acked_at FROM event WHERE code = 10") == [("anna", 1.8e9)]
+
+
+def test_what_drifts_is_an_event_and_so_is_its_end(trace: Trace, tmp_path: Path) -> None:
+    said = {"command": "drift", "by": "drift", "job": 3}
+    assert asked(trace, **said, moved=True, text="the light has changed") == {"event": 1}
+    assert asked(trace, **said, moved=False, text="it is where it was") == {"event": 2}
+    rows = ask(tmp_path, "SELECT severity, code, text, wall FROM event")
+    assert rows == [
+        ("warning", TraceAlarm.DRIFT, "job 3: the light has changed", 1.8e9),
+        ("info", TraceAlarm.DRIFT, "job 3: it is where it was", 1.8e9),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from regad.runtime.station.desk_requests import DeskRequests
 from regad.runtime.station.holding import Holding
 from regad.runtime.station.image import PlcWords, ProcessImage, Shown
 from regad.runtime.station.modbus_requests import Error
+from regad.runtime.station.mode_switch import ModeSwitch
 from regad.runtime.station.part import Answer, Outcome, Token
 from regad.runtime.station.registers import output_words, plc_words
 from regad.runtime.station.requests import Requests, _Once
@@ -134,7 +135,11 @@ def test_the_limits_of_the_page_are_those_of_the_server() -> None:
 def test_the_commands_of_the_page_are_those_of_the_socket() -> None:
     desk = DeskRequests(lambda remark: None, lambda wish: None)
     holding = Holding(Path(), lambda event: None, lambda remark: None)
-    known = Requests(codes.TriggerKind.COMMAND, lambda event: None, dict, lambda: 0, desk, holding)
+    job = {"number": 1, "name": "one", "category": "one", "sha256": "0" * 64}
+    config, _ = parse_config({"model": {"path": "m"}, "camera": {"source": "camera:0"}, "job": [job]}, Path("/s"))
+    assert config is not None
+    mode = ModeSwitch(config, lambda event: None)
+    known = Requests(codes.TriggerKind.COMMAND, lambda event: None, dict, lambda: 0, desk, holding, mode)
     named = {name.strip() for row in table("command") for name in row[0].split(",")}
     assert named == set(known._handlers)
 

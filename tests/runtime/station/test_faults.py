@@ -13,7 +13,6 @@ from regad.runtime.formats.artifact import Artifact
 from regad.runtime.model import Model
 from regad.runtime.station.codes import Fault, Flag, State, Status, VerdictCode
 from regad.runtime.station.config import CameraConfig, DeskConfig, StationConfig, TraceConfig, TriggerConfig
-from regad.runtime.station.configured import settings_of
 from regad.runtime.station.image import ProcessImage
 from regad.runtime.station.opening import SelfTestError
 from regad.runtime.station.trace.reader import TraceReader
@@ -243,8 +242,13 @@ def test_a_station_asks_for_a_stop_as_its_configuration_says(tmp_path: Path) -> 
         station.until(lambda image: Status.STOP_REQUEST in image.status)
         assert station.part() == "PASS"
         station.until(lambda image: Status.STOP_REQUEST not in image.status)
-    shadow = Station(tmp_path, trigger=trigger, station=StationConfig(mode="shadow"))
-    assert settings_of(shadow.config).stop_after_rejects == 0
+    shadow = Station(tmp_path, trigger=trigger, station=StationConfig(mode="shadow", autostart=True, job=1))
+    with shadow.line:
+        shadow.line.start()
+        ready(shadow)
+        for _ in range(3):
+            shadow.part(BAD)
+        assert Status.STOP_REQUEST not in shadow.line.image.status, "in shadow it has no say"
 
 
 def test_where_nothing_can_be_recorded_a_station_that_must_record_stops(

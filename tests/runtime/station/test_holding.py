@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from dataclasses import replace as replace_category
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from regad.runtime.errors import InputError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.station.codes import Flag, State, Status
+from regad.runtime.station.config import DeskConfig
 from regad.runtime.station.events import Event, Held, Released
 from regad.runtime.station.holding import FILE_NAME, Holding
+from regad.runtime.station.installed import store_category
 from regad.runtime.station.trace.entries import Audit, Remark
 
-from ..run_doubles import ARTIFACT
+from ..run_doubles import ARTIFACT, category
 from .station_doubles import Station, running
 
 
@@ -35,16 +40,50 @@ def ask(holding: Holding, command: str, **fields: Any) -> dict[str, Any]:
 
 def test_a_hold_outlasts_the_process_until_it_is_released(tmp_path: Path) -> None:
     first, events, remarks = made(tmp_path)
-    assert ask(first, "hold", by="challenge", reason="a challenge is due") == {}
+    assert ask(first, "hold", by="challenge", reason="a challenge is due", job=1) == {}
+    assert first.state == {"job": 1, "reason": "a challenge is due"}
     again, restored, _ = made(tmp_path)
     again.restore()
     assert events == restored == [Held("a challenge is due")]
-    ask(again, "release", by="ann")
+    ask(again, "release", by="ann", job=1)
+    assert again.state is None
     assert restored[1:] == [Released()] and not (tmp_path / FILE_NAME).exists()
     last, nothing, _ = made(tmp_path)
     last.restore()
     assert nothing == []
-    assert remarks == [Audit(by="challenge", at=1.8e9, action="hold", after="a challenge is due")]
+    assert remarks == [Audit(by="challenge", at=1.8e9, action="hold", before="job 1", after="a challenge is due")]
+
+
+def test_a_release_that_was_meant_for_another_hold_lifts_none(tmp_path: Path) -> None:
+    holding, events, remarks = made(tmp_path)
+    ask(holding, "hold", by="challenge", reason="job 1 is due", job=1)
+    holding.begin(2, "job 2 begins with a challenge")
+    for wrong in (1, 0):
+        with pytest.raises(InputError, match="the hold is that of job 2") as refused:
+            ask(holding, "release", by="ann", job=wrong)
+        assert refused.value.code == "other"
+    assert holding.state == {"job": 2, "reason": "job 2 begins with a challenge"} and Released() not in events
+    ask(holding, "release", by="ann", job=2)
+    assert events[-1] == Released() and not (tmp_path / FILE_NAME).exists()
+    last = remarks[-1]
+    assert isinstance(last, Audit) and last.before == "job 2: job 2 begins with a challenge"
+    ask(holding, "release", by="ann", job=7)
+    assert holding.state is None, "without a hold there is nothing to mistake it for"
+
+
+def test_a_hold_that_begins_while_another_is_released_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    holding, events, _ = made(tmp_path)
+    ask(holding, "hold", by="challenge", reason="job 1 is due", job=1)
+    unlink = Path.unlink
+
+    def meanwhile(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok)
+        holding.begin(2, "job 2 begins with a challenge")
+
+    monkeypatch.setattr(Path, "unlink", meanwhile)
+    with pytest.raises(InputError, match="that of job 2"):
+        ask(holding, "release", by="ann", job=1)
+    assert holding.state is not None and holding.state["job"] == 2 and Released() not in events
 
 
 def test_a_hold_that_cannot_be_read_is_a_hold(tmp_path: Path) -> None:
@@ -52,16 +91,18 @@ def test_a_hold_that_cannot_be_read_is_a_hold(tmp_path: Path) -> None:
     holding, events, remarks = made(tmp_path)
     holding.restore()
     assert [type(event) for event in events] == [Held]
-    with pytest.raises(InputError, match="cannot be read"):
-        assert holding.reason
-    ask(holding, "release", by="ann")
-    assert holding.reason == ""
+    assert holding.state is not None and "cannot be read" in holding.state["reason"]
+    ask(holding, "release", by="ann", job=0)
+    assert holding.state is None and not (tmp_path / FILE_NAME).exists()
     assert isinstance(remarks[0], Audit) and remarks[0].action == "release"
 
 
 @pytest.mark.parametrize(
     "fields",
-    [{}, {"by": "a"}, {"by": "a", "reason": ""}, {"by": "", "reason": "x"}, {"by": "a", "reason": "x", "c": 1}],
+    [
+        *({}, {"by": "a"}, {"by": "a", "reason": ""}, {"by": "", "reason": "x"}, {"by": "a", "reason": "x", "c": 1}),
+        {"by": "a", "reason": "x", "job": -1},
+    ],
 )
 def test_a_hold_without_a_name_or_a_reason_is_refused(tmp_path: Path, fields: dict[str, Any]) -> None:
     holding, events, _ = made(tmp_path)
@@ -74,28 +115,55 @@ def test_a_part_for_a_held_station_is_missed_and_the_next_after_the_release_is_j
     with running(tmp_path) as station:
         station.until(lambda image: Status.READY in image.status)
         assert station.part() == "PASS"
-        station.line.requests.handle({"command": "hold", "by": "challenge", "reason": "a challenge is due"})
+        station.line.requests.handle({"command": "hold", "by": "challenge", "reason": "a challenge is due", "job": 1})
         image = station.until(lambda image: Flag.HELD in image.flags)
         assert image.state is State.SETUP and not image.status & (Status.READY | Status.ONLINE | Status.VALID)
         answer = station.trigger()
         assert answer["verdict"] == "MISSED" and "held: a challenge is due" in answer["reason"]
         station.line.requests.handle({"command": "start"})
-        station.line.requests.handle({"command": "release", "by": "ann"})
+        station.line.requests.handle({"command": "release", "by": "ann", "job": 1})
         station.until(lambda image: Status.READY in image.status)
         assert station.part() == "PASS"
 
 
+def challenged(folder: Path, **job: Any) -> Station:
+    """A station of two jobs, the first of which is challenged."""
+    config = Station(folder, desk=DeskConfig(command=("true",))).config
+    first = replace(config.jobs[0], **job)
+    return Station(folder, config=replace(config, jobs=(first, config.jobs[1])))
+
+
 def test_a_job_that_begins_with_a_challenge_is_held_before_its_first_part(tmp_path: Path) -> None:
-    station = Station(tmp_path)
-    station.line._challenged = {1}  # as challenge_at_start = true in its [[job]]
+    station = challenged(tmp_path, challenge_at_start=True)
     with station.line:
         station.line.start()
         station.until(lambda image: Flag.HELD in image.flags and Status.JOB_OK in image.status)
         assert station.trigger()["verdict"] == "MISSED"
-        station.line.requests.handle({"command": "release", "by": "ann"})
+        station.line.requests.handle({"command": "release", "by": "ann", "job": 1})
         station.until(lambda image: Status.READY in image.status)
         station.line.requests.handle({"command": "job", "number": 2})
         station.until(lambda image: Status.READY in image.status and image.job == 2)
         station.line.requests.handle({"command": "job", "number": 1})
         image = station.until(lambda image: image.job == 1)
         assert Flag.HELD in image.flags and Status.READY not in image.status
+
+
+def test_another_version_of_a_challenged_job_is_held_before_its_first_part(tmp_path: Path) -> None:
+    station = challenged(tmp_path, challenge_every_h=8.0)
+    with station.line:
+        station.line.start()
+        station.until(lambda image: Status.READY in image.status)
+        assert station.part() == "PASS"
+        sha256 = store_category(tmp_path / "trace", replace_category(category(), created="new"))
+        station.line.requests.handle({"command": "install", "job": 1, "sha256": sha256, "by": "anna"})
+        station.until(lambda image: Flag.HELD in image.flags and Status.JOB_OK in image.status)
+        assert "job 1 has another version" in station.trigger()["reason"]
+        status = station.line.requests.handle({"command": "status"})
+        assert not isinstance(status, Future)
+        assert status["held"]["job"] == 1 and status["asked"]["version"].startswith(sha256)
+        station.line.requests.handle({"command": "release", "by": "ann", "job": 1})
+        station.until(lambda image: Status.READY in image.status)
+        for number in (2, 1):
+            station.line.requests.handle({"command": "job", "number": number})
+            station.until(lambda image, number=number: Status.READY in image.status and image.job == number)
+        assert station.part() == "PASS", "the same version is not challenged again"

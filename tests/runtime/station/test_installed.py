@@ -104,7 +104,7 @@ def test_station_toml_has_the_last_word_once_it_is_changed(bench: Bench, change:
     assert "is not used: station.toml was changed after it" in again.notes[0]
 
 
-@pytest.mark.parametrize("text", ["{", '{"format": "regad-jobs", "version": 2, "jobs": {}}', "[]", "x" * 1_000_001])
+@pytest.mark.parametrize("text", ["{", '{"format": "regad-jobs", "version": 3, "jobs": {}}', "[]", "x" * 1_000_001])
 def test_a_list_that_cannot_be_used_is_refused_with_what_to_do(bench: Bench, text: str) -> None:
     Installed(bench.folder).path.write_text(text)
     with pytest.raises(InputError, match=r"jobs\.json cannot be used .*put it back, or move it away"):
@@ -152,6 +152,88 @@ def test_an_installed_file_that_is_gone_is_a_fault_and_never_the_version_before(
     with pytest.raises(JobError) as error:
         again.take(1)
     assert error.value.fault is Fault.CATEGORY
+
+
+def test_a_new_job_is_added_under_a_free_number_and_lies_ready(bench: Bench) -> None:
+    jobs = bench.jobs()
+    before, after, _ = jobs.install(bench.wish(job=7, name="gear", threshold=9.0))
+    assert before is None and (after.number, after.name, after.sha256) == (7, "gear", bench.new)
+    jobs._made = pytest.fail  # type: ignore[method-assign]  # it is read already
+    assert jobs.take(7).job.name == "gear" and [spec.number for spec in jobs.table] == [1, 7]
+    assert bench.told[-1] == (bench.new, 9.0, "anna") and jobs.take(1).job.pin == bench.old
+
+
+def test_an_added_job_outlasts_a_restart_and_takes_other_versions(bench: Bench) -> None:
+    bench.jobs().install(bench.wish(job=7, name="gear"))
+    again = bench.jobs()
+    assert again.take(7).job.pin == bench.new
+    assert again.notes == ["job 7: gear, which anna added, is in force"]
+    third = store_category(bench.folder, replace(category(), created="third"))
+    before, after, _ = again.install(bench.wish(job=7, sha256=third, by="ben"))
+    assert before is not None and before.sha256 == bench.new and after.name == "gear"
+    last = bench.jobs()
+    assert last.take(7).job == replace(last.take(7).job, pin=third, name="gear")
+
+
+def test_a_job_of_station_toml_takes_the_number_of_one_that_was_added(bench: Bench) -> None:
+    bench.jobs().install(bench.wish(job=7, name="gear"))
+    seven = replace(bench.spec, number=7, name="plate")
+    jobs = Jobs(Backend().model, [bench.spec, seven], None, Installed(bench.folder))
+    jobs.open()
+    assert jobs.take(7).job.name == "plate" and "is left, since station.toml was changed after it" in jobs.notes[0]
+
+
+def test_a_number_that_is_taken_is_no_new_job(bench: Bench) -> None:
+    jobs = bench.jobs()
+    with pytest.raises(InputError, match=r"job 1 is there already \(part\); choose a free number"):
+        jobs.install(bench.wish(name="gear"))
+    with pytest.raises(JobError, match="cannot be read"):
+        jobs.install(bench.wish(job=7, name="gear", sha256="f" * 64))
+    assert [spec.number for spec in jobs.table] == [1] and not Installed(bench.folder).path.exists()
+
+
+def test_a_program_that_knows_no_added_jobs_refuses_the_list_that_has_some(bench: Bench) -> None:
+    jobs = bench.jobs()
+    jobs.install(bench.wish())
+    assert json.loads(Installed(bench.folder).path.read_text())["version"] == 1
+    jobs.install(bench.wish(job=7, name="gear"))
+    assert json.loads(Installed(bench.folder).path.read_text())["version"] == 2
+    text = Installed(bench.folder).path.read_text()
+    Installed(bench.folder).path.write_text(text.replace('"gear"', '""'))
+    with pytest.raises(InputError, match="exactly one of them"):
+        bench.jobs()
+
+
+def test_a_list_that_grows_too_long_is_refused_and_stays_readable(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = bench.jobs()
+    monkeypatch.setattr("regad.runtime.station.installed._MOST", 100)
+    with pytest.raises(InputError, match=r"put the jobs into station\.toml"):
+        jobs.install(bench.wish(job=7, name="gear"))
+    assert bench.jobs().errors == {}
+
+
+def test_a_station_takes_a_new_job_in_and_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Artifact, "open", lambda path: ARTIFACT)
+    with running(tmp_path) as station:
+        station.until(lambda image: bool(image.status & Status.READY))
+        sha256 = store_category(tmp_path / "trace", replace(category(), created="new"))
+        request = {"command": "install", "job": 7, "sha256": sha256, "by": "anna", "name": "gear"}
+        done = station.line.requests.handle(request)
+        assert not isinstance(done, dict) and done.result(20)["job"] == 7
+        assert station.line.image.job == 1 and station.part(GOOD) == "PASS", "the job in force goes on"
+        station.line.requests.handle({"command": "job", "number": 7})
+        station.until(lambda image: bool(image.status & Status.READY) and image.job == 7)
+        assert station.part(GOOD) == "PASS"
+    again = Station(tmp_path, config=station.config)
+    with again.line:
+        again.line.start()
+        again.line.requests.handle({"command": "job", "number": 7})
+        again.until(lambda image: bool(image.status & Status.READY) and image.job == 7)
+    rows = ask(tmp_path / "trace", "SELECT user, before FROM audit WHERE action = 'install job 7'")
+    assert rows == [("anna", None)]
+    assert ask(tmp_path / "trace", "SELECT name FROM job WHERE number = 7") == [("gear",)]
 
 
 def test_the_thread_answers_and_asks_for_the_job_anew(bench: Bench) -> None:

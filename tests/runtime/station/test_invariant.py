@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 
 from regad.runtime.station.codes import Control, Fault, Flag, Mode, State, Status, TriggerKind, VerdictCode
-from regad.runtime.station.effects import Effect, Expose, Judge, Load, Record
+from regad.runtime.station.effects import Effect, Expose, Judge, Load, ModeBegun, Record
 from regad.runtime.station.events import (
     Beat,
     Booted,
@@ -40,6 +40,7 @@ from regad.runtime.station.events import (
     JobRenewed,
     JobWanted,
     Judged,
+    ModeWanted,
     NoFrame,
     PlcWrote,
     Raised,
@@ -148,6 +149,7 @@ class AnyOrder(RuleBasedStateMachine):
     def power_on(self) -> None:
         self.boot += 1
         self.machine = Machine(self.settings, self.boot)
+        self.mode = self.settings.mode
         self.running = self.held = False
         self.used = 0
         self.books: dict[int, Books] = {}  # by seq
@@ -186,9 +188,15 @@ class AnyOrder(RuleBasedStateMachine):
             SEEN[f"output {effect.output.name}"] += 1
             self.triggered_since |= effect.outcome.verdict is VerdictCode.MISSED
             if effect.output is VerdictCode.PASS:
+                assert self.mode is not Mode.SHADOW
                 assert self.books[effect.part.token.seq].proven(self.good)
         elif isinstance(effect, Load):
             self.job, self.loading = None, effect.number
+        elif isinstance(effect, ModeBegun):
+            assert self.open is None or self.open.token.seq in self.recorded, "the mode changed inside a part"
+            assert effect.before is self.mode is not effect.mode
+            self.mode, self.shown = effect.mode, None
+            SEEN[f"mode {effect.mode.value}"] += 1
         elif isinstance(effect, Answer):
             self.answers[effect.token] += 1
             assert self.answers[effect.token] == 1, "answered twice"
@@ -234,6 +242,12 @@ class AnyOrder(RuleBasedStateMachine):
         """The desk holds the station for a challenge; more often somebody releases it."""
         self.held = on
         self.send(Held("a challenge is due") if on else Released())
+
+    @rule(mode=st.sampled_from([Mode.LIVE, Mode.LIVE, Mode.SHADOW]), really=rarely)
+    def mode_wanted(self, mode: Mode, really: bool) -> None:
+        """An engineer switches between shadow and live; a station that simulates is never asked."""
+        if really and self.settings.mode is not Mode.SIMULATE:
+            self.send(ModeWanted(mode, "anna"))
 
     @rule(on=st.booleans())
     def desk(self, on: bool) -> None:
@@ -422,7 +436,7 @@ class AnyOrder(RuleBasedStateMachine):
         if not image.passes:
             return
         SEEN["PASS seen"] += 1
-        assert self.settings.mode is not Mode.SHADOW and self.running and not self.held
+        assert self.mode is not Mode.SHADOW and self.running and not self.held
         assert self.shown is not None, "PASS without a verdict"
         books, verdict, at = self.shown
         assert verdict is VerdictCode.PASS and image.shown.tag == books.tag, "PASS under another number"
@@ -448,7 +462,8 @@ class AnyOrder(RuleBasedStateMachine):
         if image.state is State.FAULT:
             assert image.fault is not Fault.NONE and Status.VALID not in image.status
         assert image.shown.verdict is not VerdictCode.MISSED
-        assert self.settings.mode is not Mode.SHADOW or image.shown.verdict is VerdictCode.NONE
+        assert image.at_ns == 0 or (Status.SHADOW in image.status) == (self.mode is Mode.SHADOW)
+        assert self.mode is not Mode.SHADOW or image.shown.verdict is VerdictCode.NONE
 
     @invariant()
     def nobody_waits_for_ever(self) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regad.runtime.station.codes import Control, Fault, Flag, Mode, State, Status, TriggerKind, VerdictCode
-from regad.runtime.station.effects import Correct, Effect, Expose, Judge, Load, Rebuild, Record, Say
+from regad.runtime.station.effects import Correct, Effect, Expose, Judge, Load, ModeBegun, Rebuild, Record, Say
 from regad.runtime.station.events import (
     Beat,
     Booted,
@@ -23,6 +23,7 @@ from regad.runtime.station.events import (
     JobRenewed,
     JobWanted,
     Judged,
+    ModeWanted,
     NoFrame,
     PlcWrote,
     Raised,
@@ -545,6 +546,32 @@ def test_so_many_parts_in_a_row_that_did_not_pass_ask_for_a_stop(most: int, part
         assert bench.status & Status.READY, "it is for the PLC to decide"
     told = [effect.text for effect in bench.effects if isinstance(effect, Say)]
     assert told == [f"{most} parts in a row did not pass: the PLC is asked to stop the line"] * warnings
+
+
+def test_a_mode_begins_between_two_parts_and_takes_away_what_was_put_out_in_the_other() -> None:
+    bench = Bench(mode=Mode.SHADOW, stop_after_rejects=2).ready()
+    expose = bench.trigger(1)
+    assert bench.send(ModeWanted(Mode.LIVE, "anna")) == [] and Status.SHADOW in bench.status
+    made = bench.judged(bench.expose(expose))
+    (record,) = [effect for effect in made if isinstance(effect, Record)]
+    assert record.output is VerdictCode.NONE, "the part in hand was begun in shadow"
+    assert made[-1] == ModeBegun(Mode.LIVE, Mode.SHADOW, "anna") and Status.SHADOW not in bench.status
+    bench.part(2)
+    assert bench.verdict is VerdictCode.PASS
+    assert bench.send(ModeWanted(Mode.LIVE, "ben")) == [], "it is live already"
+    assert bench.send(ModeWanted(Mode.SHADOW, "ben")) == [ModeBegun(Mode.SHADOW, Mode.LIVE, "ben")]
+    assert bench.verdict is VerdictCode.NONE and Status.VALID not in bench.status
+
+
+def test_rejects_in_shadow_ask_for_no_stop_after_the_switch() -> None:
+    bench = Bench(mode=Mode.SHADOW, stop_after_rejects=2).ready()
+    for seq in (1, 2, 3):
+        bench.part(seq, VerdictCode.REJECT)
+    bench.send(ModeWanted(Mode.LIVE, "anna"))
+    bench.part(4, VerdictCode.REJECT)
+    assert Status.STOP_REQUEST not in bench.status
+    bench.part(5, VerdictCode.REJECT)
+    assert Status.STOP_REQUEST in bench.status
 
 
 def test_parts_that_are_late_or_not_judged_are_among_those_that_did_not_pass() -> None:

@@ -20,14 +20,14 @@ export function report(app, one, changed, folded = false) {
   };
   const links = (ids) => ids.slice(0, 20).flatMap((id) => [h("a", { href: `#/trace/${id}` }, `#${id}`), " "]);
   const list = (name, ids, bad) => ids.length ? h("p", { class: bad ? "wrong" : "" }, `${t(`proposal.${name}`, { n: ids.length })} `, links(ids)) : null;
-  const limits = one.limit === null ? "" : ` ${t("proposal.limit", { before: one.limit_before === null ? "-" : one.limit_before.toFixed(3), after: one.limit.toFixed(3) })}`;
+  const limits = one.limit === null ? "" : ` ${t(one.wanted.name ? "proposal.limit.new" : "proposal.limit", { before: one.limit_before === null ? "-" : one.limit_before.toFixed(3), after: one.limit.toFixed(3) })}`;
   return h("details", { class: "proposal", open: !folded },
-    h("summary", {}, h("span", { class: `badge ${TONE[one.state]}` }, t(`proposal.${one.state}`)), " ", t(`proposal.kind.${one.wanted.kind}`, { id: one.id }), limits,
+    h("summary", {}, h("span", { class: `badge ${TONE[one.state]}` }, t(`proposal.${one.state}`)), " ", t(one.wanted.name ? "proposal.kind.new" : `proposal.kind.${one.wanted.kind}`, { id: one.id, job: one.wanted.job, name: one.wanted.name }), limits,
       h("span", { class: "hint" }, ` ${one.by}, ${when(one.at)}`)),
     one.state === "working" ? [h("progress", { max: one.total || 1, value: one.done, "aria-label": t("proposal.working") }), h("p", { class: "hint" }, t("proposal.at", one))] : null,
     one.reasons.map((reason) => h("p", { class: "wrong" }, reason)),
     one.report && [
-      table([t("proposal.group"), t("proposal.parts"), t("proposal.before"), t("proposal.after"), t("proposal.left")],
+      one.report.groups.some((group) => group.parts) && table([t("proposal.group"), t("proposal.parts"), t("proposal.before"), t("proposal.after"), t("proposal.left")],
         one.report.groups.map((group) => [t(`proposal.group.${group.name}`), group.parts, group.passed_before, group.passed_after, group.left_out || ""]), { class: "numbers" }),
       list("cured", one.report.cured), list("lost", one.report.lost), list("escape", one.report.escapes, true), list("left_out", one.report.left_out)],
     one.held_out.length > 0 && h("p", {}, t("proposal.held", { scores: one.held_out.map((score) => score.toFixed(2)).join(", ") })),

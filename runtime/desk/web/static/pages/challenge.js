@@ -13,7 +13,7 @@ export async function open(root, app) {
   const what = h("p", { class: "what", role: "status" });
   const begin = h("button", { class: "primary", onclick: () => ask("begin") }, t("challenge.begin"));
   const cancel = h("button", { onclick: () => ask("cancel") }, t("challenge.cancel"));
-  const release = app.may("engineer") && h("button", { onclick: () => ask("release") }, t("challenge.release"));
+  const release = app.may("engineer") && h("button", { onclick: () => ask("release", { job: view.held }) }, t("challenge.release"));
   const history = h("div");
   const now = h("section", { class: "card challenge" }, steps, what, h("div", { class: "buttons" }, begin, cancel, release));
   root.append(h("h1", {}, t("page.challenge")), h("p", { class: "hint" }, t("challenge.hint")), now,
@@ -21,10 +21,11 @@ export async function open(root, app) {
   let key = "";
   let timer = 0;
   let last = null;
+  const view = { held: null };
 
-  async function ask(name) {
+  async function ask(name, body = {}) {
     try {
-      show(await app.api.post(`/api/v1/challenge/${name}`));
+      show(await app.api.post(`/api/v1/challenge/${name}`, body));
     } catch (error) {
       app.fail(error);
     }
@@ -41,12 +42,13 @@ export async function open(root, app) {
     fill(steps, STEPS.map((step, place) => h("li", { class: state(step, place), "aria-current": found.step === step ? "step" : null },
       shape({ good: "good", bad: "bad", now: "warn" }[state(step, place)] || ""), h("span", {}, t(`challenge.show.${step}`)))));
     const left = found.left === null ? "" : ` ${t("challenge.left", { n: (found.left / 3600).toFixed(1) })}`;
-    const said = { clear: t(passed ? "challenge.passed" : "challenge.clear") + left, none: t("challenge.none", { job: found.job }), good: t("challenge.now.good"), bad: t("challenge.now.bad") };
-    text(what, found.hint || said[found.step] || found.hold);
+    const said = { clear: t(passed ? "challenge.passed" : "challenge.clear") + left, none: t(found.job ? "challenge.none" : "challenge.no.job", { job: found.job }), good: t("challenge.now.good"), bad: t("challenge.now.bad") };
+    text(what, found.hint || (found.hold && !STEPS.includes(found.step) ? found.hold : said[found.step]));
     what.classList.toggle("wrong", ["due", "failed"].includes(found.step) || Boolean(found.hold));
-    begin.disabled = !["due", "clear"].includes(found.step);
+    begin.disabled = !["due", "clear", "none"].includes(found.step) || !found.job;
     cancel.disabled = !STEPS.includes(found.step);
-    if (release) release.disabled = !found.hold;
+    view.held = found.held;
+    if (release) release.disabled = found.held === null;
     fill(history, found.history.length ? table([t("trace.when"), t("line.job"), t("challenge.expected"), t("challenge.result"), t("trace.by"), t("trace.id")],
       found.history.map((one) => [when(one.at), one.job, t(`verdict.${one.expected}`), h("span", { class: `badge ${one.ok ? "good" : "bad"}` }, t(one.ok ? "challenge.ok" : "challenge.failed")), one.by,
         one.inspection ? h("a", { href: `#/trace/${one.inspection}` }, `#${one.inspection}`) : ""])) : h("p", { class: "hint" }, t("challenge.no.history")));

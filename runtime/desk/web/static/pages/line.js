@@ -84,13 +84,14 @@ export function open(root, app) {
     verdict.querySelector(".mode")?.style.setProperty("color", "var(--fg)");
   }
 
-  function showAlarms(station, codes) {
-    const key = JSON.stringify([codes, station && station.image && station.image.state]);
+  function showAlarms(station, codes, drift) {
+    const moved = drift.filter((one) => station && station.online && one.job === station.image.job);
+    const key = JSON.stringify([codes, station && station.image && station.image.state, moved]);
     if (key === view.alarms) return;
     view.alarms = key;
     const state = station && station.online ? station.image.state : "";
     const setup = state === "SETUP" && !codes.includes("HELD") ? [alarm("SETUP", app.may("engineer") && command("start"), true)] : [];
-    fill(alarms, codes.map((code) => alarm(code, remedy(code), FLAGS.includes(code))), setup,
+    fill(alarms, codes.map((code) => alarm(code, remedy(code), FLAGS.includes(code))), moved.map(drifted), setup,
       state === "IDLE" && !codes.length ? alarm("IDLE", null, true) : null);
   }
 
@@ -102,6 +103,11 @@ export function open(root, app) {
 
   function alarm(code, button, mild) {
     return h("div", { class: mild ? "alarm mild" : "alarm" }, h("strong", {}, t(`alarm.${code}`)), h("span", {}, t(`remedy.${code}`)), button);
+  }
+
+  function drifted(one) {
+    return h("div", { class: "alarm mild" }, h("strong", {}, t(`drift.cause.${one.cause}`)), h("span", {}, one.text),
+      app.may("engineer") ? h("a", { class: "button", href: "#/drift" }, t("page.drift")) : null);
   }
 
   function command(name) {
@@ -135,7 +141,7 @@ export function open(root, app) {
     const station = connected ? parts.station : parts.station && { ...parts.station, online: false };
     const part = parts.part || null;
     showVerdict(station, part);
-    showAlarms(station, parts.station ? (connected ? parts.alarms : ["DESK"]) : []);
+    showAlarms(station, parts.station ? (connected ? parts.alarms : ["DESK"]) : [], (connected && parts.drift) || []);
     showRejects(parts.rejects || []);
     showCounts(station, parts.shift, Boolean(view.jobs));
     if (part && (!view.part || view.part.id !== part.id)) {

@@ -1,6 +1,8 @@
 // System: the station as a machine. What is configured is shown, and changed in station.toml alone.
 
 import { fill, h, table } from "../dom.js";
+import { modeSwitch } from "../mode.js";
+import { tokens } from "../tokens.js";
 import { size, when } from "../words.js";
 
 export const role = "viewer";
@@ -9,7 +11,9 @@ export async function open(root, app) {
   const { t } = app;
   const grid = h("div", { class: "columns" });
   root.append(h("h1", {}, t("page.system")), grid);
-  grid.append(password(app), ...(app.may("engineer") ? await machine(app) : []), await log(app));
+  const mode = app.may("engineer") ? modeSwitch(app) : null;
+  grid.append(password(app), ...(mode ? [card(t("mode.title"), mode.root), ...(await machine(app))] : []), await log(app));
+  return mode?.end;
 }
 
 const card = (title, ...children) => h("section", { class: "card" }, h("h2", {}, title), children);
@@ -53,6 +57,7 @@ async function machine(app) {
       [name, h("span", { class: `badge ${one.ok ? "good" : "bad"}` }, t(one.ok ? "io.ok" : "io.failed")), one.text]))),
     card(t("system.users"), found.users.length ? table([t("login.user"), t("system.role")], found.users.map((user) => [user.name, t(`role.${user.role}`)])) : h("p", {}, t("system.nobody")),
       h("p", { class: "hint" }, t("login.hint"))),
+    card(t("tokens.title"), await tokens(app)),
     card(t("system.versions"), pairs(found.versions)),
     card(t("system.diagnostics"), h("p", {}, t("system.diagnostics.hint")), h("a", { class: "button", href: "/api/v1/diagnostics", download: "regad-diagnostics.zip" }, t("system.diagnostics.get"))),
     card(t("system.config"), h("p", { class: "hint" }, t("system.config.hint")), h("pre", { tabindex: "0" }, toml(config))),

@@ -1,4 +1,5 @@
-// Teach: the live picture with the region to look at, meters for light and focus, photos, and a proposal of them.
+// Teach: the live picture with the region to look at, meters for light and focus, photos, and a proposal of them: for a
+// job that is there, or for one that is new.
 
 import { fill, h, text } from "../dom.js";
 import { live } from "../live.js";
@@ -12,7 +13,12 @@ export async function open(root, app) {
   const { t } = app;
   const jobs = await app.api.get("/api/v1/jobs");
   const view = { roi: null, width: 0, height: 0, best: 0, drag: null, ended: false, timer: 0, poll: 0, proposal: null, photos: [] };
-  const job = h("select", {}, jobs.map((one) => h("option", { value: one.number }, `${one.number}: ${one.name}`)));
+  const job = h("select", { onchange: choose }, jobs.map((one) => h("option", { value: one.number }, `${one.number}: ${one.name}`)),
+    h("option", { value: 0 }, t("teach.new")));
+  const number = h("input", { type: "number", min: "1", max: "65535", required: true, value: String(Math.max(0, ...jobs.map((one) => one.number)) + 1) });
+  const name = h("input", { type: "text", maxlength: "200", required: true });
+  const fresh = h("div", { class: "row", hidden: true }, h("label", { class: "field" }, h("span", {}, t("teach.number")), number),
+    h("label", { class: "field" }, h("span", {}, t("teach.name")), name));
   const canvas = h("canvas", { width: "640", height: "480", role: "img", "aria-label": t("teach.live") });
   const box = h("div", { class: "roi", hidden: true });
   const stage = h("div", { class: "stage" }, canvas, box);
@@ -32,7 +38,7 @@ export async function open(root, app) {
   root.append(h("h1", {}, t("page.teach")), h("p", { class: "hint" }, t("teach.hint")),
     h("div", { class: "part teach" },
       h("section", { class: "card shown" }, stage, h("div", { class: "row" }, age, h("div", { class: "buttons" }, trigger, whole))),
-      h("section", { class: "card" }, h("label", { class: "field" }, h("span", {}, t("line.job")), job), light.root, focus.root, advice,
+      h("section", { class: "card" }, h("label", { class: "field" }, h("span", {}, t("line.job")), job), fresh, light.root, focus.root, advice,
         h("div", { class: "buttons" }, take, clear), photos, warnings,
         h("label", { class: "field" }, h("span", {}, t("trace.note")), note), h("div", { class: "buttons" }, learn))),
     result);
@@ -120,10 +126,20 @@ export async function open(root, app) {
     text(learn, found.photos.length < 2 ? t("teach.more") : t("teach.learn", { n: found.photos.length }));
   }
 
+  function choose() {
+    const wanted = Number(job.value) === 0;
+    fresh.hidden = !wanted;
+    view.best = 0;
+    if (wanted) name.focus();
+  }
+
   async function begin() {
+    const wanted = Number(job.value) === 0;
+    if (wanted && !(number.reportValidity() && name.reportValidity())) return;
     learn.disabled = true;
     try {
-      show(await app.api.post("/api/v1/teach/learn", { job: Number(job.value), note: note.value }));
+      const part = wanted ? { job: Number(number.value), name: name.value } : { job: Number(job.value) };
+      show(await app.api.post("/api/v1/teach/learn", { ...part, note: note.value }));
     } catch (error) {
       app.fail(error);
     }
@@ -139,12 +155,21 @@ export async function open(root, app) {
   }
 
   async function again(approved) {
-    if (approved === true) app.say(t("proposal.installed"));
+    const { wanted } = view.proposal;
+    if (approved === true && wanted.name) added(wanted);
+    else if (approved === true) app.say(t("proposal.installed"));
     try {
       await show(await app.api.get(`/api/v1/proposals/${view.proposal.id}`));
     } catch (error) {
       app.fail(error);
     }
+  }
+
+  function added(wanted) {
+    job.insertBefore(h("option", { value: wanted.job }, `${wanted.job}: ${wanted.name}`), job.lastChild);
+    job.value = String(wanted.job);
+    choose();
+    app.say(t("proposal.added", { number: wanted.job }));
   }
 
   function onKey(event) {

@@ -1,0 +1,49 @@
+// The tokens by which machines use the API: made, shown once, revoked.
+
+import { fill, h, table } from "./dom.js";
+import { when } from "./words.js";
+
+const ROLES = ["viewer", "operator", "engineer"];
+
+/** The list of tokens, and a form for a new one. */
+export async function tokens(app) {
+  const { t, api } = app;
+  const list = h("div");
+  const made = h("div", { role: "status" });
+  const name = h("input", { name: "name", type: "text", required: true, maxlength: "48", pattern: "[\\w.@\\-]+", autocomplete: "off" });
+  const role = h("select", { name: "role" }, ROLES.map((one) => h("option", { value: one }, t(`role.${one}`))));
+  const form = h("form", { class: "row", onsubmit: make }, h("label", { class: "field" }, h("span", {}, t("tokens.name")), name),
+    h("label", { class: "field" }, h("span", {}, t("system.role")), role), h("button", { type: "submit" }, t("tokens.make")));
+
+  async function make(event) {
+    event.preventDefault();
+    try {
+      const found = await api.post("/api/v1/tokens", { name: name.value, role: role.value });
+      fill(made, h("p", {}, t("tokens.once", { name: found.name })), h("pre", { tabindex: "0", class: "token" }, found.token));
+      form.reset();
+      await show();
+    } catch (error) {
+      app.fail(error);
+    }
+  }
+
+  async function revoke(one) {
+    try {
+      await api.remove(`/api/v1/tokens/${encodeURIComponent(one)}`);
+      fill(made);
+      await show();
+    } catch (error) {
+      app.fail(error);
+    }
+  }
+
+  async function show() {
+    const found = await api.get("/api/v1/tokens");
+    fill(list, found.length ? table([t("tokens.name"), t("system.role"), t("trace.by"), t("trace.when"), ""], found.map((one) =>
+      [one.name, t(`role.${one.role}`), one.made_by, when(one.made_at),
+        h("button", { class: "quiet", onclick: () => revoke(one.name) }, t("tokens.revoke", { name: one.name }))])) : h("p", { class: "hint" }, t("tokens.none")));
+  }
+
+  await show();
+  return h("div", {}, h("p", { class: "hint" }, t("tokens.hint")), list, form, made);
+}

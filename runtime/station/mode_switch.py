@@ -1,0 +1,72 @@
+"""The mode, changed while the station runs: from shadow to live, and back.
+
+``station.mode`` decides at every start, so who switches to live at the page has it until the restart. Only the other
+way lasts: a station that ``station.toml`` says is live, and that was put back into shadow, starts in shadow. No restart
+ever puts verdicts out that somebody has taken away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ..errors import InputError, OutputError
+from ..formats.atomic import atomic_write
+from ..text import shown, system_reason
+from .codes import Mode
+from .config import Config
+from .events import Event, ModeWanted
+
+__all__ = ["FILE_NAME", "ModeSwitch", "starts_in"]
+
+FILE_NAME: Final = "shadow.json"
+
+
+def starts_in(config: Config) -> Mode:
+    """The mode that a station starts in."""
+    configured, mark = Mode(config.station.mode), config.trace.folder / FILE_NAME
+    if configured is Mode.LIVE and (mark.is_symlink() or mark.exists()):
+        return Mode.SHADOW
+    return configured
+
+
+class _Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    by: Annotated[str, Meta(min_length=1, max_length=64)]
+    mode: Literal["shadow", "live"]
+
+
+class ModeSwitch:
+    """Answers the command ``mode``; from any thread."""
+
+    def __init__(self, config: Config, post: Callable[[Event], None]) -> None:
+        self._path, self._configured, self._post = config.trace.folder / FILE_NAME, config.station.mode, post
+        self.handlers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"mode": self._mode}
+
+    def _mode(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Ask for a mode, which begins between two parts."""
+        given = {name: value for name, value in request.items() if name not in ("command", "id")}
+        try:
+            told = msgspec.convert(given, _Wanted)
+        except msgspec.ValidationError as error:
+            raise InputError(f"mode is wrong: {error}") from error
+        if self._configured == Mode.SIMULATE.value:
+            raise InputError(
+                "the station simulates: no real part may pass on such pictures; set station.mode and camera.source in "
+                "station.toml",
+                code="simulate",
+            )
+        wanted = Mode(told.mode)
+        if wanted is Mode.SHADOW:
+            self._post(ModeWanted(wanted, told.by))  # whatever the disk says
+            if self._configured == Mode.LIVE.value:
+                atomic_write(self._path, msgspec.json.encode(told) + b"\n")
+            return {}
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{shown(self._path)} cannot be removed ({system_reason(error)})") from error
+        self._post(ModeWanted(wanted, told.by))
+        return {}
