@@ -172,6 +172,8 @@ def _check(options: _Options) -> None:
         )
     if options.learn_prior is not None and options.train_each is not None:
         raise click.UsageError("--learn-prior needs one model, whose scores it is about; --train-each makes several")
+    if options.learn_prior is not None and _given("register") and options.register != "off":
+        raise click.UsageError("--learn-prior is about parts that are not registered; leave --register away")
     if options.ray is not None and (options.model is None or options.html is not None or options.ablate):
         raise click.UsageError("--ray judges a --model, without --html and --ablate: those need every map here")
     if options.train_args and options.train_each is None:

@@ -295,6 +295,7 @@ def test_wrong_shots_are_wrong_usage(
         (["--train-each", "f", "--ablate", "stn"], "--ablate needs one model"),
         (["--ckpt", "c", "--train-args", "--epochs 1"], "--train-args is for --train-each"),
         (["--model", "m", "--support-from", "r.json", "--shot", "2"], "brings its own shots"),
+        (["--model", "m", "--learn-prior", "p.json", "--register", "on"], "parts that are not registered"),
         (["--ckpt", "c", "--ray", "auto"], "--ray judges a --model"),
         (["--model", "m", "--ray", "auto", "--html", "r.html"], "--ray judges a --model"),
     ],
