@@ -24,7 +24,7 @@ from regad.export.proof import count_onnx
 from regad.export.reference import torch_features
 from regad.export.samples import good_groups, synthetic_images
 from regad.export.scorer import scorer_text
-from regad.export.writer import encoder_model, finish, scorer_model
+from regad.export.writer import finish, scorer_model
 from regad.runtime.backends.table import open_backend
 from regad.runtime.commands.console import run_cli
 from regad.runtime.errors import ArtifactError, CategoryError, InputError, RegadError
@@ -44,11 +44,6 @@ def run(*args: object) -> int:
     with pytest.raises(SystemExit) as stop:
         run_cli(command, [str(arg) for arg in args])
     return int(stop.value.code or 0)
-
-
-@pytest.fixture(scope="module")
-def half(exported: Exported) -> onnx.ModelProto:
-    return encoder_model(exported.encoder, half=True)
 
 
 @pytest.fixture(scope="module")
