@@ -181,7 +181,7 @@ def test_fp16_through_the_command_line(
         return compare_decisions(reference, candidate, *rest)
 
     monkeypatch.setattr(build, "compare_decisions", compare)
-    options = ["--stats-dtype", "fp16", "--verify-data", parts, "--verify-shot", 3, "--min-agreement", 0.9]
+    options = ["--stats-dtype", "fp16", "--verify-data", parts, "--verify-shot", 2, "--min-agreement", 0.9]
     assert run("--ckpt", exported.checkpoint, "--fp16", "--out", out, *options) == 0
     text = capfd.readouterr().out
     assert "proof     convolutions 21 fp16; products 12 fp16, 3 fp32" in text
@@ -261,7 +261,7 @@ def test_int8_that_would_fail_its_self_test_leaves_nothing(
 
 
 def test_an_artifact_agrees_with_itself(exported: Exported, parts: Path) -> None:
-    results = compare_decisions(exported.artifact, exported.artifact, parts / "wide", 3)
+    results = compare_decisions(exported.artifact, exported.artifact, parts / "wide", 2)
     (only,) = results
     assert (only.category, only.images, only.agreed, only.score_change) == ("wide", 6, 6, 0.0)
     assert only.auroc == only.reference_auroc is not None
