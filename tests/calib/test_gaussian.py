@@ -40,7 +40,7 @@ def part(features: Features, which: slice | np.ndarray) -> Features:
 def fit_only(monkeypatch: pytest.MonkeyPatch, cells: np.ndarray, grid: int = 56) -> np.ndarray:
     """Fit only the rows of coarse cells that ``cells`` lie in, each fitted by itself, and return all cells of these.
 
-    What is not fitted is zeros. That every row is fitted is what `test_encodings_agree_with_each_other_everywhere` sees.
+    What is not fitted is zeros. `test_encodings_agree_with_each_other_everywhere` fits every row.
     """
     wanted = np.unique(cells * STRIPS // grid**2)
     whole = gaussian._strips
