@@ -51,6 +51,11 @@ def encoder_model(
     Raises InputError for an opset that the sampler cannot have, RegadError if the graph fails its audit.
     """
     check_opset(sampler, opset)
+    return finish(_trace(encoder, sampler, half), opset)
+
+
+def _trace(encoder: RegistrationEncoder, sampler: str, half: bool) -> onnx.ModelProto:
+    """The graph as the exporter writes it, with the encoder's own STN layers."""
     whole = predicts_transforms(encoder)
     traced = EncoderGraph(distinct_stns(encoder) if whole else encoder, sampler, half).eval()
     example = torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8)
@@ -69,7 +74,7 @@ def encoder_model(
         model = program.model_proto
     if whole:
         write_stns(model, encoder)
-    return finish(model, opset)
+    return model
 
 
 def scorer_model(form: Form, opset: int = 18, dtype: StatisticsDtype = "fp32") -> onnx.ModelProto:

@@ -106,3 +106,9 @@ def artifact_dir(export_artifact: Callable[..., Path]) -> Path:
     """
     kept = os.environ.get("REGAD_TEST_ARTIFACT")
     return Path(kept) if kept else export_artifact()
+
+
+def pytest_configure() -> None:
+    """Compute with one thread, in child processes too: on a busy machine threads wait for each other, at full load."""
+    for library in ("OMP", "OPENBLAS"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")

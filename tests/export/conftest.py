@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 import torch
 from torch import nn
 
+from regad.export import writer
+from regad.export.writer import encoder_model
 from regad.runtime.formats.artifact import Artifact
 from regad.train.model.checkpoint import build_encoder, load_checkpoint
 from regad.train.model.registration import RegistrationEncoder
@@ -41,6 +45,34 @@ def identity_encoder(mode: str = "rotation_scale") -> RegistrationEncoder:
     return encoder
 
 
+def fingerprint(encoder: RegistrationEncoder) -> bytes:
+    """Equal for encoders of equal weights and configuration."""
+    digest = hashlib.sha256(repr((encoder.normalization, encoder.stn1.mode, encoder.training)).encode())
+    for tensor in (*encoder.parameters(), *encoder.buffers()):
+        digest.update(tensor.detach().numpy().tobytes())
+    return digest.digest()
+
+
+traced: dict[tuple[bytes, str, bool], bytes] = {}
+"""Graphs by the encoder's fingerprint, the sampler, and whether they are fp16."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def traced_once() -> Iterator[None]:
+    """Trace equal encoders once for all tests of this folder: it takes seconds. What comes after it is always done."""
+    trace = writer._trace
+
+    def remembered(encoder: RegistrationEncoder, sampler: str, half: bool) -> onnx.ModelProto:
+        key = (fingerprint(encoder), sampler, half)
+        if key not in traced:
+            traced[key] = trace(encoder, sampler, half).SerializeToString()
+        return onnx.ModelProto.FromString(traced[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer, "_trace", remembered)
+        yield
+
+
 @dataclass(frozen=True)
 class Exported:
     """A checkpoint, its encoder, and the artifact that ``regad-export`` made of it."""
@@ -56,4 +88,12 @@ class Exported:
 @pytest.fixture(scope="session")
 def exported(artifact_dir: Path) -> Exported:
     checkpoint = artifact_dir.parent / "model.pt"
-    return Exported(build_encoder(load_checkpoint(checkpoint)), checkpoint, Artifact.open(artifact_dir))
+    made = Exported(build_encoder(load_checkpoint(checkpoint)), checkpoint, Artifact.open(artifact_dir))
+    traced[fingerprint(made.encoder), "gather", False] = made.artifact.encoder_path.read_bytes()
+    return made
+
+
+@pytest.fixture(scope="module")
+def half(exported: Exported) -> onnx.ModelProto:
+    """Its encoder in fp16; not to be changed."""
+    return encoder_model(exported.encoder, half=True)

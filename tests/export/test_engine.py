@@ -43,11 +43,11 @@ def library() -> Library:
 
 
 @pytest.fixture(scope="module")
-def half_artifact(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+def half_artifact(exported: Exported, half: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """The shared artifact with its encoder in fp16 and scorers that take fp16 statistics."""
     artifact = exported.artifact
     files = {name: (artifact.path / name).read_bytes() for name in artifact.manifest["files"]}
-    files["encoder.onnx"] = encoder_model(exported.encoder, half=True).SerializeToString()
+    files["encoder.onnx"] = half.SerializeToString()
     files["scorer.onnx"] = scorer_model(Form("gram"), dtype="fp16").SerializeToString()
     manifest = {**artifact.manifest, "dtype": "fp16", "statistics_dtype": "fp16"}
     return write_artifact(tmp_path_factory.mktemp("half") / "half.regad", manifest, files)

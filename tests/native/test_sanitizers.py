@@ -18,7 +18,8 @@ from regad.runtime.formats.artifact import Artifact
 from tests.needs import require
 
 SECONDS = int(os.environ.get("REGAD_FUZZ_SECONDS", "5"))
-QUICK = "-DCMAKE_CXX_FLAGS_RELEASE=-O1"
+# Few translation units: the standard library's and JSON's headers cost more than our sources.
+QUICK = ("-DCMAKE_CXX_FLAGS_RELEASE=-O1", "-DCMAKE_UNITY_BUILD=ON")
 READERS = ("manifest", "golden", "category")
 inner = pytest.mark.skipif("REGAD_NATIVE_BUILD" in os.environ, reason="already inside a sanitized run")
 pytestmark = [inner]
@@ -28,7 +29,7 @@ pytestmark = [inner]
 def address_build() -> Path:
     """The build with AddressSanitizer, UndefinedBehaviorSanitizer and the fuzzers."""
     require("clang")
-    options = ("-DREGAD_TESTS=ON", "-DREGAD_FUZZ=ON", "-DREGAD_SANITIZE=address,undefined", QUICK)
+    options = ("-DREGAD_TESTS=ON", "-DREGAD_FUZZ=ON", "-DREGAD_SANITIZE=address,undefined", *QUICK)
     return build("native-asan", *options, compiler=CLANG)
 
 
@@ -67,7 +68,7 @@ def test_address_sanitizer_under_python(address_build: Path) -> None:
 
 def test_threads(standin: Artifact, onnxruntime_library: Path) -> None:
     """Threads predict while categories are swapped and detectors end: over the stand-in runtime, then the real one."""
-    options = ("-DREGAD_TESTS=ON", "-DREGAD_SANITIZE=thread", QUICK)
+    options = ("-DREGAD_TESTS=ON", "-DREGAD_SANITIZE=thread", *QUICK)
     folder = build("native-tsan", *options, targets=("test_swap", "test_lifecycle", "test_inside", "fake_ort"))
     suppressions = Path(__file__).parent / "tsan.supp"
     strict = {"TSAN_OPTIONS": "halt_on_error=1"}

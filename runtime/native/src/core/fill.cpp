@@ -7,7 +7,7 @@
 namespace regad {
 namespace {
 
-constexpr std::size_t cell = input_size / grid1, channels = 3, steps = 24;
+constexpr std::size_t cell = input_size / grid1, channels = 3, smoothings = 24;
 constexpr std::size_t sides[] = {56, 28, 14, 7};
 constexpr std::size_t levels = sizeof sides / sizeof *sides;
 static_assert(sides[0] == grid1 && cell == 4);
@@ -111,7 +111,7 @@ void Filling::pull() {
 
 void Filling::smooth() {
     constexpr std::size_t row = channels * grid1;
-    for (std::size_t step = 0; step < steps; ++step) {
+    for (std::size_t step = 0; step < smoothings; ++step) {
         std::copy_n(light_.data(), channels * positions1, next_.data());
         for (std::size_t i = 0; i < positions1; ++i) {
             if (whole_[i] != 0) {

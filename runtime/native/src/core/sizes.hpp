@@ -7,6 +7,7 @@ namespace regad {
 
 constexpr int input_size = 224;
 constexpr int map_size = 224;
+constexpr int largest_side = 65535;  // of a source image, in pixels
 constexpr int grid1 = 56, grid2 = 28, grid3 = 14;
 constexpr std::size_t positions1 = 3136, positions2 = 784, positions3 = 196;
 // Levels are numbered from fine, 1, to coarse, 3. A group of levels that share a Gaussian is named after its finest: 1 is

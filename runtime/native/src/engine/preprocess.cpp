@@ -8,8 +8,6 @@
 namespace regad {
 namespace {
 
-constexpr int largest_side = 65535;
-
 constexpr Layout layouts[] = {{3, {0, 1, 2}}, {3, {2, 1, 0}}, {4, {0, 1, 2}}, {4, {2, 1, 0}}, {1, {0, 0, 0}}};
 
 std::int64_t stride_of(const regad_image &image) {

@@ -4,10 +4,10 @@
 #include <cmath>
 #include <limits>
 
+#include "core/sizes.hpp"
+
 namespace regad {
 namespace {
-
-constexpr int largest_side = 65535;
 
 // `count` finite numbers.
 const Json &numbers(const Json &object, const char *key, std::size_t count) {
