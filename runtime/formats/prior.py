@@ -85,8 +85,8 @@ class Priors:
     def of_int8(self) -> Priors:
         """The same for an int8 encoder of the model that they were learnt of, with evidence that says so.
 
-        int8 spreads the logarithm of a score by a quarter of ``sigma`` at most, and shifts it by a fifth of ``tau``
-        (docs/dtypes.md).
+        int8 spreads the logarithm of a good score by a quarter of ``sigma`` at most and shifts it by a fifth of
+        ``tau`` with uint8 activations, by half and by a third with symmetric ones (docs/dtypes.md).
         """
         return replace(self, evidence=f"{self.evidence}, learnt in fp32")
 
