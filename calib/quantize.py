@@ -47,10 +47,11 @@ def quantize_artifact(
 ) -> Artifact:
     """Write ``source`` with its backbone in int8 to ``folder``; ranges come from uint8 RGB images [N, 224, 224, 3].
 
-    Scorers, golden file, scoring and prior stay. The golden self-test is run at int8's tolerance and kept as the parity
-    table; an artifact that fails it is not worth keeping, so write to a scratch folder first. Raises InputError for an
-    artifact that is not fp32 or unknown options, DeviceError without the quantizer, RegadError where int8 is not
-    accurate enough, ArtifactError and OutputError where ``folder`` cannot be written.
+    Scorers, golden file, scoring and prior stay; the prior's evidence says that it was learnt in fp32. The golden
+    self-test is run at int8's tolerance and kept as the parity table; an artifact that fails it is not worth keeping,
+    so write to a scratch folder first. Raises InputError for an artifact that is not fp32 or unknown options,
+    DeviceError without the quantizer, RegadError where int8 is not accurate enough, ArtifactError and OutputError where
+    ``folder`` cannot be written.
     """
     if source.dtype != "fp32":
         raise InputError(f"{source.path} is {source.dtype}; int8 is made from an fp32 artifact: name that one")
@@ -72,6 +73,8 @@ def quantize_artifact(
         "operations": {**manifest.get("operations", {}), "convolutions": _convolutions(model)},
         "quantized_from": source.hash,
     }
+    if source.prior is not None:
+        manifest["prior"] = source.prior.of_int8().to_json()
     checks = _golden(write_artifact(folder, manifest, files))
     return write_artifact(folder, {**manifest, "parity": [check._asdict() for check in checks]}, files)
 

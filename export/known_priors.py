@@ -43,9 +43,12 @@ def weights_sha256(state: Mapping[str, Tensor]) -> str:
 
 
 def known_priors(checkpoint: Checkpoint, scoring: Scoring, dtype: Dtype, identity: bool) -> Priors | None:
-    """Return what is known of this model's scores, or None: of other weights, features, transforms or an int8 encoder.
+    """Return what is known of this model's scores, or None: of other weights, features or transforms.
 
-    ``identity``: the transforms are the identity, whatever the image.
+    ``identity``: the transforms are the identity, whatever the image. What was learnt in fp32 holds for fp16 and int8
+    encoders too.
     """
-    same = scoring == SCORINGS["edge"] and checkpoint.normalization == EDGE_FEATURES and identity and dtype != "int8"
-    return _PRIORS if same and weights_sha256(checkpoint.stn) == _IMAGENET else None
+    same = scoring == SCORINGS["edge"] and checkpoint.normalization == EDGE_FEATURES and identity
+    if not same or weights_sha256(checkpoint.stn) != _IMAGENET:
+        return None
+    return _PRIORS.of_int8() if dtype == "int8" else _PRIORS

@@ -11,7 +11,16 @@ from ..errors import DeviceError
 from ..formats.artifact import Artifact
 from .base import Backend, Precision
 
-__all__ = ["AUTO", "DEVICES", "DEVICE_CHOICES", "Device", "find_device", "open_backend", "passed_over"]
+__all__ = [
+    "AUTO",
+    "DEVICES",
+    "DEVICE_CHOICES",
+    "Device",
+    "find_device",
+    "open_backend",
+    "passed_over",
+    "require_precision",
+]
 
 AUTO = "auto"
 _ANY: tuple[Precision, ...] = ("f32", "bf16", "f16")
@@ -47,12 +56,7 @@ class Device:
         self, artifact: Artifact, threads: int | None = None, precision: Precision = "f32", force: bool = False
     ) -> Backend:
         """Open an artifact. Raises DeviceError, saying what the device needs, and ArtifactError."""
-        if precision not in self.precisions:
-            raise DeviceError(
-                f"{self.name} computes as the artifact's graph says; precision is {precision!r}",
-                remedy="give another one with --device openvino only; for less than fp32 elsewhere export it so: "
-                "regad-export --fp16 or --int8",
-            )
+        _require_one_of(self.precisions, self.name, precision)
         options = {} if len(self.precisions) == 1 else {"precision": precision, "force": force}
         try:
             backend: Backend = _resolve(self.opens)(artifact, threads=threads, **options)
@@ -134,6 +138,24 @@ def find_device(name: str) -> Device:
         if device.name == name:
             return device
     raise DeviceError(f"device is {name!r}; expected one of {', '.join(DEVICE_CHOICES)}")
+
+
+def require_precision(device: str, precision: Precision) -> None:
+    """Raise DeviceError where the device of this name can never be asked for ``precision``; ``auto`` takes f32 alone.
+
+    Whether the hardware has it is known only when an artifact is opened.
+    """
+    known = {row.name: row.precisions for row in DEVICES}
+    _require_one_of(known.get(device, ("f32",)), device, precision)
+
+
+def _require_one_of(known: tuple[Precision, ...], device: str, precision: Precision) -> None:
+    if precision not in known:
+        raise DeviceError(
+            f"precision is {precision!r}, and {device} takes {', '.join(known)} only",
+            remedy="bf16 and f16 are for --device openvino; for less than fp32 elsewhere export the artifact so: "
+            "regad-export --fp16 or --int8",
+        )
 
 
 def passed_over() -> list[str]:

@@ -16,6 +16,7 @@ from ..formats.spec import Fit, InputSpec, Resample
 __all__ = [
     "device_option",
     "parse_roi",
+    "precision_option",
     "precision_options",
     "preprocessing_options",
     "register_option",
@@ -47,21 +48,21 @@ def device_option(command: _Command) -> _Command:
     return click.option("--device", type=choices, default=AUTO, show_default=True, help="Where to compute.")(command)
 
 
+def precision_option(command: _Command) -> _Command:
+    """Add ``--precision``, which goes with ``--device openvino``."""
+    return click.option(
+        "--precision",
+        type=click.Choice(get_args(Precision)),
+        default="f32",
+        show_default=True,
+        help="What openvino computes in; verdicts may differ below f32 (regad-bench --pick).",
+    )(command)
+
+
 def precision_options(command: _Command) -> _Command:
-    """Add ``--precision`` and ``--force``, which go with ``--device openvino``."""
-    options = (
-        click.option(
-            "--precision",
-            type=click.Choice(get_args(Precision)),
-            default="f32",
-            show_default=True,
-            help="What openvino computes in; verdicts may differ below f32 (regad-bench --pick).",
-        ),
-        click.option("--force", is_flag=True, help="Also in a precision that the hardware only emulates, slowly."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    """Add ``--precision`` and ``--force`` to a command that may measure what is slow here."""
+    force = click.option("--force", is_flag=True, help="Also in a precision that the hardware only emulates, slowly.")
+    return precision_option(force(command))
 
 
 def register_option(command: _Command) -> _Command:

@@ -86,12 +86,13 @@ def _device(config: Config, artifact: Artifact | None) -> Iterator[Finding]:
         if device.present is not None and not device.is_present():
             raise DeviceError(f"model.device {device.name} is not on this machine", remedy=f"it needs {device.needs}")
         if artifact is not None:
-            device.open(artifact, config.model.threads).close()
+            device.open(artifact, config.model.threads, config.model.precision).close()
     except RegadError as error:
         yield _problem("device", error)
         return
     chosen = " (auto)" if config.model.device == AUTO else ""
-    yield Finding("device", "ok", f"{device.name}{chosen}{'' if artifact else ', not opened: there is no artifact'}")
+    opened = "" if artifact else ", not opened: there is no artifact"
+    yield Finding("device", "ok", f"{device.name}{chosen}, {config.model.precision}{opened}")
 
 
 def _jobs(config: Config, artifact: Artifact | None) -> Iterator[Finding]:

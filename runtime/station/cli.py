@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..backends.base import Precision
 from ..commands.console import EXIT_FAILURE, run_cli, tell
-from ..commands.options import device_option
+from ..commands.options import device_option, precision_option
 from ..commands.outputs import check_folder, inputs
 from ..commands.own_files import FolderKind
 from ..errors import InputError
@@ -120,9 +121,17 @@ def run_command(config: Path) -> None:
 @click.option("--rate", type=click.FloatRange(0, 1000, min_open=True), default=5.0, show_default=True, help="A second.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the drawn parts.")
 @device_option
+@precision_option
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
 def simulate_command(
-    model: Path | None, folder: Path, parts: int, rate: float, seed: int, device: str, threads: int | None
+    model: Path | None,
+    folder: Path,
+    parts: int,
+    rate: float,
+    seed: int,
+    device: str,
+    precision: Precision,
+    threads: int | None,
 ) -> int:
     """Run a station on drawn parts with a simulated PLC; everything else is real. Needs an artifact, and no camera.
 
@@ -133,7 +142,16 @@ def simulate_command(
     model = find_model(model)
     check_folder("--folder", folder, inputs("model", model=model), kind=_SIMULATED)
     report = simulate(
-        model, folder, parts=parts, rate=rate, seed=seed, device=device, threads=threads, say=tell, each=_say_part
+        model,
+        folder,
+        parts=parts,
+        rate=rate,
+        seed=seed,
+        device=device,
+        precision=precision,
+        threads=threads,
+        say=tell,
+        each=_say_part,
     )
     click.echo("\n".join(report.lines()))
     click.echo(f"the trace is in {shown(folder / 'trace')}")

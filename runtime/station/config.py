@@ -9,11 +9,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import field
 
-from ..errors import InputError
+from ..backends.base import Precision
+from ..errors import DeviceError, InputError
 from ..text import redact
 from .config_desk import DeskConfig
 from .config_gpio import GpioConfig
@@ -38,6 +39,9 @@ from .config_types import (
 )
 from .drawn import is_drawn, rate_of
 from .secret import PLACEHOLDER, Secret
+
+if TYPE_CHECKING:
+    from ..model import Model
 
 __all__ = [
     "CameraConfig",
@@ -73,20 +77,34 @@ class StationConfig(Table, frozen=True):
 class ModelConfig(Table, frozen=True):
     """The artifact, the device it runs on, and the CPU threads of one inference (None: the physical cores).
 
+    ``precision`` is what the device computes in where the artifact says float32: below f32 for openvino alone, and
+    refused where the hardware would only emulate it.
+
     Above ``jobs_mb`` of statistics the jobs that were used least lately are let go from memory, and read again when
     they are set (None: all stay).
     """
 
     path: Path
     device: str = "auto"
+    precision: Precision = "f32"
     threads: Threads | None = None
     jobs_mb: Megabytes | None = None
 
     def __post_init__(self) -> None:
-        from ..backends.table import DEVICE_CHOICES
+        from ..backends.table import DEVICE_CHOICES, require_precision
 
         if self.device not in DEVICE_CHOICES:
             raise InputError(f"device is {self.device!r}; expected one of {', '.join(DEVICE_CHOICES)}")
+        try:
+            require_precision(self.device, self.precision)
+        except DeviceError as error:
+            raise InputError(error.message, remedy=error.remedy) from error
+
+    def open(self, threads: int | None = None) -> Model:
+        """Open the artifact, with ``threads`` in place of its own. Raises ArtifactError, DeviceError."""
+        from ..model import Model
+
+        return Model.load(self.path, self.device, threads or self.threads, self.precision)
 
 
 class CameraConfig(Table, frozen=True):

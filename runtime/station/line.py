@@ -286,8 +286,9 @@ class Line(Closing):
     # What the line is made of.
 
     def _open_model(self) -> Model:
-        wanted = self.config.model
-        return open_tested(wanted.path, wanted.device, wanted.threads)
+        model = open_tested(self.config.model)
+        self._told(Told("info", Fault.NONE, f"judging on {model.device}"))
+        return model
 
     def _open_source(self) -> Source:
         source = open_source(self.config.camera.uri())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..backends.base import Precision
 from ..detector import Detector
 from ..errors import OutputError
 from ..formats.category import save_category
@@ -73,10 +74,18 @@ class Report:
         ]
 
 
-def teach_drawn(model: Path, folder: Path, *, device: str = "auto", threads: int | None = None, seed: int = 0) -> Path:
+def teach_drawn(
+    model: Path,
+    folder: Path,
+    *,
+    device: str = "auto",
+    precision: Precision = "f32",
+    threads: int | None = None,
+    seed: int = 0,
+) -> Path:
     """Teach the drawn part on an artifact and return its category file in ``folder``. Raises RegadError."""
     scene = Scene(seed)
-    with Detector.load(model, device, threads) as detector:
+    with Detector.load(model, device, threads, precision=precision) as detector:
         photos = [scene.picture() for _ in range(_SHOTS)]
         category = detector.fit(photos, registration="off")
     path = folder / "plate.safetensors"
@@ -110,12 +119,18 @@ def write_drawn_station(
 
 
 def simulated_config(
-    model: Path, folder: Path, category: Path, *, device: str = "auto", threads: int | None = None
+    model: Path,
+    folder: Path,
+    category: Path,
+    *,
+    device: str = "auto",
+    precision: Precision = "f32",
+    threads: int | None = None,
 ) -> Config:
     """Return the configuration of a simulated station in ``folder``, for one job with this category file."""
     job = JobConfig(number=1, name="drawn plate", category=category, sha256=sha256_of(category))
     return Config(
-        model=ModelConfig(path=model, device=device, threads=threads),
+        model=ModelConfig(path=model, device=device, precision=precision, threads=threads),
         camera=CameraConfig(source="drawn parts"),
         jobs=(job,),
         station=StationConfig(name="simulated", mode="simulate", autostart=True, job=1),
@@ -134,6 +149,7 @@ def simulate(
     rate: float = 5.0,
     seed: int = 0,
     device: str = "auto",
+    precision: Precision = "f32",
     threads: int | None = None,
     say: Say = unsaid,
     each: Callable[[int, Defect | None, Verdict], None] | None = None,
@@ -152,9 +168,9 @@ def simulate(
     prepare_process()
     if category is None:
         say("teaching the drawn part")
-        category = teach_drawn(model, folder, device=device, threads=threads, seed=seed)
+        category = teach_drawn(model, folder, device=device, precision=precision, threads=threads, seed=seed)
     scene = Scene(seed + 1)
-    config = simulated_config(model, folder, category, device=device, threads=threads)
+    config = simulated_config(model, folder, category, device=device, precision=precision, threads=threads)
     with Line(config, source=lambda: DrawnCamera(scene), model=open_model, say=say) as line:
         line.start()
         assert line.modbus is not None

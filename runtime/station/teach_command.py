@@ -57,13 +57,12 @@ def teach_command(
 
     from ..formats.category import save_category
     from ..formats.digest import sha256_of
-    from ..model import Model
     from .config_file import read_config
 
     station = read_config(config)
     wanted, extra = numbers(parts), [] if validation is None else numbers(validation)
     check_file("--out", out, CATEGORY, inputs(config=config, model=station.model.path))
-    with Model.load(station.model.path, station.model.device, station.model.threads) as model:
+    with station.model.open() as model:
         category = teach_parts(
             model,
             station.trace.folder,

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..backends.base import Precision
 from ..commands.console import note, tell
-from ..commands.options import device_option
+from ..commands.options import device_option, precision_options
 from ..commands.outputs import check_file, check_folder, inputs
 from ..commands.own_files import FileKind, FolderKind, json_kind
 from ..errors import InputError
@@ -20,6 +21,7 @@ from ..text import shown
 from .codes import VerdictCode
 
 if TYPE_CHECKING:
+    from ..detector import Detector
     from .config import Config
     from .trace.package import StoredPart
     from .trace.reader import Selection
@@ -86,9 +88,13 @@ def export_command(
 @click.option("--out", type=_PATH, required=True, help="Folder for what is in it.")
 @click.option("--model", type=_PATH, help="Judge it again on this artifact, with the category in it.")
 @device_option
+@precision_options
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
-def import_command(part: Path, out: Path, model: Path | None, device: str, threads: int | None) -> None:
+def import_command(
+    part: Path, out: Path, model: Path | None, device: str, precision: Precision, force: bool, threads: int | None
+) -> None:
     """Unpack PART, a zip of `export --part`, after checking it; with --model also judge it again."""
+    from ..detector import Detector
     from .trace.package import import_part
 
     check_folder("--out", out, inputs(part=part, model=model), kind=_PART_FOLDER, replaced=True)
@@ -96,7 +102,8 @@ def import_command(part: Path, out: Path, model: Path | None, device: str, threa
     row, verdict = stored.row, VerdictCode(stored.row["verdict"])
     click.echo(f"part {row['id']} (serial {shown(row['serial']) or 'none'}): {verdict.name}, score {row['score']}")
     if model is not None:
-        click.echo(_judged_again(stored, model, device, threads))
+        with Detector.load(model, device, threads, precision=precision, force=force) as detector:
+            click.echo(_judged_again(stored, detector))
     click.echo(f"unpacked to {shown(out)}")
 
 
@@ -140,8 +147,7 @@ def _rejudge_with(station: Config, category: Path, threshold: float | None, sele
     from ..detector import Detector
     from .trace.rejudge import rejudge
 
-    model = station.model
-    with Detector.load(model.path, device=model.device, threads=model.threads) as detector:
+    with Detector(station.model.open(), owns_model=True) as detector:
         detector.load_category(category)
         if threshold is not None:
             detector.set_threshold(threshold)
@@ -169,15 +175,13 @@ def _say_other_input(inspection: int) -> None:
     click.echo(f"part {inspection} cannot be judged again{_OTHER}")
 
 
-def _judged_again(stored: StoredPart, model: Path, device: str, threads: int | None) -> str:
-    from ..detector import Detector
+def _judged_again(stored: StoredPart, detector: Detector) -> str:
     from .trace.prepared import prepared_of
 
     if stored.category is None:
         raise InputError("the part was exported without its category, so it cannot be judged; leave --model out")
-    with Detector.load(model, device=device, threads=threads) as detector:
-        detector.use(stored.category)
-        (result,) = detector.predict_prepared([prepared_of(stored.row, stored.input, stored.category.registration)])
+    detector.use(stored.category)
+    (result,) = detector.predict_prepared([prepared_of(stored.row, stored.input, stored.category.registration)])
     score = None if result.refusal else result.score
     same = "the same in every bit" if score == stored.row["score"] else f"recorded was {stored.row['score']}"
     return f"judged again: {result.reason}, score {score}, {same}"

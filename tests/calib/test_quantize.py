@@ -16,12 +16,17 @@ from regad.calib.quantize import quantize_artifact, support_images
 from regad.runtime.commands.console import run_cli
 from regad.runtime.commands.pick import Candidate, Measured
 from regad.runtime.errors import InputError, RegadError
-from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.artifact import Artifact, write_artifact
+from regad.runtime.formats.prior import Prior, Priors
 
 
 @pytest.fixture(scope="module")
-def source(artifact_dir: Path) -> Artifact:
-    return Artifact.open(artifact_dir)
+def source(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """An artifact in fp32 that knows what good scores look like."""
+    plain = Artifact.open(artifact_dir)
+    files = {name: (artifact_dir / name).read_bytes() for name in plain.manifest["files"]}
+    manifest = {**plain.manifest, "prior": Priors({4: Prior(0.1, 0.1, 0.1)}, "3 kinds of parts").to_json()}
+    return write_artifact(tmp_path_factory.mktemp("source") / "source.regad", manifest, files)
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +42,9 @@ def test_the_backbone_is_int8_and_all_else_stays(source: Artifact, int8: Artifac
     assert int8.manifest["operations"]["convolutions"] == {"int8": 15, "fp32": 6}
     assert int8.manifest["int8"] == {"ranges": "entropy", "activations": "uint8", "images": 7}
     assert int8.manifest["quantized_from"] == source.hash
-    same = ("scoring", "input", "features", "transforms", "scorers", "statistics_dtype", "prior")
+    same = ("scoring", "input", "features", "transforms", "scorers", "statistics_dtype")
     assert [int8.manifest.get(name) for name in same] == [source.manifest.get(name) for name in same]
+    assert int8.prior == Priors({4: Prior(0.1, 0.1, 0.1)}, "3 kinds of parts, learnt in fp32")
     others = {name: entry for name, entry in source.manifest["files"].items() if name != "encoder.onnx"}
     assert {name: entry for name, entry in int8.manifest["files"].items() if name != "encoder.onnx"} == others
     assert onnx.load(int8.encoder_path).ir_version == onnx.load(source.encoder_path).ir_version

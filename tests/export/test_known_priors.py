@@ -45,12 +45,18 @@ def test_imagenets_weights_are_known_whatever_the_transforms_were_made_with(chec
     assert weights_sha256(other) == weights_sha256(checkpoint.stn)
 
 
+def test_an_int8_encoder_has_the_priors_of_fp32_and_says_where_they_come_from(checkpoint: Checkpoint) -> None:
+    plain, int8 = (known_priors(checkpoint, EDGE, dtype, identity=True) for dtype in ("fp32", "int8"))
+    assert plain is not None and int8 is not None
+    assert int8.shots == plain.shots
+    assert int8.evidence == f"{plain.evidence}, learnt in fp32"
+
+
 def test_another_model_is_not_known(checkpoint: Checkpoint) -> None:
     moved = {**checkpoint.stn, "layer3.1.bn2.bias": checkpoint.stn["layer3.1.bn2.bias"] + 1e-6}
     assert known_priors(replace(checkpoint, stn=moved), EDGE, "fp32", identity=True) is None
     assert known_priors(replace(checkpoint, normalization=PLAIN), EDGE, "fp32", identity=True) is None
     assert known_priors(checkpoint, SCORINGS["regad"], "fp32", identity=True) is None
-    assert known_priors(checkpoint, EDGE, "int8", identity=True) is None
     assert known_priors(checkpoint, EDGE, "fp32", identity=False) is None
 
 

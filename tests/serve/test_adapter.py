@@ -74,7 +74,9 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TritonPythonModel
     loads: list[tuple[Any, ...]] = []
     monkeypatch.setattr(Model, "load", lambda *args: (loads.append(args), model())[1])
     monkeypatch.setattr(adapter, "self_test", lambda artifact, backend: loads.append((backend.name,)))
-    parameters = {name: {"string_value": value} for name, value in Settings("cpu", 2).parameters().items()}
+    parameters = {
+        name: {"string_value": value} for name, value in Settings("openvino", 2, precision="bf16").parameters().items()
+    }
     made = TritonPythonModel()
     made.initialize(
         {
@@ -84,7 +86,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TritonPythonModel
             "model_version": "3",
         }
     )
-    assert loads == [(tmp_path / "regad" / "3" / "model.regad", "cpu", 2), ("noise",)]
+    assert loads == [(tmp_path / "regad" / "3" / "model.regad", "openvino", 2, "bf16"), ("noise",)]
     return made
 
 

@@ -118,6 +118,13 @@ def test_the_check_notices_a_detector_that_is_off_by_half_a_percent(artifact: Ar
         check_detector(FakeServer(artifact, **{wrong: 1.005}), "regad", artifact, {})  # type: ignore[arg-type]
 
 
+def test_the_check_of_a_detector_in_bf16_allows_what_bf16_loses(artifact: Artifact) -> None:
+    server = FakeServer(artifact, anomaly_map=1.005, score=1.005)
+    assert all(check.ok for check in check_detector(server, "regad", artifact, {}, "bf16"))  # type: ignore[arg-type]
+    with pytest.raises(ArtifactError, match=r"regad fails the check: anomaly_.* is off by 5.0e-01"):
+        check_detector(FakeServer(artifact, score=1.5), "regad", artifact, {}, "bf16")  # type: ignore[arg-type]
+
+
 def test_the_check_notices_a_category_that_is_not_the_one_given(
     artifact: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:

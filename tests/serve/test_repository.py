@@ -92,6 +92,33 @@ def test_one_model_serves_every_category_and_the_golden_sample(bench: Bench) -> 
     assert len(source.splitlines()) == 5
 
 
+def test_the_precision_is_a_parameter_of_the_model(bench: Bench) -> None:
+    code, said = bench.run("--device", "openvino", "--precision", "bf16")
+    assert code == 0, said
+    config = parsed((bench.out / "regad" / "config.pbtxt").read_text())
+    given = {name: value.string_value for name, value in config.parameters.items()}
+    assert (given["device"], given["precision"]) == ("openvino", "bf16")
+    assert Settings.from_parameters(given) == Settings("openvino", precision="bf16")
+    del given["precision"]  # a repository that was written before
+    assert Settings.from_parameters(given).precision == "f32"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("--device", "cpu"), 1, "precision is 'bf16', and cpu takes f32 only"),
+        ((), 1, "precision is 'bf16', and auto takes f32 only"),
+        (("--kind", "graphs"), 2, "--precision is for --kind detector"),
+    ],
+)
+def test_a_precision_that_nothing_would_compute_in_is_refused(
+    bench: Bench, words: tuple[str, ...], status: int, said: str
+) -> None:
+    code, text = bench.run("--precision", "bf16", *words)
+    assert (code, said in text) == (status, True), text
+    assert not bench.out.exists()
+
+
 def test_a_category_that_changed_takes_the_others_place_and_what_did_not_is_left_alone(bench: Bench) -> None:
     bench.run()
     folder = bench.out / "regad" / "1" / "categories"

@@ -19,7 +19,7 @@ from regad.runtime.text import Say, reason_of, unsaid
 
 from ..data.layouts import TestItem
 from .evaluate import Draw, Evaluation, list_test
-from .rounds import OnTrial, remembering, run_rounds
+from .rounds import OnTrial, Opening, remembering, run_rounds
 
 __all__ = ["Distributed", "evaluate_by_ray"]
 
@@ -42,8 +42,7 @@ class _Done(NamedTuple):
 
 def evaluate_by_ray(
     address: str,
-    model: Path,
-    device: str,
+    opening: Opening,
     data: Path,
     draws: Sequence[Draw],
     report: OnTrial = lambda drawn, done, total: None,
@@ -59,7 +58,8 @@ def evaluate_by_ray(
     ray = connected(address)
     try:
         task = ray.remote(num_cpus=1, max_retries=-1)(_evaluate)
-        waiting = {task.remote(model.resolve(), device, data.resolve(), one, registration): one for one in draws}
+        opening = opening._replace(model=opening.model.resolve())
+        waiting = {task.remote(opening, data.resolve(), one, registration): one for one in draws}
         done: list[_Done] = []
         while waiting:
             ready, _ = ray.wait(list(waiting), num_returns=1)
@@ -84,15 +84,15 @@ def _checked(done: _Done, drawn: Draw) -> _Done:
 
 
 @lru_cache(maxsize=1)
-def _detector(model: Path, device: str) -> Detector:
+def _detector(opening: Opening) -> Detector:
     """One for all the tasks of a process: it remembers the images that it encoded."""
-    return remembering(Detector.load(model, device=device))
+    return remembering(opening.load())
 
 
-def _evaluate(model: Path, device: str, data: Path, drawn: Draw, registration: Register) -> Any:
+def _evaluate(opening: Opening, data: Path, drawn: Draw, registration: Register) -> Any:
     """A task: one support set, in a process of Ray's."""
     try:
-        detector = _detector(model, device)
+        detector = _detector(opening)
         results, _ = run_rounds(detector, data, [drawn], registration=registration)
     except RegadError as error:
         return _Done(None, "", str(error))

@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
-from regad.runtime.backends.table import AUTO, DEVICE_CHOICES
+from regad.runtime.backends.base import Precision
 from regad.runtime.commands.console import note, run_cli
-from regad.runtime.commands.options import register_option
+from regad.runtime.commands.options import device_option, precision_options, register_option
 from regad.runtime.commands.outputs import check_distinct, check_file, check_folder, inputs
 from regad.runtime.commands.own_files import html_kind, json_kind, markdown_kind
 from regad.runtime.detector import Detector
@@ -33,7 +33,7 @@ from .published import published_beside, published_note
 from .report_html import Gallery, render_report
 from .report_markdown import render_markdown
 from .results import FORMAT, facts_of, read_draws, result_table, write_results
-from .rounds import plan, remembering, run_rounds
+from .rounds import Opening, plan, remembering, run_rounds
 
 __all__ = ["command", "main"]
 
@@ -63,6 +63,8 @@ class _Options:
     support_from: Path | None
     register: Register
     device: str
+    precision: Precision
+    force: bool
     json_path: Path | None
     markdown: Path | None
     html: Path | None
@@ -84,9 +86,8 @@ class _Options:
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the first round; each further round adds 1.")
 @click.option("--support-from", type=click.Path(path_type=Path), help="Teach the support sets of this result file.")
 @register_option
-@click.option(
-    "--device", type=click.Choice(DEVICE_CHOICES), default=AUTO, help="A checkpoint takes auto, cpu and cuda only."
-)
+@device_option
+@precision_options
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write all results to this file.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Also write the table to this file.")
 @click.option("--html", type=click.Path(path_type=Path), help="Also write a report with pictures to this file.")
@@ -112,8 +113,9 @@ class _Options:
 def command(**options: Any) -> None:
     """Teach each category from --shot good images and judge its test folder.
 
-    An artifact is judged through the deployed backend, a checkpoint in torch. Scores are raw; false rejects and
-    escapes are taken at the threshold that teaching set. Tables are in percent, mean ± standard deviation over rounds.
+    An artifact is judged through the deployed backend, a checkpoint in torch (--device auto, cpu or cuda). Scores are
+    raw; false rejects and escapes are taken at the threshold that teaching set. Tables are in percent, mean ± standard
+    deviation over rounds.
     """
     _evaluate(_Options(**options))
 
@@ -164,6 +166,8 @@ def _check(options: _Options) -> None:
     """Refuse options that do not go together."""
     if [options.model, options.ckpt, options.train_each].count(None) != 2:
         raise click.UsageError("give one of --model ARTIFACT, --ckpt FILE and --train-each FOLDER")
+    if options.model is None and (options.precision != "f32" or options.force):
+        raise click.UsageError("a checkpoint computes in float32; --precision and --force are for --model")
     if options.model is not None and any(name in VARIANTS and VARIANTS[name].forward for name in options.ablate):
         raise click.UsageError("an artifact's graph is fixed: to ablate its STN or alignment give its --ckpt")
     if options.train_each is not None and options.ablate:
@@ -258,11 +262,15 @@ def _ablations(options: _Options, detector: Detector, results: list[Evaluation])
 
 def _open(options: _Options, forward: str = "as trained") -> Detector:
     if options.model is not None:
-        return Detector.load(options.model, device=options.device)
+        return _opening(options, options.model).load()
     from .backend_torch import checkpoint_detector
 
     assert options.ckpt is not None
     return checkpoint_detector(options.ckpt, options.device, options.stn_mode, forward)
+
+
+def _opening(options: _Options, model: Path) -> Opening:
+    return Opening(model, options.device, options.precision, options.force)
 
 
 def _draws(options: _Options) -> list[Draw]:
@@ -294,7 +302,8 @@ def _by_ray(
 
     assert options.model is not None
     artifact = Artifact.open(options.model)
-    done = evaluate_by_ray(address, options.model, options.device, options.data, draws, _Progress(), note, registration)
+    opening = _opening(options, options.model)
+    done = evaluate_by_ray(address, opening, options.data, draws, _Progress(), note, registration)
     return done.results, done.items, _describe(options, artifact.hash, done.device), artifact.scoring
 
 

@@ -41,6 +41,7 @@ class MemoBackend(HostScoring):
     def __init__(self, backend: Backend, limit: int = LIMIT_BYTES) -> None:
         super().__init__()
         self._backend = backend
+        self.precision = backend.precision
         self._limit = limit
         self._lock = threading.Lock()
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+from regad.runtime.backends.base import Precision
 from regad.runtime.detector import Detector
 from regad.runtime.formats.registration import Register
 from regad.runtime.model import Model
@@ -15,10 +17,23 @@ from ..data.layouts import TestItem, list_categories
 from .evaluate import Draw, Evaluation, TestSet, Trial, draw, evaluate, load_test
 from .memo import MemoBackend
 
-__all__ = ["OnTrial", "plan", "remembering", "run_rounds"]
+__all__ = ["OnTrial", "Opening", "plan", "remembering", "run_rounds"]
 
 OnTrial = Callable[[Draw, int, int], None]
 """Told which support set is at work, and how many of the test images are judged."""
+
+
+class Opening(NamedTuple):
+    """An artifact and what it computes on, and in, as `Detector.load` takes them."""
+
+    model: Path
+    device: str = "auto"
+    precision: Precision = "f32"
+    force: bool = False
+
+    def load(self) -> Detector:
+        """Open it. Raises ArtifactError, DeviceError."""
+        return Detector.load(self.model, device=self.device, precision=self.precision, force=self.force)
 
 
 def plan(

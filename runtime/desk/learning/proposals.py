@@ -131,6 +131,7 @@ class Proposals(Closing):
             state=str(self._state),
             model=str(model.path),
             device=model.device,
+            precision=model.precision,
             category=category,
             base=proposal.base,
             wanted=proposal.wanted,

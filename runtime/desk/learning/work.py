@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from regad.calib.prepared import teach_inputs
 from regad.calib.stored import teach_parts
 
+from ...backends.base import Precision
 from ...detector import Detector
 from ...errors import InputError, RegadError
 from ...formats.category import Category, SupportImage, load_category
@@ -54,6 +56,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     model: str
     device: str
+    precision: Precision = "f32"
     category: str
     base: int
     wanted: Wanted
@@ -78,11 +81,15 @@ def carry_out(order: Order, progress: Progress, open_model: Callable[[], Model] 
     """Do what is ordered. Raises RegadError."""
     with LearningTrace(Path(order.trace)) as trace:
         base = trace.version(order.wanted.job, order.base) if order.base else None
-        work = _Work(order, trace, base, open_model or (lambda: Model.load(order.model, order.device, 1)), progress)
+        work = _Work(order, trace, base, open_model or partial(_opened, order), progress)
         try:
             return work.made()
         finally:
             work.close()
+
+
+def _opened(order: Order) -> Model:
+    return Model.load(order.model, order.device, 1, order.precision)
 
 
 _Named = tuple[NDArray[np.uint8], SupportImage]

@@ -91,8 +91,7 @@ class Rejudging:
             assert wanted.threshold is not None
             done = rejudge_threshold(folder, wanted.threshold, wanted.selection, by=wanted.by, on_change=note)
         else:
-            model = self._around.config.model
-            with Detector.load(model.path, model.device, 1) as detector:
+            with Detector(self._around.config.model.open(threads=1), owns_model=True) as detector:
                 detector.use(load_category(self._file_of(wanted.version), detector.model.info.hash))
                 if wanted.threshold is not None:
                     detector.set_threshold(wanted.threshold)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import click
 
+from ...backends.base import Precision
 from ...commands.console import note, run_cli, tell
-from ...commands.options import device_option
+from ...commands.options import device_option, precision_options
 from ...commands.outputs import Input, check_distinct, check_file, check_folder, source_inputs
 from ...errors import OutputError
 from ...formats.artifact import Artifact
@@ -49,6 +50,7 @@ with an error are."""
 @click.option("--address", help="Judge on this Ray cluster: auto, or HOST:PORT.  [default: here, without Ray]")
 @click.option("--actors", type=click.IntRange(1), help="Detectors on the cluster.  [default: one a CPU, or a GPU]")
 @device_option
+@precision_options
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.  [default: 1 on a cluster]")
 @click.option("--threshold", type=click.FloatRange(0, min_open=True), help="In place of the category's own.")
 @click.option("--overlay", type=_PATH, help="Folder for pictures with the heat map, named by their input.")
@@ -62,6 +64,8 @@ def command(
     address: str | None,
     actors: int | None,
     device: str,
+    precision: Precision,
+    force: bool,
     threads: int | None,
     threshold: float | None,
     overlay: Path | None,
@@ -72,7 +76,8 @@ def command(
     model = find_model(model)
     table, images = table_of(out), find_images(source)
     _check_outputs(source, model, category, table, overlay)
-    task = Task(model, category, device, threads or (1 if address else None), threshold, overlay)
+    threads = threads or (1 if address else None)
+    task = Task(model, category, device, threads, threshold, overlay, precision, force)
     for text in images.notes:
         note(text)
     with closing(Journal(journal_path(out), _judged_by(task))) as journal:
@@ -110,7 +115,10 @@ def _judged_by(task: Task) -> Row:
     artifact = Artifact.open(task.model)
     category = load_category(task.category, artifact.hash)
     threshold = category.threshold.value if task.threshold is None else task.threshold
-    return {"artifact": artifact.hash[:16], "category": category.hash, "threshold": float(threshold)}
+    return {
+        **{"artifact": artifact.hash[:16], "category": category.hash},
+        **{"threshold": float(threshold), "precision": task.precision},
+    }
 
 
 def _seed(journal: Journal, table: Table, images: Images) -> bool:
@@ -123,9 +131,10 @@ def _seed(journal: Journal, table: Table, images: Images) -> bool:
     folders = {shown(folder) for folder, _ in images.denied}
     rows: dict[str, list[Row]] = {}
     for row in table.read():
-        if "error" not in row and {name: row[name] for name in journal.head} != journal.head:
+        if "error" not in row and {name: row.get(name) for name in journal.head} != journal.head:
             raise OutputError(
-                f"--out {shown(table.path)} was judged by another artifact, category or threshold; choose another --out"
+                f"--out {shown(table.path)} was judged by another artifact, category, threshold or precision; "
+                "choose another --out"
             )
         key = row["source"] if row["source"] in known else re.sub(r", page \d+$", "", row["source"])
         if key not in folders:

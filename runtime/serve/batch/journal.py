@@ -28,9 +28,9 @@ def journal_path(out: Path) -> Path:
 class Journal:
     """The rows of each image that was judged, in a file that only one process has open.
 
-    ``head`` says what judges: artifact, category and threshold. `add` hands a line to the system before it returns:
-    what was added outlives a kill. A half line at the end, from a power cut, is removed. Raises OutputError if the
-    file cannot be written, is in use, is none of ours, or is of another head.
+    ``head`` says what judges: artifact, category, threshold and precision. `add` hands a line to the system before it
+    returns: what was added outlives a kill. A half line at the end, from a power cut, is removed. Raises OutputError if
+    the file cannot be written, is in use, is none of ours, or is of another head.
     """
 
     def __init__(self, path: Path, head: Row) -> None:
@@ -125,8 +125,8 @@ class Journal:
     def _another(self, found: Any) -> OutputError:
         if isinstance(found, dict) and found.get("format") == FORMAT:
             return OutputError(
-                f"{shown(self._path)} was judged by another artifact, category or threshold; remove it, or "
-                "choose another --out"
+                f"{shown(self._path)} was judged by another artifact, category, threshold or precision; remove it, "
+                "or choose another --out"
             )
         return OutputError(f"{shown(self._path)} exists and is not a file of regad-batch; choose another --out")
 

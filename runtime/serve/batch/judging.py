@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from ...backends.base import Precision
 from ...detector import Detector
 from ...formats.atomic import atomic_write
 from ...imaging.overlay import render
@@ -28,7 +29,9 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Task:
-    """How images are judged. ``overlays`` is a folder for pictures, or None."""
+    """How images are judged. ``overlays`` is a folder for pictures, or None; ``precision`` and ``force`` are as
+    `regad.runtime.backends.table.open_backend` takes them.
+    """
 
     model: Path
     category: Path
@@ -36,6 +39,8 @@ class Task:
     threads: int | None = None
     threshold: float | None = None
     overlays: Path | None = None
+    precision: Precision = "f32"
+    force: bool = False
 
 
 class Judge:
@@ -43,7 +48,9 @@ class Judge:
 
     def __init__(self, task: Task) -> None:
         self._overlays = task.overlays
-        self._detector = Detector.load(task.model, device=task.device, threads=task.threads)
+        self._detector = Detector.load(
+            task.model, device=task.device, threads=task.threads, precision=task.precision, force=task.force
+        )
         category, backend = self._detector.load_category(task.category).hash, self._detector.backend
         self._judge = (self._detector.artifact.hash[:16], category, backend.device, backend.precision)
         if task.threshold is not None:

@@ -67,7 +67,7 @@ class TritonPythonModel:
         parameters = json.loads(args["model_config"]).get("parameters", {})
         settings = Settings.from_parameters({name: value["string_value"] for name, value in parameters.items()})
         folder = Path(args["model_repository"]) / args["model_version"]
-        model = Model.load(folder / ARTIFACT, settings.device, settings.threads)
+        model = Model.load(folder / ARTIFACT, settings.device, settings.threads, settings.precision)
         self_test(model.artifact, model.backend)
         shelf = Shelf(model, folder / CATEGORIES, settings.memory_mb * 1_000_000, say=pb_utils.Logger.log_warn)
         shelf.fill()

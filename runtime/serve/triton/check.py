@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...backends.base import Precision
 from ...errors import ArtifactError, DeviceError, RegadError
 from ...formats.artifact import Artifact
 from ...formats.category import Category
@@ -95,18 +96,22 @@ class Server:
 
 
 def check_detector(
-    server: Server, model: str, artifact: Artifact, categories: Mapping[str, Category]
+    server: Server,
+    model: str,
+    artifact: Artifact,
+    categories: Mapping[str, Category],
+    precision: Precision = "f32",
 ) -> list[Deviation]:
     """Send the golden images to a detector's golden category, and one to each of ``categories``.
 
-    Map and score must be the golden ones, and every category that answers must be the one given. Raises ArtifactError
-    where they are not, DeviceError where the server does not answer.
+    Map and score must be the golden ones, within what ``precision`` allows, and every category that answers must be the
+    one given. Raises ArtifactError where they are not, DeviceError where the server does not answer.
     """
     golden = artifact.golden()
     sent = np.array([ppm(image) for image in golden.images], np.object_).reshape(-1, 1)
     done = server.infer(model, sent, ["anomaly_map", "score"], {"category": GOLDEN})
     scores = done["score"].reshape(-1).astype(np.float32)
-    allowed = tolerances(artifact.dtype, artifact.statistics_dtype)
+    allowed = tolerances(artifact.dtype, artifact.statistics_dtype, precision)
     checks = _compared(allowed, done["anomaly_map"], scores, golden.anomaly_map, golden.anomaly_score)
     _require(checks, server, model)
     for name, category in categories.items():

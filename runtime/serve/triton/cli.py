@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import click
 
-from ...backends.table import AUTO, DEVICE_CHOICES
+from ...backends.table import AUTO, require_precision
 from ...commands.console import run_cli, tell
+from ...commands.options import device_option, precision_option
 from ...commands.outputs import Input, check_folder
 from ...formats.artifact import Artifact
 from ...formats.category import load_category
@@ -70,7 +71,8 @@ class _Plan(NamedTuple):
 @click.option(
     "--one-model-per-category", is_flag=True, help="Detectors NAME_CATEGORY, each a process with its encoder."
 )
-@click.option("--device", type=click.Choice(DEVICE_CHOICES), default=AUTO, show_default=True, help="Where to compute.")
+@device_option
+@precision_option
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
 @click.option("--max-batch", type=click.IntRange(1), default=8, show_default=True, help="Most images of one batch.")
 @click.option(
@@ -89,6 +91,8 @@ def command(ctx: click.Context, /, **given: Any) -> int:
         raise click.UsageError("--one-model-per-category is for --kind detector", ctx)
     if graphs and given["device"] not in _GRAPH_DEVICES:
         raise click.UsageError(f"--kind graphs takes --device {', '.join(_GRAPH_DEVICES)}", ctx)
+    if graphs and given["precision"] != "f32":
+        raise click.UsageError("--precision is for --kind detector: Triton's ONNX Runtime computes the graphs", ctx)
     require_name(given["name"])
     server = Server(given["check"]) if given["check"] else None  # fails before anything is written
     plan = _plan(given)
@@ -111,13 +115,14 @@ def main() -> None:
 
 
 def _plan(given: dict[str, Any]) -> _Plan:
+    require_precision(given["device"], given["precision"])
     model = find_model(given["model"])
     sealed = [Input("--model", model, sealed=True), *(Input("--category", path) for path in given["categories"])]
     check_folder("--out", given["out"], sealed)
     artifact = Artifact.open(model)
     files = named(given["categories"], artifact)
     check_room(files, given["memory_mb"])
-    settings = Settings(given["device"], given["threads"], given["memory_mb"])
+    settings = Settings(given["device"], given["threads"], given["memory_mb"], precision=given["precision"])
     return _Plan(given["out"], given["name"], artifact, files, settings, given["max_batch"])
 
 
@@ -136,7 +141,7 @@ def _detector(plan: _Plan, server: Server | None) -> list[Deviation]:
         return []
     server.load(plan.name, again=again)
     categories = {name: load_category(path) for name, path in plan.files.items()}
-    return check_detector(server, plan.name, plan.artifact, categories)
+    return check_detector(server, plan.name, plan.artifact, categories, plan.settings.precision)
 
 
 def _graphs(plan: _Plan, server: Server | None) -> list[Deviation]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+from ...backends.base import Precision
 from ...formats.spec import LEVELS, SIZE
 
 __all__ = [
@@ -70,6 +71,7 @@ class Settings:
     """How a detector runs in the server; they are the ``parameters`` of its configuration, as text.
 
     ``threads`` None: all cores. ``category`` is judged where a request names none; "": such a request is an error.
+    ``precision`` is what the device computes in, or it is refused.
     """
 
     device: str = "auto"
@@ -77,6 +79,7 @@ class Settings:
     memory_mb: int = 4096
     watch_seconds: float = 1.0
     category: str = ""
+    precision: Precision = "f32"
 
     def parameters(self) -> dict[str, str]:
         """As text; what is not set is left out."""
@@ -84,13 +87,17 @@ class Settings:
 
     @classmethod
     def from_parameters(cls, given: Mapping[str, str]) -> Settings:
-        """Read them back. Raises KeyError for one that is missing, ValueError for what is no number."""
+        """Read them back. Raises KeyError for one that is missing, ValueError for what is no number.
+
+        What the device cannot compute in is refused when it is opened.
+        """
         return cls(
             given["device"],
             int(given["threads"]) if "threads" in given else None,
             int(given["memory_mb"]),
             float(given["watch_seconds"]),
             given.get("category", ""),
+            cast(Precision, given.get("precision", "f32")),
         )
 
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import sys
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from regad.calib.cli import command as calib
 from regad.runtime.backends import table
+from regad.runtime.backends.base import Precision
 from regad.runtime.backends.onnxruntime_cpu import OrtCpuBackend
-from regad.runtime.backends.table import DEVICE_CHOICES, DEVICES, Device, find_device, open_backend
+from regad.runtime.backends.table import DEVICE_CHOICES, DEVICES, Device, find_device, open_backend, require_precision
 from regad.runtime.commands import checks
 from regad.runtime.commands.run import command as run
 from regad.runtime.detector import Detector
 from regad.runtime.errors import DeviceError
 from regad.runtime.formats.artifact import Artifact
+from regad.runtime.serve.batch.cli import command as batch
+from regad.runtime.serve.triton.cli import command as triton
+from regad.runtime.station.cli import command as station
 from regad.train.evaluation.command import command as evaluate
 
 
@@ -31,9 +35,26 @@ def test_every_row_names_what_can_be_imported() -> None:
 
 
 def test_every_command_offers_the_same_devices_and_the_same_default() -> None:
-    for command in (run, calib, evaluate):
-        (option,) = [option for option in command.params if option.name == "device"]
-        assert (tuple(option.type.choices), option.default) == (DEVICE_CHOICES, "auto")  # type: ignore[attr-defined]
+    stations = (station.commands[name] for name in ("simulate", "import"))
+    for command in (run, calib, evaluate, batch, triton, *stations):
+        options = {option.name: option for option in command.params}
+        for name, choices, default in (("device", DEVICE_CHOICES, "auto"), ("precision", get_args(Precision), "f32")):
+            assert (tuple(options[name].type.choices), options[name].default) == (choices, default)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "tensorrt", "ort-tensorrt"])
+def test_a_device_that_takes_no_precision_is_known_before_it_is_opened(device: str) -> None:
+    require_precision(device, "f32")
+    with pytest.raises(DeviceError) as caught:
+        require_precision(device, "bf16")
+    assert caught.value.message == f"precision is 'bf16', and {device} takes f32 only"
+    assert "--device openvino" in caught.value.remedy
+
+
+def test_openvino_can_be_asked_for_every_precision() -> None:
+    for device in (name for name in DEVICE_CHOICES if name.startswith("openvino")):
+        for precision in get_args(Precision):
+            require_precision(device, precision)
 
 
 @pytest.mark.parametrize(("cuda", "wanted"), [(True, "cuda"), (False, "cpu")])

@@ -153,14 +153,15 @@ def test_rows_of_another_source_stay_in_the_table(run: Run, photos: Path, tmp_pa
 def test_a_table_or_journal_of_another_part_is_not_mixed_with_this_one(run: Run, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "rows.jsonl"
     run(photos, out)
-    outcome = run(photos, out, "--threshold", 3)
-    assert outcome.code == 1 and "another artifact, category or threshold" in outcome.err
+    for another in (("--threshold", 3), ("--device", "openvino", "--precision", "bf16")):
+        outcome = run(photos, out, *another)
+        assert outcome.code == 1 and "another artifact, category, threshold or precision" in outcome.err
     journal = Journal(journal_path(tmp_path / "other.csv"), {"artifact": "x"})
     in_use = run(photos, tmp_path / "other.csv")
     assert in_use.code == 1 and "in use by another regad-batch" in in_use.err
     journal.close()
     other = run(photos, tmp_path / "other.csv")
-    assert other.code == 1 and "another artifact, category or threshold" in other.err
+    assert other.code == 1 and "another artifact, category, threshold or precision" in other.err
 
 
 def test_pictures_are_named_by_their_input_and_take_their_own_place(run: Run, photos: Path, tmp_path: Path) -> None:
@@ -214,6 +215,21 @@ def test_a_cluster_without_ray_and_parquet_without_pyarrow_name_what_to_install(
     assert outcome.code == 1 and "pip install 'regad[ray]'" in outcome.err
     outcome = run(photos, tmp_path / "rows.parquet")
     assert outcome.code == 1 and "needs pyarrow" in outcome.err
+
+
+def test_device_and_precision_reach_the_detector(
+    run: Run, photos: Path, tmp_path: Path, backend: CountingBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def load(path: Path, **options: Any) -> Detector:
+        asked.update(options)
+        return Detector(Model(ARTIFACT, backend))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Detector, "load", load)
+    words = ("--device", "openvino", "--precision", "bf16", "--force", "--threads", 2)
+    assert run(photos / "1.png", tmp_path / "rows.csv", *words).code == 0
+    assert asked == {"device": "openvino", "precision": "bf16", "force": True, "threads": 2}
 
 
 def test_two_names_that_look_alike_are_refused(tmp_path: Path) -> None:

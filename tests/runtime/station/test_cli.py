@@ -20,6 +20,7 @@ import pytest
 
 from regad.runtime.commands.console import run_cli
 from regad.runtime.detector import Detector
+from regad.runtime.errors import DeviceError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.category import Category, Threshold, save_category
 from regad.runtime.formats.digest import sha256_of
@@ -92,7 +93,7 @@ def ready(station: Station, taught: Path, artifact_dir: Path, tmp_path: Path) ->
     path = tmp_path / "s" / "station.toml"
     text = path.read_text().replace('source = "camera:0"', f'source = "{taught / "shots"}"')
     text = text.replace('mode = "shadow"', 'mode = "simulate"').replace("# port = 8080", "port = 0")
-    path.write_text(text.replace("# device =", "device =").replace('"auto"\n# CPU', '"cpu"\n# CPU'))
+    path.write_text(text.replace('# device = "auto"', 'device = "cpu"'))
     return path
 
 
@@ -210,6 +211,7 @@ def test_check_of_a_station_that_lacks_nothing(station: Station, ready: Path) ->
     topics = [line.split()[1] for line in done.out.splitlines() if line.startswith(("ok", "note"))]
     assert topics == ["config", "artifact", "device", "job", "camera", "commands", "desk", "trace", "clock"]
     assert "160 x 120" in done.out
+    assert "cpu, f32" in done.out
 
 
 def problems(done: Outcome) -> list[str]:
@@ -364,6 +366,21 @@ def test_check_names_a_device_that_is_not_there(station: Station, ready: Path, m
     assert found.startswith(
         "device       model.device cuda is not on this machine | fix: it needs NVIDIA's driver, CUDA"
     )
+
+
+def test_check_opens_the_device_in_the_precision_that_is_asked_for(
+    station: Station, ready: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from regad.runtime.backends.table import Device
+
+    def refuse(self: Device, artifact: object, threads: int | None, precision: str) -> None:
+        raise DeviceError(f"{self.name} only emulates {precision}", remedy="use --precision f32")
+
+    monkeypatch.setattr(Device, "is_present", lambda self: True)
+    monkeypatch.setattr(Device, "open", refuse)
+    change(ready, 'device = "cpu"', 'device = "openvino"\nprecision = "bf16"')
+    (found,) = problems(station("check", ready))
+    assert found == "device       openvino only emulates bf16 | fix: use --precision f32"
 
 
 def test_check_names_a_desk_that_is_not_installed(station: Station, ready: Path) -> None:

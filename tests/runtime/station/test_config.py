@@ -103,6 +103,8 @@ FAULTS = [
     ("station.job = 4", "station.job is 4; expected the number of a [[job]]: 3"),
     ('trigger.kind = "modbus"', "trigger.kind is 'modbus'; expected a table [modbus] without control = false"),
     ('model.device = "gpu"', "model.device is 'gpu'; expected one of auto, cuda, cpu, tensorrt, ort-tensorrt"),
+    ('model.precision = "bf8"', 'model.precision is "bf8"; expected "f32" or "bf16" or "f16"'),
+    ('model.precision = "bf16"', "model.precision is 'bf16', and auto takes f32 only; bf16 and f16 are for --device"),
     ("trigger.deadline_ms = 0x" + "f" * 5000, "trigger.deadline_ms is a number of very many digits; expected a whole"),
     ("camera.secret = {}", "camera.secret.file and env: exactly one of them is expected"),
     ('desk.command = ["a", ""]', "desk.command is ['a', '']; expected a list of text, not empty"),
@@ -120,7 +122,7 @@ def test_a_fault_names_key_value_and_what_is_allowed(line: str, text: str) -> No
 
 def test_what_is_missing_is_named() -> None:
     assert faults("") == [
-        "model is missing; expected a table with path, device, threads, jobs_mb",
+        "model is missing; expected a table with path, device, precision, threads, jobs_mb",
         "camera is missing; expected a table with source, secret, max_age_ms, reopen_ms, settle_ms, frozen_frames",
         "job is missing; expected a table with number, name, category, sha256, deadline_ms, threshold, warn_threshold, "
         "challenge_at_start, challenge_every_h",

@@ -10,10 +10,13 @@ import pytest
 from regad.runtime.errors import ArtifactError, DeviceError
 from regad.runtime.model import Model
 from regad.runtime.station import opening
+from regad.runtime.station.config import ModelConfig
 from regad.runtime.station.opening import SelfTestError, open_tested
 
 from ..run_doubles import ARTIFACT
 from .station_doubles import Backend
+
+PATH = Path("model.regad")
 
 
 class Opened(Backend):
@@ -38,8 +41,8 @@ class Opened(Backend):
 def test_a_model_that_passes_is_opened_as_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[object] = []
     backend = Opened(monkeypatch, lambda *what, batch: tried.append((*what, batch)))
-    model = open_tested(Path("model.regad"), "cpu", 2)
-    assert backend.asked == [(Path("model.regad"), "cpu", 2)]
+    model = open_tested(ModelConfig(path=PATH, device="openvino", precision="bf16", threads=2))
+    assert backend.asked == [(PATH, "openvino", 2, "bf16")]
     assert tried == [(ARTIFACT, backend, 1)] and model.backend is backend and not backend.closed
 
 
@@ -65,7 +68,7 @@ def test_a_model_that_fails_is_closed_and_the_error_says_what_to_do(
 
     backend = Opened(monkeypatch, fail)
     with pytest.raises(SelfTestError) as raised:
-        open_tested(Path("model.regad"), "cpu", None)
+        open_tested(ModelConfig(path=PATH))
     assert (str(raised.value), raised.value.code) == (text, "self-test")
     assert backend.closed
 
@@ -76,4 +79,4 @@ def test_a_model_that_cannot_be_opened_is_another_error(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(opening.Model, "load", missing)
     with pytest.raises(DeviceError, match="there is no GPU"):
-        open_tested(Path("model.regad"), "cuda", None)
+        open_tested(ModelConfig(path=PATH, device="cuda"))

@@ -297,6 +297,8 @@ def test_wrong_shots_are_wrong_usage(
         (["--model", "m", "--support-from", "r.json", "--shot", "2"], "brings its own shots"),
         (["--model", "m", "--learn-prior", "p.json", "--register", "on"], "parts that are not registered"),
         (["--ckpt", "c", "--ray", "auto"], "--ray judges a --model"),
+        (["--ckpt", "c", "--precision", "bf16"], "a checkpoint computes in float32"),
+        (["--train-each", "f", "--force"], "a checkpoint computes in float32"),
         (["--model", "m", "--ray", "auto", "--html", "r.html"], "--ray judges a --model"),
     ],
 )
