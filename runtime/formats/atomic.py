@@ -129,9 +129,18 @@ def _replace_folder(new: Path, path: Path) -> None:
         new.rename(path)
     elif _exchanged(new, path):
         _sync(path.parent)
-        shutil.rmtree(new, ignore_errors=True)  # the old one, by now
+        _remove(new)  # the old one, by now
     else:
         _replace_in_two_steps(new, path)
+
+
+def _remove(old: Path) -> None:
+    """Remove a folder, or what else had its name: a link to one, a file."""
+    if old.is_dir() and not old.is_symlink():
+        shutil.rmtree(old, ignore_errors=True)
+        return
+    with suppress(OSError):
+        old.unlink()
 
 
 def _exchanged(one: Path, other: Path) -> bool:

@@ -3,50 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
+import msgspec
+
+from ..errors import OutputError
+from ..formats.atomic import atomic_write
 from .config_job import JobConfig
 from .job_spec import JobSpec
 
-__all__ = ["FirstParts"]
+__all__ = ["FILE_NAME", "FirstParts"]
+
+FILE_NAME: Final = "versions.json"
+_MOST = 10_000_000  # bytes
 
 
 class FirstParts:
-    """Told of each job that is to be made ready; calls ``hold`` with its number and why, where it begins held.
+    """Told of each job that was made ready; calls ``hold`` with its number and why, where it begins held.
 
     A job with ``challenge_at_start`` does so each time that it is set in place of another one, and every job that is
-    challenged when it comes back with another version. ``spec`` gives a job as it is now.
+    challenged when it comes back with another version, also after a restart: ``folder``, the trace's, keeps which
+    versions were in force. ``spec`` gives a job as it is now.
     """
 
     def __init__(
-        self, jobs: Sequence[JobConfig], spec: Callable[[int], JobSpec | None], hold: Callable[[int, str], None]
+        self,
+        folder: Path,
+        jobs: Sequence[JobConfig],
+        spec: Callable[[int], JobSpec | None],
+        hold: Callable[[int, str], None],
     ) -> None:
+        self._path = folder / FILE_NAME
         self._at_start = {job.number for job in jobs if job.challenge_at_start}
         self._challenged = {job.number for job in jobs if job.challenged}
         self._spec, self._hold = spec, hold
         self._number = 0
-        self._seen: dict[int, JobSpec | None] = {}
+        self._seen: dict[int, str] = {}
 
     def begin(self) -> None:
-        """The job table is there: what its jobs are judged by from now on is no other version."""
-        self._seen = {number: self._spec(number) for number in self._challenged}
+        """The job table is there. What a job was first seen with is no other version. Raises OutputError."""
+        known = self._read()
+        self._seen = {number: known.get(number, self._version(number)) for number in self._challenged}
+        if self._seen != known:
+            self._write()
 
     def load(self, number: int) -> None:
-        """A job is to be made ready. This comes before it is."""
+        """A job is ready, and comes into force after this. Raises OutputError, and what ``hold`` raises."""
         before, self._number = self._number, number
         if number not in self._challenged:
             return
-        spec = self._spec(number)
-        other_version = self._seen.get(number) != spec
-        self._seen[number] = spec
-        if other_version:
+        version = self._version(number)
+        if self._seen.get(number) != version:
+            self._seen[number] = version
             self._hold(number, f"job {number} has another version: show its good and its bad part at the page")
+            self._write()  # last: as long as it is not there, a restart holds the station
         elif number != before and number in self._at_start:
             self._hold(number, f"job {number} begins with a challenge: show its good and its bad part at the page")
 
     @property
     def state(self) -> dict[str, Any]:
-        """The job that was asked for last, 0 for none, and what tells its version from others."""
-        spec = self._spec(self._number)
-        version = "" if spec is None else f"{spec.sha256} {spec.threshold} {spec.warn}"
-        return {"number": self._number, "version": version}
+        """The job that was made ready last, 0 for none, and what tells its version from others."""
+        return {"number": self._number, "version": self._version(self._number)}
+
+    def _version(self, number: int) -> str:
+        spec = self._spec(number)
+        return "" if spec is None else f"{spec.sha256} {spec.threshold} {spec.warn}"
+
+    def _read(self) -> dict[int, str]:
+        """The versions that were in force, of every job another one where that cannot be known any more."""
+        try:
+            with self._path.open("rb") as file:
+                return msgspec.json.decode(file.read(_MOST), type=dict[int, str])
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
+            return dict.fromkeys(self._challenged, "unknown")
+
+    def _write(self) -> None:
+        try:
+            atomic_write(self._path, msgspec.json.encode(self._seen) + b"\n")
+        except OutputError as error:
+            raise OutputError(f"after a restart nobody knows which versions were challenged: {error}") from error

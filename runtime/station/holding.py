@@ -63,8 +63,8 @@ class Holding:
     ) -> None:
         self._path = folder / FILE_NAME
         self._post, self._note, self._wall = post, note, wall
-        self._lock = threading.Lock()  # never held while the disk is waited for: the I/O thread takes it, too
-        self._file = threading.Lock()
+        self._lock = threading.Lock()  # never held while the disk is waited for
+        self._file = threading.RLock()
         self._held: _Hold | None = None
         self.handlers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "hold": self._hold,
@@ -82,9 +82,16 @@ class Holding:
                 self._take(held)
 
     def begin(self, job: int, reason: str) -> None:
-        """Hold the station for a job that is about to come into force; returns at once, and a restart forgets it."""
+        """Hold the station for a job that is about to come into force.
+
+        Raises OutputError where a restart would forget it; the station is held all the same.
+        """
+        told = _Hold(by="station", reason=reason, job=job)
         with self._lock:
-            self._take(_Hold(by="station", reason=reason, job=job))
+            self._take(told)
+        with self._file:
+            if self._held is told:  # else it was released, or another one came, before this thread's turn
+                atomic_write(self._path, msgspec.json.encode(told) + b"\n")
 
     @property
     def state(self) -> dict[str, Any] | None:

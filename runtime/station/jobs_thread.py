@@ -22,14 +22,22 @@ _CHECK_NS = 5_000_000_000
 
 
 class JobsThread(Worker):
-    """Makes jobs ready, installs versions, opens the backend again, and looks at the file of the job in force."""
+    """Makes jobs ready, installs versions, opens the backend again, and looks at the file of the job in force.
+
+    ``begins`` is told of each job that is ready, before the machine is: no version can be installed in between.
+    """
 
     def __init__(
-        self, jobs: Jobs, post: Callable[[Event], None], failed: Failed, clock: Clock = time.monotonic_ns
+        self,
+        jobs: Jobs,
+        post: Callable[[Event], None],
+        failed: Failed,
+        clock: Clock = time.monotonic_ns,
+        begins: Callable[[int], None] = lambda number: None,
     ) -> None:
         super().__init__("jobs", clock, failed)
         self._jobs = jobs
-        self._post = post
+        self._post, self._begins = post, begins
         self._inbox: SimpleQueue[Load | Rebuild | Wish | None] = SimpleQueue()
         self._active: int | None = None
         self._checked_ns = clock()
@@ -68,6 +76,7 @@ class JobsThread(Worker):
         except Exception as error:  # the device may fail in its own way
             self._post(JobFailed(number, Fault.CATEGORY, f"job {number} cannot be made ready: {reason_of(error)}"))
             return
+        self._begins(number)
         self._active, self._checked_ns = number, self.clock()
         self._post(JobReady(pinned.job))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backends.lifecycle import Closing
-from ..errors import SourceError
+from ..errors import OutputError, SourceError
 from ..formats.artifact import Artifact
 from ..formats.memory import share_heap, trim
 from ..line.stopping import StopSignals
@@ -92,7 +92,9 @@ class Line(Closing):
         loaded, installed = partial(record_job, self.trace), Installed(config.trace.folder, config.trigger.review_is)
         jobs_bytes = None if config.model.jobs_mb is None else config.model.jobs_mb * 1_000_000
         self.jobs = Jobs(model or self._open_model, specs_of(config), loaded, installed, jobs_bytes)
-        self._jobs_thread = JobsThread(self.jobs, self._post, self._failed, clock)
+        self._holding = Holding(config.trace.folder, self._post, self.trace.note)
+        self._first_parts = FirstParts(config.trace.folder, config.jobs, self.jobs.spec, self._holding.begin)
+        self._jobs_thread = JobsThread(self.jobs, self._post, self._failed, clock, self._job_begins)
         self._live = None if config.desk is None else LiveWriter(live_path(config.commands.socket))
         self._camera = CameraThread(
             source or self._open_source,
@@ -113,8 +115,6 @@ class Line(Closing):
         self.desk = Supervisor(desk_command(config, path), self._desk_changed, say, start=desk, clock=clock)
         kind, simulated = TriggerKind(config.trigger.kind), self._mode is Mode.SIMULATE
         desk_requests = DeskRequests(self.trace.note, self._jobs_thread.submit)
-        self._holding = Holding(config.trace.folder, self._post, self.trace.note)
-        self._first_parts = FirstParts(config.jobs, self.jobs.spec, self._holding.begin)
         others = (desk_requests, self._holding, ModeSwitch(config, self._post))
         self.requests = Requests(kind, self._post, self._status, clock, *others, simulated=simulated)
         self.modbus = None if config.modbus is None else ModbusServer(config.modbus, self.registers)
@@ -134,7 +134,7 @@ class Line(Closing):
             Judge: self._judge.submit,
             Record: self._record,
             Correct: self._correct,
-            Load: self._load,
+            Load: self._jobs_thread.submit,
             Rebuild: self._jobs_thread.submit,
             ModeBegun: self._mode_begun,
             Answer: _answer,
@@ -191,7 +191,10 @@ class Line(Closing):
             self._post(Raised(Fault.JUDGE, str(error)))
         for text in self.jobs.errors.values():
             self._told(Told("warning", Fault.CATEGORY, text))
-        self._first_parts.begin()
+        try:
+            self._first_parts.begin()
+        except OutputError as error:
+            self._told(Told("warning", Fault.NONE, str(error)))
         for text in self.jobs.notes:
             self._told(Told("info", Fault.NONE, text))
 
@@ -231,6 +234,13 @@ class Line(Closing):
         self._say(text)
         self.trace.event("alarm", Fault.INTERNAL, text)
 
+    def _job_begins(self, number: int) -> None:
+        """A job that is to be challenged first begins held: that event comes before its `JobReady`."""
+        try:
+            self._first_parts.load(number)
+        except OutputError as error:  # it is held all the same
+            self._failed(f"job {number} begins held, which could not be written down: {error}")
+
     def _desk_changed(self, running: bool) -> None:
         self._post(Flagged(Flag.DESK_OFFLINE, not running))
 
@@ -263,11 +273,6 @@ class Line(Closing):
         self.trace.add(inspection_of(effect, self._boot, self._mode, self.wall))
         if effect.first:
             self._recorder.submit(effect.part.token)
-
-    def _load(self, effect: Load) -> None:
-        """Make a job ready; one that is to be challenged first begins held: that event comes before its `JobReady`."""
-        self._first_parts.load(effect.number)
-        self._jobs_thread.submit(effect)
 
     def _mode_begun(self, effect: ModeBegun) -> None:
         """Rows of parts after this one say so; who asked for it is recorded."""

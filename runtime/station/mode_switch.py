@@ -26,11 +26,17 @@ FILE_NAME: Final = "shadow.json"
 
 
 def starts_in(config: Config) -> Mode:
-    """The mode that a station starts in."""
-    configured, mark = Mode(config.station.mode), config.trace.folder / FILE_NAME
-    if configured is Mode.LIVE and (mark.is_symlink() or mark.exists()):
+    """The mode that a station starts in: shadow where nobody can see whether it was put back into it."""
+    configured = Mode(config.station.mode)
+    if configured is not Mode.LIVE:
+        return configured
+    try:
+        (config.trace.folder / FILE_NAME).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return configured
+    except OSError:
         return Mode.SHADOW
-    return configured
+    return Mode.SHADOW
 
 
 class _Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,6 +49,7 @@ class ModeSwitch:
 
     def __init__(self, config: Config, post: Callable[[Event], None]) -> None:
         self._path, self._configured, self._post = config.trace.folder / FILE_NAME, config.station.mode, post
+        self._was_live = self._configured == Mode.LIVE.value
         self.handlers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"mode": self._mode}
 
     def _mode(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -61,12 +68,22 @@ class ModeSwitch:
         wanted = Mode(told.mode)
         if wanted is Mode.SHADOW:
             self._post(ModeWanted(wanted, told.by))  # whatever the disk says
-            if self._configured == Mode.LIVE.value:
-                atomic_write(self._path, msgspec.json.encode(told) + b"\n")
+            if self._was_live:  # station.toml says so, or may by now: live at the page is often written there next
+                self._remember(msgspec.json.encode(told) + b"\n")
             return {}
+        self._was_live = True
         try:
             self._path.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(f"{shown(self._path)} cannot be removed ({system_reason(error)})") from error
+            raise OutputError(
+                f"{shown(self._path)} cannot be removed ({system_reason(error)}); remove it, and switch again"
+            ) from error
         self._post(ModeWanted(wanted, told.by))
         return {}
+
+    def _remember(self, data: bytes) -> None:
+        try:
+            atomic_write(self._path, data)
+        except OutputError as error:
+            said = f"the station goes into shadow, and a restart may put it back to live: {error}"
+            raise OutputError(said) from error

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 
 import msgspec
 
-from ..errors import InputError
+from ..errors import InputError, OutputError
 from ..formats.atomic import atomic_write
-from ..text import shown
+from ..text import shown, system_reason
 
-__all__ = ["Fresh", "read_private", "write_private"]
+__all__ = ["Fresh", "alone", "read_private", "write_private"]
 
 _MOST = 1_000_000  # bytes
 _S = TypeVar("_S", bound=msgspec.Struct)
@@ -40,6 +42,23 @@ class Fresh(Generic[_T]):
             if self._known is None or not mark or mark != self._known[0]:
                 self._known = (mark, self._read(self.path))
             return self._known[1]
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Let no other thread or process that asks so change the file ``path`` meanwhile: what one reads, changes and
+    writes must not undo what another has written. Raises OutputError.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path.parent, os.O_RDONLY)
+    except OSError as error:
+        raise OutputError(f"{shown(path.parent)} cannot be used ({system_reason(error)}); check its owner") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def read_private(path: Path, kind: type[_S], what: str) -> _S | None:

@@ -42,7 +42,7 @@ def token_command(name: str | None, users: Path, role: str, revoke: bool) -> Non
             raise click.UsageError("--revoke needs the NAME of a token")
         for one, token in sorted(read_tokens(path).items()):
             made = datetime.fromtimestamp(token.made_at, timezone.utc).strftime("%Y-%m-%d")
-            click.echo(f"{one:20} {token.role:10} made {made} by {shown(token.made_by)}")
+            click.echo(f"{shown(one):20} {token.role:10} made {made} by {shown(token.made_by)}")
         return
     if revoke:
         remove_token(path, name)

@@ -16,7 +16,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from ..errors import InputError
-from .private_file import read_private, write_private
+from .private_file import alone, read_private, write_private
 from .users import Role
 
 __all__ = ["PREFIX", "Token", "add_token", "read_tokens", "remove_token", "token_of", "tokens_path"]
@@ -26,6 +26,7 @@ PREFIX: Final = "regad_"
 _NAME = re.compile(r"[\w.@-]{1,48}")
 _MOST = 200  # tokens
 
+_Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e11)]
 _Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
@@ -35,7 +36,7 @@ class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     role: Role
     sha256: _Sha256
     made_by: str
-    made_at: float
+    made_at: _Seconds
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,23 +60,25 @@ def add_token(path: Path, name: str, role: Role, by: str) -> str:
     """Make a token, and return it: it is known nowhere else. Raises InputError and OutputError."""
     if not _NAME.fullmatch(name):
         raise InputError(f"the token is {name[:60]!r}; expected a name of 1 to 48 letters, digits and . _ @ -")
-    tokens = read_tokens(path)
-    if name in tokens:
-        raise InputError(f"there is a token {name!r} already; revoke it first, or choose another name")
-    if len(tokens) >= _MOST:
-        raise InputError(f"there are {len(tokens)} tokens; revoke some that nobody uses")
     text = PREFIX + secrets.token_urlsafe(32)
     token = Token(role, _hash(text), by, time.time())
-    write_private(path, _File("regad-tokens", 1, {**tokens, name: token}))
+    with alone(path):
+        tokens = read_tokens(path)
+        if name in tokens:
+            raise InputError(f"there is a token {name!r} already; revoke it first, or choose another name")
+        if len(tokens) >= _MOST:
+            raise InputError(f"there are {len(tokens)} tokens; revoke some that nobody uses")
+        write_private(path, _File("regad-tokens", 1, {**tokens, name: token}))
     return text
 
 
 def remove_token(path: Path, name: str) -> None:
     """Revoke a token. Raises InputError where there is none of that name, OutputError."""
-    tokens = read_tokens(path)
-    if name not in tokens:
-        raise InputError(f"there is no token {name[:60]!r}; there are: {', '.join(sorted(tokens)) or 'none'}")
-    write_private(path, _File("regad-tokens", 1, {one: token for one, token in tokens.items() if one != name}))
+    with alone(path):
+        tokens = read_tokens(path)
+        if name not in tokens:
+            raise InputError(f"there is no token {name[:60]!r}; there are: {', '.join(sorted(tokens)) or 'none'}")
+        write_private(path, _File("regad-tokens", 1, {one: token for one, token in tokens.items() if one != name}))
 
 
 def token_of(tokens: dict[str, Token], text: str) -> tuple[str, Token] | None:

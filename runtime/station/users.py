@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal, get_args
 import msgspec
 
 from ..errors import InputError
-from .private_file import read_private, write_private
+from .private_file import alone, read_private, write_private
 
 __all__ = ["FILE_NAME", "ROLES", "Role", "User", "is_password", "read_users", "remove_user", "set_password"]
 
@@ -71,15 +71,18 @@ def set_password(path: Path, name: str, password: str, role: Role) -> None:
         raise InputError(f"the password has {len(password)} characters; expected {_SHORTEST} to {_LONGEST}")
     salt = secrets.token_hex(16)
     user = User(role, salt, "00" * 32, _N)
-    write_private(path, _file({**read_users(path), name: msgspec.structs.replace(user, hash=_hash(user, password))}))
+    user = msgspec.structs.replace(user, hash=_hash(user, password))
+    with alone(path):
+        write_private(path, _file({**read_users(path), name: user}))
 
 
 def remove_user(path: Path, name: str) -> None:
     """Remove a user. Raises InputError where there is none of that name, OutputError."""
-    users = read_users(path)
-    if name not in users:
-        raise InputError(f"there is no user {name!r}; there are: {', '.join(sorted(users)) or 'none'}")
-    write_private(path, _file({one: user for one, user in users.items() if one != name}))
+    with alone(path):
+        users = read_users(path)
+        if name not in users:
+            raise InputError(f"there is no user {name!r}; there are: {', '.join(sorted(users)) or 'none'}")
+        write_private(path, _file({one: user for one, user in users.items() if one != name}))
 
 
 def is_password(users: dict[str, User], name: str, password: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from ...station.config_protocols import MqttConfig
+from ...station.pacing import Bucket
 from ..audit import audit
 from ..jobs import job_named
 from ..service import Surroundings
@@ -29,6 +30,7 @@ __all__ = ["MqttSink"]
 _HEALTH = 10.0  # seconds between health messages
 _AGAIN = 10.0  # seconds after a refusal
 _TOLD = ("warning", "alarm")
+_AUDITS, _AUDITS_AT_ONCE = 10.0, 20  # a second, and saved up: each waits for the line's disk, and verdicts wait for it
 
 Messages = Iterable[tuple[Place, bytes | None]]
 """Places by rising row, each with what is sent for it, None for nothing."""
@@ -68,6 +70,7 @@ class MqttSink(SinkThread):
         self._told: dict[str, bytes] = {}
         self._refusal = ""
         self._again_at = self._health_at = 0.0
+        self._audits, self._unrecorded = Bucket(_AUDITS, _AUDITS_AT_ONCE), 0
 
     def prepare(self) -> None:
         self._cursors = [Cursor(self.around.state / f"{name}.cursor") for name in ("mqtt", "mqtt-alarm")]
@@ -133,7 +136,13 @@ class MqttSink(SinkThread):
             self._broker.publish(f"{self._base}/response", msgspec.json.encode(response))
 
     def _audited(self, by: str, command: str, outcome: str) -> None:
-        audit(self.around, by, command, after=outcome)
+        """Record a command; of those that come too fast only how many there were."""
+        if not self._audits.take():
+            self._unrecorded += 1
+            return
+        left, self._unrecorded = self._unrecorded, 0
+        more = f"; {left} commands before it came too fast to be recorded" if left else ""
+        audit(self.around, by, command, after=f"{outcome}{more}")
 
     def _answered(self, note: Answered) -> None:
         for stream in self._streams:

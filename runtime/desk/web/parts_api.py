@@ -137,7 +137,8 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
 
 def remove_left_zips(folder: Path) -> None:
     """Remove what a desk that was killed while it packed a part has left in its folder."""
-    for path in folder.glob(f"{_ZIP[0]}*{_ZIP[1]}"):
+    name = f"{_ZIP[0]}*{_ZIP[1]}"
+    for path in (*folder.glob(name), *folder.glob(f".{name}.*")):  # the second: what `atomic_write` had not renamed yet
         with suppress(OSError):
             path.unlink()
 

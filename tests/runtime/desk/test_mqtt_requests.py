@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regad.runtime.desk.link import StationLink
+from regad.runtime.desk.sinks import mqtt
 from regad.runtime.desk.sinks.requests import Response, carry_out
 from regad.runtime.station.commands import CommandServer
+from regad.runtime.station.pacing import Bucket
 
 from .sink_doubles import Line
 
@@ -51,6 +54,23 @@ def test_who_asked_for_a_command_is_told_with_what_came_of_it(link: StationLink)
     ]
     assert told[3][:2] == ("mqtt", "stop") and told[3][2].startswith("refused: the message is wrong")
     assert len(told) == 4, "what is no command is nobody's"
+
+
+def test_commands_that_come_too_fast_are_counted_and_keep_no_verdict_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An audit takes 20 ms of the thread that sends the verdicts: it waits for the line's disk."""
+    recorded: list[str] = []
+    monkeypatch.setattr(mqtt, "audit", lambda around, by, command, *, after: recorded.append(after))
+    around = SimpleNamespace(config=SimpleNamespace(station=SimpleNamespace(name="s1")))
+    sink = mqtt.MqttSink(around, SimpleNamespace(topic="regad"))  # type: ignore[arg-type]
+    now = [0.0]
+    sink._audits = Bucket(10.0, 20, clock=lambda: now[0])
+    for _ in range(100):
+        sink._audited("mqtt", "reset", "done")
+    assert recorded == ["done"] * 20
+    now[0] = 1.0
+    sink._audited("mqtt", "stop", "done")
+    sink._audited("mqtt", "stop", "done")
+    assert recorded[20:] == ["done; 80 commands before it came too fast to be recorded", "done"]
 
 
 def test_a_refusal_of_the_station_is_in_the_answer(link: StationLink) -> None:

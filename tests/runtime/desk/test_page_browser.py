@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from regad.runtime.station.tokens import tokens_path
+
 from .browser import chromium, opened, said, until
 from .web_doubles import PASSWORD, Client, Desk, desk_of, part_with_pictures, recorded
 
@@ -176,6 +178,17 @@ def test_every_word_and_bit_is_shown_as_it_is_and_a_trigger_is_tried(
             said(page, "[role=status]", "PASS after 5 ms")
     finally:
         desk.line.words = quiet
+
+
+def test_a_list_of_tokens_that_cannot_be_used_leaves_the_rest_of_the_system_page(browser: Browser, desk: Desk) -> None:
+    path = tokens_path(desk.folder / "users.json")
+    path.touch(0o600)
+    try:
+        with opened(browser, desk.page.port, desk.client("engineer"), place="/#/system") as page:
+            said(page, "main", "is no list of tokens")
+            page.get_by_role("heading", name="Mode").wait_for()
+    finally:
+        path.unlink()
 
 
 def test_the_system_is_shown_and_a_password_changed(browser: Browser, desk: Desk) -> None:

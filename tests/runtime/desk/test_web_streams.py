@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import os
 import time
 import zipfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from regad.runtime.desk.web import events, live
+from regad.runtime.formats.atomic import _temporary_file
 from regad.runtime.station.live import LiveReader, LiveWriter, live_path
 from regad.runtime.station.users import remove_user
 
@@ -73,8 +75,11 @@ def test_a_download_that_stalls_or_breaks_off_leaves_no_file(tmp_path: Path) -> 
     state = tmp_path / "trace" / "desk"
     state.mkdir()
     (state / ".part-dead.zip").write_bytes(b"of a desk that was killed")
+    handle, half = _temporary_file(state / ".part-dead.zip")
+    os.write(handle, b"what it had written of it")
+    os.close(handle)
     with desk_of(tmp_path) as desk:
-        assert list(state.glob("*.zip")) == []
+        assert list(state.glob("*.zip")) == [] and not half.exists()
         client = desk.client("operator")
         with streaming(client, "/api/v1/parts/1/zip", {"Cookie": client.cookie}) as answer:
             assert int(answer.headers["content-length"]) > 1_000_000

@@ -44,6 +44,21 @@ def test_a_folder_takes_the_place_of_the_old_one_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("link", [True, False])
+def test_a_link_or_a_file_that_a_folder_replaces_leaves_nothing_behind(tmp_path: Path, link: bool) -> None:
+    path, other = tmp_path / "folder", tmp_path / "other"
+    other.mkdir()
+    (other / "kept").touch()
+    if link:
+        path.symlink_to("other")
+    else:
+        path.touch()
+    with atomic_folder(path) as folder:
+        (folder / "new").touch()
+    assert sorted(tmp_path.iterdir()) == [path, other] and not path.is_symlink()
+    assert [*path.iterdir()] == [path / "new"] and (other / "kept").exists()
+
+
 @pytest.mark.parametrize("failing", [2, 3])
 def test_an_old_folder_is_never_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
     """The renames are: the old aside, the new in its place, and if that fails the old back."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from regad.runtime.errors import InputError
+from regad.runtime.errors import InputError, OutputError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.station.codes import Flag, State, Status
 from regad.runtime.station.config import DeskConfig
@@ -84,6 +84,27 @@ def test_a_hold_that_begins_while_another_is_released_stays(tmp_path: Path, monk
     with pytest.raises(InputError, match="that of job 2"):
         ask(holding, "release", by="ann", job=1)
     assert holding.state is not None and holding.state["job"] == 2 and Released() not in events
+
+
+def test_a_hold_that_begins_with_a_job_outlasts_the_process(tmp_path: Path) -> None:
+    """Whether the desk runs or not: nothing else writes it down."""
+    holding, events, _ = made(tmp_path)
+    holding.begin(2, "job 2 has another version")
+    again, restored, _ = made(tmp_path)
+    again.restore()
+    assert events == restored == [Held("job 2 has another version")]
+    assert again.state == {"job": 2, "reason": "job 2 has another version"}
+
+
+def test_a_station_is_held_also_where_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OutputError("no space left")
+
+    monkeypatch.setattr("regad.runtime.station.holding.atomic_write", full)
+    holding, events, _ = made(tmp_path)
+    with pytest.raises(OutputError):
+        holding.begin(2, "job 2 has another version")
+    assert events == [Held("job 2 has another version")] and holding.state is not None
 
 
 def test_a_hold_that_cannot_be_read_is_a_hold(tmp_path: Path) -> None:
@@ -167,3 +188,18 @@ def test_another_version_of_a_challenged_job_is_held_before_its_first_part(tmp_p
             station.line.requests.handle({"command": "job", "number": number})
             station.until(lambda image, number=number: Status.READY in image.status and image.job == number)
         assert station.part() == "PASS", "the same version is not challenged again"
+
+
+def test_a_new_version_that_nobody_challenged_is_held_after_a_restart_too(tmp_path: Path) -> None:
+    station = challenged(tmp_path, challenge_every_h=8.0)
+    with station.line:
+        station.line.start()
+        station.until(lambda image: Status.READY in image.status)
+        sha256 = store_category(tmp_path / "trace", replace_category(category(), created="new"))
+        station.line.requests.handle({"command": "install", "job": 1, "sha256": sha256, "by": "anna"})
+        station.until(lambda image: Flag.HELD in image.flags and Status.JOB_OK in image.status)
+    again = Station(tmp_path, config=station.config)
+    with again.line:
+        again.line.start()
+        again.until(lambda image: Flag.HELD in image.flags and Status.JOB_OK in image.status)
+        assert "job 1 has another version" in again.trigger()["reason"]

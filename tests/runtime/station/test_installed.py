@@ -18,7 +18,7 @@ from regad.runtime.formats.threshold import Threshold
 from regad.runtime.serve.registry_cli import pull_command
 from regad.runtime.station.codes import Fault, Status
 from regad.runtime.station.effects import Load
-from regad.runtime.station.events import Event, JobReady, JobRenewed
+from regad.runtime.station.events import Event, JobFailed, JobReady, JobRenewed
 from regad.runtime.station.installed import Installed, Wish, category_path, store_category
 from regad.runtime.station.job_spec import JobError, JobSpec
 from regad.runtime.station.jobs import Jobs
@@ -180,7 +180,7 @@ def test_a_job_of_station_toml_takes_the_number_of_one_that_was_added(bench: Ben
     seven = replace(bench.spec, number=7, name="plate")
     jobs = Jobs(Backend().model, [bench.spec, seven], None, Installed(bench.folder))
     jobs.open()
-    assert jobs.take(7).job.name == "plate" and "is left, since station.toml was changed after it" in jobs.notes[0]
+    assert jobs.take(7).job.name == "plate" and "is not used: station.toml was changed after it" in jobs.notes[0]
 
 
 def test_a_number_that_is_taken_is_no_new_job(bench: Bench) -> None:
@@ -248,6 +248,27 @@ def test_the_thread_answers_and_asks_for_the_job_anew(bench: Bench) -> None:
     worker.submit(Load(1))
     worker.step(0.0)
     assert isinstance(events[-1], JobReady) and events[-1].job.pin == bench.new
+
+
+def test_a_version_that_is_installed_while_its_job_is_set_is_told_of_before_the_job_is_ready(bench: Bench) -> None:
+    """The machine asks for no second load then: one is under way."""
+    events: list[Any] = []
+    jobs = bench.jobs()
+
+    def begins(number: int) -> None:
+        spec = jobs.spec(number)
+        assert spec is not None
+        events.append(spec.sha256)
+
+    worker = JobsThread(jobs, events.append, print, Clock(), begins)
+    worker.submit(bench.wish())
+    worker.submit(Load(1))
+    worker.submit(Load(9))
+    for _ in range(3):
+        worker.step(0.0)
+    renewed, told, ready, failed = events
+    assert (renewed, told) == (JobRenewed(1), bench.new) and isinstance(failed, JobFailed)
+    assert isinstance(ready, JobReady) and ready.job.pin == bench.new
 
 
 def test_the_files_are_named_by_their_hash(tmp_path: Path) -> None:

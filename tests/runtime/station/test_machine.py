@@ -312,7 +312,7 @@ def test_three_errors_of_the_judge_open_the_backend_again_and_wait_for_a_reset()
     assert Rebuild() in made and bench.machine.image.fault is Fault.JUDGE
     bench.write(Control.ENABLE | Control.CLEAR)
     assert bench.machine.image.fault is Fault.JUDGE
-    assert any(isinstance(effect, Say) and "not gone" in effect.text for effect in bench.effects)
+    assert any(isinstance(effect, Say) and "its cause is still there" in effect.text for effect in bench.effects)
     bench.send(Gone(Fault.JUDGE))
     assert bench.machine.image.fault is Fault.JUDGE
     bench.write(Control.ENABLE)

@@ -60,6 +60,22 @@ def test_a_mark_that_is_damaged_or_a_broken_link_is_shadow(tmp_path: Path) -> No
     assert starts_in(config) is Mode.SHADOW
 
 
+def test_shadow_after_live_outlasts_a_station_toml_that_was_set_to_live_meanwhile(tmp_path: Path) -> None:
+    switch = ModeSwitch(config_of(tmp_path, "shadow"), list[Event]().append)
+    for mode in ("live", "shadow"):
+        switch.handlers["mode"]({"command": "mode", "by": "anna", "mode": mode})
+    assert starts_in(config_of(tmp_path, "live")) is Mode.SHADOW
+    assert starts_in(config_of(tmp_path, "shadow")) is Mode.SHADOW
+
+
+def test_a_folder_that_cannot_be_looked_into_is_shadow_and_none_is_as_configured(tmp_path: Path) -> None:
+    """The check asks as whoever runs it; the trace itself says what is wrong with its folder."""
+    assert starts_in(config_of(tmp_path / ("x" * 300), "live")) is Mode.SHADOW
+    assert starts_in(config_of(tmp_path / "none yet", "live")) is Mode.LIVE
+    (tmp_path / "file").touch()
+    assert starts_in(config_of(tmp_path / "file", "live")) is Mode.LIVE
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -84,7 +100,7 @@ def test_a_station_that_simulates_stays_so(tmp_path: Path) -> None:
 def test_a_mark_that_cannot_be_written_is_told_and_the_shadow_begins_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     events: list[Event] = []
-    with pytest.raises(OutputError):
+    with pytest.raises(OutputError, match="goes into shadow, and a restart may put it back to live: cannot write"):
         want(config_of(tmp_path / "file", "live"), "shadow", events.append)
     assert events == [ModeWanted(Mode.SHADOW, "anna")]
 

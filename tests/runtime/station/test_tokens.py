@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from regad.runtime.errors import InputError
+from regad.runtime.station import tokens
 from regad.runtime.station.cli import command
 from regad.runtime.station.tokens import PREFIX, add_token, read_tokens, remove_token, token_of, tokens_path
 
@@ -34,6 +36,38 @@ def test_a_revoked_token_is_gone_and_its_name_free(tmp_path: Path) -> None:
     assert read_tokens(path) == {} and token_of(read_tokens(path), text) is None
     with pytest.raises(InputError, match="there is no token 'mes'; there are: none"):
         remove_token(path, "mes")
+
+
+def test_a_token_that_is_revoked_while_another_is_made_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page answers several engineers at once, and the command line is another process."""
+    path = tmp_path / "t.json"
+    add_token(path, "old", "engineer", "anna")
+    read = tokens.read_tokens
+    revoking = threading.Thread(target=remove_token, args=(path, "old"))
+
+    def meanwhile(path: Path) -> dict[str, tokens.Token]:
+        found = read(path)
+        if not revoking.ident:
+            revoking.start()
+            revoking.join(0.2)  # it waits for the end of the change in hand
+        return found
+
+    monkeypatch.setattr(tokens, "read_tokens", meanwhile)
+    add_token(path, "new", "viewer", "berta")
+    revoking.join()
+    assert list(read(path)) == ["new"]
+
+
+def test_a_time_that_no_calendar_has_is_refused_as_the_rest_of_the_file(tmp_path: Path) -> None:
+    path = tokens_path(tmp_path / "users.json")
+    add_token(path, "mes", "viewer", "anna")
+    file = json.loads(path.read_text())
+    file["tokens"]["mes"]["made_at"] = 1e300
+    path.write_text(json.dumps(file))
+    done = CliRunner().invoke(command, ["token", "--users", str(tmp_path / "users.json")])
+    assert isinstance(done.exception, InputError) and "is no list of tokens" in str(done.exception)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "x" * 49, "a\n"])

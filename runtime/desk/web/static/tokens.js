@@ -44,6 +44,10 @@ export async function tokens(app) {
         h("button", { class: "quiet", onclick: () => revoke(one.name) }, t("tokens.revoke", { name: one.name }))])) : h("p", { class: "hint" }, t("tokens.none")));
   }
 
-  await show();
+  try {
+    await show();
+  } catch (error) { // a file that cannot be used must not take the mode's switch away
+    fill(list, h("p", { class: "wrong" }, error.message));
+  }
   return h("div", {}, h("p", { class: "hint" }, t("tokens.hint")), list, form, made);
 }

@@ -1,0 +1,89 @@
+"""Which jobs begin held: each time, and with another version, also over a restart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from regad.runtime.errors import OutputError
+from regad.runtime.station import first_parts
+from regad.runtime.station.config import JobConfig
+from regad.runtime.station.first_parts import FILE_NAME, FirstParts
+from regad.runtime.station.job_spec import JobSpec
+
+
+class Bench:
+    """Job 1 is challenged every 8 h, 2 at each start, 3 never."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.held: list[tuple[int, str]] = []
+        self.specs = {number: JobSpec(number, "", folder, "a" * 64) for number in (1, 2, 3)}
+
+    def started(self) -> FirstParts:
+        plans: dict[int, dict[str, object]] = {1: {"challenge_every_h": 8.0}, 2: {"challenge_at_start": True}, 3: {}}
+        jobs = [
+            JobConfig(number=number, name=str(number), category=self.folder, sha256="a" * 64, **plan)  # type: ignore[arg-type]
+            for number, plan in plans.items()
+        ]
+        made = FirstParts(self.folder, jobs, self.specs.get, lambda job, why: self.held.append((job, why.split()[2])))
+        made.begin()
+        return made
+
+    def change(self, number: int) -> None:
+        self.specs[number] = replace(self.specs[number], threshold=7.0)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_a_job_begins_held_each_time_or_with_another_version(bench: Bench) -> None:
+    parts = bench.started()
+    for number in (1, 3, 1, 2, 2, 3, 2):
+        parts.load(number)
+    assert bench.held == [(2, "begins"), (2, "begins")]
+    for number in (1, 2, 3):
+        bench.change(number)
+        parts.load(number)
+        parts.load(number)
+    assert bench.held[2:] == [(1, "has"), (2, "has")]
+
+
+def test_a_version_that_was_installed_before_a_restart_and_not_in_force_begins_held(bench: Bench) -> None:
+    bench.started().load(3)
+    bench.change(1)
+    for _ in range(2):  # nobody has set it yet
+        again = bench.started()
+    again.load(1)
+    assert bench.held == [(1, "has")]
+    bench.started().load(1)
+    assert bench.held == [(1, "has")], "the hold has a file of its own"
+
+
+def test_versions_that_cannot_be_read_are_others(bench: Bench) -> None:
+    (bench.folder / FILE_NAME).write_bytes(b"{half")
+    parts = bench.started()
+    parts.load(1)
+    assert bench.held == [(1, "has")]
+    bench.started().load(1)
+    assert len(bench.held) == 1
+
+
+def test_a_full_disk_holds_the_job_all_the_same_and_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = bench.started()
+
+    def full(path: Path, data: bytes) -> None:
+        raise OutputError("no space left")
+
+    monkeypatch.setattr(first_parts, "atomic_write", full)
+    bench.change(1)
+    with pytest.raises(OutputError, match="nobody knows which versions were challenged: no space left"):
+        parts.load(1)
+    assert bench.held == [(1, "has")]
+    with pytest.raises(OutputError):
+        bench.started().load(1)
+    assert len(bench.held) == 2, "a restart holds it again"
