@@ -76,7 +76,7 @@ class Holding:
         try:
             held = self._read()
         except InputError as error:
-            held = _Hold(by="station", reason=str(error)[:500])
+            held = _Hold(by="station", reason=error.message[:500])
         if held is not None:
             with self._lock:
                 self._take(held)
