@@ -71,15 +71,15 @@ def compare_decisions(
 ) -> list[Agreement]:
     """Judge every category of ``data`` (MVTec layout; a single category's folder will do) with both artifacts.
 
-    Runs on the CPU; ``say`` receives what is odd about the images. Raises InputError for a folder of another layout, or
-    too few good images for ``shot``.
+    Runs on the CPU; ``say`` receives what is odd about the images. Raises InputError for a folder of another layout
+    (before anything is judged), or too few good images for ``shot``.
     """
     one = (data / "train" / "good").is_dir()
     folders = [data] if one else [data / name for name in list_categories(data, say)]
+    tests = [test_items(folder, say) for folder in folders]
     results = []
-    for folder in folders:
+    for folder, items in zip(folders, tests, strict=True):
         progress(f"comparing decisions on {shown(folder.name)}")
-        items = test_items(folder, say)
         labels = np.array([item.label for item in items], np.bool_)
         paths = [item.path for item in items]
         expected, verdicts = _judge(reference, folder, paths, shot, seed, say)

@@ -106,7 +106,10 @@ def _no_camera(index: int) -> str:
             "or access is denied (sudo usermod -aG video $USER, then log in again)"
         )
     others = ", ".join(str(path) for path in sorted(Path("/dev").glob("video*"))) or "none"
-    return f"no camera at index {index} (cameras on this machine: {others}); plug it in, or choose another --camera"
+    return (
+        f"no camera at index {index} (cameras on this machine: {others}); "
+        "plug it in, or name another source (--source FOLDER, camera.source)"
+    )
 
 
 def network_capture(uri: str, label: str) -> OpenCapture:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,17 @@ def test_int8_through_the_command_line(exported: Exported, tmp_path: Path, capfd
     artifact = Artifact.open(out)
     assert artifact.manifest["int8"] == {"ranges": "minmax", "activations": "uint8"}
     assert all(check.ok for check in self_test(artifact, open_backend(artifact, "cpu")))
+
+
+def test_a_category_without_test_images_is_named_before_any_is_judged(exported: Exported, tmp_path: Path) -> None:
+    for name in ("train/good", "test/good"):
+        (tmp_path / "a" / name).mkdir(parents=True)
+        Image.fromarray(synthetic_images(1, seed=3)[0]).save(tmp_path / "a" / name / "0.png")
+    shutil.copytree(tmp_path / "a" / "train", tmp_path / "b" / "train")
+    judged: list[str] = []
+    with pytest.raises(InputError, match="b/test does not exist"):
+        compare_decisions(exported.artifact, exported.artifact, tmp_path, 1, progress=judged.append)
+    assert judged == []
 
 
 def test_fp16_beyond_its_limits_leaves_nothing(

@@ -14,7 +14,7 @@ from regad.runtime.model import Model
 from regad.runtime.text import Say, unsaid
 
 from ..data.layouts import TestItem, list_categories
-from .evaluate import Draw, Evaluation, TestSet, Trial, draw, evaluate, load_test
+from .evaluate import Draw, Evaluation, TestSet, Trial, draw, evaluate, list_test, load_test
 from .memo import MemoBackend
 
 __all__ = ["OnTrial", "Opening", "plan", "remembering", "run_rounds"]
@@ -70,12 +70,15 @@ def run_rounds(
     """Teach and test every support set; returns the evaluations by category, shot and seed, and the test images.
 
     ``look`` is given every trial with its maps, which are not kept; ``say`` receives what is odd about the images.
-    Raises InputError as `evaluate` does.
+    Raises InputError as `evaluate` does, and before anything is taught where a category has no test images.
     """
     results: list[Evaluation] = []
     items: dict[str, Sequence[TestItem]] = {}
     spec = detector.teaching_spec
-    for name in dict.fromkeys(drawn.category for drawn in draws):
+    names = list(dict.fromkeys(drawn.category for drawn in draws))
+    for name in names:
+        list_test(data, name)
+    for name in names:
         tests: TestSet = load_test(data, name, spec, say)
         items[name] = tests.items
         for drawn in (drawn for drawn in draws if drawn.category == name):

@@ -24,7 +24,7 @@ IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
 
 _REMEDY = (
     "give a file with --weights FILE (ResNet-18, torchvision's key names, .npz, .safetensors or .pt) "
-    "or start fresh with --weights none"
+    "or start from random weights with --recipe released --weights none"
 )
 
 

@@ -168,6 +168,13 @@ def test_rounds_come_by_shot_and_seed(root: Path) -> None:
     assert [item.defect for item in items["a"]] == ["dent", "dent", "good", "good", "stain"]
 
 
+def test_a_category_without_test_images_is_named_before_another_is_taught(root: Path) -> None:
+    seen: list[object] = []
+    with pytest.raises(InputError, match=r"b/test does not exist"):
+        run_rounds(detector(), root, plan(root, [], [2], 1, 0), look=seen.append)
+    assert seen == []
+
+
 run = partial(run_program, eval_cli.main)
 
 
