@@ -8,7 +8,7 @@ from typing import get_args
 import click
 
 from regad.runtime.backends.base import Precision
-from regad.runtime.commands.console import note, run_cli
+from regad.runtime.commands.console import counter, note, run_cli
 from regad.runtime.commands.options import (
     device_option,
     precision_options,
@@ -100,7 +100,7 @@ def command(
             registration=register,
             dtype=stats_dtype,
             encoding=None if encoding == "auto" else encoding,  # type: ignore[arg-type]
-            progress=lambda done, count: click.echo(f"\rencoding image {done}/{count}", nl=done == count, err=True),
+            progress=counter("encoding image"),
             say=note,
         )
         detector.save_category(out)

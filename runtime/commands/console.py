@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 import click
@@ -11,7 +12,7 @@ from ..errors import OutputError, RegadError
 from ..imaging.reading import prepare_pillow
 from .streams import standard_streams
 
-__all__ = ["EXIT_FAILURE", "note", "run_cli", "tell"]
+__all__ = ["EXIT_FAILURE", "counter", "note", "run_cli", "tell"]
 
 EXIT_FAILURE = 1
 
@@ -42,6 +43,22 @@ def tell(text: str) -> None:
 def note(text: str) -> None:
     """Print a line on stderr that says what is worth knowing, but no failure."""
     tell(f"note: {text}")
+
+
+def counter(what: str) -> Callable[[int, int], None]:
+    """Return what shows how far a work is: on a terminal a line that is rewritten, else one line at the end.
+
+    It takes how many are done, and of how many.
+    """
+    live = sys.stderr.isatty()
+
+    def show(done: int, count: int) -> None:
+        if live:
+            click.echo(f"\r{what} {done}/{count}", nl=done == count, err=True)
+        elif done == count:
+            tell(f"{what} {done}/{count}")
+
+    return show
 
 
 def _status(command: click.Command, args: list[str] | None) -> int:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-
-import click
 
 from ..detector import Detector
 from ..errors import InputError
@@ -15,7 +12,7 @@ from ..formats.category import Category, registration_text
 from ..formats.places import cache_folder
 from ..line.config import Teaching
 from . import cache
-from .console import note, tell
+from .console import counter, note, tell
 
 __all__ = ["put_in_force"]
 
@@ -74,7 +71,7 @@ def _teach(detector: Detector, part: Teaching, threshold: float | None) -> str:
         threshold=threshold,
         registration=part.register,
         say=note,
-        progress=_progress if sys.stderr.isatty() else None,
+        progress=counter("teaching   image"),
     )
     spent = time.monotonic() - start
     again = ""
@@ -85,7 +82,3 @@ def _teach(detector: Detector, part: Teaching, threshold: float | None) -> str:
     elif part.cache:
         cache.remember(detector, known, note)
     return f"taught from {part.support} in {spent:.1f} s"
-
-
-def _progress(done: int, count: int) -> None:
-    click.echo(f"\rteaching   image {done}/{count}", nl=done == count, err=True)

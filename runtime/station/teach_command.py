@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..commands.console import note, tell
+from ..commands.console import counter, note, tell
 from ..commands.outputs import check_file, inputs
 from ..commands.own_files import CATEGORY
 from ..errors import InputError
@@ -71,7 +71,7 @@ def teach_command(
             validation=extra,
             target_frr=target_frr,
             strict=strict,
-            progress=lambda done, count: click.echo(f"\rencoding part {done}/{count}", nl=done == count, err=True),
+            progress=counter("encoding part"),
         )
     save_category(category, out)
     for text in category.notes:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from regad.runtime.backends.base import Precision
-from regad.runtime.commands.console import note, run_cli
+from regad.runtime.commands.console import counter, note, run_cli
 from regad.runtime.commands.options import device_option, precision_options, register_option
 from regad.runtime.commands.outputs import check_distinct, check_file, check_folder, inputs
 from regad.runtime.commands.own_files import html_kind, json_kind, markdown_kind
@@ -139,7 +139,7 @@ def _evaluate(options: _Options) -> None:
         with closing(remembering(_open(options))) as detector:
             look_at = look or (lambda trial: None)
             results, items = run_rounds(
-                detector, options.data, draws, _Progress(), look_at, say=note, registration=registration
+                detector, options.data, draws, _show, look_at, say=note, registration=registration
             )
             ablations = _ablations(options, detector, results)
             model = _describe(options, detector.model.info.hash, detector.device)
@@ -230,7 +230,7 @@ def _each_out(
         shlex.split(options.train_args),
         lambda checkpoint: checkpoint_detector(checkpoint, options.device),
         train,
-        _Progress(),
+        _show,
         look,
         note,
         options.register,
@@ -254,9 +254,7 @@ def _ablations(options: _Options, detector: Detector, results: list[Evaluation])
             done += shots_ablations(results)
             continue
         click.echo(f"ablation: {VARIANTS[name].title}", err=True)
-        done.append(
-            run_ablation(VARIANTS[name], detector, reopen, options.data, results, _Progress(), options.register)
-        )
+        done.append(run_ablation(VARIANTS[name], detector, reopen, options.data, results, _show, options.register))
     return done
 
 
@@ -303,7 +301,7 @@ def _by_ray(
     assert options.model is not None
     artifact = Artifact.open(options.model)
     opening = _opening(options, options.model)
-    done = evaluate_by_ray(address, opening, options.data, draws, _Progress(), note, registration)
+    done = evaluate_by_ray(address, opening, options.data, draws, _show, note, registration)
     return done.results, done.items, _describe(options, artifact.hash, done.device), artifact.scoring
 
 
@@ -324,18 +322,8 @@ def _style(line: str, kind: str) -> str:
     return click.style(line, **looks.get(kind, {}))
 
 
-class _Progress:
-    """A count on stderr: rewritten on a terminal, else one line for each support set."""
-
-    def __init__(self) -> None:
-        self.live = sys.stderr.isatty()
-
-    def __call__(self, drawn: Draw, done: int, total: int) -> None:
-        title = f"{shown(drawn.category)}, shot {drawn.shot}, seed {drawn.seed}"
-        if self.live:
-            click.echo(f"\r{title}: {done}/{total} images ", err=True, nl=done == total)
-        elif done == total:
-            click.echo(f"{title}: {total} images", err=True)
+def _show(drawn: Draw, done: int, total: int) -> None:
+    counter(f"{shown(drawn.category)}, shot {drawn.shot}, seed {drawn.seed}: image")(done, total)
 
 
 def main() -> None:

@@ -182,7 +182,7 @@ def test_the_command_and_its_repetition(
     root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(eval_cli, "remembering", lambda opened: opened)
-    monkeypatch.setattr(Detector, "load", lambda model, device: detector())
+    monkeypatch.setattr(Detector, "load", lambda model, **opening: detector())
     out = root.parent / "result.json"
     args = ["--model", "m", "--data", str(root), "--category", "a"]
     assert run(monkeypatch, *args, "--shot", "2,3", "--rounds", "2", "--seed", "5", "--json", str(out)) == 0
@@ -206,7 +206,7 @@ def test_the_command_learns_a_prior_and_judges_each_category_by_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(eval_cli, "remembering", lambda opened: opened)
-    monkeypatch.setattr(Detector, "load", lambda model, device: detector())
+    monkeypatch.setattr(Detector, "load", lambda model, **opening: detector())
     monkeypatch.setattr(evaluate, "teach", fake_teach)
     root, prior, out = tmp_path / "data", tmp_path / "prior.json", tmp_path / "out.json"
     make_data(root, dict.fromkeys("abcd", 4))
@@ -339,7 +339,7 @@ def test_a_support_image_whose_name_could_not_be_stored_is_named(
 ) -> None:
     """What is stored of it leads to no file."""
     monkeypatch.setattr(eval_cli, "remembering", lambda opened: opened)
-    monkeypatch.setattr(Detector, "load", lambda model, device: detector())
+    monkeypatch.setattr(Detector, "load", lambda model, **opening: detector())
     for path in (root / "a" / "train" / "good").iterdir():
         path.rename(path.with_name(os.fsdecode(b"pr\xfcf") + path.name))
     out = root.parent / "result.json"
