@@ -20,7 +20,7 @@ from regad.runtime.formats.scoring import Score
 from regad.runtime.imaging.arrival import Arrival
 from regad.runtime.imaging.presence import measure
 
-from .registering import matches
+from .registering import LEAST_QUALITY, matches
 from .threshold import near_copies
 
 __all__ = ["ASIDE", "FACTORS", "UNLIKE", "check_matches", "check_pictures", "check_placed", "check_scores", "refuse"]
@@ -94,10 +94,21 @@ def check_scores(scores: Sequence[float], names: Sequence[str], score: Score = "
 
 
 def check_matches(tried: Tried | None, names: Sequence[str]) -> list[str]:
-    """Say which image matches the first one much worse than the others do; ``tried`` None: nobody has looked."""
-    if tried is None or len(tried.qualities) < 3:
+    """Say which image matches the first one much worse than the others do; ``tried`` None: nobody has looked.
+
+    Where registration was asked for with ``on``, also that some match it so badly that their pose is a guess.
+    """
+    if tried is None:
         return []
     found = []
+    badly = [quality for quality in tried.qualities if quality < LEAST_QUALITY]
+    if tried.asked == "on" and badly:
+        found.append(
+            f"{len(badly)} of {len(tried.qualities)} photos match {names[0]} at {min(badly):.2g} to {max(badly):.2g}, "
+            f"below {LEAST_QUALITY:g}: their pose is a guess; use --register auto, or a region with the part alone"
+        )
+    if len(tried.qualities) < 3:
+        return found
     for index, quality in enumerate(tried.qualities):
         others = [pair for place, pair in enumerate(zip(tried.qualities, tried.rivals, strict=True)) if place != index]
         usual = median(other for other, _ in others)

@@ -137,7 +137,9 @@ def test_the_photo_that_matches_unlike_the_others_is_named() -> None:
     (line,) = check_matches(Tried("auto", (0.95, 0.31, 0.93), (0.8, 0.3, 0.8)), names)
     assert line.startswith("c.png does not match a.png as the other photos do (0.31, theirs 0.94)")
     assert check_matches(Tried("auto", (0.45, 0.1, 0.5), (0.4, 0.1, 0.4)), names) == []
-    assert check_matches(Tried("on", (0.95, 0.2), (0.8, 0.1)), names) == []
+    assert check_matches(Tried("auto", (0.95, 0.2), (0.8, 0.1)), names) == []
+    (line,) = check_matches(Tried("on", (0.95, 0.2), (0.8, 0.1)), names)
+    assert line.startswith(f"1 of 2 photos match {names[0]} at 0.2 to 0.2, below 0.7")
     assert check_matches(None, names) == []
     assert matches(0.8, 0.7) and not matches(0.8, 0.79) and not matches(0.6, 0.1)
 
