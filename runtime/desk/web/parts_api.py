@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from ...errors import InputError
 from ...station.codes import VerdictCode
@@ -122,17 +123,25 @@ def _zip(call: Call) -> Response:
     path.unlink()  # what is open can be sent; nothing stays behind where the browser breaks off, or the desk ends
     name = f'attachment; filename="part-{part}.zip"'
     headers = {"content-disposition": name, "cache-control": "no-store", "content-length": str(_size(packed))}
-    return StreamingResponse(_pieces(packed), media_type="application/zip", headers=headers)
+    return _FileResponse(packed, headers)
+
+
+class _FileResponse(StreamingResponse):
+    """What an open file holds; it is closed then, also where the browser breaks off."""
+
+    def __init__(self, file: BinaryIO, headers: Mapping[str, str]) -> None:
+        super().__init__(iter(lambda: file.read(_PIECE), b""), media_type="application/zip", headers=headers)
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.close()
 
 
 def _size(file: BinaryIO) -> int:
     return os.fstat(file.fileno()).st_size
-
-
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(_PIECE):
-            yield piece
 
 
 def remove_left_zips(folder: Path) -> None:

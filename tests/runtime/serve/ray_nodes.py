@@ -19,11 +19,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import regad.runtime
-
 PATIENCE = 120.0
 HEAD, OTHER = "10.213.0.1", "10.213.0.2"
-_LINKS = Path(regad.runtime.__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 
 
 def wait_until(found: Callable[[], bool], what: str) -> None:
@@ -44,7 +42,10 @@ def ray_environment(folder: Path) -> Iterator[Path]:
     if made:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
     (site,) = venv.glob("lib/python*/site-packages")
-    (site / "behind.pth").write_text(f"{_LINKS}\n{sysconfig.get_path('purelib')}\n")
+    (links := folder / "links" / "regad").mkdir(parents=True)
+    for package in ("runtime", "calib", "train", "export"):
+        (links / package).symlink_to(_ROOT / package)
+    (site / "behind.pth").write_text(f"{links.parent}\n{sysconfig.get_path('purelib')}\n")
     if made:
         install = ("-m", "pip", "--python", str(python), "install", "--quiet", "--no-compile", "ray[data]>=2.40")
         subprocess.run([sys.executable, *install], check=True)
