@@ -77,7 +77,7 @@ def test_cuda_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
 class Counting:
     """A backend whose features are the image's mean, and that notes how many images it encodes."""
 
-    name, device = "counting", "cpu"
+    name, device, precision = "counting", "cpu", "f32"
 
     def __init__(self) -> None:
         self.encoded: list[int] = []
