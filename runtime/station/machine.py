@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from .codes import Fault, Flag, State, TriggerKind
+from .codes import Fault, Flag, State, TriggerKind, VerdictCode
 from .display import Display
 from .effects import Effect, Load, ModeBegun, Rebuild, Say, Severity
 from .events import (
@@ -67,7 +67,7 @@ class Machine:
         self._outputs = Outputs(
             settings, self._condition, self._faults, self._plc, self._selection, self._display, self._parts
         )
-        self._mode: ModeWanted | None = None  # waits for the end of the part in hand
+        self._mode: ModeWanted | None = None  # waits for the end of the part in hand, and of its result
         self._rebuilding = False  # the backend is being opened again
         self._flags = Flag.NONE
         self._image = ProcessImage()
@@ -126,7 +126,10 @@ class Machine:
         self._effects = []
         self._expire(now_ns)
         self._handlers[type(event)](event, now_ns)
+        if self._display.result.verdict is VerdictCode.NONE:
+            self._change_mode()
         if self._settings.kind is TriggerKind.FREE and self.ready:
+            self._change_mode()
             self._parts.accept(Trigger(TriggerKind.FREE, now_ns), self._selection.job, now_ns)
         self._image = self._outputs.render(self._image, self._flags, now_ns)
         return self._effects
@@ -266,6 +269,7 @@ class Machine:
     # The part.
 
     def _on_trigger(self, event: Trigger, now: int) -> None:
+        self._change_mode()
         self._image = replace(self._image, edges=max(self._image.edges, event.edge))
         if self.ready and event.kind is self._settings.kind:
             self._parts.accept(event, self._selection.job, now)
@@ -280,7 +284,6 @@ class Machine:
             self._raise(outcome.fault, outcome.error, now)
             if outcome.fault is Fault.JUDGE:
                 self._rebuild()
-        self._change_mode()
         self._change_job(now)
 
     # The outputs.

@@ -563,6 +563,23 @@ def test_a_mode_begins_between_two_parts_and_takes_away_what_was_put_out_in_the_
     assert bench.verdict is VerdictCode.NONE and Status.VALID not in bench.status
 
 
+@pytest.mark.parametrize("end", ["next part", "acknowledged"])
+def test_a_result_that_was_put_out_stands_though_shadow_was_asked_for_meanwhile(end: str) -> None:
+    bench = Bench(mode=Mode.LIVE, hold_ns=None).ready()
+    expose = bench.trigger(1)
+    assert bench.send(ModeWanted(Mode.SHADOW, "anna")) == []
+    made = bench.judged(bench.expose(expose))
+    (record,) = [effect for effect in made if isinstance(effect, Record)]
+    assert record.output is bench.verdict is VerdictCode.PASS and Status.SHADOW not in bench.status
+    begun = ModeBegun(Mode.SHADOW, Mode.LIVE, "anna")
+    if end == "acknowledged":
+        assert begun in bench.write(Control.ENABLE | Control.ACK)
+    else:
+        bench.trigger(2)
+        assert begun in bench.effects
+    assert bench.verdict is VerdictCode.NONE and Status.SHADOW in bench.status
+
+
 def test_rejects_in_shadow_ask_for_no_stop_after_the_switch() -> None:
     bench = Bench(mode=Mode.SHADOW, stop_after_rejects=2).ready()
     for seq in (1, 2, 3):
