@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -39,23 +39,23 @@ def check_same(native: NativeResult, python: Result, tolerance: float = 1e-5) ->
     np.testing.assert_allclose(native.thetas, python.thetas, atol=1e-5)
 
 
-@pytest.mark.parametrize("scorer", ["native", "graph"])
 @pytest.mark.parametrize("form", [f"{form.name}{suffix}" for form in FORMS for suffix in ("", "-fp16")])
-def test_every_form_and_scorer(open_native: Open, standin: Artifact, form: str, scorer: str) -> None:
+def test_every_form_and_scorer(open_native: Open, standin: Artifact, form: str) -> None:
     """Single images and a batch, with both scorers; an fp32 graph is fed with widened fp16 statistics."""
     category = standin.path.parent / f"{form}.safetensors"
     python = Detector.load(standin.path)
     python.load_category(category)
-    with open_native(standin.path, scorer=scorer) as native:
-        native.load_category(category)
-        dtype = native.describe()["category"]["dtype"]
-        assert dtype == ("fp16" if form.endswith("fp16") else "fp32")
-        images = [photo(seed, 200 + 30 * seed, 300) for seed in range(4)]
-        expected = [python.predict(image) for image in images]
-        for image, result in zip(images, expected, strict=True):
-            check_same(native.predict(image), result)
-        for got, result in zip(native.predict_batch(images), expected, strict=True):
-            check_same(got, result)
+    images = [photo(seed, 200 + 30 * seed, 300) for seed in range(4)]
+    expected = [python.predict(image) for image in images]
+    for scorer in ("native", "graph"):
+        with open_native(standin.path, scorer=scorer) as native:
+            native.load_category(category)
+            dtype = native.describe()["category"]["dtype"]
+            assert dtype == ("fp16" if form.endswith("fp16") else "fp32")
+            for image, result in zip(images, expected, strict=True):
+                check_same(native.predict(image), result)
+            for got, result in zip(native.predict_batch(images), expected, strict=True):
+                check_same(got, result)
 
 
 def screw(seed: int, pose: ScrewPose = UPRIGHT, height: int = 300, width: int = 300) -> np.ndarray:
@@ -67,34 +67,54 @@ def screw(seed: int, pose: ScrewPose = UPRIGHT, height: int = 300, width: int = 
     return frame
 
 
-@pytest.mark.parametrize("scorer", ["native", "graph"])
-@pytest.mark.parametrize(
-    ("fit", "size", "roi"),
-    [("stretch", (300, 300), None), ("letterbox", (400, 640), None), ("crop", (480, 500), (90, 80, 340, 320))],
+class Registered(NamedTuple):
+    """A part that is registered, what to judge, and Python's verdicts; ``path`` is its category."""
+
+    fit: Fit
+    size: tuple[int, int]
+    path: Path
+    frames: list[np.ndarray]
+    expected: list[Result]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[("stretch", (300, 300), None), ("letterbox", (400, 640), None), ("crop", (480, 500), (90, 80, 340, 320))],
+    ids=lambda param: param[0],
 )
-def test_a_registered_part_is_found_and_judged_alike(
-    open_native: Open, standin: Artifact, tmp_path: Path, scorer: str, fit: Fit, size: tuple[int, int], roi: Any
-) -> None:
-    """Pose to 0.02 pixels and degrees, verdict, detail and map; each pixel format; misplaced parts and empty frames."""
+def registered(
+    request: pytest.FixtureRequest, standin: Artifact, tmp_path_factory: pytest.TempPathFactory
+) -> Registered:
+    """Taught and judged once for both scorers: that is what takes the time."""
+    fit, size, roi = request.param
     poses = [random_pose(np.random.default_rng(seed), 0.06) for seed in range(9)]
     photos = [screw(seed, pose, *size) for seed, pose in enumerate(poses)]
     python = Detector.load(standin.path, spec=replace(standin.spec, fit=fit, roi=roi))
     python.fit(photos[:3], registration="on")
-    python.save_category(tmp_path / "part.safetensors")
+    path = tmp_path_factory.mktemp("registered") / "part.safetensors"
+    python.save_category(path)
     y, x = np.mgrid[0 : size[0], 0 : size[1]]
     ring = abs(np.hypot(x - size[1] / 2, y - size[0] / 2) - 90) < 20
     other = np.where(ring[..., None], np.uint8(60), np.uint8(200)).repeat(3, axis=2)
     frames = [*photos[3:], other, np.full((*size, 3), 190, np.uint8)]
+    return Registered(fit, size, path, frames, python.predict_batch(frames))
+
+
+@pytest.mark.parametrize("scorer", ["native", "graph"])
+def test_a_registered_part_is_found_and_judged_alike(
+    open_native: Open, standin: Artifact, registered: Registered, scorer: str
+) -> None:
+    """Pose to 0.02 pixels and degrees, verdict, detail and map; each pixel format; misplaced parts and empty frames."""
     with open_native(standin.path, scorer=scorer, max_batch=4) as native:
-        native.load_category(tmp_path / "part.safetensors")
+        native.load_category(registered.path)
         assert native.describe()["category"]["registered"] is True
-        results, expected = native.predict_batch(frames), python.predict_batch(frames)
-        for got, want in zip(results, expected, strict=True):
-            check_placed(got, want, size)
+        results = native.predict_batch(registered.frames)
+        for got, want in zip(results, registered.expected, strict=True):
+            check_placed(got, want, registered.size)
         # The bars of a letterbox are a contrast of their own, so that an empty frame gets as far as the search there.
-        empty = "misplaced" if fit == "letterbox" else "no_part"
+        empty = "misplaced" if registered.fit == "letterbox" else "no_part"
         assert [one.reason for one in results[-2:]] == ["misplaced", empty]
-        blue = native.predict(np.ascontiguousarray(photos[3][..., ::-1]), "BGR")
+        blue = native.predict(np.ascontiguousarray(registered.frames[0][..., ::-1]), "BGR")
         assert (blue.score, blue.pose) == (pytest.approx(results[0].score, rel=1e-5), results[0].pose)
 
 

@@ -41,7 +41,7 @@ def test_address_and_undefined_behavior(address_build: Path) -> None:
     )  # fmt: skip
 
 
-def test_address_sanitizer_under_python(address_build: Path) -> None:
+def test_address_sanitizer_under_python(address_build: Path, standin: Artifact) -> None:
     """The Python tests of this folder, on the sanitized library and the real ONNX Runtime."""
     names = (f"libclang_rt.asan-{platform.machine()}.so", "libclang_rt.asan.so")  # Clang has two layouts
     found = [Path(run(CLANG, f"-print-file-name={name}").strip()) for name in names]
@@ -57,6 +57,7 @@ def test_address_sanitizer_under_python(address_build: Path) -> None:
         env={
             **os.environ,
             "REGAD_NATIVE_BUILD": str(address_build),
+            "REGAD_STANDIN": str(standin.path.parent),
             "LD_PRELOAD": preload,
             "ASAN_OPTIONS": "detect_leaks=0:verify_asan_link_order=0",
         },
