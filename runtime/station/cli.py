@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,8 +19,8 @@ from ..formats.artifact import is_artifact
 from ..formats.places import DEFAULT_MODEL, find_model
 from ..text import shown
 from .teach_command import teach_command
-from .token_command import token_command
 from .trace_commands import export_command, import_command, rejudge_command
+from .user_commands import passwd_command, token_command
 
 __all__ = ["command", "main"]
 
@@ -109,7 +108,7 @@ def check_command(config: Path) -> int:
 def run_command(config: Path) -> None:
     """Run the station that CONFIG describes until SIGINT or SIGTERM."""
     from .config_file import read_config
-    from .line import run_line
+    from .process import run_line
 
     run_line(read_config(config), config, say=tell)
 
@@ -164,35 +163,7 @@ def _say_part(number: int, defect: Defect | None, verdict: Verdict) -> None:
     click.echo(f"part {number:4}  drawn {drawn:10} {verdict.verdict.name:10} {percent:4} %  {seconds * 1e3:6.1f} ms")
 
 
-@command.command("passwd")
-@click.argument("user")
-@click.option("--users", type=_PATH, default=Path("users.json"), show_default=True, help="File of the users.")
-@click.option(
-    "--role",
-    type=click.Choice(["viewer", "operator", "engineer"]),
-    default="operator",
-    show_default=True,
-    help="What the user may do.",
-)
-@click.option("--stdin", is_flag=True, help="Read the password from the first line of stdin; do not ask.")
-@click.option("--remove", is_flag=True, help="Remove the user.")
-def passwd_command(user: str, users: Path, role: str, stdin: bool, remove: bool) -> None:
-    """Set the password of USER for the station's page; it is asked for, and never shown or stored."""
-    from .users import ROLES, remove_user, set_password
-
-    if remove:
-        remove_user(users, user)
-        click.echo(f"{user} is removed from {shown(users)}")
-        return
-    if stdin:
-        password = sys.stdin.readline(4096).rstrip("\r\n")
-    else:
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    set_password(users, user, password, next(one for one in ROLES if one == role))
-    click.echo(f"{user} is {role} in {shown(users)}")
-
-
-for _one in (token_command, export_command, import_command, rejudge_command, teach_command):
+for _one in (passwd_command, token_command, export_command, import_command, rejudge_command, teach_command):
     command.add_command(_one)
 
 

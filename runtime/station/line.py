@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,8 +12,7 @@ from typing import Any
 from ..backends.lifecycle import Closing
 from ..errors import OutputError, SourceError
 from ..formats.artifact import Artifact
-from ..formats.memory import share_heap, trim
-from ..line.stopping import StopSignals
+from ..formats.memory import trim
 from ..model import Model
 from ..sources.frame import Source
 from ..sources.open import open_source
@@ -27,7 +24,6 @@ from .config import Config
 from .configured import camera_settings, desk_command, policy_of, settings_of, specs_of
 from .desk import Supervisor, spawn
 from .desk_requests import DeskRequests
-from .drawn import DrawnParts
 from .effects import Correct, Effect, Expose, Judge, Load, ModeBegun, Rebuild, Record
 from .effects import Say as Told
 from .events import Booted, Event, Flagged, Gone, Halt, JobWanted, PlcWrote, Raised
@@ -55,13 +51,12 @@ from .trace.entries import Audit
 from .trace.writer import Trace
 from .worker import Clock, Worker
 
-__all__ = ["Line", "prepare_process", "run_line"]
+__all__ = ["Line"]
 
 _CAMERA_SILENT_NS, _JUDGE_SILENT_NS, _GPIO_SILENT_NS = 2_000_000_000, 3_000_000_000, 2_000_000_000
 _BEHIND = 1.0  # seconds by which records may lag behind before the outputs say so
 _TRIM_NS = 10_000_000_000  # so often freed memory is given back: the pictures of each part leave holes
 _ALARM_NS = 60_000_000_000  # so long an alarm of the trace shows at the outputs
-_SWITCH = 0.0005  # seconds after which a thread must let go of Python's lock: a verdict waits for no other
 
 
 class Line(Closing):
@@ -347,27 +342,3 @@ class Line(Closing):
 def _answer(effect: Answer) -> None:
     if effect.reply is not None:
         effect.reply(effect)
-
-
-def prepare_process() -> None:
-    """Set what a station wants of the whole process, before its threads start."""
-    sys.setswitchinterval(_SWITCH)
-    share_heap()
-
-
-def run_line(config: Config, path: Path, say: Say = unsaid) -> None:
-    """Run the station of the configuration that the file ``path`` holds until SIGINT or SIGTERM.
-
-    Raises RegadError where it cannot start.
-    """
-    prepare_process()
-    drawn = DrawnParts.of(config.camera.source)
-    source = drawn.open if drawn else None
-    with (
-        StopSignals() as signals,
-        Line(config, source=source, say=say, notifier=Notifier(), path=path) as line,
-        signals.run() as stop,
-    ):
-        line.start()
-        with drawn.coming(line.requests.handle, lambda: line.image) if drawn else nullcontext():
-            stop.wait()

@@ -61,9 +61,9 @@ def alone(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def read_private(path: Path, kind: type[_S], what: str) -> _S | None:
+def read_private(path: Path, kind: type[_S], what: str, remedy: str) -> _S | None:
     """Return a file's struct, None where there is no file. Raises InputError for one that cannot be used, or is open to
-    others; ``what`` is what it holds and how it is made again, like "list of users; move it away".
+    others; ``what`` is what it holds, and ``remedy`` how it is made again.
     """
     try:
         with path.open("rb") as file:
@@ -80,8 +80,7 @@ def read_private(path: Path, kind: type[_S], what: str) -> _S | None:
             raise ValueError(f"more than {_MOST} bytes")
         return msgspec.json.decode(data, type=kind)
     except (ValueError, msgspec.MsgspecError, RecursionError) as error:
-        thing, _, again = what.partition("; ")
-        raise InputError(f"{shown(path)} is no {thing} ({error}); {again}") from error
+        raise InputError(f"{shown(path)} is no {what} ({error})", remedy=remedy) from error
 
 
 def write_private(path: Path, value: msgspec.Struct) -> None:

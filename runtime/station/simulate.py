@@ -30,8 +30,9 @@ from .config import (
     TriggerConfig,
 )
 from .config_file import FILE_NAME
-from .line import Line, prepare_process
+from .line import Line
 from .plc_client import ModbusClient, SimulatedPlc, Verdict
+from .process import prepare_process
 from .scene import DEFECTS, Defect, DrawnCamera, Scene
 from .setup_file import Found, write_new
 

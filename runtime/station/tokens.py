@@ -52,7 +52,7 @@ def tokens_path(users: Path) -> Path:
 
 def read_tokens(path: Path) -> dict[str, Token]:
     """Return the tokens by name; none where the file is missing. Raises InputError for one that cannot be used."""
-    found = read_private(path, _File, "list of tokens; move it away, and make them again: regad-station token")
+    found = read_private(path, _File, "list of tokens", "move it away, and make them again: regad-station token")
     return {} if found is None else found.tokens
 
 

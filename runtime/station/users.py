@@ -59,7 +59,9 @@ _NOBODY = User("viewer", "00" * 16, "00" * 32)
 
 def read_users(path: Path) -> dict[str, User]:
     """Return the users by name; none where the file is missing. Raises InputError for one that cannot be used."""
-    found = read_private(path, _File, "list of users; move it away, and set the passwords again: regad-station passwd")
+    found = read_private(
+        path, _File, "list of users", "move it away, and set the passwords again: regad-station passwd"
+    )
     return {} if found is None else found.users
 
 

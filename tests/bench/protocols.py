@@ -30,7 +30,8 @@ import numpy as np
 from station import PATIENCE, Place, said, timed
 
 from regad.runtime.station.config import DeskConfig
-from regad.runtime.station.line import Line, prepare_process
+from regad.runtime.station.line import Line
+from regad.runtime.station.process import prepare_process
 from regad.runtime.station.scene import DrawnCamera
 from regad.runtime.station.users import set_password
 

@@ -42,8 +42,9 @@ from regad.runtime.formats.scoring import Scoring
 from regad.runtime.model import Model
 from regad.runtime.station.codes import Status, VerdictCode
 from regad.runtime.station.config import Config, DeskConfig, TraceConfig, TriggerConfig
-from regad.runtime.station.line import Line, prepare_process
+from regad.runtime.station.line import Line
 from regad.runtime.station.plc_client import ModbusClient, SimulatedPlc
+from regad.runtime.station.process import prepare_process
 from regad.runtime.station.scene import DrawnCamera, Scene
 from regad.runtime.station.simulate import simulated_config, teach_drawn
 from regad.runtime.station.trace.reader import TraceReader

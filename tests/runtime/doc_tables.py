@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from ..documentation.pages import blocks
 
 __all__ = ["blocks_of", "commands_of", "rows_of"]
 
@@ -21,7 +21,7 @@ def rows_of(page: str, first: str) -> list[list[str]]:
 
 def blocks_of(page: str, language: str) -> list[str]:
     """The texts of the fenced blocks of a language, in their order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return [block.text for block in blocks(page) if block.language == language]
 
 
 def commands_of(page: str, program: str) -> list[str]:

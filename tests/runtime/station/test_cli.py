@@ -24,7 +24,7 @@ from regad.runtime.errors import DeviceError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.category import Category, Threshold, save_category
 from regad.runtime.formats.digest import sha256_of
-from regad.runtime.station import checks, line, setup_file
+from regad.runtime.station import checks, process, setup_file
 from regad.runtime.station.cli import command
 from regad.runtime.station.config import CameraConfig, Config
 from regad.runtime.station.config_file import read_config
@@ -403,7 +403,7 @@ def test_check_of_a_file_that_is_not_there(station: Station) -> None:
 
 def test_run_runs_the_station_of_the_file(station: Station, ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Config] = []
-    monkeypatch.setattr(line, "run_line", lambda config, path, say: ran.append(config))
+    monkeypatch.setattr(process, "run_line", lambda config, path, say: ran.append(config))
     assert station("run", ready).status == 0
     assert ran == [read_config(ready)]
     assert station("run", "none.toml").err.startswith("error: none.toml cannot be read (No such file or directory)")
