@@ -1,4 +1,4 @@
-"""docs/protocols.md says what the code does: its tables are held against messages, topics, metrics and states."""
+"""docs/protocols.md and docs/opcua.md say what the code does: messages, topics, metrics, states and methods."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .sink_doubles import Line
 from .test_metrics import SERVICES, a_row
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGE = (ROOT / "docs" / "protocols.md").read_text()
+PAGE = "\n".join((ROOT / "docs" / name).read_text() for name in ("protocols.md", "opcua.md"))
 
 
 def table(first: str) -> list[list[str]]:
@@ -75,7 +75,8 @@ def test_the_code_that_checks_a_signature_does() -> None:
 
 
 def test_the_configuration_of_the_page_is_read(tmp_path: Path) -> None:
-    (tmp_path / "station.toml").write_text("\n".join(blocks_of(PAGE, "toml")))
+    tables = "\n".join(blocks_of(PAGE, "toml"))  # both pages begin with [desk]
+    (tmp_path / "station.toml").write_text(tables.replace("[desk]", "", 1))
     document = read_document(tmp_path / "station.toml")
     assert {*document} == {"desk", "mqtt", "webhook", "opcua", "metrics"}
     _, faults = parse_config(document, tmp_path)

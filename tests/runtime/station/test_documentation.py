@@ -1,4 +1,4 @@
-"""docs/registers.md and docs/station.md say what the code does: tables against numbers, the unit against the CLI."""
+"""The station's pages say what the code does: tables against numbers, command lines and keys against the CLI."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from regad.runtime.station.trace.inspection import TraceAlarm
 from ..doc_tables import blocks_of, commands_of, rows_of
 
 ROOT = Path(__file__).resolve().parents[3]
-STATION = (ROOT / "docs" / "station.md").read_text()
-PAGE = (ROOT / "docs" / "registers.md").read_text() + STATION
+PAGES = {name: (ROOT / "docs" / f"{name}.md").read_text() for name in ("registers", "gpio", "station", "socket", "trace")}
+PAGE = "\n".join(PAGES.values())
 SAID = " ".join(PAGE.split())
 UNIT = ROOT / "packaging" / "regad-station.service"
 
@@ -127,9 +127,9 @@ def test_the_exceptions_of_the_page_are_those_of_the_server() -> None:
 def test_the_limits_of_the_page_are_those_of_the_server() -> None:
     (writer, *_), (others, *_), (arrivals, *_) = modbus._WRITER, modbus._OTHERS, modbus._ARRIVALS
     assert f"up to {writer:,.0f} requests a second" in SAID
-    assert f"All others share {others:.0f} a second, and {arrivals:.0f} new" in SAID
+    assert f"they share {others:.0f} requests a second, and {arrivals:.0f} new connections a second" in SAID
     assert f"{modbus._SILENCE:.0f} s of silence" in SAID
-    assert f"`trigger.hold_ms`** ({TriggerConfig().hold_ms})" in SAID
+    assert f"`trigger.hold_ms` ({TriggerConfig().hold_ms} ms)" in SAID
 
 
 def test_the_commands_of_the_page_are_those_of_the_socket() -> None:
@@ -145,7 +145,7 @@ def test_the_commands_of_the_page_are_those_of_the_socket() -> None:
 
 
 def test_the_answer_of_the_page_has_the_fields_that_a_trigger_is_answered_with() -> None:
-    (text,) = (block for block in blocks_of(STATION, "text") if block.startswith('{"ok"'))
+    (text,) = (block for block in blocks_of(PAGES["socket"], "text") if block.startswith('{"ok"'))
     future: Future[dict[str, Any]] = Future()
     judged = Outcome(VerdictCode.PASS, score=0.81, threshold=1.32, reason="good")
     _Once(future, False)(Answer(Token(1, 1), VerdictCode.PASS, 61.2, judged, None))
@@ -188,4 +188,4 @@ def test_the_unit_runs_the_station_hardened() -> None:
     }
     assert {key: service[key] for key in wanted} == wanted
     assert int(service["WatchdogSec"]) * 1000 > 2 * 1000
-    assert f"`WatchdogSec={service['WatchdogSec']}`" in STATION
+    assert f"`WatchdogSec={service['WatchdogSec']}`" in PAGES["station"]
