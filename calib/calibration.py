@@ -44,8 +44,8 @@ def _require_positive(scale: NDArray[np.float64], norms: NDArray[np.float64]) ->
     calibration = Calibration(scale.astype(np.float32), norms.astype(np.float32))
     if not all(np.isfinite(values).all() and (values > 0).all() for values in calibration):
         raise InputError(
-            "the support images do not differ, so nothing is known of how good parts vary: "
-            "take photos of several parts, each placed anew"
+            "the support images do not differ, so they do not show how good parts differ: "
+            "take photos of several parts, and place each one again"
         )
     return calibration
 

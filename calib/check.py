@@ -124,15 +124,15 @@ def check_placed(arrival: Arrival, name: str) -> None:
     """Raise InputError for a validation image that a registered category would not score."""
     if arrival.refusal:
         raise InputError(
-            f"the validation image {name} shows the part misplaced, or another one ({arrival.detail}): "
-            "take it out, or add photos of such parts to the support images"
+            f"in the validation image {name} the part is misplaced, or it is another part ({arrival.detail}): "
+            "remove the image, or add photos of such parts to the support images"
         )
 
 
 def refuse(notes: Sequence[str], strict: bool) -> tuple[str, ...]:
     """Return the notes. Raises InputError with them if there are any and ``strict`` is asked for."""
     if strict and notes:
-        raise InputError(f"the support images are refused, as --strict asks: {'; '.join(notes)}")
+        raise InputError(f"--strict refuses the support images: {'; '.join(notes)}")
     return tuple(notes)
 
 

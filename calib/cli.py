@@ -34,7 +34,7 @@ __all__ = ["command", "main"]
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--model", type=click.Path(path_type=Path), help=f"Artifact (else ${MODEL_VARIABLE}, ./model.regad).")
-@click.option("--support", required=True, type=click.Path(path_type=Path), help="Folder of k images of good parts.")
+@click.option("--support", required=True, type=click.Path(path_type=Path), help="Folder of images of good parts.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Category file to write (.safetensors).")
 @click.option("--shot", type=click.IntRange(1), help="Draw this many of the images (default: use all).")
 @click.option("--seed", type=int, default=0, help="Seed of the draw.")
@@ -49,10 +49,10 @@ __all__ = ["command", "main"]
 @click.option(
     "--stats-dtype",
     type=click.Choice(get_args(StatisticsDtype)),
-    help="What the statistics are stored as; fp16 halves the memory.  [default: the artifact's, fp32 if it names none]",
+    help="Data type of the statistics; fp16 halves the memory.  [default: the artifact's, fp32 if it names none]",
 )
 @register_option
-@click.option("--strict", is_flag=True, help="Refuse photos that are odd: copies, blurred, unlike the others.")
+@click.option("--strict", is_flag=True, help="Refuse odd photos: copies, blurred ones, ones unlike the others.")
 @device_option
 @precision_options
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")

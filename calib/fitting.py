@@ -102,7 +102,7 @@ def aim_of(
 ) -> Aim:
     """Check the limits and rates that are asked for, and fill in the model's. Raises InputError."""
     if warn_frr is not None and (threshold is not None or warn_threshold is not None):
-        raise InputError("a rate for the warn limit is given with a limit set by hand; give one of the two")
+        raise InputError("a rate of warnings and a limit set by hand are both given; give one of the two")
     manual = None
     if threshold is not None:
         manual = Threshold(float(threshold), "manual", note="set by hand").with_warn(warn_threshold)
@@ -123,8 +123,8 @@ def check_number(count: int, needed: int, scoring: Scoring) -> None:
         )
     if count < 2 and scoring.damping is not None:
         raise InputError(
-            "1 support image; scores are in units of held-out good parts here, which takes 2: add photos of good parts "
-            "(4 to 8 is a good number), or export the model again with --scoring regad"
+            "1 support image; this scoring compares each image with the others, so it needs 2: add photos of good "
+            "parts (4 to 8 is a good number), or export the model again with --scoring regad"
         )
 
 

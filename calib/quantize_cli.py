@@ -40,7 +40,7 @@ _RUNS = 15
 @click.option(
     "--calib-images",
     type=click.Path(path_type=Path),
-    help="Folder of photos that set the ranges of int8.  [default: views of --support]",
+    help="Folder of photos to measure the ranges of int8 on.  [default: views of --support]",
 )
 @click.option(
     "--validation", type=click.Path(path_type=Path), help="Folder of photos, good or not, to compare the verdicts on."
@@ -50,10 +50,13 @@ _RUNS = 15
     "--activations",
     type=click.Choice(get_args(Activations)),
     default="uint8",
-    help="uint8 is for processors; TensorRT takes int8 only.",
+    help="uint8 is for CPUs; TensorRT takes only int8.",
 )
 @click.option(
-    "--min-agreement", type=click.FloatRange(0, 1), default=0.95, help="Least share of equal verdicts on --validation."
+    "--min-agreement",
+    type=click.FloatRange(0, 1),
+    default=0.95,
+    help="Smallest share of equal verdicts on --validation.",
 )
 def command(
     model: Path | None,
@@ -65,10 +68,10 @@ def command(
     activations: Activations,
     min_agreement: float,
 ) -> None:
-    """Make an int8 artifact of an fp32 one, and say what it gains here and how many verdicts it changes.
+    """Make an int8 artifact from an fp32 one, and print its speed here and how many verdicts it changes.
 
-    No checkpoint and no PyTorch are needed. A part is taught again on the new artifact. Nothing is written if it would
-    fail a device's self-test, or if too many verdicts change.
+    No checkpoint and no PyTorch are needed. Teach each part again with the new artifact. Nothing is written if the
+    artifact would fail a device's self-test, or if too many verdicts change.
     """
     source = Artifact.open(find_model(model))
     read = {"support": support, "calib_images": calib_images, "validation": validation}
@@ -115,8 +118,8 @@ def _compare(source: Artifact, candidate: Artifact, subject: Subject, out: Path,
     (on_cpu,) = [one for one in measured if (one.candidate.model, one.candidate.device) == (out, "cpu")]
     if on_cpu.agreement < least:
         raise RegadError(
-            f"int8 changes {on_cpu.images - on_cpu.equal} of {on_cpu.images} verdicts, {least:.0%} are to be equal; "
-            "nothing was written",
+            f"int8 changes {on_cpu.images - on_cpu.equal} of {on_cpu.images} verdicts, but {least:.0%} must "
+            "stay equal; nothing was written",
             remedy="give more varied photos with --calib-images, or a lower --min-agreement",
         )
 

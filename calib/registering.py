@@ -109,7 +109,7 @@ def choose(
         return Chosen(inputs)
     if len(images) < 2:
         raise InputError(
-            "1 support image; registration takes 2, to know how well a good part matches: add photos of good parts "
+            "1 support image; registration needs 2, to measure how well a good part matches: add photos of good parts "
             "(4 to 8 is a good number), or leave out --register on"
         )
     laid = _lay(images, inputs, spec, threads)

@@ -107,7 +107,7 @@ def _refuse_row(row: Row, first: Row, job: int | None) -> None:
     if row["label"] == "defect":
         raise InputError(f"{name} is labelled a defect; teach from good parts, or correct its label")
     if row["verdict"] not in _JUDGED and row["label"] != "good":
-        raise InputError(f"{name} was not judged as this part; teach from judged parts, or label it good")
+        raise InputError(f"{name} has no verdict PASS, REVIEW or REJECT; teach from judged parts, or label it good")
     wanted = first["job"] if job is None else job
     if row["job"] != wanted:
         raise InputError(f"{name} is of job {row['job']}, not {wanted}; teach from parts of one job")
@@ -126,7 +126,7 @@ def _ground(reader: TraceReader, rows: Sequence[Row], specs: Mapping[int, InputS
         found = specs.get(rows[0]["category_version"])
         if found is None:
             raise InputError(
-                f"the trace does not know by what part {rows[0]['id']} was judged, nor how its input was cut out; name "
+                f"the trace does not have the category and the region that part {rows[0]['id']} was judged with; name "
                 "parts that were judged later"
             )
         return _Ground(found, None, None)
@@ -135,8 +135,8 @@ def _ground(reader: TraceReader, rows: Sequence[Row], specs: Mapping[int, InputS
         if category is not None and category.preparation == rows[0]["prepared"]:
             return _Ground(category.spec, category.registration, category.tried)
     raise InputError(
-        f"the template that part {rows[0]['id']} was registered to is in the category that judged it, whose file is "
-        "not what and where it was; put it back"
+        f"part {rows[0]['id']} was registered to the template in the category file that judged it, and that file was "
+        "moved or changed; put it back"
     )
 
 

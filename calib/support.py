@@ -126,6 +126,6 @@ def refuse_copies(images: Sequence[NDArray[Any]], names: Sequence[str]) -> None:
         twin = seen.setdefault(digest.digest(), number)
         if twin != number:
             raise InputError(
-                f"{names[twin]} and {names[number]} are the same picture, and a copy is no further evidence; "
-                "take one of them out"
+                f"{names[twin]} and {names[number]} are the same picture, and a copy shows nothing new; "
+                "remove one of them"
             )

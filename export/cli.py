@@ -25,7 +25,7 @@ __all__ = ["command", "main"]
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
 @click.option("--ckpt", type=click.Path(path_type=Path), help="model.pt of regad-train, or a released one.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("model.regad"), help="Artifact folder to write.")
-@click.option("--fp16", is_flag=True, help="Encoder in half, what decides where warps read in float32.")
+@click.option("--fp16", is_flag=True, help="Encoder in half precision; positions of the warps stay float32.")
 @click.option("--int8", is_flag=True, help="Backbone in int8 (Q/DQ), STNs in float32; needs --calib-images.")
 @click.option(
     "--calib-images",
@@ -36,7 +36,7 @@ __all__ = ["command", "main"]
     "--ranges",
     type=click.Choice(["minmax", "entropy", "percentile"]),
     default="entropy",
-    help="How an int8 range is set from what a tensor held.",
+    help="How an int8 range is set from the values of a tensor.",
 )
 @click.option(
     "--activations",
@@ -48,49 +48,49 @@ __all__ = ["command", "main"]
     "--stats-dtype",
     type=click.Choice(get_args(StatisticsDtype)),
     default="fp32",
-    help="What the scorer graphs take the statistics as; fp16 halves their memory on a GPU.",
+    help="Data type of the statistics in the scorer graphs; fp16 halves their memory on a GPU.",
 )
 @click.option(
     "--scoring",
     type=click.Choice(list(SCORINGS)),
-    help="How parts taught on it are scored: as in the paper, or from f2 and f3 in units of held-out good parts.  "
+    help="How parts are scored: as in the paper, or from f2 and f3, where 1 is a held-out good part.  "
     "[default: edge for normalised features, as of --recipe edge; else regad]",
 )
 @click.option(
     "--prior",
     type=click.Path(path_type=Path),
-    help="What regad-eval --learn-prior wrote of scores of this kind; thresholds are set with it.  "
+    help="File of regad-eval --learn-prior, for thresholds.  "
     "[default: regad's own, for ImageNet's weights under --recipe edge]",
 )
 @click.option(
     "--sampler",
     type=click.Choice(["gather", "gridsample"]),
     default="gather",
-    help="Operator of the warps. gather runs everywhere and is the faster one on a CPU.",
+    help="Operator of the warps. gather runs everywhere and is faster on a CPU.",
 )
-@click.option("--opset", type=int, default=18, help="ONNX operator set: 16 to 20; gridsample ends at 19.")
+@click.option("--opset", type=int, default=18, help="ONNX operator set: 16 to 20; gridsample takes up to 19.")
 @click.option(
     "--verify-images",
     type=click.Path(path_type=Path),
     help="Folder of images to compare PyTorch and the graphs on (default: synthetic ones).",
 )
-@click.option("--verify-seed", type=click.IntRange(0), default=0, help="Which images are drawn or synthesised.")
+@click.option("--verify-seed", type=click.IntRange(0), default=0, help="Seed of the compared images.")
 @click.option(
     "--verify-data",
     type=click.Path(path_type=Path),
     help="Labelled folder in MVTec layout: compare the verdicts of fp16 or int8 with fp32's.",
 )
-@click.option("--verify-shot", type=click.IntRange(2), default=4, help="Images taught for --verify-data.")
-@click.option("--min-agreement", type=float, help="Least share of equal verdicts (default: fp16 0.995, int8 0.95).")
-@click.option("--max-auroc-loss", type=float, help="Most the mean AUROC may fall (default: fp16 0.002, int8 0.01).")
-@click.option("--stn-mode", help="Transform of a released checkpoint, where its size fits several.")
+@click.option("--verify-shot", type=click.IntRange(2), default=4, help="Good images that --verify-data teaches.")
+@click.option("--min-agreement", type=float, help="Smallest share of equal verdicts (default: fp16 0.995, int8 0.95).")
+@click.option("--max-auroc-loss", type=float, help="Largest fall of the mean AUROC (default: fp16 0.002, int8 0.01).")
+@click.option("--stn-mode", help="STN mode of a released checkpoint, if several fit its file.")
 @preprocessing_options
 @engine_options
 def command(ckpt: Path | None, fp16: bool, int8: bool, engines: EngineOptions, **options: Any) -> None:
     """Export a checkpoint as an artifact folder, and prove that it computes what PyTorch computes.
 
-    The same images go through the model and the graphs; beyond tolerance nothing is written. An artifact already at
-    --out is replaced once the new one is complete; any other file or folder there is left alone. --engine builds
+    The model and the graphs compute the same images; if they differ too much, nothing is written. An artifact already
+    at --out is replaced once the new one is complete; any other file or folder there is an error. --engine builds
     TensorRT engines for this machine's GPU into the artifact, also into one made elsewhere: --engine --artifact DIR.
     """
     if fp16 and int8:

@@ -105,7 +105,7 @@ def _target(config: EngineConfig, library: Library) -> Gpu:
     if config.compute_capability is not None:
         if not library.flavor.cross_build:
             raise DeviceError(
-                f"{library} builds for the GPU of this machine only; leave --compute-capability out there, "
+                f"{library} builds for the GPU of this machine only; leave out --compute-capability, "
                 "or use tensorrt_rtx (pip install tensorrt-rtx-cu13)"
             )
         _capability(library, config.compute_capability)

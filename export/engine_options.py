@@ -55,24 +55,26 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = (
         click.option("--engine", is_flag=True, help="Build TensorRT engines for this machine's GPU into the artifact."),
         click.option(
-            "--artifact", type=click.Path(path_type=Path), help="With --engine: an artifact made elsewhere, no --ckpt."
+            "--artifact",
+            type=click.Path(path_type=Path),
+            help="With --engine: an existing artifact, instead of --ckpt.",
         ),
         click.option("--min-batch", type=int, default=usual.batch[0], help="Engine: fewest images in a pass."),
         click.option("--opt-batch", type=int, default=usual.batch[1], help="Engine: usual number of images in a pass."),
         click.option("--max-batch", type=int, default=usual.batch[2], help="Engine: most images in a pass."),
         click.option("--max-shot", type=int, default=usual.max_shot, help="Engine: most support images of a part."),
-        click.option("--workspace", type=int, metavar="MIB", help="Engine: scratch memory (default: all there is)."),
+        click.option("--workspace", type=int, metavar="MIB", help="Engine: most scratch memory (default: all)."),
         click.option(
             "--hardware",
             type=click.Choice(["this", "ampere-plus"]),
             default=usual.hardware,
-            help="Engine: for this GPU alone, or for every one from compute capability 8.0 on.",
+            help="Engine: for this GPU only, or for all from compute capability 8.0 on.",
         ),
         click.option("--portable", is_flag=True, help="Engine: runs on later versions of the same major TensorRT."),
         click.option(
             "--compute-capability", metavar="X.Y", help="Engine: for another GPU than this machine's (tensorrt_rtx)."
         ),
-        click.option("--tensorrt", type=click.Choice(MODULES), help="Engine: which module (default: the first there)."),
+        click.option("--tensorrt", type=click.Choice(MODULES), help="Engine: module (default: the first installed)."),
     )
 
     @functools.wraps(command)

@@ -57,7 +57,7 @@ def good_groups(folder: Path, say: Say = unsaid) -> list[list[Path]]:
     """
     if not is_folder(folder):
         raise InputError(
-            f"{shown(folder)} is not a folder; --calib-images wants photos of good parts to set int8 ranges from"
+            f"{shown(folder)} is not a folder; --calib-images needs photos of good parts to set int8 ranges from"
         )
     notes: list[str] = []
     names = find_categories(folder, notes.append)

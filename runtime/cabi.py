@@ -310,7 +310,7 @@ def _view(image: NDArray[np.uint8], pixel_format: PixelFormat | None) -> _Image:
             raise InputError(f"image has {channels} channels; expected 1, 3 or 4")
     code, wanted = _choice("pixel_format", pixel_format, _FORMATS)
     if max(height, width) > _LARGEST_SIDE:
-        raise InputError(f"image is {width}x{height} pixels; expected 1 to {_LARGEST_SIDE} each way")
+        raise InputError(f"image is {width}x{height} pixels; expected 1 to {_LARGEST_SIDE} a side")
     # The stride of a dimension of length 1 means nothing; rows that share memory (broadcast) are no rows of an image.
     steps = (width * channels, channels, 1)
     inner = zip(image.shape[1:], image.strides[1:], steps[1:], strict=False)
@@ -318,7 +318,7 @@ def _view(image: NDArray[np.uint8], pixel_format: PixelFormat | None) -> _Image:
     if channels != wanted or not packed or (height > 1 and abs(image.strides[0]) < steps[0]):
         raise InputError(
             f"image of shape {list(image.shape)} is not {pixel_format} with interleaved pixels",
-            remedy="make it so with numpy.ascontiguousarray",
+            remedy="convert it with numpy.ascontiguousarray",
         )
     return _Image(
         struct_size=ctypes.sizeof(_Image),

@@ -238,10 +238,10 @@ class Detector(Closing):
             for frame in frames:
                 if (frame.located is None) != (category.registration is None):
                     raise CategoryError(
-                        "the frame was made ready for a category that registers, and this one does not"
+                        "the frame was prepared for a category that registers the part, and the loaded one does not"
                         if category.registration is None
-                        else "the frame was not registered, and the category registers the part",
-                        remedy="make the frame ready by this category: prepare",
+                        else "the frame was prepared without registration, and the loaded category registers the part",
+                        remedy="prepare the frame again, with this category: prepare(image)",
                     )
             arrivals = [admitted(frame, category.limits, category.registration) for frame in frames]
             return self._judge(part, arrivals, start)

@@ -118,7 +118,7 @@ class Model(Closing):
         if category.artifact != self.info.hash:
             raise CategoryError(
                 f"the category was taught on artifact {category.artifact[:12]}, but this one is {self.info.hash[:12]}",
-                remedy="teach the part on this one",
+                remedy="teach the part with this artifact: regad-calib",
             )
         check_spec(category.spec, self.info.spec)
         registration = category.registration
@@ -142,5 +142,5 @@ def check_spec(spec: InputSpec, model: InputSpec) -> None:
     if (spec.mean, spec.std) != (model.mean, model.std):
         raise CategoryError(
             f"mean/std {spec.mean}/{spec.std} are not the model's {model.mean}/{model.std}",
-            remedy="give the model's own; teach a part that has others again: regad-calib",
+            remedy="use the model's; if the part was taught with others, teach it again: regad-calib",
         )

@@ -19,7 +19,9 @@ _Self = TypeVar("_Self", bound="Closing")
 
 def closed_error() -> DeviceError:
     """The one error of everything that is used after it was closed."""
-    return DeviceError("it was closed and cannot be used any more", remedy="load the artifact again", code="closed")
+    return DeviceError(
+        "this model or detector was closed and cannot be used any more", remedy="load the artifact again", code="closed"
+    )
 
 
 class Closing(ABC):

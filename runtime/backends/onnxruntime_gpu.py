@@ -134,7 +134,7 @@ class OrtGpuBackend(OrtTurns):
             )
         if device == "ort-tensorrt" and os.environ.get("NVIDIA_TF32_OVERRIDE") != "0":
             raise DeviceError(
-                "device ort-tensorrt computes float32 in TF32, and ONNX Runtime has no option against it",
+                "device ort-tensorrt computes float32 in TF32, and ONNX Runtime has no option to switch it off",
                 remedy="start with NVIDIA_TF32_OVERRIDE=0 in the environment, or use --device tensorrt or cuda",
                 code="tf32",
             )

@@ -153,7 +153,7 @@ def _require_one_of(known: tuple[Precision, ...], device: str, precision: Precis
     if precision not in known:
         raise DeviceError(
             f"precision is {precision!r}, and {device} takes {', '.join(known)} only",
-            remedy="bf16 and f16 are for --device openvino; for less than fp32 elsewhere export the artifact so: "
+            remedy="bf16 and f16 are for --device openvino; for less than fp32 on other devices make an artifact with "
             "regad-export --fp16 or --int8",
         )
 

@@ -35,11 +35,15 @@ def _shots(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
 @click.option("--model", type=click.Path(path_type=Path), help=f"Artifact (else ${MODEL_VARIABLE}, ./model.regad).")
 @click.option("--shot", "shots", default="2,4,8", show_default=True, callback=_shots, help="Numbers of good images.")
 @click.option("--rows", "groups", multiple=True, type=click.Choice(list(ROWS)), help="Only these groups (repeatable).")
-@click.option("--runs", type=click.IntRange(3), default=15, show_default=True, help="Runs that a median is taken of.")
+@click.option("--runs", type=click.IntRange(3), default=15, show_default=True, help="Runs for each median.")
 @click.option("--curves", is_flag=True, help="Also measure cost against k and against the camera's resolution.")
-@click.option("--pick", is_flag=True, help="Instead: measure every device and precision here, and say which to use.")
-@click.option("--also", multiple=True, type=click.Path(path_type=Path), help="--pick: another artifact, int8 say.")
-@click.option("--support", type=click.Path(path_type=Path), help="--pick: teach these good photos, not drawn ones.")
+@click.option("--pick", is_flag=True, help="Instead: measure every device and precision here, and print which to use.")
+@click.option(
+    "--also", multiple=True, type=click.Path(path_type=Path), help="--pick: also this artifact, for example int8."
+)
+@click.option(
+    "--support", type=click.Path(path_type=Path), help="--pick: teach these good photos instead of drawn ones."
+)
 @click.option("--images", type=click.Path(path_type=Path), help="--pick: compare verdicts on these, with --support.")
 @click.option("--threads", type=click.IntRange(1), help="--pick: CPU threads of one inference.")
 @click.option(
@@ -47,18 +51,18 @@ def _shots(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
     type=click.FloatRange(0, 1),
     default=0.99,
     show_default=True,
-    help="--pick: least share of equal verdicts.",
+    help="--pick: smallest share of equal verdicts.",
 )
 @click.option("--json", "target", type=click.Path(path_type=Path), help="File for the rows as JSON.")
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
     """Measure this machine: encoding, scoring, frame to verdict, teaching, cold start, memory, throughput.
 
-    Every time is a median, measured in turn with what it is compared with: the floor (one pass over the statistics) or
-    the released code's plain form. Nothing else need be installed. A ratio below 1 means that ours takes less.
+    Every time is a median, measured in turn with what it is compared with: one pass over the statistics, or the
+    code that the paper's authors released. Nothing else must be installed. A ratio below 1 means that ours takes less.
 
-    With --pick every device and precision that is here is measured instead, frame to verdict, and compared with the CPU
-    in fp32: what to use, and how many verdicts it costs.
+    With --pick, every device and precision of this machine is measured instead, frame to verdict, and compared with the
+    CPU in fp32: it prints which to use, and how many verdicts change.
     """
     model, target = find_model(options["model"]), options["target"]
     for name in () if options["pick"] else _PICKING:

@@ -45,7 +45,9 @@ def parse_roi(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 def device_option(command: _Command) -> _Command:
     """Add ``--device``."""
     choices = click.Choice(DEVICE_CHOICES)
-    return click.option("--device", type=choices, default=AUTO, show_default=True, help="Where to compute.")(command)
+    return click.option("--device", type=choices, default=AUTO, show_default=True, help="Device that computes.")(
+        command
+    )
 
 
 def precision_option(command: _Command) -> _Command:
@@ -55,13 +57,13 @@ def precision_option(command: _Command) -> _Command:
         type=click.Choice(get_args(Precision)),
         default="f32",
         show_default=True,
-        help="What openvino computes in; verdicts may differ below f32 (regad-bench --pick).",
+        help="Precision of --device openvino; below f32 verdicts may differ (regad-bench --pick).",
     )(command)
 
 
 def precision_options(command: _Command) -> _Command:
     """Add ``--precision`` and ``--force`` to a command that may measure what is slow here."""
-    force = click.option("--force", is_flag=True, help="Also in a precision that the hardware only emulates, slowly.")
+    force = click.option("--force", is_flag=True, help="Allow a precision that the hardware only emulates, slowly.")
     return precision_option(force(command))
 
 
@@ -72,7 +74,7 @@ def register_option(command: _Command) -> _Command:
         type=click.Choice(get_args(Register)),
         default="auto",
         show_default=False,
-        help="Find each part and register it to the first photo.  [default: auto: where that helps]",
+        help="Find each part and turn it as in the first photo.  [default: auto: if that helps]",
     )(command)
 
 
@@ -86,11 +88,15 @@ def threshold_options(command: _Command) -> _Command:
         click.option(
             "--target-frr",
             type=rate,
-            help="False-reject rate the threshold aims at.  [default: 0.05; 0.01 if the artifact has no prior]",
+            help="Share of good parts that may be rejected.  [default: 0.05; 0.01 if the artifact has no prior]",
         ),
         click.option("--threshold", type=value, help="Set the threshold by hand."),
-        click.option("--warn-frr", type=rate, help="Warn of this share of good parts too: a second, lower limit."),
-        click.option("--warn-threshold", type=value, help="Set the limit that only warns by hand."),
+        click.option(
+            "--warn-frr",
+            type=rate,
+            help="Second, lower limit that only warns: about this share of good parts is above it.",
+        ),
+        click.option("--warn-threshold", type=value, help="Set the limit of the warning by hand."),
     )
     for option in reversed(options):
         command = option(command)
@@ -103,18 +109,18 @@ def preprocessing_options(command: _Command) -> _Command:
         click.option(
             "--fit",
             type=click.Choice(["stretch", "letterbox", "crop"]),
-            help="How a non-square image fills the square input (default: as the artifact says).",
+            help="How a non-square image fills the square input (default: the artifact's).",
         ),
         click.option(
             "--resample",
             type=click.Choice(["box", "lanczos", "bilinear"]),
-            help="Resampling filter (default: as the artifact says).",
+            help="Resampling filter (default: the artifact's).",
         ),
         click.option(
             "--roi",
             metavar="X,Y,W,H",
             callback=parse_roi,
-            help="Look at this region of the image only, in pixels.",
+            help="Use only this region of the image, in pixels.",
         ),
     )
     for option in reversed(options):

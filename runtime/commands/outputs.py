@@ -82,7 +82,7 @@ def check_file(option: str, path: Path, kind: FileKind, given: Sequence[Input] =
     try:
         own = path.stat().st_size == 0 or kind.is_own(path)
     except OSError as error:
-        raise OutputError(f"{option} {path} is there and cannot be read ({system_reason(error)}); {remedy}") from error
+        raise OutputError(f"{option} {path} exists and cannot be read ({system_reason(error)}); {remedy}") from error
     if not own:
         raise OutputError(f"{option} {path} exists and is not {kind.what}; it is left as it is: {remedy}")
 

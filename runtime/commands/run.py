@@ -61,18 +61,19 @@ Exit status:
 JSON lines have the keys source, frame, time, score, threshold, anomalous, warn, reject, reason, thetas, ms
 {{preprocess, encode, score, total}}, artifact, category, device, precision; or source, frame, time, reject, error.
 reason is good, anomalous, misplaced or no_part; in the last two cases the score is null and detail says why. A
-registered part has a pose too: {{angle, dx, dy, scale, quality}}. An existing file is continued. Where there is
-such a file, or pictures, a stdout that fails is reported once and the run goes on.
+registered part has a pose too: {{angle, dx, dy, scale, quality}}. An existing file is continued. With
+--json FILE or --overlay, a stdout that fails is reported once and the run continues.
 
-Pictures never overwrite each other: those of videos and cameras, and those whose name is taken, carry the time at
-which the run started. A thread writes them; at a camera, what it has no time for is left out and counted.
+Pictures never overwrite each other: the names of those of videos and cameras, and of those whose name is taken, have
+the time at which the run started. A thread writes them; with a camera, pictures are left out and counted if there is
+no time to write them.
 """
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}, epilog=_EPILOG)
 @click.option("--camera", type=click.IntRange(0), help="Camera index, as in /dev/video<index>.")
 @click.option("--source", "uri", help="Image, folder, glob, video, rtsp:// address, GStreamer pipeline.")
-@click.option("--support", type=click.Path(path_type=Path), help="Folder of k images of good parts; taught at start.")
+@click.option("--support", type=click.Path(path_type=Path), help="Folder of images of good parts; taught at the start.")
 @click.option("--category", type=click.Path(path_type=Path), help="Category file that regad-calib wrote.")
 @click.option("--model", type=click.Path(path_type=Path), help=f"Artifact (else ${MODEL_VARIABLE}, ./model.regad).")
 @device_option
@@ -83,8 +84,12 @@ which the run started. A thread writes them; at a camera, what it has no time fo
 @threshold_options
 @register_option
 @preprocessing_options
-@click.option("--cache/--no-cache", default=True, help="Reuse what the same photos taught before.  [default: cache]")
-@click.option("--json", help="File for JSON lines, or - for stdout, which then holds nothing else.")
+@click.option(
+    "--cache/--no-cache",
+    default=True,
+    help="Reuse the stored result if the same photos were taught before.  [default: cache]",
+)
+@click.option("--json", help="File for JSON lines, or - for stdout, which then has nothing else.")
 @click.option("--overlay", type=click.Path(path_type=Path), help="Folder for pictures with the heat map.")
 @click.option("--overlay-anomalies", is_flag=True, help="Write pictures of anomalous frames only.")
 @click.option("--overlay-keep", type=click.IntRange(1), metavar="N", help="Keep the newest N pictures in the folder.")
@@ -99,7 +104,10 @@ which the run started. A thread writes them; at a camera, what it has no time fo
 @click.option("--fail-on-anomaly", is_flag=True, help="End with status 4 if an anomaly was found.")
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> int:
-    """Judge every frame of a source against k good images of the part: verdict, score, heat map, record."""
+    """Judge every frame of a source: verdict, score, heat map, record.
+
+    The part is taught at the start from --support, or --category names the file that regad-calib wrote.
+    """
     return run(_config(ctx, **options))
 
 

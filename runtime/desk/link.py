@@ -46,7 +46,7 @@ class StationLink(Closing):
                 self._drop()
                 raise LinkError(
                     f"the station at {shown(self._path)} does not answer ({error})",
-                    remedy="see that it runs: systemctl status regad-station",
+                    remedy="check that it runs: systemctl status regad-station",
                     code="gone",
                 ) from error
         if answer.pop("ok", False) is not True:

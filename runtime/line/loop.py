@@ -87,7 +87,7 @@ def fatal_error(error: Exception) -> RegadError:
         return error
     return DeviceError(
         f"judging failed ({type(error).__name__}: {reason_of(error)})",
-        remedy="see whether regad-doctor finds a cause, and report it otherwise",
+        remedy="run regad-doctor; if it finds no cause, report this",
     )
 
 

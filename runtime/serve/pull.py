@@ -35,7 +35,7 @@ def pull(offer: Offer, out: Path, *, max_bytes: int, say: Say = unsaid) -> bool:
     known = sum(piece.size or 0 for piece in offer.pieces)
     if known > max_bytes:
         raise InputError(
-            f"{offer.where} has {known / 1e6:.0f} MB, more than the {max_bytes / 1e6:.0f} allowed: --max-mb"
+            f"{offer.where} has {known / 1e6:.0f} MB, more than the {max_bytes / 1e6:.0f} allowed; raise --max-mb"
         )
     if _is_there(offer, out):
         return False

@@ -72,7 +72,9 @@ class Registry:
         data = self._small(f"manifests/{self._image.digest or self._image.tag}", {"Accept": _IMAGE_TYPE})
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         if self._image.digest not in (None, digest):
-            raise SourceError(f"{self._image}: what came has the digest {digest}; it was altered, do not use it")
+            raise SourceError(
+                f"{self._image}: the registry sent an image with the digest {digest}: it was altered, do not use it"
+            )
         where = f"{self._image.registry}/{self._image.name}@{digest}"
         try:
             return self._offer(parse(data), where)
@@ -103,7 +105,9 @@ class Registry:
                 f"{where}: its layers are not the files that its manifest names; push it again: regad-push"
             )
         if artifact != annotated:
-            raise ArtifactError(f"{where}: it says that it is {annotated[:12]}, and is {artifact[:12]}; do not use it")
+            raise ArtifactError(
+                f"{where}: its annotation names artifact {annotated[:12]}, and it holds {artifact[:12]}; do not use it"
+            )
         return Offer("artifact", where, artifact, (replace(first, chunks=partial(held, manifest)), *pieces))
 
     def _piece(self, descriptor: Mapping[str, Any], name: str | None = None) -> Piece:

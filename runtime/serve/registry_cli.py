@@ -35,7 +35,7 @@ REF is one of:
 Credentials come from docker's configuration (docker login), or from $ORAS_USER and $ORAS_PASS."""
 
 _plain_http = click.option(
-    "--plain-http", is_flag=True, help="Speak HTTP to the registry. A loopback address needs none."
+    "--plain-http", is_flag=True, help="Use HTTP without TLS. A loopback address does not need this option."
 )
 _follow = click.option("--follow", metavar="HOST", multiple=True, help="Follow redirects to this host too.")
 
@@ -46,7 +46,7 @@ _follow = click.option("--follow", metavar="HOST", multiple=True, help="Follow r
 @_plain_http
 @_follow
 def push_command(path: Path, ref: str, plain_http: bool, follow: tuple[str, ...]) -> None:
-    """Push PATH, an artifact's folder or a category file, to REF. It is opened and checked before."""
+    """Push PATH, an artifact's folder or a category file, to REF. It is checked first."""
     target = parse_reference(ref)
     offer = offer_of_path(path)
     if offer.kind == "artifact":
@@ -70,17 +70,17 @@ def push_command(path: Path, ref: str, plain_http: bool, follow: tuple[str, ...]
 
 @click.command(context_settings=_SETTINGS, epilog=_REF)
 @click.argument("ref")
-@click.option("--out", type=_PATH, required=True, help="Folder of the artifact, or category file, to put it to.")
+@click.option("--out", type=_PATH, required=True, help="Artifact folder or category file to write.")
 @click.option("--model", type=_PATH, help=f"A category's artifact (else ${MODEL_VARIABLE}, ./model.regad).")
 @click.option(
-    "--max-mb", type=click.FloatRange(0, min_open=True), default=4000.0, show_default=True, help="Most to read."
+    "--max-mb", type=click.FloatRange(0, min_open=True), default=4000.0, show_default=True, help="Most MB to read."
 )
 @_plain_http
 @_follow
 def pull_command(
     ref: str, out: Path, model: Path | None, max_mb: float, plain_http: bool, follow: tuple[str, ...]
 ) -> None:
-    """Pull REF to --out. Only what is whole and verified takes its place; the same thing again costs one look.
+    """Pull REF to --out, which is replaced only when everything is there and verified, and stays if it is the same.
 
     A category that was taught on another artifact than --model is refused before its bytes are read.
     """

@@ -49,7 +49,9 @@ def examine(path: Path, *, clock: Callable[[], float] = time.time) -> list[Findi
         return [Finding("config", "problem", fault.text, f"correct {fault.key} in {shown(path)}") for fault in faults]
     found = [Finding("config", "ok", f"{shown(path)}: station {config.station.name}, mode {config.station.mode}")]
     if starts_in(config).value != config.station.mode:
-        found.append(Finding("config", "note", "it starts in shadow: it was put back into it at the page"))
+        found.append(
+            Finding("config", "note", "the station starts in shadow: somebody switched it to shadow at the page")
+        )
     artifact = _artifact(config, found)
     found += _device(config, artifact)
     found += _jobs(config, artifact)

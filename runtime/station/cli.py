@@ -115,9 +115,13 @@ def run_command(config: Path) -> None:
 
 @command.command("simulate")
 @click.option("--model", type=_PATH, help="Artifact (else $REGAD_MODEL, ./model.regad).")
-@click.option("--folder", type=_PATH, default=Path("simulated-station"), show_default=True, help="For the trace.")
-@click.option("--parts", type=click.IntRange(1), default=100, show_default=True, help="How many parts come.")
-@click.option("--rate", type=click.FloatRange(0, 1000, min_open=True), default=5.0, show_default=True, help="A second.")
+@click.option(
+    "--folder", type=_PATH, default=Path("simulated-station"), show_default=True, help="Folder for the trace."
+)
+@click.option("--parts", type=click.IntRange(1), default=100, show_default=True, help="Number of parts.")
+@click.option(
+    "--rate", type=click.FloatRange(0, 1000, min_open=True), default=5.0, show_default=True, help="Parts a second."
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the drawn parts.")
 @device_option
 @precision_option

@@ -259,7 +259,7 @@ class Config(Table, frozen=True):
         if self.trigger.kind == "modbus" and (self.modbus is None or not self.modbus.control):
             raise InputError("trigger.kind is 'modbus'; expected a table [modbus] without control = false beside it")
         if self.desk is None and (self.mqtt or self.webhooks or self.metrics or self.opcua):
-            raise InputError("desk is missing; mqtt, webhook, metrics and opcua are its work: expected a table [desk]")
+            raise InputError("desk is missing; mqtt, webhook, metrics and opcua need it: expected a table [desk]")
         names = [hook.name for hook in self.webhooks]
         if len({*names}) < len(names):
             raise InputError(f"webhook.name is given twice: {', '.join(names)}; expected each name once")

@@ -84,4 +84,4 @@ class FirstParts:
         try:
             atomic_write(self._path, msgspec.json.encode(self._seen) + b"\n")
         except OutputError as error:
-            raise OutputError(f"after a restart nobody knows which versions were challenged: {error}") from error
+            raise OutputError(f"after a restart it is not known which versions were challenged: {error}") from error

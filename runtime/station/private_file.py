@@ -74,7 +74,7 @@ def read_private(path: Path, kind: type[_S], what: str, remedy: str) -> _S | Non
     except OSError as error:
         raise InputError(f"{shown(path)} cannot be read ({error.strerror}); check its owner and mode") from error
     if open_to_others:
-        raise InputError(f"{shown(path)} may be read by other users; close it: chmod 600 {shown(path)}")
+        raise InputError(f"{shown(path)} may be read by other users; forbid it: chmod 600 {shown(path)}")
     try:
         if len(data) > _MOST:
             raise ValueError(f"more than {_MOST} bytes")

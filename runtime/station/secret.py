@@ -54,7 +54,7 @@ class Secret(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 f"the secret {path} cannot be read ({error.strerror})", remedy="create it: mode 600"
             ) from error
         if not stat.S_ISREG(mode) or mode & 0o077:
-            raise InputError(f"the secret {path} may be read by other users", remedy=f"close it: chmod 600 {path}")
+            raise InputError(f"the secret {path} may be read by other users", remedy=f"forbid it: chmod 600 {path}")
         try:
             lines = data.decode().splitlines()
         except UnicodeDecodeError:

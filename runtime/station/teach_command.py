@@ -37,9 +37,9 @@ def numbers(text: str) -> list[int]:
 @click.option("--parts", required=True, help="Good parts by their numbers in the trace, like 12,15,20-30.")
 @click.option("--out", type=_PATH, required=True, help="Category file to write.")
 @click.option("--job", type=click.IntRange(1), help="Refuse parts of another job.")
-@click.option("--validation", help="More good parts, that the threshold is set from.")
-@click.option("--target-frr", type=float, help="About this share of good parts will be rejected.")
-@click.option("--strict", is_flag=True, help="Refuse odd parts instead of noting them.")
+@click.option("--validation", help="More good parts, to set the threshold from.")
+@click.option("--target-frr", type=float, help="Share of good parts that may be rejected.")
+@click.option("--strict", is_flag=True, help="Refuse odd parts instead of only naming them.")
 def teach_command(
     config: Path,
     parts: str,
@@ -51,7 +51,7 @@ def teach_command(
 ) -> None:
     """Teach a part again from good parts of CONFIG's trace, as the encoder saw them. The station may run meanwhile.
 
-    What they were laid on stays. Their pictures are kept for good.
+    Template and region of interest stay as they are. The pictures of these parts are kept for good.
     """
     from regad.calib.stored import teach_parts
 

@@ -47,7 +47,12 @@ _to = click.option("--to", "to_id", type=click.IntRange(1), help="Last part, by 
 @_to
 @click.option("--job", type=click.IntRange(1), help="Parts of this job only.")
 @click.option("--serial", help="Parts with this serial number only.")
-@click.option("--format", "row_format", type=click.Choice(["csv", "json"]), help="Default: by the suffix of --out.")
+@click.option(
+    "--format",
+    "row_format",
+    type=click.Choice(["csv", "json"]),
+    help="Format of the rows (default: by the suffix of --out).",
+)
 @click.pass_context
 def export_command(
     ctx: click.Context,
@@ -85,8 +90,8 @@ def export_command(
 
 @click.command("import")
 @click.argument("part", type=_PATH)
-@click.option("--out", type=_PATH, required=True, help="Folder for what is in it.")
-@click.option("--model", type=_PATH, help="Judge it again on this artifact, with the category in it.")
+@click.option("--out", type=_PATH, required=True, help="Folder to unpack it into.")
+@click.option("--model", type=_PATH, help="Judge it again with this artifact and the category in the zip.")
 @device_option
 @precision_options
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
@@ -113,7 +118,11 @@ def import_command(
 @_to
 @click.option("--job", type=click.IntRange(1), help="Parts of this job only.")
 @click.option("--category", type=_PATH, help="Judge the stored inputs again with this category file.")
-@click.option("--threshold", type=click.FloatRange(0, min_open=True), help="Another threshold; alone, on the scores.")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, min_open=True),
+    help="Another threshold; without --category it is applied to the stored scores.",
+)
 @click.pass_context
 def rejudge_command(
     ctx: click.Context,
@@ -124,7 +133,7 @@ def rejudge_command(
     category: Path | None,
     threshold: float | None,
 ) -> None:
-    """Judge parts of CONFIG's trace again, and list those whose verdict is another one. Nothing is put out."""
+    """Judge parts of CONFIG's trace again, and list those whose verdict changes. The outputs stay as they are."""
     from .trace.reader import Selection
     from .trace.rejudge import rejudge_threshold
 

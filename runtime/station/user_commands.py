@@ -51,11 +51,11 @@ def passwd_command(user: str, users: Path, role: str, stdin: bool, remove: bool)
 
 @click.command("token")
 @click.argument("name", required=False)
-@_users_option("File of the users (desk.users); the tokens lie beside it.")
+@_users_option("File of the users (desk.users); the tokens are stored beside it.")
 @_role_option("viewer", "What its bearer may do.")
 @click.option("--revoke", is_flag=True, help="Revoke the token NAME.")
 def token_command(name: str | None, users: Path, role: str, revoke: bool) -> None:
-    """Make a token NAME for a machine, and print it: it is shown this once. Without NAME, list the tokens."""
+    """Make a token NAME for a program, and print it; it is shown only once. Without NAME, list the tokens."""
     from .tokens import add_token, read_tokens, remove_token, tokens_path
     from .users import ROLES
 

@@ -138,7 +138,7 @@ def test_too_many_changed_verdicts_and_nothing_is_written(bench: Bench, capsys: 
     bench.equal = 9
     code, _, err = bench.run(capsys, "--validation", bench.root / "more")
     assert code == 1
-    assert "int8 changes 1 of 10 verdicts, 95% are to be equal; nothing was written; give more varied photos" in err
+    assert "int8 changes 1 of 10 verdicts, but 95% must stay equal; nothing was written; give more varied photos" in err
     assert not (bench.root / "fast.regad").exists()
     assert bench.run(capsys, "--validation", bench.root / "more", "--min-agreement", 0.9)[0] == 0
 

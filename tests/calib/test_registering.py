@@ -128,7 +128,7 @@ def test_a_round_part_has_no_angle_that_is_right() -> None:
 @pytest.mark.parametrize("asked", ["off", "auto"])
 def test_a_single_photo_is_not_registered_unless_that_is_asked_for(asked: Any) -> None:
     assert chosen([screw(0)], NoBackend(), asked).tried is None
-    with pytest.raises(InputError, match="1 support image; registration takes 2"):
+    with pytest.raises(InputError, match="1 support image; registration needs 2"):
         chosen([screw(0)], NoBackend(), "on")
 
 
@@ -151,7 +151,7 @@ def test_validation_images_are_registered_too(detector: Detector) -> None:
     detector.use(category)
     scores = [result.score for result in detector.predict_batch(further)]
     assert scores == pytest.approx(list(category.threshold.scores), rel=1e-4)
-    with pytest.raises(InputError, match=r"validation image .* shows the part misplaced"):
+    with pytest.raises(InputError, match=r"in the validation image .* the part is misplaced"):
         teach(detector.model, support, SPEC, validation=[turned(11), paper(3)], registration="on")
 
 

@@ -85,7 +85,7 @@ def test_registered_parts_are_taught_from_as_they_were_laid(tmp_path: Path, taug
 def test_the_template_has_to_be_there(tmp_path: Path, taught: list[dict[str, Any]]) -> None:
     folder = recorded(tmp_path, registered(), **_POSE)
     save_category(category(), tmp_path / "part.safetensors")
-    with pytest.raises(InputError, match="whose file is not what and where it was; put it back"):
+    with pytest.raises(InputError, match="that file was moved or changed; put it back"):
         teach_parts(None, folder, [1, 2])  # type: ignore[arg-type]
     assert taught == []
 
@@ -115,7 +115,7 @@ def test_parts_of_before_version_2_go_with_later_ones_of_the_same_region(
             {"parts": [1, 2]},
             "part 2 is labelled a defect",
         ),
-        ("UPDATE category_version SET spec = NULL", {"parts": [1, 2]}, "does not know by what part 1 was judged"),
+        ("UPDATE category_version SET spec = NULL", {"parts": [1, 2]}, "does not have the category and the region that part 1"),
     ],
 )
 def test_parts_that_cannot_be_taught_from_are_named(

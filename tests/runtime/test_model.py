@@ -36,7 +36,7 @@ from regad.runtime.scoring.reference import Scorer
 
 from .run_doubles import ARTIFACT, FakeBackend, category
 
-CLOSED = "it was closed and cannot be used any more; load the artifact again"
+CLOSED = "this model or detector was closed and cannot be used any more; load the artifact again"
 GREY = np.full((30, 40, 3), 90, np.uint8)
 
 
@@ -327,7 +327,7 @@ def test_a_part_is_taught_and_judged_as_its_scoring_says(tmp_path: Path) -> None
 def test_a_single_image_cannot_be_scored_in_units_of_held_out_parts() -> None:
     model = Model(ARTIFACT, Noise())  # type: ignore[arg-type]
     assert teach(model, [GREY], InputSpec(), threshold=5.0).calibration is None
-    with pytest.raises(InputError, match=r"takes 2: add photos .* or export the model again with --scoring regad"):
+    with pytest.raises(InputError, match=r"needs 2: add photos .* or export the model again with --scoring regad"):
         teach(model, [GREY], InputSpec(), threshold=5.0, scoring=SCORINGS["edge"])
 
 

@@ -89,7 +89,7 @@ def test_a_part_taught_again_from_frames_made_ready_keeps_its_template(detector:
 
 def test_a_frame_made_ready_otherwise_is_refused(detector: Detector) -> None:
     plain = Prepared(detector.prepare(screw(1)).image, measure(detector.prepare(screw(1)).image))
-    with pytest.raises(CategoryError, match="was not registered, and the category registers"):
+    with pytest.raises(CategoryError, match="was prepared without registration, and the loaded category registers"):
         detector.predict_prepared([plain])
 
 

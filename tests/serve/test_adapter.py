@@ -133,7 +133,7 @@ def test_closing_ends_the_watch_and_the_model(served: TritonPythonModel) -> None
     served.finalize()
     assert not served._watch._thread.is_alive()
     (response,) = served.execute([Request([ppm(np.zeros((9, 9, 3), np.uint8))], ["score"], category="a")])
-    assert "it was closed" in str(response.error)
+    assert "was closed" in str(response.error)
 
 
 def test_a_ppm_is_read_as_the_pixels_that_were_put_into_it(tmp_path: Path) -> None:

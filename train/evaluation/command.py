@@ -77,13 +77,13 @@ class _Options:
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
 @click.option("--model", type=click.Path(path_type=Path), help="Artifact folder from regad-export.")
-@click.option("--ckpt", type=click.Path(path_type=Path), help="Or a checkpoint, evaluated in torch.")
-@click.option("--stn-mode", help="For a released checkpoint whose file does not tell its STN mode.")
+@click.option("--ckpt", type=click.Path(path_type=Path), help="Instead of --model: a checkpoint, evaluated in torch.")
+@click.option("--stn-mode", help="STN mode of a released checkpoint, if several fit its file.")
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of categories.")
-@click.option("--category", "categories", multiple=True, metavar="NAME", help="Only this one; repeatable.")
+@click.option("--category", "categories", multiple=True, metavar="NAME", help="Only this category; repeatable.")
 @click.option("--shot", "shots", default="4", callback=_shots, metavar="K[,K...]", help="Numbers of support images.")
 @click.option("--rounds", type=click.IntRange(1), default=1, help="Support sets drawn for each category and shot.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of the first round; each further round adds 1.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the first round; each further round adds 1.")
 @click.option("--support-from", type=click.Path(path_type=Path), help="Teach the support sets of this result file.")
 @register_option
 @device_option
@@ -95,18 +95,18 @@ class _Options:
     "--learn-prior",
     type=click.Path(path_type=Path),
     help="Also learn what good scores look like from these categories, into this file for regad-export --prior; "
-    "each category is then judged at the threshold that all others teach. Parts are not registered then.",
+    "each category is then judged at the threshold learnt from all others. Parts are not registered then.",
 )
 @click.option(
     "--ablate",
     multiple=True,
     type=click.Choice([*VARIANTS, SHOTS, "all"]),
-    help="Also judge without this part, as paired differences; repeatable.",
+    help="Also judge without this part of the method, and print paired differences; repeatable.",
 )
 @click.option(
     "--train-each",
     type=click.Path(path_type=Path),
-    help="Instead of a model: train one for each category on all the others, into this folder; goes on where stopped.",
+    help="Instead of a model: train one for each category on all the others, into this folder; a stopped run goes on.",
 )
 @click.option("--train-args", default="", metavar="TEXT", help="Further arguments of regad-train for --train-each.")
 @click.option("--ray", metavar="ADDRESS", help="Spread the support sets over this Ray cluster: auto, or HOST:PORT.")
@@ -114,8 +114,8 @@ def command(**options: Any) -> None:
     """Teach each category from --shot good images and judge its test folder.
 
     An artifact is judged through the deployed backend, a checkpoint in torch (--device auto, cpu or cuda). Scores are
-    raw; false rejects and escapes are taken at the threshold that teaching set. Tables are in percent, mean ± standard
-    deviation over rounds.
+    not normalised; false rejects and escapes are counted at the taught threshold. Tables are in percent, mean ±
+    standard deviation over rounds.
     """
     _evaluate(_Options(**options))
 
@@ -177,9 +177,11 @@ def _check(options: _Options) -> None:
     if options.learn_prior is not None and options.train_each is not None:
         raise click.UsageError("--learn-prior needs one model, whose scores it is about; --train-each makes several")
     if options.learn_prior is not None and _given("register") and options.register != "off":
-        raise click.UsageError("--learn-prior is about parts that are not registered; leave --register away")
+        raise click.UsageError("--learn-prior is for parts that are not registered; leave out --register")
     if options.ray is not None and (options.model is None or options.html is not None or options.ablate):
-        raise click.UsageError("--ray judges a --model, without --html and --ablate: those need every map here")
+        raise click.UsageError(
+            "--ray takes --model only, and neither --html nor --ablate, which need every map on this machine"
+        )
     if options.train_args and options.train_each is None:
         raise click.UsageError("--train-args is for --train-each")
 

@@ -71,37 +71,46 @@ def _by_recipe(*flags: str, **options: Any) -> Callable[[Callable[..., None]], C
 @click.option("--shot", type=click.IntRange(1), default=2, help="Support images for each query.")
 @_by_recipe("--epochs", type=click.IntRange(0), help="0 writes the initial model, level gains included.")
 @_by_recipe("--batch-size", type=click.IntRange(1), help="Queries a step, over all processes.")
-@_by_recipe("--lr", type=float, help="Rate of the backbone; 0 leaves it as it is.")
-@_by_recipe("--stn-lr", type=float, help="Rate of the three STNs; 0 keeps the identity.")
-@_by_recipe("--head-lr", type=float, help="Rate of the siamese heads.")
+@_by_recipe("--lr", type=float, help="Learning rate of the backbone; 0 does not train it.")
+@_by_recipe("--stn-lr", type=float, help="Learning rate of the three STNs; 0 keeps the identity.")
+@_by_recipe("--head-lr", type=float, help="Learning rate of the siamese heads.")
 @_by_recipe("--momentum", type=float, help="Momentum of the gradient steps.")
-@_by_recipe("--decay", type=click.Choice(get_args(Decay)), help="Cosine decay of the rates: every step, or epoch.")
-@_by_recipe("--prior", type=float, help="Weight that holds the transforms near the identity.")
-@_by_recipe("--freeze", type=click.Choice(get_args(Freeze)), help="Keep the backbone up to this layer as it is.")
-@_by_recipe("--freeze-bn/--no-freeze-bn", help="Keep the statistics of the backbone's batch norm.")
-@_by_recipe("--augment/--no-augment", help="Pose and light every image of a pair on its own.")
-@_by_recipe("--level-gains", type=_LEVELS, metavar="F1 F2 F3", help="What the maps are multiplied by.")
-@_by_recipe("--feature-exponents", type=_LEVELS, metavar="F1 F2 F3", help="0 keeps the lengths of features, 1 none.")
-@_by_recipe("--feature-gains", type=_LEVELS, metavar="F1 F2 F3", help="What features are multiplied by after that.")
-@click.option("--stn-mode", type=click.Choice(list(STN_MODES)), default=DEFAULT_MODE, help="What the STNs may do.")
+@_by_recipe("--decay", type=click.Choice(get_args(Decay)), help="Cosine decay of the rates, by step or by epoch.")
+@_by_recipe("--prior", type=float, help="Weight of the term that keeps the transforms near the identity.")
+@_by_recipe("--freeze", type=click.Choice(get_args(Freeze)), help="Do not train the backbone up to this layer.")
+@_by_recipe("--freeze-bn/--no-freeze-bn", help="Keep the batch norm statistics of the backbone.")
+@_by_recipe("--augment/--no-augment", help="Vary pose and light of each image of a pair separately.")
+@_by_recipe("--level-gains", type=_LEVELS, metavar="F1 F2 F3", help="Factors of the three feature maps.")
+@_by_recipe(
+    "--feature-exponents", type=_LEVELS, metavar="F1 F2 F3", help="0 keeps the length of features, 1 removes it."
+)
+@_by_recipe("--feature-gains", type=_LEVELS, metavar="F1 F2 F3", help="Factors of the features after that.")
+@click.option(
+    "--stn-mode", type=click.Choice(list(STN_MODES)), default=DEFAULT_MODE, help="Transforms that the STNs may make."
+)
 @click.option("--weights", default="imagenet", metavar="imagenet|none|FILE", help="Backbone weights to start from.")
 @_by_recipe("--normalize", type=click.Choice(get_args(Normalize)), help="Mean/std of the input.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of every random draw.")
-@click.option("--select", type=click.FloatRange(0, 0.5), default=0.0, help="Part of the good images to choose by.")
-@click.option("--fit", type=click.Choice(get_args(Fit)), default="stretch", help="How an image meets the square.")
+@click.option(
+    "--select", type=click.FloatRange(0, 0.5), default=0.0, help="Share of the good images that chooses the epoch."
+)
+@click.option("--fit", type=click.Choice(get_args(Fit)), default="stretch", help="How an image fills the square input.")
 @click.option("--resample", type=click.Choice(get_args(Resample)), default="box", help="Resize filter.")
-@click.option("--device", type=click.Choice(get_args(TrainDevice)), default="auto", help="Where to compute.")
-@click.option("--amp", is_flag=True, help="Compute in bfloat16 where autocast does; weights stay float32.")
-@click.option("--workers", type=click.IntRange(0), default=2, help="Threads that make batches; 0: none ahead.")
+@click.option("--device", type=click.Choice(get_args(TrainDevice)), default="auto", help="Device that computes.")
+@click.option("--amp", is_flag=True, help="Compute in bfloat16 (autocast); weights stay float32.")
+@click.option("--workers", type=click.IntRange(0), default=2, help="Threads that prepare batches; 0: none.")
 @click.option("--cache", type=click.Choice(get_args(Cache)), default="memory", help="Where decoded images are kept.")
-@click.option("--cache-mb", type=click.IntRange(0), default=4096, help="How much of them; the rest is decoded anew.")
+@click.option(
+    "--cache-mb", type=click.IntRange(0), default=4096, help="Most MB of decoded images; the rest is decoded again."
+)
 @click.option("--tensorboard", is_flag=True, help="Also write OUT/tensorboard.")
 def command(name: str, **options: Any) -> None:
     """Train RegAD's encoder on every category of --data, and write OUT/model.pt.
 
     A category needs only its good images, where MVTec AD, MPDD, BTAD and VisA keep them or in DATA/<category>/good.
     The result works on categories never seen: export it with regad-export, then teach each part with regad-calib or
-    regad-run. Stopped, the same command goes on. Several processes: torchrun -m regad.train.cli with the same options.
+    regad-run. If it was stopped, run the same command: it continues. Several processes: torchrun -m
+    regad.train.cli with the same options.
     """
     given = {option: value for option, value in options.items() if value is not None}
     config = TrainConfig(**{**recipe(name), **given})

@@ -167,8 +167,8 @@ def _require_precision(info: DeviceInfo, precision: Precision, force: bool) -> N
         return
     others = [other for other in ("f32", "bf16", "f16") if info.computes(other)]
     raise DeviceError(
-        f"{info.full_name} does not compute in {precision} itself; emulated it is slower than f32",
-        remedy=f"use --precision {' or '.join(others) or 'f32'}, or --force to measure it all the same",
+        f"{info.full_name} has no {precision} arithmetic; emulated, it is slower than f32",
+        remedy=f"use --precision {' or '.join(others) or 'f32'}, or --force to use it anyway",
         code="emulated",
     )
 
@@ -184,7 +184,7 @@ def _require_computed(compiled: Any, target: str, precision: Precision, name: st
     if got != {precision}:
         raise DeviceError(
             f"{name} computes in {' and '.join(sorted(got))}, not in {precision}",
-            remedy="ask for what the device has: --precision, or another --device",
+            remedy="choose another --precision, or another --device",
             code="precision",
         )
 

@@ -108,7 +108,7 @@ class Challenge:
     def cancel(self) -> None:
         """Somebody gives it up: it is due still. Raises InputError where none is being done."""
         if self.step not in ("good", "bad"):
-            raise InputError("no challenge is being done")
+            raise InputError("no challenge is running; begin one")
         self._become("due", f"the challenge of job {self.job} is due: it was begun, and given up")
 
     def seen(self, part: Shown, now: float) -> Told | None:

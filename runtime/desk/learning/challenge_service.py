@@ -108,7 +108,7 @@ class ChallengeService(Closing):
         with self._lock, LearningTrace(self._around.trace) as trace:
             job = self._heard_job() if self._around.watch.heard.status is not None else self._job
             if job == 0:
-                raise InputError("no job is in force; choose one under Job")
+                raise InputError("no job is active; choose one under Job")
             self._require_own_hold(job)
             one = self._challenges.get(job) or Challenge(job)
             before = (one.step, one.reason)
@@ -126,7 +126,7 @@ class ChallengeService(Closing):
         with self._lock:
             one = self._challenges.get(self._job)
             if one is None:
-                raise InputError("no challenge is being done")
+                raise InputError("no challenge is running; begin one")
             one.cancel()
             self._forget(one)
             self.look()
@@ -273,7 +273,7 @@ class ChallengeService(Closing):
             return
         except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
             for one in self._challenges.values():
-                one.fall_due("nobody knows when the last one was")
+                one.fall_due("it is not known when the last one was")
             return
         self._boot, self._job = file.boot, file.job
         for number, kept in file.jobs.items():

@@ -43,7 +43,7 @@ def learning_of(call: Call) -> Learning:
     """Return what the page was given. Raises RequestError where this desk has none."""
     found = call.site.get("learning")
     if not isinstance(found, Learning):
-        raise RequestError(503, "this desk does not learn")
+        raise RequestError(503, "the pages for learning are not running at this desk")
     return found
 
 

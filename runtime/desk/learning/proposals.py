@@ -102,10 +102,10 @@ class Proposals(Closing):
         path = "" if base is None else str(file_of(self._config.trace.folder, base))
         with self._lock:
             if self._closed:
-                raise InputError("the desk is ending; propose again when it is back")
+                raise InputError("the desk is stopping; propose again when it runs")
             if self._run is not None:
                 number = self._run.proposal.id
-                raise InputError(f"proposal {number} is being worked out; wait for its end, or withdraw it")
+                raise InputError(f"proposal {number} is being tried; wait until it ends, or withdraw it")
             number = max(self._numbers(), default=0) + 1
             number_of_base = 0 if base is None else base.id
             proposal = Proposal(id=number, wanted=wanted, by=by, at=time.time(), base=number_of_base, mark=mark)
@@ -152,7 +152,7 @@ class Proposals(Closing):
         with self._lock:
             proposal = self.one(number)
             if proposal.state == "approved":
-                raise InputError(f"proposal {number} is in force; go back to an earlier version instead")
+                raise InputError(f"proposal {number} is in use; go back to an earlier version instead")
             if proposal.state != "withdrawn":
                 proposal.state = "withdrawn"
                 proposal.reasons = (*proposal.reasons, f"withdrawn by {by}")
@@ -184,9 +184,9 @@ class Proposals(Closing):
             self._require_new(wanted)
         with LearningTrace(self._config.trace.folder) as trace:
             if not wanted.name and trace.version(wanted.job).id != proposal.base:
-                raise InputError("another version was put in force since; propose again")
+                raise InputError("another version is in use since then; propose again")
             if trace.mark(wanted.job) != proposal.mark:
-                raise InputError("parts were labelled or challenged since; propose again")
+                raise InputError("parts were labelled or challenged since then; propose again")
 
     def _work(self, run: _Run, order: Order) -> None:
         proposal = run.proposal
@@ -258,8 +258,8 @@ def spawned(order: Order, progress: Callable[[int, int], None], stopped: Callabl
     if "report" in last:
         return msgspec.convert(last, Made)
     if stopped():
-        raise InputError("it was stopped before it was worked out")
-    raise InputError(last.get("error") or f"the process that works it out ended with {process.returncode}")
+        raise InputError("it was stopped before it was tried")
+    raise InputError(last.get("error") or f"the process that tries it ended with status {process.returncode}")
 
 
 def _stop_when(process: subprocess.Popen[bytes], stopped: Callable[[], bool]) -> None:

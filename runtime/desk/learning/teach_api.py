@@ -113,7 +113,7 @@ def _spec(call: Call, told: _Take) -> InputSpec:
     with trace_of(call) as trace:
         version = trace.version(told.job)
     if version.spec is None:
-        raise InputError(f"nobody knows how job {told.job} cuts its pictures out; let it judge a part first")
+        raise InputError(f"the region of job {told.job} is not known yet; let it judge a part first")
     return replace(InputSpec.from_json(json.loads(version.spec)), roi=roi)
 
 

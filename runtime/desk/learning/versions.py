@@ -25,7 +25,7 @@ def file_of(trace: Path, version: Version) -> Path:
         if path.is_file() and sha256_of(path) == version.sha256:
             return path
     raise InputError(
-        f"the file of version {version.id} of job {version.job} is gone, or was changed: it lay at "
+        f"the file of version {version.id} of job {version.job} is gone, or was changed: it was at "
         f"{shown(version.path)}; put it back, or take another version"
     )
 
@@ -51,7 +51,7 @@ def install(
 def roll_back(link: StationLink, trace: Path, version: Version, by: str) -> dict[str, Any]:
     """Put an earlier version in force again, with the limits that it had. Raises InputError, OutputError, LinkError."""
     if version.active:
-        raise InputError(f"version {version.id} of job {version.job} is the one in force")
+        raise InputError(f"version {version.id} of job {version.job} is the one in use")
     path, wanted = file_of(trace, version), category_path(trace, version.sha256)
     if path != wanted:  # from before versions could be installed
         atomic_write(wanted, path.read_bytes())

@@ -264,7 +264,7 @@ class _Work:
     def _images(self, chosen: list[_Named]) -> tuple[list[NDArray[np.uint8]], tuple[SupportImage, ...]]:
         """The images that the base was taught with, and the chosen parts' inputs."""
         if self._base_category().registration is not None:
-            raise InputError("the part is registered; teach afresh, from good parts of the trace alone (4 to 8)")
+            raise InputError("the part is registered; teach it again, from good parts of the trace alone (4 to 8)")
         taught = TaughtImages(Path(self._order.state), self._trace)
         support: tuple[tuple[str, str], ...] = () if self._base is None else self._base.support
         found = [(taught.find(sha256), SupportImage(name, sha256)) for name, sha256 in support]
@@ -272,7 +272,7 @@ class _Work:
         if missing:
             raise InputError(
                 f"{len(missing)} of the {len(found)} photos that the part was taught with are not on this station "
-                f"({', '.join(missing[:5])}): teach afresh, from good parts of the trace alone (4 to 8)"
+                f"({', '.join(missing[:5])}): teach it again, from good parts of the trace alone (4 to 8)"
             )
         known = [(image, file) for image, file in found if image is not None]
         both = [*known, *chosen]
@@ -289,8 +289,8 @@ class _Work:
                 )
             if part.job != self._order.wanted.job or not self._fits(part, self._base_category()):
                 raise InputError(
-                    f"part {part.id} is of another job, or was cropped or registered otherwise than by the version in "
-                    "force; leave it out"
+                    f"part {part.id} is of another job, or was cropped or registered in another way than by the "
+                    "version in use; leave it out"
                 )
             image = self._trace.input(part.id)
             if image is None:

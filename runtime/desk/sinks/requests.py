@@ -83,7 +83,10 @@ def _checked(command: str, payload: bytes, retained: bool) -> Request | JobReque
         known = ", ".join(COMMANDS)
         raise InputError(f"the command is {shown(command)[:64]!r}; expected one of {known}", code="unknown")
     if retained:
-        raise InputError("the message is retained, and would come at each connect; send it without", code="retained")
+        raise InputError(
+            "the message is retained, and would come again at each connect; send it without the retain flag",
+            code="retained",
+        )
     if len(payload) > _MOST:
         raise InputError(f"the message has {len(payload)} bytes; expected at most {_MOST}", code="too_long")
     try:

@@ -67,7 +67,9 @@ def _mode(call: Call) -> dict[str, Any]:
     """Ask for a mode, which begins between two parts; the line records who did. Live needs the station's name."""
     wanted, name = call.json(_Mode), call.around.config.station.name
     if wanted.mode == "live" and wanted.confirm != name:
-        raise InputError(f"live puts verdicts out: confirm it by the station's name, {name}", code="confirm")
+        raise InputError(
+            f"in live the verdicts are output: to confirm, type the station's name, {name}", code="confirm"
+        )
     return call.around.link.ask("mode", by=call.user, mode=wanted.mode)
 
 

@@ -108,7 +108,9 @@ class Login:
         self._slowed(call, FIRST)
         if not self.redeem(wanted.token):
             self._by_client.failed(call.client)
-            raise RequestError(401, "the link was used, is too old, or wrong", remedy="restart the desk for a new one")
+            raise RequestError(
+                401, "the link was used already, is too old, or is wrong", remedy="restart the desk for a new one"
+            )
         return self._begun(call, FIRST)
 
     def _begun(self, call: Call, user: str) -> Response:

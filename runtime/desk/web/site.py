@@ -121,7 +121,7 @@ class Site:
         if route.method != "GET" and not hmac.compare_digest(
             request.headers.get(CSRF, "").encode("latin-1", "replace"), session.csrf.encode()
         ):
-            raise RequestError(403, "the request does not come from the page; load it anew", code="csrf")
+            raise RequestError(403, "the request does not come from this page; reload the page", code="csrf")
 
 
 async def _body(request: Request, most: int) -> bytes:

@@ -35,15 +35,15 @@ Exit status:
   0  all images were judged
   1  failure: a file, device, cluster or disk cannot be used
   2  wrong usage
-  3  something could not be judged: it is a row with an error
+  3  an image could not be judged: its row has an error
 
-A row has the keys of a JSON line of regad-run; frame is the page within its file. What a run that ended early has
-judged is in OUT.part; the same command goes on there. Images that are in the table already are not judged again; rows
-with an error are."""
+A row has the keys of a JSON line of regad-run; frame is the page within its file. If a run ended early, its rows are
+in OUT.part; the same command continues them. Images that are in the table already are not judged again; those whose
+row has an error are."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}, epilog=_EPILOG)
-@click.option("--source", required=True, help="Folder, pattern, or list (.txt: a path a line) of images.")
+@click.option("--source", required=True, help="Images: a folder, a pattern, or a list (.txt: a path a line).")
 @click.option("--category", type=_PATH, required=True, help="Category file that regad-calib wrote.")
 @click.option("--model", type=_PATH, help=f"Artifact (else ${MODEL_VARIABLE}, ./model.regad).")
 @click.option("--out", type=_PATH, required=True, help="Table to write: .csv, .jsonl or .parquet.")
@@ -52,7 +52,7 @@ with an error are."""
 @device_option
 @precision_options
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.  [default: 1 on a cluster]")
-@click.option("--threshold", type=click.FloatRange(0, min_open=True), help="In place of the category's own.")
+@click.option("--threshold", type=click.FloatRange(0, min_open=True), help="Threshold instead of the category's own.")
 @click.option("--overlay", type=_PATH, help="Folder for pictures with the heat map, named by their input.")
 @click.pass_context
 def command(
@@ -70,7 +70,7 @@ def command(
     threshold: float | None,
     overlay: Path | None,
 ) -> int:
-    """Judge every image of --source by a category, and write a row for each into one table."""
+    """Judge every image of --source with a category, and write a row for each into one table."""
     if actors is not None and address is None:
         raise click.UsageError("--actors is for a cluster; give its --address", ctx)
     model = find_model(model)

@@ -75,7 +75,7 @@ def table_of(path: Path) -> Table:
     """
     form = _FORMATS.get(path.suffix.lower())
     if form is None:
-        raise InputError(f"--out {shown(path)} ends in none of {' '.join(_FORMATS)}; name it so")
+        raise InputError(f"--out {shown(path)} has another ending than {', '.join(_FORMATS)}; choose one of these")
     if path.suffix.lower() == ".parquet":
         _pyarrow()
     return Table(path, form)

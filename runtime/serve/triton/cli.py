@@ -28,9 +28,9 @@ _GRAPH_DEVICES = (AUTO, "cpu", "cuda")
 _EPILOG = """\b
 detector  one model serves every category: whole frames in, verdicts out; the
           server needs regad in its Python. A category that is written again
-          takes the place of the one before while the server runs.
+          replaces the one before while the server runs.
 graphs    encoder, scorer and ensemble for Triton's ONNX Runtime: the client
-          prepares the image and decides. Good only after --check.
+          prepares the image and decides. Use them only after --check passed.
 
 See docs/triton.md.
 """
@@ -57,10 +57,13 @@ class _Plan(NamedTuple):
     required=True,
     help="Category file; served under its name without .safetensors. May be repeated.",
 )
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Model repository to make or update.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Model repository, made or brought up to date."
+    "--name",
+    default="regad",
+    show_default=True,
+    help="Name of the model; with --kind graphs, the beginning of the names.",
 )
-@click.option("--name", default="regad", show_default=True, help="Name of the model; of graphs, how their names begin.")
 @click.option(
     "--kind",
     type=click.Choice(["detector", "graphs"]),
@@ -69,7 +72,9 @@ class _Plan(NamedTuple):
     help="A model that takes image files, or the artifact's graphs as an ensemble.",
 )
 @click.option(
-    "--one-model-per-category", is_flag=True, help="Detectors NAME_CATEGORY, each a process with its encoder."
+    "--one-model-per-category",
+    is_flag=True,
+    help="Write a model NAME_CATEGORY for each category: a process and an encoder each.",
 )
 @device_option
 @precision_option
@@ -80,9 +85,11 @@ class _Plan(NamedTuple):
     type=click.IntRange(1),
     default=Settings.memory_mb,
     show_default=True,
-    help="Bound of the categories kept in memory.",
+    help="Most MB of categories kept in memory.",
 )
-@click.option("--check", metavar="HOST:PORT", help="Let the server there (gRPC) load what was written, and check it.")
+@click.option(
+    "--check", metavar="HOST:PORT", help="Let the server there (gRPC) load the model, and check its verdicts."
+)
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> int:
     """Write a Triton model repository of an artifact and its categories."""
@@ -103,7 +110,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     else:
         checks = _detector(plan, server)
     if server is None:
-        tell("next       serve it as docs/triton.md says, then: the same command with --check HOST:PORT")
+        tell("next       start the server (docs/triton.md), then run the same command with --check HOST:PORT")
     else:
         tell(f"checked    {given['check']}: {worst_of(checks)}")
     return 0

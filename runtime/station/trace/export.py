@@ -28,7 +28,7 @@ def export_rows(
     """
     name = row_format or out.suffix.lower().lstrip(".")
     if name not in get_args(RowFormat):
-        raise InputError(f"{out} is to be written as {name!r}; expected csv or json: give --format")
+        raise InputError(f"the format of {out} is {name!r}; expected csv or json: give --format")
     count = 0
 
     def counted(rows: Iterable[Row]) -> Iterable[Row]:

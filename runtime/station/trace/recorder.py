@@ -75,7 +75,7 @@ class Recorder:
             self._boot = self._begun(opened)
         except sqlite3.Error as error:
             if not is_damage(error):
-                raise OutputError(f"the trace in {self._folder} cannot be begun: {error}; free some space") from error
+                raise OutputError(f"the trace in {self._folder} cannot be started: {error}; free some space") from error
             opened = open_writer(self._folder, damaged=str(error))
             self._boot = self._begun(opened)
         if opened.trouble:

@@ -9,7 +9,7 @@ import pytest
 from regad.runtime.backends.lifecycle import Lifecycle
 from regad.runtime.errors import DeviceError
 
-CLOSED = "it was closed and cannot be used any more; load the artifact again"
+CLOSED = "this model or detector was closed and cannot be used any more; load the artifact again"
 
 
 class Held:

@@ -207,10 +207,10 @@ def test_an_emulated_precision_is_refused_unless_it_is_forced(
     without_transforms(monkeypatch)
     monkeypatch.setattr(library, "_processor_flags", frozenset)
     for target in ("openvino", "openvino:AUTO"):
-        with pytest.raises(DeviceError, match="does not compute in bf16 itself; emulated") as caught:
+        with pytest.raises(DeviceError, match="has no bf16 arithmetic; emulated") as caught:
             opened(target, precision="bf16")
         assert caught.value.code == "emulated"
-        assert caught.value.remedy == "use --precision f32, or --force to measure it all the same"
+        assert caught.value.remedy == "use --precision f32, or --force to use it anyway"
     if "BF16" in devices(load_core(), "CPU")[0].capabilities:
         assert opened(precision="bf16", force=True).precision == "bf16"
 
@@ -222,7 +222,7 @@ def test_a_precision_that_openvino_replaces_by_another_is_refused_even_if_it_is_
     if devices(load_core(), "CPU")[0].computes("f16"):
         pytest.skip("this processor computes in f16")
     for target in ("openvino", "openvino:AUTO"):
-        with pytest.raises(DeviceError, match=r"computes in (bf16|f32), not in f16; ask for what the device has"):
+        with pytest.raises(DeviceError, match=r"computes in (bf16|f32), not in f16; choose another --precision"):
             opened(target, precision="f16", force=True)
 
 

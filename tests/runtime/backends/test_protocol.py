@@ -150,7 +150,7 @@ def test_after_close_every_call_says_the_same(opened: Open, images: np.ndarray, 
         with pytest.raises(DeviceError) as caught:
             call()
         said.add(str(caught.value))
-    assert said == {"it was closed and cannot be used any more; load the artifact again"}
+    assert said == {"this model or detector was closed and cannot be used any more; load the artifact again"}
     assert backend.name
     assert backend.device in ("cpu", "cuda", "tensorrt", "openvino:CPU")
 

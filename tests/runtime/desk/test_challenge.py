@@ -105,7 +105,7 @@ def test_who_begins_and_shows_nothing_leaves_it_due() -> None:
     assert made.hold == ""
     made.tick(PATIENCE + 1)
     assert "no part was shown" in made.hold
-    with pytest.raises(InputError, match="no challenge is being done"):
+    with pytest.raises(InputError, match="no challenge is running"):
         made.cancel()
 
 
@@ -292,7 +292,7 @@ def test_a_state_that_cannot_be_read_makes_it_due(recorded: Recorded) -> None:
     line = Heard()
     made = service(recorded, line)
     made.look()
-    assert line.held and "nobody knows" in made.state()["hold"]
+    assert line.held and "it is not known" in made.state()["hold"]
 
 
 def test_a_station_that_is_held_by_something_else_says_so(recorded: Recorded) -> None:
@@ -375,5 +375,5 @@ def test_any_job_is_challenged_by_hand_and_one_that_is_given_up_holds_nothing(re
 def test_without_a_job_there_is_nothing_to_challenge(recorded: Recorded) -> None:
     line = Heard()
     line.job = 0
-    with pytest.raises(InputError, match="no job is in force"):
+    with pytest.raises(InputError, match="no job is active"):
         service(recorded, line).begin("ann")

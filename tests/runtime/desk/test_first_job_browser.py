@@ -128,7 +128,7 @@ def go_live(page: Page, floor: Floor) -> None:
     confirm = page.get_by_label("To confirm, type the station's name: press")
     confirm.fill("yes")
     page.get_by_role("button", name="Go live").click()
-    said(page, ".notice", "confirm it by the station's name")
+    said(page, ".notice", "to confirm, type the station's name")
     confirm.fill("press")
     page.get_by_role("button", name="Go live").click()
     said(page, ".page", "Live: verdicts are put out.")

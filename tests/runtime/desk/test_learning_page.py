@@ -195,7 +195,7 @@ def test_a_desk_that_does_not_learn_says_so(tmp_path: Path) -> None:
 
     with desk_of(tmp_path) as desk:
         answer = desk.client("engineer").ask("GET", "/api/v1/proposals")
-        assert answer.status == 503 and answer.json["error"] == "this desk does not learn"
+        assert answer.status == 503 and answer.json["error"] == "the pages for learning are not running at this desk"
 
 
 def test_a_taught_image_is_kept_without_loss(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_a_version_that_came_since_stops_an_approval(recorded: Recorded) -> None
         made.wait()
         recorded.use(replace(recorded.category, created="later"), recorded.folder / "two.safetensors")
         recorded.done()
-        with pytest.raises(InputError, match="another version was put in force since"):
+        with pytest.raises(InputError, match="another version is in use since then"):
             made.approve(1, "eve")
 
 
@@ -194,7 +194,7 @@ def test_photos_that_are_not_on_the_station_are_named_with_the_way_out(
     with proposals(recorded) as (made, _):
         made.open(Wanted(job=JOB, kind="teach", parts=(one,)), "eve")
         made.wait()
-        assert "2 of the 2 photos" in made.one(1).reasons[0] and "teach afresh" in made.one(1).reasons[0]
+        assert "2 of the 2 photos" in made.one(1).reasons[0] and "teach it again" in made.one(1).reasons[0]
         made.open(Wanted(job=JOB, kind="teach", parts=(one, two), afresh=True), "eve")
         made.wait()
         assert made.one(2).state == "ready", made.one(2).reasons
@@ -236,7 +236,7 @@ def test_one_is_worked_out_at_a_time_and_can_be_withdrawn(recorded: Recorded) ->
 
     with proposals(recorded, slow) as (made, _):
         made.open(threshold(11.0), "eve")
-        with pytest.raises(InputError, match="proposal 1 is being worked out"):
+        with pytest.raises(InputError, match="proposal 1 is being tried"):
             made.open(threshold(12.0), "eve")
         assert made.one(1).state == "working"
         assert made.withdraw(1, "eve").state == "withdrawn"
@@ -274,7 +274,7 @@ def test_a_withdrawal_that_comes_too_late_stops_no_other_proposal(recorded: Reco
         assert made.one(2).state == "working" and made._run is not None and not made._run.stopped.is_set()
         made.close()
         assert made.one(2).state == "failed"
-        with pytest.raises(InputError, match="the desk is ending"):
+        with pytest.raises(InputError, match="the desk is stopping"):
             made.open(threshold(13.0), "eve")
 
 
@@ -316,7 +316,7 @@ def test_an_earlier_version_is_put_in_force_again_with_its_limits(recorded: Reco
         ((command, fields),) = link.asked
         assert command == "install" and fields["sha256"] == before.sha256 and fields["threshold"] is None
         assert category_path(folder, before.sha256).is_file()
-        with pytest.raises(InputError, match="is the one in force"):
+        with pytest.raises(InputError, match="is the one in use"):
             roll_back(link, folder, now, "eve")  # type: ignore[arg-type]
         (recorded.folder / "one.safetensors").unlink()
         category_path(folder, before.sha256).unlink()

@@ -40,7 +40,7 @@ HOOK = {"name": "mes", "url": "http://mes/", "secret": SECRET}
         ({"opcua": {"unencrypted": True}}, "opcua.unencrypted is true; expected anonymous = true beside it"),
         ({"opcua": {"certificate": "c"}}, "opcua.certificate and private_key go together"),
         ({"metrics": {}}, "metrics.secret is missing; expected a table with file, env"),
-        ({"mqtt": {"host": "b"}, "desk": None}, "desk is missing; mqtt, webhook, metrics and opcua are its work"),
+        ({"mqtt": {"host": "b"}, "desk": None}, "desk is missing; mqtt, webhook, metrics and opcua need it"),
     ],
 )
 def test_a_table_that_cannot_be_is_refused_in_a_line(tables: dict[str, Any], text: str) -> None:

@@ -193,8 +193,8 @@ def test_a_folder_that_cannot_be_read_is_an_error_row(
 @pytest.mark.parametrize(
     ("out", "words"),
     [
-        ("rows.xlsx", "ends in none of .csv .jsonl .parquet"),
-        ("part.safetensors", "ends in none of"),
+        ("rows.xlsx", "has another ending than .csv, .jsonl, .parquet"),
+        ("part.safetensors", "has another ending than"),
         ("a.csv", "not a table"),
     ],
 )

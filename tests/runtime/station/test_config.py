@@ -247,7 +247,7 @@ def test_a_secret_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "camera.password"
     path.write_text("hunter2\n")
     path.chmod(0o640)
-    with pytest.raises(InputError, match=r"may be read by other users; close it: chmod 600"):
+    with pytest.raises(InputError, match=r"may be read by other users; forbid it: chmod 600"):
         Secret(file=path).read()
     path.chmod(0o600)
     assert Secret(file=path).read() == "hunter2"

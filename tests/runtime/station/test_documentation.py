@@ -31,7 +31,8 @@ from regad.runtime.station.trace.inspection import TraceAlarm
 from ..doc_tables import blocks_of, commands_of, rows_of
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGES = {name: (ROOT / "docs" / f"{name}.md").read_text() for name in ("registers", "gpio", "station", "socket", "trace")}
+NAMES = ("registers", "gpio", "station", "socket", "trace")
+PAGES = {name: (ROOT / "docs" / f"{name}.md").read_text() for name in NAMES}
 PAGE = "\n".join(PAGES.values())
 SAID = " ".join(PAGE.split())
 UNIT = ROOT / "packaging" / "regad-station.service"

@@ -81,7 +81,7 @@ def test_a_full_disk_holds_the_job_all_the_same_and_is_told(bench: Bench, monkey
 
     monkeypatch.setattr(first_parts, "atomic_write", full)
     bench.change(1)
-    with pytest.raises(OutputError, match="nobody knows which versions were challenged: no space left"):
+    with pytest.raises(OutputError, match="it is not known which versions were challenged: no space left"):
         parts.load(1)
     assert bench.held == [(1, "has")]
     with pytest.raises(OutputError):

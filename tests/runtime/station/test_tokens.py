@@ -80,7 +80,7 @@ def test_a_list_that_others_may_read_or_that_is_damaged_is_refused(tmp_path: Pat
     path = tmp_path / "t.json"
     add_token(path, "mes", "viewer", "anna")
     path.chmod(0o644)
-    with pytest.raises(InputError, match="may be read by other users; close it: chmod 600"):
+    with pytest.raises(InputError, match="may be read by other users; forbid it: chmod 600"):
         read_tokens(path)
     path.write_text("{}")
     path.chmod(0o600)

@@ -83,7 +83,7 @@ def test_a_password_too_short_or_too_long_is_refused(path: Path, password: str) 
 def test_a_file_that_others_may_read_is_refused(path: Path) -> None:
     set_password(path, "anna", "correct horse", "viewer")
     path.chmod(0o644)
-    with pytest.raises(InputError, match=r"may be read by other users; close it: chmod 600"):
+    with pytest.raises(InputError, match=r"may be read by other users; forbid it: chmod 600"):
         read_users(path)
 
 

@@ -303,10 +303,10 @@ def test_wrong_shots_are_wrong_usage(
         (["--ckpt", "c", "--train-args", "--epochs 1"], "--train-args is for --train-each"),
         (["--model", "m", "--support-from", "r.json", "--shot", "2"], "brings its own shots"),
         (["--model", "m", "--learn-prior", "p.json", "--register", "on"], "parts that are not registered"),
-        (["--ckpt", "c", "--ray", "auto"], "--ray judges a --model"),
+        (["--ckpt", "c", "--ray", "auto"], "--ray takes --model only"),
         (["--ckpt", "c", "--precision", "bf16"], "a checkpoint computes in float32"),
         (["--train-each", "f", "--force"], "a checkpoint computes in float32"),
-        (["--model", "m", "--ray", "auto", "--html", "r.html"], "--ray judges a --model"),
+        (["--model", "m", "--ray", "auto", "--html", "r.html"], "--ray takes --model only"),
     ],
 )
 def test_wrong_usage(
