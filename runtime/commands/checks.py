@@ -264,7 +264,7 @@ def check_artifact(model: Path | None) -> list[Finding]:
     kind = f"{artifact.dtype}, {artifact.hash[:16]}"
     if artifact.normalization != PLAIN:
         kind += f", features normalised: {artifact.normalization}"
-    found = [Finding("artifact", "ok", f"{path} ({kind}): all files are sound")]
+    found = [Finding("artifact", "ok", f"{path} ({kind}): all files are intact")]
     try:
         devices = [device for device in sorted(DEVICES, key=lambda row: not row.required) if device.is_present()]
     except RegadError as error:

@@ -52,7 +52,7 @@ class Speaker(Sink):
             if not self._recorded:
                 raise
             self._out = None
-            self._line.say(f"note: {error}; no more verdicts are printed, the run goes on")
+            self._line.say(f"note: {error}; no more verdicts are printed, the run continues")
 
     def close(self) -> None:
         """Remove the live line."""

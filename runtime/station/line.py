@@ -158,7 +158,9 @@ class Line(Closing):
         if not boot.clean_before:
             self.trace.event("warning", 0, "the previous run did not shut down cleanly")
         if self._mode.value != self.config.station.mode:
-            said = "the station starts in shadow: it was put back into it, and nobody has switched it to live since"
+            said = (
+                "the station starts in shadow: somebody switched it to shadow, and nobody has switched it to live since"
+            )
             self._told(Told("warning", Fault.NONE, said))
         machine = Machine(replace(settings_of(self.config), mode=self._mode), boot.id)
         if self.config.gpio is not None:

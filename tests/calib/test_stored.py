@@ -115,7 +115,11 @@ def test_parts_of_before_version_2_go_with_later_ones_of_the_same_region(
             {"parts": [1, 2]},
             "part 2 is labelled a defect",
         ),
-        ("UPDATE category_version SET spec = NULL", {"parts": [1, 2]}, "does not have the category and the region that part 1"),
+        (
+            "UPDATE category_version SET spec = NULL",
+            {"parts": [1, 2]},
+            "does not have the category and the region that part 1",
+        ),
     ],
 )
 def test_parts_that_cannot_be_taught_from_are_named(

@@ -21,7 +21,7 @@ _EMPTY = "it marks no defect, though its image is a defective one"
 _LOST = "what it marks is too small to be left at 224x224, or lies outside what is judged"
 _FULL = f"it marks over {_NEARLY_ALL:.0%} of its image as defect; is it inverted, or another kind of file?"
 _LOSSY = "JPEG blurs: faint samples around a defect count as defect; masks are better stored as PNG"
-_ODD_PALETTE = "colour 0 of its palette is not black, while another colour is; colour 0 is taken as sound"
+_ODD_PALETTE = "colour 0 of its palette is not black, while another colour is; colour 0 is read as not defective"
 
 
 def read_mask(path: Path, image_shape: tuple[int, ...], spec: InputSpec, say: Say = unsaid) -> NDArray[np.bool_]:

@@ -109,7 +109,7 @@ class Challenge:
         """Somebody gives it up: it is due still. Raises InputError where none is being done."""
         if self.step not in ("good", "bad"):
             raise InputError("no challenge is running; begin one")
-        self._become("due", f"the challenge of job {self.job} is due: it was begun, and given up")
+        self._become("due", f"the challenge of job {self.job} is due: it was begun and cancelled")
 
     def seen(self, part: Shown, now: float) -> Told | None:
         """A part was judged. Return what is to be recorded where it was a challenge part."""

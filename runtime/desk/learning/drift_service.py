@@ -125,7 +125,7 @@ class DriftService(Closing):
         if followed is None:
             return
         if told is not None and told.version != followed.version:
-            self._record(job, None, "another version is in force: what is usual is learnt anew")
+            self._record(job, None, "another version is in use: what is usual is learnt again")
             told = None
         finding = followed.drift.finding()
         if finding is not None:

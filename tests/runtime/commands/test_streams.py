@@ -81,7 +81,7 @@ def test_the_run_goes_on_whatever_its_streams_are(place: Path, redirect: str) ->
         told = [line for line in done.stderr.splitlines() if "stdout" in line]
         assert told == [
             "note: cannot write stdout: No space left on device; send it somewhere else; "
-            "no more verdicts are printed, the run goes on"
+            "no more verdicts are printed, the run continues"
         ]
 
 

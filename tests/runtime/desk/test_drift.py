@@ -248,4 +248,4 @@ def test_a_finding_that_could_not_be_told_is_told_later_and_another_version_ends
     recorded.done()
     caught_up(service)
     assert [fields["moved"] for _, fields in link.asked] == [True, False]
-    assert "another version is in force" in link.asked[1][1]["text"]
+    assert "another version is in use" in link.asked[1][1]["text"]
