@@ -1,7 +1,7 @@
 """The numbers of the station's interface: states, verdicts, modes, faults, and the bits that a PLC reads and writes.
 
-They stand in the register map, in the trace, and in docs/registers.md and docs/station.md; a number never changes its
-meaning.
+They are in the register map, in the trace, and in docs/registers.md, station.md and trace.md; a number never changes
+its meaning.
 """
 
 from __future__ import annotations
