@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -42,6 +42,14 @@ class _File(msgspec.Struct, frozen=True):
     jobs: dict[int, _Kept] = {}
 
 
+class _Released(NamedTuple):
+    """Who said that which hold of a job is over; None: whichever it is, which is asked for once and not again."""
+
+    by: str
+    job: int
+    hold_id: str | None
+
+
 class ChallengeService(Closing):
     """The challenges of a station. ``now`` gives seconds that never run back.
 
@@ -59,7 +67,7 @@ class ChallengeService(Closing):
         self._versions: dict[int, str] = {}  # what tells the version of each job that was last in force from others
         self._boot = self._job = 0
         self._owed: list[Told] = []
-        self._released: tuple[str, int] | None = None  # who said that a job's hold is over, until the line agrees
+        self._released: _Released | None = None  # until the line is heard to agree
         self._error = ""
         self._saved = 0.0
         self._ended = threading.Event()
@@ -85,14 +93,16 @@ class ChallengeService(Closing):
     def state(self) -> dict[str, Any]:
         """What the page shows: the job in force, its step, the reason of a hold, what to do, seconds until the next.
 
-        ``held`` is the job whose hold it is (0: the station's), None where it is not held; ``planned``: whether the job
-        is ever asked for a challenge.
+        ``held`` is the job whose hold it is (0: the station's), None where it is not held, ``hold_id`` which one (None
+        where the line has not told of it yet); ``planned``: whether the job is ever asked for a challenge.
         """
         with self._lock:
             held = self._held()
             one = self._challenges.get(self._job)
             reason = "" if held is None else str(held["reason"])
-            shown = {"held": None if held is None else held["job"], "planned": self._job in self._plans}
+            shown: dict[str, Any] = {"held": None, "hold_id": None, "planned": self._job in self._plans}
+            if held is not None:
+                shown |= {"held": held["job"], "hold_id": held["id"]}
             if one is None:
                 nothing = {"step": "none", "hold": reason, "hint": "", "left": None, "by": ""}
                 return {**shown, "job": self._heard_job(), **nothing}
@@ -103,18 +113,19 @@ class ChallengeService(Closing):
                 **{"left": one.left, "by": one.by},
             }
 
-    def begin(self, by: str) -> None:
-        """Begin the challenge of the job in force. Raises InputError, LinkError."""
+    def begin(self, by: str, hold_id: str | None = None) -> None:
+        """Begin the challenge of the job in force, out of the hold that was seen. Raises InputError, LinkError."""
         with self._lock, LearningTrace(self._around.trace) as trace:
             job = self._heard_job() if self._around.watch.heard.status is not None else self._job
             if job == 0:
                 raise InputError("no job is in force; choose one under Job")
-            self._require_own_hold(job)
+            hold_id = self._require_meant(job, hold_id)
             one = self._challenges.get(job) or Challenge(job)
             before = (one.step, one.reason)
             one.begin(by, trace.newest(), self._now())
             try:
-                self._let_go(by, job)
+                if hold_id is not None:  # else no hold is known of: one that comes now was seen by nobody
+                    self._let_go(by, job, hold_id)
             except LinkError:
                 one.step, one.reason = before
                 raise
@@ -131,12 +142,15 @@ class ChallengeService(Closing):
             self._forget(one)
             self.look()
 
-    def release(self, by: str, job: int) -> None:
-        """Release the station from a job's hold (0: its own). Raises InputError where it is another's, LinkError."""
+    def release(self, by: str, job: int, hold_id: str | None = None) -> None:
+        """Release the station from a job's hold (0: its own): the one that was seen, else the one that is known of.
+
+        Raises InputError where another one holds it, LinkError.
+        """
         with self._lock:
-            self._require_own_hold(job)
+            hold_id = self._require_meant(job, hold_id)
             try:
-                self._let_go(by, job)
+                self._let_go(by, job, hold_id)
             finally:  # one that does not reach the line is asked for again, as long as nothing else holds it
                 if (one := self._challenges.get(job)) is not None and self._released is not None:
                     one.release()
@@ -207,51 +221,63 @@ class ChallengeService(Closing):
 
     def _agree(self, one: Challenge) -> None:
         """Have the line held where a challenge is due or failed, and let go where somebody has said so."""
-        held = self._held()
+        held, released = self._held(), self._released
         own = held is not None and held["job"] == one.job
         if one.hold:
             self._released = None
             if not own:
                 self._around.link.ask("hold", by=_BY, reason=one.hold, job=one.job)
-        elif self._released is not None and (held is None or held["job"] != self._released[1]):
+                self._around.watch.look()  # who releases it must name it
+        elif released is not None and (held is None or held["id"] is None or held["id"] != released.hold_id):
             self._released = None
-        elif self._released is not None:
-            self._around.link.ask("release", by=self._released[0], job=self._released[1])
+        elif released is not None:
+            self._around.link.ask("release", **released._asdict())
         elif own and one.step == "clear" and one.job in self._plans:
             one.fall_due("the station is held")
 
-    def _let_go(self, by: str, job: int) -> None:
-        self._released = (by, job)
+    def _let_go(self, by: str, job: int, hold_id: str | None) -> None:
+        self._released = _Released(by, job, hold_id)
         try:
-            self._around.link.ask("release", by=by, job=job)
+            self._around.link.ask("release", **self._released._asdict())
         except LinkError as error:
             if error.code != "gone":
                 self._released = None
             raise
+        self._around.watch.look()
 
     def _forget(self, one: Challenge) -> None:
         """A challenge that nobody asked for, and that was given up, is over."""
         if one.step == "due" and one.job not in self._plans:
             one.release()
 
-    def _require_own_hold(self, job: int) -> None:
-        """Raise InputError where the station is held, as far as is known, for another job."""
+    def _require_meant(self, job: int, hold_id: str | None) -> str | None:
+        """The id of the hold that is meant: the one that was seen, else the one that is known of.
+
+        Raises InputError where the station is held, as far as is known, for another job or by another hold.
+        """
         held = self._held()
-        if held is not None and held["job"] != job:
+        if held is None:
+            return hold_id
+        if held["job"] != job:
             raise InputError(
                 f"the station is held for another reason, which comes first: {held['reason']}", code="other"
             )
+        if held["id"] is not None and hold_id not in (None, held["id"]):
+            raise InputError(
+                f"another hold has come since: {held['reason']}; look at it, and release that one", code="other"
+            )
+        return hold_id or held["id"]
 
     def _heard_job(self) -> int:
         status = self._around.watch.heard.status
         return 0 if status is None else int(status["image"]["job"])
 
     def _held(self) -> dict[str, Any] | None:
-        """The hold that the line told of: its job and reason."""
+        """The hold that the line told of: its job, reason and id."""
         status = self._around.watch.heard.status
         if status is None or not status["image"]["flags"] & Flag.HELD:
             return None
-        return status.get("held") or {"job": 0, "reason": "the station is held"}
+        return status.get("held") or {"job": 0, "reason": "the station is held", "id": None}
 
     def _run(self) -> None:
         while not self._ended.wait(_EVERY):

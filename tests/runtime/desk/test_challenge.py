@@ -198,22 +198,27 @@ class Heard:
 
     def __init__(self) -> None:
         self.boot, self.job, self.held = 1, JOB, False
-        self.hold_of, self.version = JOB, "a"
+        self.hold_of, self.hold_id, self.version = JOB, "h0", "a"
         self.refuses = ""
+        self.looks = 0
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
     @property
     def heard(self) -> Any:
         image = {"job": self.job, "flags": int(Flag.HELD) if self.held else 0}
-        held = {"job": self.hold_of, "reason": f"job {self.hold_of} is held"} if self.held else None
+        held = {"job": self.hold_of, "reason": f"job {self.hold_of} is held", "id": self.hold_id} if self.held else None
         asked = {"number": self.job, "version": self.version}
         return SimpleNamespace(status={"boot": self.boot, "image": image, "held": held, "asked": asked})
+
+    def look(self) -> None:
+        self.looks += 1
 
     def ask(self, command: str, **fields: Any) -> dict[str, Any]:
         self.asked.append((command, fields))
         if command == "release" and self.refuses:
             raise LinkError("the hold is that of another job", code=self.refuses)
-        self.hold_of = fields["job"] if command == "hold" else self.hold_of
+        if command == "hold":
+            self.hold_of, self.hold_id = fields["job"], f"h{len(self.asked)}"
         self.held = {"hold": True, "release": False}.get(command, self.held)
         return {}
 
@@ -272,7 +277,7 @@ def test_a_failed_one_stays_held_over_a_restart_of_the_desk_and_of_the_line(reco
     again.release("eve", JOB)
     again.look()
     assert not line.held and again.state()["step"] == "clear"
-    assert line.asked[-1] == ("release", {"by": "eve", "job": JOB})
+    assert line.asked[-1] == ("release", {"by": "eve", "job": JOB, "hold_id": line.hold_id})
 
 
 def test_a_desk_that_died_within_a_challenge_finds_it_due(recorded: Recorded) -> None:
@@ -322,6 +327,58 @@ def test_a_release_that_crosses_a_change_of_the_job_lifts_nothing_and_forgives_n
     line.refuses, line.job, line.hold_of = "", 2, 2
     made.look()
     assert [command for command, _ in line.asked] == ["hold", "release", "release"] and line.held
+
+
+def test_a_release_of_a_hold_that_another_one_has_followed_lifts_nothing(recorded: Recorded) -> None:
+    """The same job's, and for the same reason: what was looked at is the one that was shown."""
+    line = Heard()
+    made = service(recorded, line)
+    made.look()
+    seen = made.state()["hold_id"]
+    assert seen == line.hold_id
+    line.hold_id = "newer"
+    for act in (lambda: made.release("eve", JOB, seen), lambda: made.begin("ann", seen)):
+        with pytest.raises(InputError, match="another hold has come since: job 1 is held; look at it") as refused:
+            act()
+        assert refused.value.code == "other" and made.state()["step"] == "due"
+    assert line.held and [command for command, _ in line.asked] == ["hold"]
+    made.release("eve", JOB, made.state()["hold_id"])
+    assert not line.held and line.asked[-1][1]["hold_id"] == "newer"
+
+
+def test_a_release_that_did_not_reach_the_line_is_asked_again_for_that_hold_alone(recorded: Recorded) -> None:
+    line = Heard()
+    made = service(recorded, line)
+    made.look()
+    seen = made.state()["hold_id"]
+    line.refuses = "gone"
+    with pytest.raises(LinkError):
+        made.release("eve", JOB, seen)
+    line.refuses = ""
+    made.look()
+    assert not line.held and line.asked[-1] == ("release", {"by": "eve", "job": JOB, "hold_id": seen})
+    made.look()
+
+    line.held, line.hold_id, line.refuses = True, "second", "gone"
+    with pytest.raises(LinkError):
+        made.release("eve", JOB, "second")
+    line.refuses, line.hold_id, asked = "", "third", len(line.asked)  # meanwhile it was held anew
+    for _ in range(3):
+        made.look()
+    assert line.held and made.state()["step"] == "due" and made.state()["hold_id"] == "third"
+    assert "release" not in [command for command, _ in line.asked[asked:]]
+
+
+def test_a_challenge_begins_without_a_release_where_no_hold_is_known(recorded: Recorded) -> None:
+    line = Heard()
+    line.job = 7
+    made = service(recorded, line)
+    made.look()
+    made.begin("ann")
+    assert line.asked == [] and made.state()["step"] == "good"
+    line.held, line.hold_of, line.hold_id = True, 7, "unseen"  # it came as the button was pressed
+    made.look()
+    assert line.held and made.state()["hold_id"] == "unseen"
 
 
 def test_a_hold_of_the_job_before_does_not_count_as_its_own(recorded: Recorded) -> None:

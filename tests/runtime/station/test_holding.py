@@ -40,12 +40,13 @@ def ask(holding: Holding, command: str, **fields: Any) -> dict[str, Any]:
 
 def test_a_hold_outlasts_the_process_until_it_is_released(tmp_path: Path) -> None:
     first, events, remarks = made(tmp_path)
-    assert ask(first, "hold", by="challenge", reason="a challenge is due", job=1) == {}
-    assert first.state == {"job": 1, "reason": "a challenge is due"}
+    told = ask(first, "hold", by="challenge", reason="a challenge is due", job=1)
+    assert first.state == {"job": 1, "reason": "a challenge is due", "id": told["hold_id"]}
     again, restored, _ = made(tmp_path)
     again.restore()
     assert events == restored == [Held("a challenge is due")]
-    ask(again, "release", by="ann", job=1)
+    assert again.state == first.state, "who saw it before the restart means this one"
+    ask(again, "release", by="ann", job=1, hold_id=told["hold_id"])
     assert again.state is None
     assert restored[1:] == [Released()] and not (tmp_path / FILE_NAME).exists()
     last, nothing, _ = made(tmp_path)
@@ -62,7 +63,7 @@ def test_a_release_that_was_meant_for_another_hold_lifts_none(tmp_path: Path) ->
         with pytest.raises(InputError, match="the hold is that of job 2") as refused:
             ask(holding, "release", by="ann", job=wrong)
         assert refused.value.code == "other"
-    assert holding.state == {"job": 2, "reason": "job 2 begins with a challenge"} and Released() not in events
+    assert holding.state is not None and holding.state["job"] == 2 and Released() not in events
     ask(holding, "release", by="ann", job=2)
     assert events[-1] == Released() and not (tmp_path / FILE_NAME).exists()
     last = remarks[-1]
@@ -71,19 +72,66 @@ def test_a_release_that_was_meant_for_another_hold_lifts_none(tmp_path: Path) ->
     assert holding.state is None, "without a hold there is nothing to mistake it for"
 
 
-def test_a_hold_that_begins_while_another_is_released_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_release_names_its_hold_among_those_of_one_job(tmp_path: Path) -> None:
+    """A repeated request that comes late, or a page that shows what was: the hold that nobody has seen stays."""
+    holding, events, remarks = made(tmp_path)
+    first = ask(holding, "hold", by="challenge", reason="job 1 is due", job=1)["hold_id"]
+    assert ask(holding, "hold", by="challenge", reason="job 1 is due", job=1)["hold_id"] == first, "said again"
+    holding.begin(1, "job 1 has another version")
+    second = str((holding.state or {})["id"])
+    holding.begin(1, "job 1 has another version")
+    for stale in (first, second, "none of them"):
+        with pytest.raises(InputError, match="another hold has come since, for job 1: job 1 has another ver") as refused:
+            ask(holding, "release", by="ann", job=1, hold_id=stale)
+        assert refused.value.code == "other"
+    assert Released() not in events and (tmp_path / FILE_NAME).exists()
+    third = str((holding.state or {})["id"])
+    assert len({first, second, third}) == 3
+    for _ in range(2):  # the answer to the first one may have been lost
+        assert ask(holding, "release", by="ann", job=1, hold_id=third) == {}
+    assert holding.state is None and not (tmp_path / FILE_NAME).exists()
+    again = ask(holding, "hold", by="challenge", reason="job 1 is due", job=1)["hold_id"]
+    assert again != first, "it was released in between: another hold"
+    ask(holding, "release", by="ann", job=1)
+    assert holding.state is None, "who cannot name one means the one that there is"
+
+
+@pytest.mark.parametrize("job", [1, 2])
+@pytest.mark.parametrize("named", [False, True])
+def test_a_hold_that_begins_while_another_is_released_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: int, named: bool
+) -> None:
     holding, events, _ = made(tmp_path)
-    ask(holding, "hold", by="challenge", reason="job 1 is due", job=1)
+    told = ask(holding, "hold", by="challenge", reason="job 1 is due", job=1)
     unlink = Path.unlink
 
     def meanwhile(path: Path, missing_ok: bool = False) -> None:
         unlink(path, missing_ok)
-        holding.begin(2, "job 2 begins with a challenge")
+        holding.begin(job, "it begins with a challenge")
 
     monkeypatch.setattr(Path, "unlink", meanwhile)
-    with pytest.raises(InputError, match="that of job 2"):
-        ask(holding, "release", by="ann", job=1)
-    assert holding.state is not None and holding.state["job"] == 2 and Released() not in events
+    with pytest.raises(InputError, match=f"another hold began meanwhile, for job {job}: it begins with a challenge"):
+        ask(holding, "release", by="ann", job=1, **(told if named else {}))
+    assert holding.state is not None and holding.state["job"] == job and Released() not in events
+
+
+def test_a_hold_of_before_there_were_ids_is_restored_with_one(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text('{"by": "challenge", "reason": "job 1 is due", "job": 1}')
+    holding, _, _ = made(tmp_path)
+    holding.restore()
+    state = holding.state
+    assert state is not None and state["reason"] == "job 1 is due" and state["id"]
+    ask(holding, "release", by="ann", job=1, hold_id=state["id"])
+    assert holding.state is None
+
+
+def test_the_id_of_a_hold_is_the_stations_to_give(tmp_path: Path) -> None:
+    holding, _, _ = made(tmp_path)
+    with pytest.raises(InputError, match="hold is wrong"):
+        ask(holding, "hold", by="a", reason="x", hold_id="mine")
+    assert ask(holding, "hold", by="a", reason="x")["hold_id"] != "1", "1 is the request's own id"
+    with pytest.raises(InputError, match="release is wrong"):
+        ask(holding, "release", by="a", job=0, hold_id="")
 
 
 def test_a_hold_that_begins_with_a_job_outlasts_the_process(tmp_path: Path) -> None:
@@ -93,7 +141,7 @@ def test_a_hold_that_begins_with_a_job_outlasts_the_process(tmp_path: Path) -> N
     again, restored, _ = made(tmp_path)
     again.restore()
     assert events == restored == [Held("job 2 has another version")]
-    assert again.state == {"job": 2, "reason": "job 2 has another version"}
+    assert again.state is not None and again.state == holding.state and again.state["job"] == 2
 
 
 def test_a_station_is_held_also_where_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +189,9 @@ def test_a_part_for_a_held_station_is_missed_and_the_next_after_the_release_is_j
         assert image.state is State.SETUP and not image.status & (Status.READY | Status.ONLINE | Status.VALID)
         answer = station.trigger()
         assert answer["verdict"] == "MISSED" and "held: a challenge is due" in answer["reason"]
-        station.line.requests.handle({"command": "start"})
+        for other in ("start", "reset"):  # what Modbus, MQTT, OPC UA and a digital line can say
+            station.line.requests.handle({"command": other})
+        assert station.trigger()["verdict"] == "MISSED"
         station.line.requests.handle({"command": "release", "by": "ann", "job": 1})
         station.until(lambda image: Status.READY in image.status)
         assert station.part() == "PASS"
