@@ -13,6 +13,7 @@ from regad.runtime.commands.options import (
     device_option,
     precision_options,
     preprocessing_options,
+    refuse_without_effect,
     register_option,
     spec_from_options,
     threshold_options,
@@ -81,6 +82,10 @@ def command(
     roi: tuple[int, int, int, int] | None,
 ) -> None:
     """Teach a part from a folder of good images; the result is one small file for regad-run and the C library."""
+    if shot is None:
+        refuse_without_effect(["seed"], "without --shot")
+    if threshold is not None:
+        refuse_without_effect(["target_frr", "validation"], "with --threshold")
     model = find_model(model)
     check_file("--out", out, CATEGORY, inputs("model", model=model, support=support, validation=validation))
     spec = spec_from_options(Artifact.open(model, verify=False).spec, fit, resample, roi)

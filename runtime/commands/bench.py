@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from ..formats.places import MODEL_VARIABLE, find_model
 from .bench_rows import ROWS, BenchSetup, camera_curve, shot_curve
 from .console import note, run_cli
+from .options import refuse_without_effect
 from .outputs import check_file, inputs
 from .own_files import json_kind
 from .pick import as_json, drawn_subject, measure, photo_subject, pick_table
@@ -18,6 +19,7 @@ from .timing import FORMAT, Row, hardware, table, write_rows
 
 __all__ = ["command", "main"]
 
+_ROWS = ("shots", "groups", "curves")
 _PICKING = ("also", "support", "images", "threads", "min_agreement")
 
 
@@ -64,6 +66,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     for name in () if options["pick"] else _PICKING:
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise click.UsageError(f"--{name.replace('_', '-')} needs --pick", ctx)
+    if options["pick"]:
+        refuse_without_effect(_ROWS, "with --pick")
     if (options["support"] is None) != (options["images"] is None):
         raise click.UsageError("--support and --images go together: photos to teach, and photos to judge", ctx)
     if target is not None:

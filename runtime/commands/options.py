@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar, get_args
 
 import click
+from click.core import ParameterSource
 
 from ..backends.base import Precision
 from ..backends.table import AUTO, DEVICE_CHOICES
@@ -19,6 +20,7 @@ __all__ = [
     "precision_option",
     "precision_options",
     "preprocessing_options",
+    "refuse_without_effect",
     "register_option",
     "spec_from_options",
     "threshold_options",
@@ -40,6 +42,18 @@ def parse_roi(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     if min(x, y) < 0 or min(w, h) < 1:
         raise click.BadParameter(f"{value!r}; expected x and y of 0 or more, width and height of 1 or more")
     return x, y, w, h
+
+
+def refuse_without_effect(names: Iterable[str], why: str) -> None:
+    """Raise UsageError for the first of a command's options ``names`` that was given: it has no effect ``why``.
+
+    An option that is passed over in silence lets its user believe that it was heeded.
+    """
+    ctx, wanted = click.get_current_context(), set(names)
+    for option in ctx.command.params:
+        source = ctx.get_parameter_source(option.name or "")
+        if option.name in wanted and source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
+            raise click.UsageError(f"{option.opts[0]} has no effect {why}: leave it out", ctx)
 
 
 def device_option(command: _Command) -> _Command:

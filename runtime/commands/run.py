@@ -31,6 +31,7 @@ from .options import (
     device_option,
     precision_options,
     preprocessing_options,
+    refuse_without_effect,
     register_option,
     spec_from_options,
     threshold_options,
@@ -155,6 +156,12 @@ def _config(ctx: click.Context, **given: Any) -> RunConfig:
     for name in _PICTURES if given["overlay"] is None else ():
         if given[name]:
             raise click.UsageError(f"--{name.replace('_', '-')} needs --overlay DIR", ctx)
+    if given["shot"] is None:
+        refuse_without_effect(["seed"], "without --shot")
+    if given["threshold"] is not None:
+        refuse_without_effect(["target_frr"], "with --threshold")
+    if given["warn_threshold"] is not None:
+        refuse_without_effect(["warn_frr"], "with --warn-threshold")
     model = find_model(given["model"])
     try:
         return RunConfig(

@@ -42,7 +42,7 @@ def _new_id() -> str:
 class _Hold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``job`` is the one whose hold it is, 0 for the station's; ``id`` tells the hold from every other one.
 
-    A request's ``id`` is its envelope's, so nobody but the station chooses one. A file of before there were ids gets one.
+    A request's ``id`` is its envelope's, so nobody but the station chooses one. An older file gets one.
     """
 
     by: _Who

@@ -13,7 +13,7 @@ import click
 
 from ..backends.base import Precision
 from ..commands.console import note, tell
-from ..commands.options import device_option, precision_options
+from ..commands.options import device_option, precision_options, refuse_without_effect
 from ..commands.outputs import check_file, check_folder, inputs
 from ..commands.own_files import FileKind, FolderKind, json_kind
 from ..errors import InputError
@@ -48,9 +48,7 @@ _to = click.option("--to", "to_id", type=click.IntRange(1), help="Last part, by 
 @click.option("--job", type=click.IntRange(1), help="Parts of this job only.")
 @click.option("--serial", help="Parts with this serial number only.")
 @click.option("--format", "row_format", type=click.Choice(["csv", "json"]), help="Default: by the suffix of --out.")
-@click.pass_context
 def export_command(
-    ctx: click.Context,
     config: Path,
     out: Path,
     part: int | None,
@@ -67,9 +65,7 @@ def export_command(
 
     trace = _config(config).trace.folder
     if part is not None:
-        rows = {"--from": from_id != 1, "--to": to_id, "--job": job, "--serial": serial, "--format": row_format}
-        if given := [name for name, value in rows.items() if value]:
-            raise click.UsageError(f"{given[0]} is for rows; --part names one part", ctx)
+        refuse_without_effect(("from_id", "to_id", "job", "serial", "row_format"), "with --part, which names one part")
         check_file("--out", out, FileKind("a part of regad-station export", _is_part), inputs(config=config))
         export_part(trace, part, out, say=note)
         click.echo(f"part {part} written to {shown(out)}")
@@ -97,6 +93,8 @@ def import_command(
     from ..detector import Detector
     from .trace.package import import_part
 
+    if model is None:
+        refuse_without_effect(("device", "precision", "force", "threads"), "without --model")
     check_folder("--out", out, inputs(part=part, model=model), kind=_PART_FOLDER, replaced=True)
     stored = import_part(part, out)
     row, verdict = stored.row, VerdictCode(stored.row["verdict"])

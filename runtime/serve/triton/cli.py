@@ -10,7 +10,7 @@ import click
 
 from ...backends.table import AUTO, require_precision
 from ...commands.console import run_cli, tell
-from ...commands.options import device_option, precision_option
+from ...commands.options import device_option, precision_option, refuse_without_effect
 from ...commands.outputs import Input, check_folder
 from ...formats.artifact import Artifact
 from ...formats.category import load_category
@@ -93,6 +93,8 @@ def command(ctx: click.Context, /, **given: Any) -> int:
         raise click.UsageError(f"--kind graphs takes --device {', '.join(_GRAPH_DEVICES)}", ctx)
     if graphs and given["precision"] != "f32":
         raise click.UsageError("--precision is for --kind detector: Triton's ONNX Runtime computes the graphs", ctx)
+    if graphs:
+        refuse_without_effect(["memory_mb"], "with --kind graphs")
     require_name(given["name"])
     server = Server(given["check"]) if given["check"] else None  # fails before anything is written
     plan = _plan(given)
@@ -121,7 +123,8 @@ def _plan(given: dict[str, Any]) -> _Plan:
     check_folder("--out", given["out"], sealed)
     artifact = Artifact.open(model)
     files = named(given["categories"], artifact)
-    check_room(files, given["memory_mb"])
+    if given["kind"] == "detector":
+        check_room(files, given["memory_mb"])
     settings = Settings(given["device"], given["threads"], given["memory_mb"], precision=given["precision"])
     return _Plan(given["out"], given["name"], artifact, files, settings, given["max_batch"])
 
