@@ -19,8 +19,9 @@ from msgspec import Meta
 from ..errors import InputError, RegadError
 from ..formats.category import Category
 from .codes import VerdictCode
+from .config_job import JobSettings
 from .config_types import Limit, Number, Sha256
-from .installed import Wish
+from .installed import Wish, settings_of
 from .job_spec import JobSpec
 from .trace.entries import (
     Acknowledgement,
@@ -97,6 +98,7 @@ class _Install(_Request, frozen=True, kw_only=True):
     warn: Limit | None = None
     note: Note = ""
     name: Annotated[str, Meta(max_length=200)] = ""
+    settings: JobSettings | None = None
 
 
 class _Drift(_Request, frozen=True, kw_only=True):
@@ -170,7 +172,7 @@ class DeskRequests:
         answer = _Answer(lambda found: self._installed(told, found))
         limits = (told.threshold, told.warn)
         self._install_version(
-            Wish(told.job, told.sha256, *limits, told.by, told.note, self._wall(), answer, name=told.name)
+            Wish(told.job, told.sha256, *limits, told.by, told.note, self._wall(), answer, told.name, told.settings)
         )
         return answer.future
 
@@ -228,4 +230,6 @@ def _read(kind: type[_S], request: dict[str, Any]) -> _S:
 def _version(spec: JobSpec) -> str:
     """A version of a job as the table ``audit`` holds it."""
     facts = {"sha256": spec.sha256, "threshold": spec.threshold, "warn": spec.warn, "note": spec.note}
+    settings = msgspec.structs.asdict(settings_of(spec))
+    facts |= {name: value for name, value in settings.items() if value is not None}
     return json.dumps(facts | ({"by": spec.by} if spec.by else {}))

@@ -21,7 +21,7 @@ from .camera import CameraThread
 from .codes import Fault, Flag, Mode, TriggerKind
 from .commands import CommandServer
 from .config import Config
-from .configured import camera_settings, desk_command, policy_of, settings_of, specs_of
+from .configured import camera_settings, desk_command, policy_of, require_desk, settings_of, specs_of
 from .desk import Supervisor, spawn
 from .desk_requests import DeskRequests
 from .effects import Correct, Effect, Expose, Judge, Load, ModeBegun, Rebuild, Record
@@ -88,7 +88,9 @@ class Line(Closing):
         jobs_bytes = None if config.model.jobs_mb is None else config.model.jobs_mb * 1_000_000
         self.jobs = Jobs(model or self._open_model, specs_of(config), loaded, installed, jobs_bytes)
         self._holding = Holding(config.trace.folder, self._post, self.trace.note)
-        self._first_parts = FirstParts(config.trace.folder, config.jobs, self.jobs.spec, self._holding.begin)
+        self._first_parts = FirstParts(
+            config.trace.folder, lambda: self.jobs.table, self.jobs.spec, self._holding.begin
+        )
         self._jobs_thread = JobsThread(self.jobs, self._post, self._failed, clock, self._job_begins)
         self._live = None if config.desk is None else LiveWriter(live_path(config.commands.socket))
         self._camera = CameraThread(
@@ -184,6 +186,7 @@ class Line(Closing):
             self.jobs.open()
         except SelfTestError as error:
             self._post(Raised(Fault.JUDGE, str(error)))
+        require_desk(self.config, self.jobs.table)
         for text in self.jobs.errors.values():
             self._told(Told("warning", Fault.CATEGORY, text))
         try:
@@ -233,8 +236,8 @@ class Line(Closing):
         """A job that is to be challenged first begins held: that event comes before its `JobReady`."""
         try:
             self._first_parts.load(number)
-        except OutputError as error:  # it is held all the same
-            self._failed(f"job {number} begins held, which could not be written down: {error}")
+        except OutputError as error:  # where it is to be held it is all the same
+            self._failed(f"job {number} begins, and what its challenge rests on could not be written down: {error}")
 
     def _desk_changed(self, running: bool) -> None:
         self._post(Flagged(Flag.DESK_OFFLINE, not running))

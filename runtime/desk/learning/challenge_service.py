@@ -14,9 +14,10 @@ from ...backends.lifecycle import Closing
 from ...errors import InputError, RegadError
 from ...formats.atomic import atomic_write
 from ...station.codes import Flag, VerdictCode
-from ...station.config_job import JobConfig
+from ...station.job_spec import JobSpec
 from ...station.trace.reader import Selection
 from ..errors import LinkError
+from ..jobs import jobs_of
 from ..service import Health, Surroundings
 from .challenge import Challenge, Shown, Told
 from .records import LearningTrace
@@ -53,7 +54,8 @@ class _Released(NamedTuple):
 class ChallengeService(Closing):
     """The challenges of a station. ``now`` gives seconds that never run back.
 
-    Any job can be challenged by hand; those that station.toml says so of are asked for it, also for a new version.
+    Any job can be challenged by hand; those that station.toml, or who added them, says so of are asked for it, also for
+    a new version.
     """
 
     name = "challenge"
@@ -62,8 +64,9 @@ class ChallengeService(Closing):
         self._around, self._now = around, now
         self._path = around.state / "challenge.json"
         self._lock = threading.RLock()
-        self._plans: dict[int, JobConfig] = {job.number: job for job in around.config.jobs if job.challenged}
-        self._challenges = {number: _challenge_of(job) for number, job in self._plans.items()}
+        self._plans: dict[int, JobSpec] = {}
+        self._challenges: dict[int, Challenge] = {}
+        self._kept: dict[int, _Kept] = {}  # what is known of jobs that have no challenge yet
         self._versions: dict[int, str] = {}  # what tells the version of each job that was last in force from others
         self._boot = self._job = 0
         self._owed: list[Told] = []
@@ -73,6 +76,7 @@ class ChallengeService(Closing):
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._restore()
+        self._plan()
 
     def start(self) -> None:
         """Begin."""
@@ -162,6 +166,7 @@ class ChallengeService(Closing):
             status = self._around.watch.heard.status
             if status is None:
                 return
+            self._plan()
             self._follow(status)
             one = self._challenges.get(self._job)
             if one is None:
@@ -175,6 +180,20 @@ class ChallengeService(Closing):
             if one.step != step or self._now() - self._saved > _SAVE:
                 self._save()
             self._record()  # last: the hold does not wait for the books
+
+    def _plan(self) -> None:
+        """Which jobs are challenged: jobs are added, and given other hours, while the desk runs."""
+        plans = {job.number: job for job in jobs_of(self._around.config) if job.challenged}
+        if plans == self._plans:
+            return
+        for number in self._plans.keys() - plans.keys():
+            self._challenges[number].every = None
+        for number, job in plans.items():
+            if number not in self._challenges:
+                self._challenges[number] = _restored(Challenge(number), self._kept.pop(number, None))
+            hours = job.challenge_every_h
+            self._challenges[number].every = None if hours is None else hours * 3600
+        self._plans = plans
 
     def _follow(self, status: dict[str, Any]) -> None:
         """Another job is in force, or another version, or the line was started anew: a challenge may be due."""
@@ -298,33 +317,36 @@ class ChallengeService(Closing):
         except FileNotFoundError:
             return
         except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
+            self._plan()
             for one in self._challenges.values():
                 one.fall_due("nobody knows when the last one was")
             return
         self._boot, self._job = file.boot, file.job
         for number, kept in file.jobs.items():
             self._versions[number] = kept.version
-            if number in self._plans or kept.step not in ("clear", "none"):
-                _restored(self._challenges.setdefault(number, Challenge(number)), kept)
+            if kept.step in ("clear", "none"):
+                self._kept[number] = kept
+            else:
+                self._challenges[number] = _restored(Challenge(number), kept)
 
     def _save(self) -> None:
         jobs = {
             number: _Kept(one.step, one.reason, one.since, self._versions.get(number, ""))
             for number, one in self._challenges.items()
         }
+        for number, kept in self._kept.items():
+            jobs[number] = msgspec.structs.replace(kept, version=self._versions.get(number, ""))
         self._saved = self._now()
         with suppress(RegadError):  # a full disk: it is tried again
             atomic_write(self._path, msgspec.json.encode(_File(self._boot, self._job, jobs)))
 
 
-def _restored(one: Challenge, kept: _Kept) -> None:
-    """Put a challenge where it was; one that was being done is due."""
+def _restored(one: Challenge, kept: _Kept | None) -> Challenge:
+    """Put a challenge where it was, if it ever was anywhere; one that was being done is due."""
+    if kept is None:
+        return one
     one.since = kept.since
     if kept.step != "clear":
         one.step = "failed" if kept.step == "failed" else "due"
         one.reason = kept.reason or f"the challenge of job {one.job} is due: it was not finished"
-
-
-def _challenge_of(job: JobConfig) -> Challenge:
-    every = job.challenge_every_h
-    return Challenge(job.number, None if every is None else every * 3600)
+    return one

@@ -19,6 +19,8 @@ from regad.runtime.desk.service import Surroundings
 from regad.runtime.errors import InputError
 from regad.runtime.station.codes import Flag, VerdictCode
 from regad.runtime.station.config import DeskConfig
+from regad.runtime.station.config_job import JobSettings
+from regad.runtime.station.installed import Installed, Wish
 
 from .learning_doubles import Recorded, config_of
 
@@ -427,6 +429,68 @@ def test_any_job_is_challenged_by_hand_and_one_that_is_given_up_holds_nothing(re
     again = service(recorded, line)
     again.look()
     assert again.state()["step"] == "failed", "over a restart, too"
+
+
+def put(recorded: Recorded, hours: float | None) -> None:
+    """Job 7 as the page adds it, or gives it other hours: written by the line."""
+    settings = JobSettings(challenge_every_h=hours)
+    wish = Wish(7, "a" * 64, None, None, "anna", "", 1.8e9, name="gear", settings=settings)
+    Installed(recorded.folder / "trace").put(None, wish)
+
+
+def test_a_job_that_is_added_is_challenged_by_its_hours_from_then_on(recorded: Recorded) -> None:
+    now = 0.0
+    line = Heard()
+    line.job = 7
+    around = service(recorded, line)._around
+    made = ChallengeService(around, lambda: now)
+    made.look()
+    assert made.state()["step"] == "none" and not made.state()["planned"]
+    put(recorded, 8.0)
+    made.look()
+    assert made.state()["planned"] and made.state()["left"] == 8 * HOUR and not line.held
+    now = 7.9 * HOUR
+    made.look()
+    made.close()
+    made._save()
+    again = ChallengeService(around, lambda: now)
+    again.look()
+    assert again.state()["left"] == pytest.approx(0.1 * HOUR), "over a restart of the desk"
+    now += 0.2 * HOUR
+    again.look()
+    assert line.held and line.hold_of == 7 and "8 h have passed" in again.state()["hold"]
+    put(recorded, 2.0)
+    again.look()
+    assert line.held, "other hours release nothing"
+    again.release("eve", 7, again.state()["hold_id"])
+    again.look()
+    assert again.state()["left"] == pytest.approx(2 * HOUR)
+    put(recorded, None)
+    now += 100 * HOUR
+    again.look()
+    assert not again.state()["planned"] and again.state()["left"] is None and not line.held
+
+
+def test_what_is_known_of_an_added_job_outlasts_a_list_that_cannot_be_read(recorded: Recorded) -> None:
+    now = 0.0
+    line = Heard()
+    line.job = 7
+    around = service(recorded, line)._around
+    put(recorded, 8.0)
+    made = ChallengeService(around, lambda: now)
+    made.look()
+    now = 5 * HOUR
+    made.look()
+    made._save()
+    path = Installed(recorded.folder / "trace").path
+    text = path.read_bytes()
+    path.write_bytes(b"{half of it, and more bytes than a mark that is the same")
+    again = ChallengeService(around, lambda: now)
+    again.look()
+    again._save()
+    path.write_bytes(text)
+    again.look()
+    assert again.state()["left"] == 3 * HOUR
 
 
 def test_without_a_job_there_is_nothing_to_challenge(recorded: Recorded) -> None:
