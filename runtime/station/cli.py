@@ -105,12 +105,15 @@ def check_command(config: Path) -> int:
 
 @command.command("run")
 @click.argument("config", type=_PATH)
-def run_command(config: Path) -> None:
-    """Run the station that CONFIG describes until SIGINT or SIGTERM."""
+def run_command(config: Path) -> int:
+    """Run the station that CONFIG describes until SIGINT or SIGTERM.
+
+    Exit status: 0 after SIGTERM, 130 after SIGINT (Ctrl-C), 1 if it cannot start.
+    """
     from .config_file import read_config
     from .process import run_line
 
-    run_line(read_config(config), config, say=tell)
+    return run_line(read_config(config), config, say=tell)
 
 
 @command.command("simulate")

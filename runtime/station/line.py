@@ -18,7 +18,7 @@ from ..sources.frame import Source
 from ..sources.open import open_source
 from ..text import Say, unsaid
 from .camera import CameraThread
-from .codes import Fault, Flag, Mode, TriggerKind
+from .codes import Fault, Flag, Mode, TriggerKind, VerdictCode
 from .commands import CommandServer
 from .config import Config
 from .configured import camera_settings, desk_command, policy_of, require_desk, settings_of, specs_of
@@ -54,6 +54,7 @@ from .worker import Clock, Worker
 __all__ = ["Line"]
 
 _CAMERA_SILENT_NS, _JUDGE_SILENT_NS, _GPIO_SILENT_NS = 2_000_000_000, 3_000_000_000, 2_000_000_000
+_JUDGED = frozenset({VerdictCode.PASS, VerdictCode.REJECT, VerdictCode.REVIEW, VerdictCode.NO_PART})
 _BEHIND = 1.0  # seconds by which records may lag behind before the outputs say so
 _TRIM_NS = 10_000_000_000  # so often freed memory is given back: the pictures of each part leave holes
 _ALARM_NS = 60_000_000_000  # so long an alarm of the trace shows at the outputs
@@ -122,6 +123,7 @@ class Line(Closing):
         self._trimmed_ns = clock()
         self._alarm_ns: int | None = None  # the trace's last alarm
         self.recorded = 0  # parts that the trace was given
+        self.judged = 0  # those among them that have a verdict of the judge
         self._performers = self._made_performers()
 
     def _made_performers(self) -> dict[type, Callable[[Any], None]]:
@@ -268,6 +270,7 @@ class Line(Closing):
 
     def _record(self, effect: Record) -> None:
         self.recorded += 1
+        self.judged += effect.outcome.verdict in _JUDGED
         self.trace.add(inspection_of(effect, self._boot, self._mode, self.wall))
         if effect.first:
             self._recorder.submit(effect.part.token)
