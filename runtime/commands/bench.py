@@ -8,10 +8,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from ..formats.places import MODEL_VARIABLE, find_model
+from ..formats.places import find_model
 from .bench_rows import ROWS, BenchSetup, camera_curve, shot_curve
 from .console import note, run_cli
-from .options import refuse_without_effect
+from .options import model_option, refuse_without_effect
 from .outputs import check_file, inputs
 from .own_files import json_kind
 from .pick import as_json, drawn_subject, measure, photo_subject, pick_table
@@ -34,7 +34,7 @@ def _shots(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.option("--model", type=click.Path(path_type=Path), help=f"Artifact (else ${MODEL_VARIABLE}, ./model.regad).")
+@model_option
 @click.option("--shot", "shots", default="2,4,8", show_default=True, callback=_shots, help="Numbers of good images.")
 @click.option("--rows", "groups", multiple=True, type=click.Choice(list(ROWS)), help="Only these groups (repeatable).")
 @click.option("--runs", type=click.IntRange(3), default=15, show_default=True, help="Runs that a median is taken of.")

@@ -19,9 +19,9 @@ _LOOK = 0.1  # seconds between looks at the event
 class StopSignals:
     """Signals interrupt the start of a program (KeyboardInterrupt), and end its `run` in good order.
 
-    By default they are those of Ctrl-C and SIGTERM. Within `run` the first one sets the event that the block receives; a
-    second one interrupts at once. Does nothing outside the main thread, where Python allows no handlers: set an event of
-    your own there.
+    By default they are those of Ctrl-C and SIGTERM. Within `run` the first one sets the event that the block
+    receives; a second one interrupts at once. Does nothing outside the main thread, where Python allows no handlers:
+    set an event of your own there.
     """
 
     def __init__(self, *numbers: signal.Signals) -> None:

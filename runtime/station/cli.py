@@ -11,7 +11,7 @@ import click
 
 from ..backends.base import Precision
 from ..commands.console import EXIT_FAILURE, run_cli, tell
-from ..commands.options import device_option, precision_option
+from ..commands.options import device_option, model_option, precision_option, threads_option
 from ..commands.outputs import check_folder, inputs
 from ..commands.own_files import FolderKind
 from ..errors import InputError
@@ -117,14 +117,14 @@ def run_command(config: Path) -> int:
 
 
 @command.command("simulate")
-@click.option("--model", type=_PATH, help="Artifact (else $REGAD_MODEL, ./model.regad).")
+@model_option
 @click.option("--folder", type=_PATH, default=Path("simulated-station"), show_default=True, help="For the trace.")
 @click.option("--parts", type=click.IntRange(1), default=100, show_default=True, help="How many parts come.")
 @click.option("--rate", type=click.FloatRange(0, 1000, min_open=True), default=5.0, show_default=True, help="A second.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the drawn parts.")
 @device_option
 @precision_option
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
+@threads_option
 def simulate_command(
     model: Path | None,
     folder: Path,

@@ -13,7 +13,7 @@ import click
 
 from ..backends.base import Precision
 from ..commands.console import note, tell
-from ..commands.options import device_option, precision_options, refuse_without_effect
+from ..commands.options import device_option, precision_options, refuse_without_effect, threads_option
 from ..commands.outputs import check_file, check_folder, inputs
 from ..commands.own_files import FileKind, FolderKind, json_kind
 from ..errors import InputError
@@ -85,7 +85,7 @@ def export_command(
 @click.option("--model", type=_PATH, help="Judge it again on this artifact, with the category in it.")
 @device_option
 @precision_options
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
+@threads_option
 def import_command(
     part: Path, out: Path, model: Path | None, device: str, precision: Precision, force: bool, threads: int | None
 ) -> None:
