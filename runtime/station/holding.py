@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -22,6 +22,7 @@ from ..errors import InputError, OutputError
 from ..formats.atomic import atomic_write
 from ..text import shown, system_reason
 from .events import Event, Held, Released
+from .request_fields import fields_of
 from .trace.entries import Audit, Remark
 
 __all__ = ["FILE_NAME", "Holding"]
@@ -39,15 +40,17 @@ def _new_id() -> str:
     return secrets.token_hex(8)  # neither a clock nor a count: both may run back over a restart
 
 
-class _Hold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``job`` is the one whose hold it is, 0 for the station's; ``id`` tells the hold from every other one.
-
-    A request's ``id`` is its envelope's, so nobody but the station chooses one. An older file gets one.
-    """
+class _Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``job`` is the one whose hold it is, 0 for the station's."""
 
     by: _Who
     reason: _Reason
     job: _Job = 0
+
+
+class _Hold(_Wanted, frozen=True, kw_only=True):
+    """A hold as the file keeps it; ``id`` tells it from every other one. An older file has none, and gets one."""
+
     id: _Id = msgspec.field(default_factory=_new_id)
 
     def repeats(self, other: _Hold) -> bool:
@@ -59,9 +62,6 @@ class _Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     by: _Who
     job: _Job
     hold_id: _Id | None = None
-
-
-_S = TypeVar("_S", _Hold, _Release)
 
 
 class Holding:
@@ -120,7 +120,7 @@ class Holding:
         self._post(Held(held.reason))
 
     def _hold(self, request: dict[str, Any]) -> dict[str, Any]:
-        told = _told(_Hold, request)
+        told = _Hold(**msgspec.structs.asdict(fields_of(_Wanted, request)))
         with self._file:
             with self._lock:
                 held = self._held
@@ -132,7 +132,7 @@ class Holding:
         return {"hold_id": told.id}
 
     def _release(self, request: dict[str, Any]) -> dict[str, Any]:
-        told = _told(_Release, request)
+        told = fields_of(_Release, request)
         with self._file:
             held = self._meant(told)
             try:
@@ -178,11 +178,3 @@ def _another(held: _Hold | None, how: str) -> InputError:
 
 def _named(job: int) -> str:
     return f"job {job}" if job else "the station"
-
-
-def _told(kind: type[_S], request: dict[str, Any]) -> _S:
-    given = {name: value for name, value in request.items() if name not in ("command", "id")}
-    try:
-        return msgspec.convert(given, kind)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{request['command']} is wrong: {error}") from error

@@ -120,7 +120,10 @@ class ChallengeService(Closing):
     def begin(self, by: str, hold_id: str | None = None) -> None:
         """Begin the challenge of the job in force, out of the hold that was seen. Raises InputError, LinkError."""
         with self._lock, LearningTrace(self._around.trace) as trace:
-            job = self._heard_job() if self._around.watch.heard.status is not None else self._job
+            heard = self._around.watch.heard
+            if heard.status is None:
+                raise LinkError(heard.error, code="gone")
+            job = self._heard_job()
             if job == 0:
                 raise InputError("no job is in force; choose one under Job")
             hold_id = self._require_meant(job, hold_id)
@@ -296,7 +299,7 @@ class ChallengeService(Closing):
         status = self._around.watch.heard.status
         if status is None or not status["image"]["flags"] & Flag.HELD:
             return None
-        return status.get("held") or {"job": 0, "reason": "the station is held", "id": None}
+        return {"id": None, **(status.get("held") or {"job": 0, "reason": "the station is held"})}
 
     def _run(self) -> None:
         while not self._ended.wait(_EVERY):

@@ -202,11 +202,14 @@ class Heard:
         self.boot, self.job, self.held = 1, JOB, False
         self.hold_of, self.hold_id, self.version = JOB, "h0", "a"
         self.refuses = ""
+        self.gone = False
         self.looks = 0
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
     @property
     def heard(self) -> Any:
+        if self.gone:
+            return SimpleNamespace(status=None, error="the station does not answer")
         image = {"job": self.job, "flags": int(Flag.HELD) if self.held else 0}
         held = {"job": self.hold_of, "reason": f"job {self.hold_of} is held", "id": self.hold_id} if self.held else None
         asked = {"number": self.job, "version": self.version}
@@ -381,6 +384,17 @@ def test_a_challenge_begins_without_a_release_where_no_hold_is_known(recorded: R
     line.held, line.hold_of, line.hold_id = True, 7, "unseen"  # it came as the button was pressed
     made.look()
     assert line.held and made.state()["hold_id"] == "unseen"
+
+
+def test_no_challenge_begins_at_a_line_that_does_not_answer(recorded: Recorded) -> None:
+    line = Heard()
+    made = service(recorded, line)
+    made.look()
+    line.gone = True
+    with pytest.raises(LinkError, match="does not answer") as refused:
+        made.begin("ann")
+    line.gone = False
+    assert refused.value.code == "gone" and made.state()["step"] == "due" and line.held
 
 
 def test_a_hold_of_the_job_before_does_not_count_as_its_own(recorded: Recorded) -> None:

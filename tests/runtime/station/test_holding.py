@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from concurrent.futures import Future
 from dataclasses import replace as replace_category
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from msgspec.structs import replace
 
 from regad.runtime.errors import InputError, OutputError
@@ -178,6 +182,71 @@ def test_a_hold_without_a_name_or_a_reason_is_refused(tmp_path: Path, fields: di
     with pytest.raises(InputError, match="hold is wrong"):
         ask(holding, "hold", **fields)
     assert events == [] and not (tmp_path / FILE_NAME).exists()
+
+
+class AnyHolds(RuleBasedStateMachine):
+    """Programs and pages that hold, and release what they once saw, over restarts; with books of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.events: list[Event] = []
+        self.seen: list[str] = ["never"]
+        self.held: tuple[int, str] | None = None  # the job and the id, by the books
+        self.start()
+
+    @rule()
+    def start(self) -> None:
+        self.holding = Holding(Path(self.folder.name), self.events.append, lambda remark: None)
+        self.holding.restore()
+
+    def note(self) -> None:
+        state = self.holding.state
+        assert state is not None
+        self.held = (state["job"], state["id"])
+        self.seen.append(state["id"])
+
+    @rule(job=st.integers(0, 2), reason=st.sampled_from(["a", "b"]))
+    def hold(self, job: int, reason: str) -> None:
+        told = ask(self.holding, "hold", by="x", reason=reason, job=job)
+        self.note()
+        assert told["hold_id"] == self.seen[-1]
+
+    @rule(job=st.integers(0, 2))
+    def begin(self, job: int) -> None:
+        before = self.seen[:]
+        self.holding.begin(job, "another version")
+        self.note()
+        assert self.seen[-1] not in before, "nobody has seen this one"
+
+    @rule(job=st.integers(0, 2), which=st.integers(0, 4), named=st.booleans())
+    def release(self, job: int, which: int, named: bool) -> None:
+        meant = self.seen[-1 - which % len(self.seen)] if named else None
+        lifts = self.held is None or (job == self.held[0] and meant in (None, self.held[1]))
+        try:
+            ask(self.holding, "release", by="y", job=job, **({} if meant is None else {"hold_id": meant}))
+        except InputError as error:
+            assert not lifts and error.code == "other"
+            return
+        assert lifts
+        self.held = None
+
+    @invariant()
+    def the_hold_is_that_of_the_books(self) -> None:
+        state = self.holding.state
+        assert (None if state is None else (state["job"], state["id"])) == self.held
+        assert (Path(self.folder.name) / FILE_NAME).exists() == (self.held is not None)
+        last = self.events[-1] if self.events else Released()
+        assert isinstance(last, Held if self.held else Released)
+
+    def teardown(self) -> None:
+        self.folder.cleanup()
+
+
+def test_no_order_of_requests_lifts_a_hold_that_was_not_meant() -> None:
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        AnyHolds, settings=settings(max_examples=25, stateful_step_count=20, deadline=None)
+    )
 
 
 def test_a_part_for_a_held_station_is_missed_and_the_next_after_the_release_is_judged(tmp_path: Path) -> None:
