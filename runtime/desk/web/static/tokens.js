@@ -1,7 +1,7 @@
 // The tokens by which machines use the API: made, shown once, revoked.
 
 import { fill, h, table } from "./dom.js";
-import { when } from "./words.js";
+import { onDay } from "./words.js";
 
 const ROLES = ["viewer", "operator", "engineer"];
 
@@ -41,9 +41,9 @@ export async function tokens(app) {
 
   async function show() {
     const found = await api.get("/api/v1/tokens");
-    fill(list, found.length ? table([t("tokens.name"), t("system.role"), t("trace.by"), t("trace.when"), t("tokens.age"), t("tokens.ends"), ""], found.map((one) =>
-      [one.name, t(`role.${one.role}`), one.made_by, when(one.made_at), t("tokens.n.days", { n: one.days }),
-        one.over ? h("span", { class: "badge bad" }, t("tokens.over", { when: when(one.ends_at) })) : one.ends_at ? when(one.ends_at) : t("tokens.no.end"),
+    fill(list, found.length ? table([t("tokens.name"), t("system.role"), t("trace.by"), t("tokens.made"), t("tokens.ends"), ""], found.map((one) =>
+      [one.name, t(`role.${one.role}`), one.made_by, t("tokens.ago", { when: onDay(one.made_at), n: one.days }),
+        one.over ? h("span", { class: "badge bad" }, t("tokens.over", { when: onDay(one.ends_at) })) : one.ends_at ? onDay(one.ends_at) : t("tokens.no.end"),
         h("button", { class: "quiet", onclick: () => revoke(one.name) }, t("tokens.revoke", { name: one.name }))])) : h("p", { class: "hint" }, t("tokens.none")));
   }
 
