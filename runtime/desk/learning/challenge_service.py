@@ -8,11 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-import msgspec
+from msgspec.structs import replace
 
 from ...backends.lifecycle import Closing
 from ...errors import InputError, RegadError
-from ...formats.atomic import atomic_write
 from ...station.codes import Flag, VerdictCode
 from ...station.job_spec import JobSpec
 from ...station.trace.reader import Selection
@@ -20,6 +19,7 @@ from ..errors import LinkError
 from ..jobs import jobs_of
 from ..service import Health, Surroundings
 from .challenge import Challenge, Shown, Told
+from .challenge_file import Kept, Known, kept, read_known, restored, write_known
 from .records import LearningTrace
 
 __all__ = ["ChallengeService"]
@@ -28,19 +28,6 @@ _EVERY = 0.25  # seconds between looks
 _SAVE = 60.0  # seconds after which the hours of work are written down
 _BY: Final = "challenge"  # who holds the station
 _PARTS = 20  # parts looked at in one go
-
-
-class _Kept(msgspec.Struct, frozen=True):
-    step: str
-    reason: str
-    since: float
-    version: str = ""
-
-
-class _File(msgspec.Struct, frozen=True):
-    boot: int = 0
-    job: int = 0
-    jobs: dict[int, _Kept] = {}
 
 
 class _Released(NamedTuple):
@@ -66,7 +53,7 @@ class ChallengeService(Closing):
         self._lock = threading.RLock()
         self._plans: dict[int, JobSpec] = {}
         self._challenges: dict[int, Challenge] = {}
-        self._kept: dict[int, _Kept] = {}  # what is known of jobs that have no challenge yet
+        self._kept: dict[int, Kept] = {}  # what is known of jobs that have no challenge yet
         self._versions: dict[int, str] = {}  # what tells the version of each job that was last in force from others
         self._boot = self._job = 0
         self._owed: list[Told] = []
@@ -193,7 +180,7 @@ class ChallengeService(Closing):
             self._challenges[number].every = None
         for number, job in plans.items():
             if number not in self._challenges:
-                self._challenges[number] = _restored(Challenge(number), self._kept.pop(number, None))
+                self._challenges[number] = restored(Challenge(number), self._kept.pop(number, None))
             hours = job.challenge_every_h
             self._challenges[number].every = None if hours is None else hours * 3600
         self._plans = plans
@@ -316,40 +303,24 @@ class ChallengeService(Closing):
     def _restore(self) -> None:
         """Go on where the desk ended. What is not known any more is due: a challenge is never lost."""
         try:
-            file = msgspec.json.decode(self._path.read_bytes(), type=_File)
-        except FileNotFoundError:
-            return
-        except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
+            known = read_known(self._path) or Known()
+        except InputError:
             self._plan()
             for one in self._challenges.values():
                 one.fall_due("nobody knows when the last one was")
             return
-        self._boot, self._job = file.boot, file.job
-        for number, kept in file.jobs.items():
-            self._versions[number] = kept.version
-            if kept.step in ("clear", "none"):
-                self._kept[number] = kept
+        self._boot, self._job = known.boot, known.job
+        for number, what in known.jobs.items():
+            self._versions[number] = what.version
+            if what.step in ("clear", "none"):
+                self._kept[number] = what
             else:
-                self._challenges[number] = _restored(Challenge(number), kept)
+                self._challenges[number] = restored(Challenge(number), what)
 
     def _save(self) -> None:
-        jobs = {
-            number: _Kept(one.step, one.reason, one.since, self._versions.get(number, ""))
-            for number, one in self._challenges.items()
-        }
-        for number, kept in self._kept.items():
-            jobs[number] = msgspec.structs.replace(kept, version=self._versions.get(number, ""))
+        versions = self._versions
+        jobs = {number: replace(what, version=versions.get(number, "")) for number, what in self._kept.items()}
+        jobs |= {number: kept(one, versions.get(number, "")) for number, one in self._challenges.items()}
         self._saved = self._now()
         with suppress(RegadError):  # a full disk: it is tried again
-            atomic_write(self._path, msgspec.json.encode(_File(self._boot, self._job, jobs)))
-
-
-def _restored(one: Challenge, kept: _Kept | None) -> Challenge:
-    """Put a challenge where it was, if it ever was anywhere; one that was being done is due."""
-    if kept is None:
-        return one
-    one.since = kept.since
-    if kept.step != "clear":
-        one.step = "failed" if kept.step == "failed" else "due"
-        one.reason = kept.reason or f"the challenge of job {one.job} is due: it was not finished"
-    return one
+            write_known(self._path, Known(self._boot, self._job, jobs))

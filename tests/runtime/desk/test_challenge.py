@@ -445,6 +445,28 @@ def test_any_job_is_challenged_by_hand_and_one_that_is_given_up_holds_nothing(re
     assert again.state()["step"] == "failed", "over a restart, too"
 
 
+def test_a_job_that_was_challenged_by_hand_before_and_fails_now_stays_failed(recorded: Recorded) -> None:
+    line = Heard()
+    line.job = 7
+    made = service(recorded, line)
+    made.look()
+    made.begin("ann")
+    for value in (80, 150):
+        assert recorded.trace.flushed(recorded.part(value, job=7), 20)
+        made.look()
+    assert made.state()["step"] == "clear"
+    again = service(recorded, line)
+    again.look()
+    again.begin("ann")
+    assert recorded.trace.flushed(recorded.part(150, job=7), 20)
+    again.look()
+    assert again.state()["step"] == "failed" and line.held
+    line.held, line.boot = False, 2
+    last = service(recorded, line)
+    last.look()
+    assert last.state()["step"] == "failed" and line.held
+
+
 def put(recorded: Recorded, hours: float | None) -> None:
     """Job 7 as the page adds it, or gives it other hours: written by the line."""
     settings = JobSettings(challenge_every_h=hours)
