@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)  ## [DATA=DIR CATEGORY=NAME] [WEIGHTS=FILE] [EPOCHS=N] see it work, and get a page of it: 90 s
-	$(BIN)/python tests/demo/demo.py $(if $(DATA),--data '$(DATA)') $(if $(CATEGORY),--category '$(CATEGORY)') \
+	@$(BIN)/python tests/demo/demo.py $(if $(DATA),--data '$(DATA)') $(if $(CATEGORY),--category '$(CATEGORY)') \
 	  $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(EPOCHS),--epochs $(EPOCHS))
 
 test: $(STAMP) lint  ## lint, types and all tests; says first what it skips here: 25 min

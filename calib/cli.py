@@ -11,10 +11,13 @@ from regad.runtime.backends.base import Precision
 from regad.runtime.commands.console import counter, note, run_cli
 from regad.runtime.commands.options import (
     device_option,
+    model_option,
     precision_options,
     preprocessing_options,
+    refuse_without_effect,
     register_option,
     spec_from_options,
+    threads_option,
     threshold_options,
 )
 from regad.runtime.commands.outputs import check_file, inputs
@@ -23,7 +26,7 @@ from regad.runtime.detector import Detector
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.category import registration_text
 from regad.runtime.formats.encodings import StatisticsDtype
-from regad.runtime.formats.places import MODEL_VARIABLE, find_model
+from regad.runtime.formats.places import find_model
 from regad.runtime.formats.registration import Register
 from regad.runtime.text import shown
 
@@ -33,7 +36,7 @@ __all__ = ["command", "main"]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option("--model", type=click.Path(path_type=Path), help=f"Artifact (else ${MODEL_VARIABLE}, ./model.regad).")
+@model_option
 @click.option("--support", required=True, type=click.Path(path_type=Path), help="Folder of images of good parts.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Category file to write (.safetensors).")
 @click.option("--shot", type=click.IntRange(1), help="Draw this many of the images (default: use all).")
@@ -55,7 +58,7 @@ __all__ = ["command", "main"]
 @click.option("--strict", is_flag=True, help="Refuse odd photos: copies, blurred ones, ones unlike the others.")
 @device_option
 @precision_options
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
+@threads_option
 @preprocessing_options
 def command(
     model: Path | None,
@@ -81,6 +84,10 @@ def command(
     roi: tuple[int, int, int, int] | None,
 ) -> None:
     """Teach a part from a folder of good images; the result is one small file for regad-run and the C library."""
+    if shot is None:
+        refuse_without_effect(["seed"], "without --shot")
+    if threshold is not None:
+        refuse_without_effect(["target_frr", "validation"], "with --threshold")
     model = find_model(model)
     check_file("--out", out, CATEGORY, inputs("model", model=model, support=support, validation=validation))
     spec = spec_from_options(Artifact.open(model, verify=False).spec, fit, resample, roi)

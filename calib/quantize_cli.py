@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regad.runtime.commands.console import note, run_cli
+from regad.runtime.commands.options import refuse_without_effect
 from regad.runtime.commands.outputs import check_folder, inputs
 from regad.runtime.commands.own_files import ARTIFACT
 from regad.runtime.commands.pick import Measured, Subject, measure, pick_table
@@ -73,6 +74,8 @@ def command(
     No checkpoint and no PyTorch are needed. Teach each part again with the new artifact. Nothing is written if the
     artifact would fail a device's self-test, or if too many verdicts change.
     """
+    if validation is None:
+        refuse_without_effect(["min_agreement"], "without --validation")
     source = Artifact.open(find_model(model))
     read = {"support": support, "calib_images": calib_images, "validation": validation}
     check_folder("--out", out, inputs("model", model=source.path, **read), kind=ARTIFACT, replaced=True)

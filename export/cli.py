@@ -8,7 +8,7 @@ from typing import Any, get_args
 import click
 
 from regad.runtime.commands.console import note, run_cli
-from regad.runtime.commands.options import preprocessing_options
+from regad.runtime.commands.options import preprocessing_options, refuse_without_effect
 from regad.runtime.commands.outputs import check_folder, inputs
 from regad.runtime.commands.own_files import ARTIFACT
 from regad.runtime.errors import InputError, RegadError
@@ -17,7 +17,7 @@ from regad.runtime.formats.encodings import StatisticsDtype
 from regad.runtime.formats.scoring import SCORINGS
 from regad.runtime.formats.spec import Dtype
 
-from .engine_options import EngineOptions, engine_options
+from .engine_options import ENGINE, EngineOptions, engine_options
 
 __all__ = ["command", "main"]
 
@@ -97,6 +97,7 @@ def command(ckpt: Path | None, fp16: bool, int8: bool, engines: EngineOptions, *
         raise InputError("--fp16 and --int8 were both given; an artifact has one dtype: choose one of them")
     if (ckpt is None) == (engines.artifact is None):
         raise InputError("expected one of --ckpt FILE (export it) and --engine --artifact DIR (build its engines)")
+    _refuse_without_effect(ckpt, int8, options["verify_data"], engines.wanted)
     engines.check()
     dtype: Dtype = "fp16" if fp16 else "int8" if int8 else "fp32"
     artifact = engines.open() if ckpt is None else _export(ckpt=ckpt, dtype=dtype, **options)
@@ -104,6 +105,19 @@ def command(ckpt: Path | None, fp16: bool, int8: bool, engines: EngineOptions, *
         engines.build(artifact)
     elif dtype != "fp32":
         click.echo(f"engine    none; build it on the target: regad-export --engine --artifact {artifact.path}")
+
+
+def _refuse_without_effect(ckpt: Path | None, int8: bool, verify_data: Path | None, engine: bool) -> None:
+    """Raise UsageError for an option that the others given leave without a say."""
+    if ckpt is None:
+        names = (one.name or "" for one in command.params)
+        refuse_without_effect(set(names) - {"engine", "artifact", *ENGINE}, "with --artifact")
+    if not int8:
+        refuse_without_effect(("ranges", "activations"), "without --int8")
+    if verify_data is None:
+        refuse_without_effect(("verify_shot", "min_agreement", "max_auroc_loss"), "without --verify-data")
+    if not engine:
+        refuse_without_effect(ENGINE, "without --engine")
 
 
 def _export(sampler: str, opset: int, scoring: str | None, **options: Any) -> Artifact:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,7 +16,13 @@ from regad.runtime.formats.artifact import Artifact
 
 from .engine import EngineConfig, build_engines
 
-__all__ = ["EngineOptions", "engine_options"]
+__all__ = ["ENGINE", "EngineOptions", "engine_options"]
+
+ENGINE: Final = (
+    *("min_batch", "opt_batch", "max_batch", "max_shot", "workspace", "hardware", "portable"),
+    *("compute_capability", "tensorrt"),
+)
+"""The options that only --engine heeds."""
 
 
 @dataclass(frozen=True)

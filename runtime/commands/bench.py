@@ -8,9 +8,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from ..formats.places import MODEL_VARIABLE, find_model
+from ..formats.places import find_model
 from .bench_rows import ROWS, BenchSetup, camera_curve, shot_curve
 from .console import note, run_cli
+from .options import model_option, refuse_without_effect
 from .outputs import check_file, inputs
 from .own_files import json_kind
 from .pick import as_json, drawn_subject, measure, photo_subject, pick_table
@@ -18,6 +19,7 @@ from .timing import FORMAT, Row, hardware, table, write_rows
 
 __all__ = ["command", "main"]
 
+_ROWS = ("shots", "groups", "curves")
 _PICKING = ("also", "support", "images", "threads", "min_agreement")
 
 
@@ -32,7 +34,7 @@ def _shots(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.option("--model", type=click.Path(path_type=Path), help=f"Artifact (else ${MODEL_VARIABLE}, ./model.regad).")
+@model_option
 @click.option("--shot", "shots", default="2,4,8", show_default=True, callback=_shots, help="Numbers of good images.")
 @click.option("--rows", "groups", multiple=True, type=click.Choice(list(ROWS)), help="Only these groups (repeatable).")
 @click.option("--runs", type=click.IntRange(3), default=15, show_default=True, help="Runs for each median.")
@@ -68,6 +70,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     for name in () if options["pick"] else _PICKING:
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise click.UsageError(f"--{name.replace('_', '-')} needs --pick", ctx)
+    if options["pick"]:
+        refuse_without_effect(_ROWS, "with --pick")
     if (options["support"] is None) != (options["images"] is None):
         raise click.UsageError("--support and --images go together: photos to teach, and photos to judge", ctx)
     if target is not None:

@@ -21,7 +21,7 @@ from ..backends.table import DEVICES, Device
 from ..errors import DeviceError, RegadError, SourceError
 from ..formats.artifact import Artifact
 from ..formats.normalization import PLAIN
-from ..formats.places import find_model
+from ..formats.places import DEFAULT_MODEL, MODEL_VARIABLE, find_model
 from ..imaging.opencv import ABSENT, INSTALL, build_options, is_installed, load_cv2
 from ..selftest import self_test, worst_of
 from ..sources.aravis import load_aravis
@@ -254,8 +254,10 @@ def check_artifact(model: Path | None) -> list[Finding]:
     """The artifact: its files, and the golden self-test on every device that is there."""
     try:
         path = find_model(model)
-    except RegadError as error:
-        return [Finding("artifact", "note", str(error), "regad-doctor --model FOLDER")]
+    except RegadError:
+        text = f"not tested: none is given (--model FOLDER, ${MODEL_VARIABLE}, ./{DEFAULT_MODEL})"
+        made = f"regad-export --ckpt model.pt --out {DEFAULT_MODEL}   # or: regad-pull REF --out {DEFAULT_MODEL}"
+        return [Finding("artifact", "note", text, made)]
     again = f"regad-export --ckpt model.pt --out {path}"
     try:
         artifact = Artifact.open(path)

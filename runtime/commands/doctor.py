@@ -13,6 +13,7 @@ from ..formats.atomic import atomic_write
 from ..formats.places import find_model
 from .checks import Finding, examine
 from .console import EXIT_FAILURE, run_cli
+from .options import model_option
 from .outputs import Input, check_file, inputs
 from .own_files import json_kind
 
@@ -37,7 +38,7 @@ def findings_text(findings: list[Finding]) -> str:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--model", type=click.Path(path_type=Path), help="Artifact (else $REGAD_MODEL, ./model.regad).")
+@model_option
 @click.option("--json", "target", help="File for the findings as JSON, or - for stdout in place of the text.")
 def command(model: Path | None, target: str | None) -> int:
     """Check everything that regad-run needs; print what is there and how to fix what is not.

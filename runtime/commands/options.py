@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import click
+from click.core import ParameterSource
 
 from ..backends.base import Precision
 from ..backends.table import AUTO, DEVICE_CHOICES
+from ..formats.places import DEFAULT_MODEL, MODEL_VARIABLE
 from ..formats.registration import Register
 from ..formats.spec import Fit, InputSpec, Resample
 
 __all__ = [
     "device_option",
+    "model_option",
     "parse_roi",
     "precision_option",
     "precision_options",
     "preprocessing_options",
+    "refuse_without_effect",
     "register_option",
     "spec_from_options",
+    "threads_option",
     "threshold_options",
 ]
 
@@ -40,6 +46,29 @@ def parse_roi(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     if min(x, y) < 0 or min(w, h) < 1:
         raise click.BadParameter(f"{value!r}; expected x and y of 0 or more, width and height of 1 or more")
     return x, y, w, h
+
+
+def refuse_without_effect(names: Iterable[str], why: str) -> None:
+    """Raise UsageError for the first of a command's options ``names`` that was given: it has no effect ``why``.
+
+    An option that is passed over in silence lets its user believe that it was heeded.
+    """
+    ctx, wanted = click.get_current_context(), set(names)
+    for option in ctx.command.params:
+        source = ctx.get_parameter_source(option.name or "")
+        if option.name in wanted and source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
+            raise click.UsageError(f"{option.opts[0]} has no effect {why}: leave it out", ctx)
+
+
+def model_option(command: _Command) -> _Command:
+    """Add ``--model``, which `find_model` takes."""
+    text = f"Artifact (else ${MODEL_VARIABLE}, ./{DEFAULT_MODEL})."
+    return click.option("--model", type=click.Path(path_type=Path), help=text)(command)
+
+
+def threads_option(command: _Command) -> _Command:
+    """Add ``--threads``."""
+    return click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")(command)
 
 
 def device_option(command: _Command) -> _Command:

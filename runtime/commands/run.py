@@ -13,7 +13,7 @@ from ..backends.table import AUTO, passed_over
 from ..detector import Detector
 from ..errors import InputError
 from ..formats.artifact import Artifact
-from ..formats.places import MODEL_VARIABLE, find_model
+from ..formats.places import find_model
 from ..line.config import PictureConfig, RunConfig, Teaching
 from ..line.counters import Counters
 from ..line.jsonlines import JsonLines
@@ -29,10 +29,13 @@ from ..sources.open import KINDS, Source, open_source
 from .console import note, run_cli, tell
 from .options import (
     device_option,
+    model_option,
     precision_options,
     preprocessing_options,
+    refuse_without_effect,
     register_option,
     spec_from_options,
+    threads_option,
     threshold_options,
 )
 from .outputs import Input, check_distinct, check_file, check_folder, source_inputs
@@ -75,10 +78,10 @@ no time to write them.
 @click.option("--source", "uri", help="Image, folder, glob, video, rtsp:// address, GStreamer pipeline.")
 @click.option("--support", type=click.Path(path_type=Path), help="Folder of images of good parts; taught at the start.")
 @click.option("--category", type=click.Path(path_type=Path), help="Category file that regad-calib wrote.")
-@click.option("--model", type=click.Path(path_type=Path), help=f"Artifact (else ${MODEL_VARIABLE}, ./model.regad).")
+@model_option
 @device_option
 @precision_options
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
+@threads_option
 @click.option("--shot", type=click.IntRange(1), help="Draw this many of the support images (default: all).")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draw.")
 @threshold_options
@@ -163,6 +166,12 @@ def _config(ctx: click.Context, **given: Any) -> RunConfig:
     for name in _PICTURES if given["overlay"] is None else ():
         if given[name]:
             raise click.UsageError(f"--{name.replace('_', '-')} needs --overlay DIR", ctx)
+    if given["shot"] is None:
+        refuse_without_effect(["seed"], "without --shot")
+    if given["threshold"] is not None:
+        refuse_without_effect(["target_frr"], "with --threshold")
+    if given["warn_threshold"] is not None:
+        refuse_without_effect(["warn_frr"], "with --warn-threshold")
     model = find_model(given["model"])
     try:
         return RunConfig(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +19,8 @@ def command(config: Path) -> None:
     """Run the desk of the station CONFIG: its pages and protocols. The station itself starts it."""
     from .desk import run_desk
 
+    # In a terminal Ctrl-C reaches the line, too, which then ends its desk by SIGTERM: twice would be at once.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     run_desk(config, tell)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -85,7 +86,7 @@ class Desk(Closing):
 
 
 def run_desk(path: Path, say: Say) -> None:
-    """Run the desk of the station in the file ``path`` until SIGINT or SIGTERM. Raises RegadError."""
-    with StopSignals() as signals, Desk(read_config(path), path, say) as desk, signals.run() as stop:
+    """Run the desk of the station in the file ``path`` until SIGTERM. Raises RegadError."""
+    with StopSignals(signal.SIGTERM) as signals, Desk(read_config(path), path, say) as desk, signals.run() as stop:
         desk.start()
         stop.wait()

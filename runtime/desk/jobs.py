@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 from ..errors import InputError
 from ..station.config import Config
 from ..station.configured import specs_of
 from ..station.installed import Installed
+from ..station.job_spec import JobSpec
 
-__all__ = ["NamedJob", "job_named", "jobs_of"]
-
-
-class NamedJob(NamedTuple):
-    """A job: its number and name, and the sha256 of the category file that it judges by."""
-
-    number: int
-    name: str
-    sha256: str
+__all__ = ["is_added", "job_named", "jobs_of"]
 
 
-def jobs_of(config: Config) -> tuple[NamedJob, ...]:
+def jobs_of(config: Config) -> tuple[JobSpec, ...]:
     """Return the jobs by rising number; cheap, it may be asked at each request.
 
     Of a list of installed versions that cannot be used nothing is taken: the line says what is wrong with it.
@@ -36,16 +28,21 @@ def jobs_of(config: Config) -> tuple[NamedJob, ...]:
     return _read(config, path.parent, mark)
 
 
-def job_named(config: Config, number: int) -> NamedJob | None:
+def job_named(config: Config, number: int) -> JobSpec | None:
     """Return the job of that number, None where there is none."""
     return next((job for job in jobs_of(config) if job.number == number), None)
 
 
+def is_added(config: Config, number: int) -> bool:
+    """Whether a job of that number is, or would be, one of the page: station.toml has none."""
+    return all(job.number != number for job in config.jobs)
+
+
 @lru_cache(maxsize=4)
-def _read(config: Config, folder: Path, mark: tuple[int, ...]) -> tuple[NamedJob, ...]:
+def _read(config: Config, folder: Path, mark: tuple[int, ...]) -> tuple[JobSpec, ...]:
     listed = specs_of(config)
     try:
         specs, _ = Installed(folder).applied(listed)
     except InputError:
         specs = listed
-    return tuple(sorted(NamedJob(spec.number, spec.name, spec.sha256) for spec in specs))
+    return tuple(sorted(specs, key=lambda spec: spec.number))

@@ -17,20 +17,24 @@ _LOOK = 0.1  # seconds between looks at the event
 
 
 class StopSignals:
-    """Ctrl-C and SIGTERM interrupt the start of a program (KeyboardInterrupt), and end its `run` in good order.
+    """Signals interrupt the start of a program (KeyboardInterrupt), and end its `run` in good order.
 
-    Within `run` the first signal sets the event that the block receives; a second one interrupts at once. Does nothing
-    outside the main thread, where Python allows no handlers: set an event of your own there.
+    By default they are those of Ctrl-C and SIGTERM. Within `run` the first one sets the event that the block
+    receives; a second one interrupts at once. Does nothing outside the main thread, where Python allows no handlers:
+    set an event of your own there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *numbers: signal.Signals) -> None:
+        self._numbers = numbers or (signal.SIGINT, signal.SIGTERM)
         self._stop = threading.Event()
+        self.received: signal.Signals | None = None
+        """The signal that ended the run, None where something else did."""
         self._running = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._before = {number: signal.signal(number, self._handle) for number in self._numbers}
         return self
 
     def __exit__(
@@ -52,6 +56,7 @@ class StopSignals:
     def _handle(self, number: int, stack: FrameType | None) -> None:
         if not self._running or self._stop.is_set():
             raise KeyboardInterrupt
+        self.received = signal.Signals(number)
         self._stop.set()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..commands.console import note, run_cli, tell
+from ..commands.options import refuse_without_effect
 from ..commands.outputs import Input, check_file, check_folder
 from ..commands.own_files import ARTIFACT, CATEGORY
 from ..errors import InputError, OutputError
@@ -23,6 +24,7 @@ from .registry import Registry
 __all__ = ["main_pull", "main_push", "pull_command", "push_command"]
 
 _PATH = click.Path(path_type=Path)
+_NETWORK = ("plain_http", "follow")
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 _REF = """\b
 REF is one of:
@@ -48,6 +50,8 @@ _follow = click.option("--follow", metavar="HOST", multiple=True, help="Follow r
 def push_command(path: Path, ref: str, plain_http: bool, follow: tuple[str, ...]) -> None:
     """Push PATH, an artifact's folder or a category file, to REF. It is checked first."""
     target = parse_reference(ref)
+    if not isinstance(target, Image):
+        refuse_without_effect(_NETWORK, "without a registry")
     offer = offer_of_path(path)
     if offer.kind == "artifact":
         Artifact.open(path)
@@ -89,8 +93,10 @@ def pull_command(
         with Registry(source, plain_http=plain_http, follow=follow) as registry:
             _pull(source, registry.look(), out, model, max_mb)
     elif isinstance(source, Web):
+        refuse_without_effect(["plain_http"], "with a web server")
         _pull(source, offer_of_url(source.url, follow), out, model, max_mb)
     else:
+        refuse_without_effect(_NETWORK, "with a folder or file")
         _pull(source, offer_of_path(source.path), out, model, max_mb)
 
 

@@ -22,7 +22,7 @@ from ..text import redact, shown, system_reason
 from .commands import bind_unix
 from .config import CameraConfig, Config, DeskConfig
 from .config_file import parse_config, read_document
-from .configured import specs_of
+from .configured import require_desk, specs_of
 from .desk_access import bind_page, check_access
 from .drawn import is_drawn, rate_of
 from .gpio_lines import GpioLines
@@ -101,6 +101,7 @@ def _jobs(config: Config, artifact: Artifact | None) -> Iterator[Finding]:
     """The job table as a run would use it: with the versions that were installed."""
     try:
         specs, notes = Installed(config.trace.folder).applied(specs_of(config))
+        require_desk(config, specs)
     except RegadError as error:
         yield _problem("jobs", error)
         return

@@ -11,7 +11,7 @@ import click
 
 from ..backends.base import Precision
 from ..commands.console import EXIT_FAILURE, run_cli, tell
-from ..commands.options import device_option, precision_option
+from ..commands.options import device_option, model_option, precision_option, threads_option
 from ..commands.outputs import check_folder, inputs
 from ..commands.own_files import FolderKind
 from ..errors import InputError
@@ -105,16 +105,19 @@ def check_command(config: Path) -> int:
 
 @command.command("run")
 @click.argument("config", type=_PATH)
-def run_command(config: Path) -> None:
-    """Run the station that CONFIG describes until SIGINT or SIGTERM."""
+def run_command(config: Path) -> int:
+    """Run the station that CONFIG describes until SIGINT or SIGTERM.
+
+    Exit status: 0 after SIGTERM, 130 after SIGINT (Ctrl-C), 1 if it cannot start.
+    """
     from .config_file import read_config
     from .process import run_line
 
-    run_line(read_config(config), config, say=tell)
+    return run_line(read_config(config), config, say=tell)
 
 
 @command.command("simulate")
-@click.option("--model", type=_PATH, help="Artifact (else $REGAD_MODEL, ./model.regad).")
+@model_option
 @click.option(
     "--folder", type=_PATH, default=Path("simulated-station"), show_default=True, help="Folder for the trace."
 )
@@ -125,7 +128,7 @@ def run_command(config: Path) -> None:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the drawn parts.")
 @device_option
 @precision_option
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
+@threads_option
 def simulate_command(
     model: Path | None,
     folder: Path,

@@ -7,7 +7,17 @@ from pathlib import Path
 from ..errors import InputError
 from .config_types import Hours, Limit, Millis, Number, Sha256, Table, Title
 
-__all__ = ["JobConfig"]
+__all__ = ["JobConfig", "JobSettings"]
+
+
+class JobSettings(Table, frozen=True):
+    """What a job that was added at the page has of its own, as a ``[[job]]`` would.
+
+    None stands for the trigger's deadline, and for no challenge by hours.
+    """
+
+    deadline_ms: Millis | None = None
+    challenge_every_h: Hours | None = None
 
 
 class JobConfig(Table, frozen=True):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+from ..errors import InputError
 from .camera import CameraSettings
 from .codes import Mode, TriggerKind
 from .config import Config
@@ -12,7 +14,7 @@ from .job_spec import JobSpec
 from .settings import Settings
 from .trace.inspection import TracePolicy
 
-__all__ = ["camera_settings", "desk_command", "policy_of", "settings_of", "specs_of"]
+__all__ = ["camera_settings", "desk_command", "policy_of", "require_desk", "settings_of", "specs_of"]
 
 _MS = 1_000_000
 
@@ -53,9 +55,20 @@ def specs_of(config: Config) -> list[JobSpec]:
             job.threshold,
             job.warn_threshold,
             config.trigger.review_is,
+            challenge_at_start=job.challenge_at_start,
+            challenge_every_h=job.challenge_every_h,
         )
         for job in config.jobs
     ]
+
+
+def require_desk(config: Config, jobs: Iterable[JobSpec]) -> None:
+    """Raise InputError where a job, also one that was added at the page, is to be challenged and nobody would ask."""
+    for job in jobs:
+        if job.challenged and config.desk is None:
+            raise InputError(
+                f"job {job.number} asks for challenges, which are done at the page; expected a table [desk] too"
+            )
 
 
 def policy_of(config: Config) -> TracePolicy:

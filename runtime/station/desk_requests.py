@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -19,9 +19,11 @@ from msgspec import Meta
 from ..errors import InputError, RegadError
 from ..formats.category import Category
 from .codes import VerdictCode
+from .config_job import JobSettings
 from .config_types import Limit, Number, Sha256
-from .installed import Wish
+from .installed import Wish, settings_of
 from .job_spec import JobSpec
+from .request_fields import fields_of
 from .trace.entries import (
     Acknowledgement,
     Audit,
@@ -43,9 +45,6 @@ Word = Annotated[str, Meta(max_length=64)]
 Note = Annotated[str, Meta(max_length=2000)]
 Long = Annotated[str, Meta(max_length=20_000)]
 Expected = Literal["PASS", "REJECT", "REVIEW", "NO_PART"]
-
-_ENVELOPE = ("command", "id")
-_S = TypeVar("_S", bound="_Request")
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,6 +96,7 @@ class _Install(_Request, frozen=True, kw_only=True):
     warn: Limit | None = None
     note: Note = ""
     name: Annotated[str, Meta(max_length=200)] = ""
+    settings: JobSettings | None = None
 
 
 class _Drift(_Request, frozen=True, kw_only=True):
@@ -128,7 +128,7 @@ class DeskRequests:
         }
 
     def _label(self, request: dict[str, Any]) -> Future[dict[str, Any]]:
-        told = _read(_Label, request)
+        told = fields_of(_Label, request)
         if told.part is None:
             raise InputError("label names no part; expected inspection, the id of its row, or seq")
         answer = _Answer(lambda row: {"label": row})
@@ -138,7 +138,7 @@ class DeskRequests:
         return answer.future
 
     def _challenge(self, request: dict[str, Any]) -> Future[dict[str, Any]]:
-        told = _read(_Challenge, request)
+        told = fields_of(_Challenge, request)
         answer = _Answer(lambda row: {"challenge": row})
         expected = int(VerdictCode[told.expected])
         said = self._said(told.by, answer)
@@ -146,19 +146,19 @@ class DeskRequests:
         return answer.future
 
     def _audit(self, request: dict[str, Any]) -> Future[dict[str, Any]]:
-        told = _read(_Audit, request)
+        told = fields_of(_Audit, request)
         answer = _Answer(lambda row: {"audit": row})
         self._note(Audit(**self._said(told.by, answer), action=told.action, before=told.before, after=told.after))
         return answer.future
 
     def _acknowledge(self, request: dict[str, Any]) -> Future[dict[str, Any]]:
-        told = _read(_Acknowledge, request)
+        told = fields_of(_Acknowledge, request)
         answer = _Answer(lambda row: {"event": row})
         self._note(Acknowledgement(**self._said(told.by, answer), event=told.event))
         return answer.future
 
     def _drift(self, request: dict[str, Any]) -> Future[dict[str, Any]]:
-        told = _read(_Drift, request)
+        told = fields_of(_Drift, request)
         answer = _Answer(lambda row: {"event": row})
         severity: Severity = "warning" if told.moved else "info"
         text = f"job {told.job}: {told.text}"
@@ -166,11 +166,11 @@ class DeskRequests:
         return answer.future
 
     def _install(self, request: dict[str, Any]) -> Future[dict[str, Any]]:
-        told = _read(_Install, request)
+        told = fields_of(_Install, request)
         answer = _Answer(lambda found: self._installed(told, found))
         limits = (told.threshold, told.warn)
         self._install_version(
-            Wish(told.job, told.sha256, *limits, told.by, told.note, self._wall(), answer, name=told.name)
+            Wish(told.job, told.sha256, *limits, told.by, told.note, self._wall(), answer, told.name, told.settings)
         )
         return answer.future
 
@@ -215,17 +215,9 @@ class _Answer:
                 self.future.set_result(self._made(found))
 
 
-def _read(kind: type[_S], request: dict[str, Any]) -> _S:
-    """Return what a command takes. Raises InputError that names the field."""
-    given = {name: value for name, value in request.items() if name not in _ENVELOPE}
-    try:
-        return msgspec.convert(given, kind)
-    except msgspec.ValidationError as error:
-        names = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
-        raise InputError(f"{request['command']} is wrong: {error}; it takes {names}") from error
-
-
 def _version(spec: JobSpec) -> str:
     """A version of a job as the table ``audit`` holds it."""
     facts = {"sha256": spec.sha256, "threshold": spec.threshold, "warn": spec.warn, "note": spec.note}
+    settings = msgspec.structs.asdict(settings_of(spec))
+    facts |= {name: value for name, value in settings.items() if value is not None}
     return json.dumps(facts | ({"by": spec.by} if spec.by else {}))

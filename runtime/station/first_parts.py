@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +10,6 @@ import msgspec
 
 from ..errors import OutputError
 from ..formats.atomic import atomic_write
-from .config_job import JobConfig
 from .job_spec import JobSpec
 
 __all__ = ["FILE_NAME", "FirstParts"]
@@ -24,42 +23,43 @@ class FirstParts:
 
     A job with ``challenge_at_start`` does so each time that it is set in place of another one, and every job that is
     challenged when it comes back with another version, also after a restart: ``folder``, the trace's, keeps which
-    versions were in force. ``spec`` gives a job as it is now.
+    versions were in force. ``table`` gives the jobs as they are now, ``spec`` one of them.
     """
 
     def __init__(
         self,
         folder: Path,
-        jobs: Sequence[JobConfig],
+        table: Callable[[], Iterable[JobSpec]],
         spec: Callable[[int], JobSpec | None],
         hold: Callable[[int, str], None],
     ) -> None:
         self._path = folder / FILE_NAME
-        self._at_start = {job.number for job in jobs if job.challenge_at_start}
-        self._challenged = {job.number for job in jobs if job.challenged}
-        self._spec, self._hold = spec, hold
+        self._table, self._spec, self._hold = table, spec, hold
         self._number = 0
         self._seen: dict[int, str] = {}
 
     def begin(self) -> None:
         """The job table is there. What a job was first seen with is no other version. Raises OutputError."""
-        known = self._read()
-        self._seen = {number: known.get(number, self._version(number)) for number in self._challenged}
+        challenged = [job.number for job in self._table() if job.challenged]
+        known = self._read(challenged)
+        self._seen = {number: known.get(number, self._version(number)) for number in challenged}
         if self._seen != known:
             self._write()
 
     def load(self, number: int) -> None:
         """A job is ready, and comes into force after this. Raises OutputError, and what ``hold`` raises."""
         before, self._number = self._number, number
-        if number not in self._challenged:
+        spec = self._spec(number)
+        if spec is None or not spec.challenged:
             return
-        version = self._version(number)
-        if self._seen.get(number) != version:
-            self._seen[number] = version
+        seen, version = self._seen.get(number), self._version(number)
+        self._seen[number] = version
+        if seen not in (None, version):  # None: it was added since the start, and was never another one
             self._hold(number, f"job {number} has another version: show its good and its bad part at the page")
-            self._write()  # last: as long as it is not there, a restart holds the station
-        elif number != before and number in self._at_start:
+        elif number != before and spec.challenge_at_start:
             self._hold(number, f"job {number} begins with a challenge: show its good and its bad part at the page")
+        if seen != version:
+            self._write()  # last: as long as it is not there, a restart holds the station
 
     @property
     def state(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class FirstParts:
         spec = self._spec(number)
         return "" if spec is None else f"{spec.sha256} {spec.threshold} {spec.warn}"
 
-    def _read(self) -> dict[int, str]:
+    def _read(self, challenged: Iterable[int]) -> dict[int, str]:
         """The versions that were in force, of every job another one where that cannot be known any more."""
         try:
             with self._path.open("rb") as file:
@@ -78,7 +78,7 @@ class FirstParts:
         except FileNotFoundError:
             return {}
         except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
-            return dict.fromkeys(self._challenged, "unknown")
+            return dict.fromkeys(challenged, "unknown")
 
     def _write(self) -> None:
         try:

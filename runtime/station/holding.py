@@ -1,17 +1,19 @@
 """A hold: the station is not READY until somebody releases it, also over a restart.
 
 The desk holds it where a challenge is due or was not passed. The hold is a file in the trace's folder, written before
-it takes effect: a station that starts with one starts held, whether its desk runs or not. A hold is one job's, and who
-releases it names that job: a release that was meant for another hold must not lift this one.
+it takes effect: a station that starts with one starts held, whether its desk runs or not. A hold is one job's, and has
+an id of its own. Who releases it names the job, and the id where there is one to name: a release that was meant for
+another hold must not lift this one.
 """
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -20,6 +22,7 @@ from ..errors import InputError, OutputError
 from ..formats.atomic import atomic_write
 from ..text import shown, system_reason
 from .events import Event, Held, Released
+from .request_fields import fields_of
 from .trace.entries import Audit, Remark
 
 __all__ = ["FILE_NAME", "Holding"]
@@ -30,9 +33,14 @@ _MOST = 100_000  # bytes
 _Who = Annotated[str, Meta(min_length=1, max_length=64)]
 _Reason = Annotated[str, Meta(min_length=1, max_length=500)]
 _Job = Annotated[int, Meta(ge=0, le=65_535)]
+_Id = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
-class _Hold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+def _new_id() -> str:
+    return secrets.token_hex(8)  # neither a clock nor a count: both may run back over a restart
+
+
+class _Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``job`` is the one whose hold it is, 0 for the station's."""
 
     by: _Who
@@ -40,12 +48,20 @@ class _Hold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     job: _Job = 0
 
 
+class _Hold(_Wanted, frozen=True, kw_only=True):
+    """A hold as the file keeps it; ``id`` tells it from every other one. An older file has none, and gets one."""
+
+    id: _Id = msgspec.field(default_factory=_new_id)
+
+    def repeats(self, other: _Hold) -> bool:
+        """Whether it says again what ``other`` says."""
+        return (self.by, self.reason, self.job) == (other.by, other.reason, other.job)
+
+
 class _Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     by: _Who
     job: _Job
-
-
-_S = TypeVar("_S", _Hold, _Release)
+    hold_id: _Id | None = None
 
 
 class Holding:
@@ -95,46 +111,52 @@ class Holding:
 
     @property
     def state(self) -> dict[str, Any] | None:
-        """For which job the station is held, and why; None where it is not."""
+        """For which job the station is held, why, and the hold's id; None where it is not held."""
         held = self._held
-        return None if held is None else {"job": held.job, "reason": held.reason}
+        return None if held is None else {"job": held.job, "reason": held.reason, "id": held.id}
 
     def _take(self, held: _Hold) -> None:
         self._held = held
         self._post(Held(held.reason))
 
     def _hold(self, request: dict[str, Any]) -> dict[str, Any]:
-        told = _told(_Hold, request)
+        told = _Hold(**msgspec.structs.asdict(fields_of(_Wanted, request)))
         with self._file:
             with self._lock:
+                held = self._held
+                if held is not None and told.repeats(held):  # asked again, as after an answer that was lost
+                    told = held
                 self._take(told)  # whatever the disk says: a refusal means that a restart would forget it
             atomic_write(self._path, msgspec.json.encode(told) + b"\n")
         self._note(Audit(by=told.by, at=self._wall(), action="hold", before=_named(told.job), after=told.reason))
-        return {}
+        return {"hold_id": told.id}
 
     def _release(self, request: dict[str, Any]) -> dict[str, Any]:
-        told = _told(_Release, request)
+        told = fields_of(_Release, request)
         with self._file:
-            held = self._held_for(told.job)
+            held = self._meant(told)
             try:
                 self._path.unlink(missing_ok=True)
             except OSError as error:
                 raise OutputError(f"{shown(self._path)} cannot be removed ({system_reason(error)})") from error
             with self._lock:
-                self._held_for(told.job)  # another job's may have begun meanwhile
+                if self._held is not held:
+                    raise _another(self._held, "began meanwhile")
                 self._held = None
                 self._post(Released())
         before = "" if held is None else f"{_named(held.job)}: {held.reason}"
         self._note(Audit(by=told.by, at=self._wall(), action="release", before=before))
         return {}
 
-    def _held_for(self, job: int) -> _Hold | None:
-        """The hold, if there is one. Raises InputError where it is another job's."""
+    def _meant(self, told: _Release) -> _Hold | None:
+        """The hold, if there is one. Raises InputError where it is not the one that is to be released."""
         held = self._held
-        if held is not None and held.job != job:
+        if held is not None and held.job != told.job:
             raise InputError(
-                f"the hold is that of {_named(held.job)}, not of {_named(job)}: {held.reason}", code="other"
+                f"the hold is that of {_named(held.job)}, not of {_named(told.job)}: {held.reason}", code="other"
             )
+        if held is not None and told.hold_id not in (None, held.id):
+            raise _another(held, "has come since")
         return held
 
     def _read(self) -> _Hold | None:
@@ -149,13 +171,10 @@ class Holding:
             ) from error
 
 
+def _another(held: _Hold | None, how: str) -> InputError:
+    reason = "" if held is None else f", for {_named(held.job)}: {held.reason}"
+    return InputError(f"another hold {how}{reason}; look at it, and release that one", code="other")
+
+
 def _named(job: int) -> str:
     return f"job {job}" if job else "the station"
-
-
-def _told(kind: type[_S], request: dict[str, Any]) -> _S:
-    given = {name: value for name, value in request.items() if name not in ("command", "id")}
-    try:
-        return msgspec.convert(given, kind)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{request['command']} is wrong: {error}") from error

@@ -22,14 +22,16 @@ from ..formats.atomic import atomic_write
 from ..formats.category import Category, save_category
 from ..formats.digest import sha256_of
 from ..text import shown, system_reason
+from .config_job import JobSettings
 from .config_types import Limit, Sha256
 from .job_spec import JobSpec
 
-__all__ = ["CATEGORIES", "FILE_NAME", "Installed", "Wish", "category_path", "store_category"]
+__all__ = ["CATEGORIES", "FILE_NAME", "Installed", "Wish", "category_path", "settings_of", "store_category"]
 
 CATEGORIES: Final = "categories"
 FILE_NAME: Final = "jobs.json"
 _MOST = 1_000_000  # bytes of the list
+_MS = 1_000_000
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)  # no file can be there, so nothing was installed
 
 
@@ -38,7 +40,8 @@ class Wish:
     """Another version for a job, by the sha256 of its file; None for a limit: the category's own.
 
     ``at``: seconds since 1970. ``receipt`` receives the job before and after, and the category, or a RegadError.
-    ``name`` is that of a job to be added, "" for one that is there.
+    ``name`` is that of a job to be added, "" for one that is there. ``settings`` are for a job that is or was added;
+    None: those that it has.
     """
 
     job: int
@@ -50,6 +53,7 @@ class Wish:
     at: float
     receipt: Callable[[Any], None] = field(default=lambda found: None, compare=False, repr=False)
     name: str = ""
+    settings: JobSettings | None = None
 
 
 class _Listed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,8 +64,10 @@ class _Listed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warn: Limit | None
 
 
-class _Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A version that was installed. ``instead_of`` is None for a job that was added, which has a ``name`` then."""
+class _Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A version that was installed. ``instead_of`` is None for a job that was added, which has a ``name`` then, and may
+    have ``settings``: those of any other one are in station.toml.
+    """
 
     sha256: Sha256
     threshold: Limit | None
@@ -71,18 +77,27 @@ class _Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at: float
     instead_of: _Listed | None
     name: str = ""
+    settings: JobSettings | None = None
 
     def __post_init__(self) -> None:
         if (self.instead_of is None) != bool(self.name):
             raise ValueError("name and instead_of: exactly one of them is expected")
+        if self.settings is not None and not self.name:
+            raise ValueError("settings are for a job that was added")
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Version 2 has jobs that were added: a program that knows of none must not leave them out."""
+    """Version 2 has jobs that were added, version 3 such with settings: who knows of none must not leave them out."""
 
     format: Literal["regad-jobs"]
-    version: Literal[1, 2]
+    version: Literal[1, 2, 3]
     jobs: dict[Annotated[int, msgspec.Meta(ge=1, le=65_535)], _Version]
+
+
+def _file(versions: dict[int, _Version]) -> _File:
+    added = [version for version in versions.values() if version.instead_of is None]
+    number: Literal[1, 2, 3] = 1 if not added else 2 if all(one.settings is None for one in added) else 3
+    return _File("regad-jobs", number, versions)
 
 
 def category_path(trace: Path, sha256: str) -> Path:
@@ -168,16 +183,19 @@ class Installed:
 
     def added(self, number: int, version: Wish | _Version) -> JobSpec:
         """Return a job that station.toml does not have."""
+        settings = version.settings or JobSettings()
         return JobSpec(
             number,
             version.name,
             category_path(self._folder, version.sha256),
             version.sha256,
+            None if settings.deadline_ms is None else settings.deadline_ms * _MS,
             threshold=version.threshold,
             warn=version.warn,
             review_is=self._review_is,
             by=version.by,
             note=version.note,
+            challenge_every_h=settings.challenge_every_h,
         )
 
     def put(self, listed: JobSpec | None, wish: Wish) -> None:
@@ -186,10 +204,10 @@ class Installed:
         Raises InputError, OutputError; the list is then as it was.
         """
         instead_of = None if listed is None else _listed(listed)
-        version = _Version(wish.sha256, wish.threshold, wish.warn, wish.by, wish.note, wish.at, instead_of, wish.name)
-        versions = {**self._read(), wish.job: version}
-        added = any(one.instead_of is None for one in versions.values())
-        file = _File("regad-jobs", 2 if added else 1, versions)
+        facts = (wish.sha256, wish.threshold, wish.warn, wish.by, wish.note, wish.at)
+        settings = None if wish.settings == JobSettings() else wish.settings
+        version = _Version(*facts, instead_of, wish.name, settings)
+        file = _file({**self._read(), wish.job: version})
         data = msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n"
         if len(data) > _MOST:
             raise InputError(f"{shown(self.path)} would have over {_MOST} bytes; put the jobs into station.toml")
@@ -212,6 +230,12 @@ class Installed:
             f"{shown(self.path)} cannot be used ({why}); it says which categories were installed: put it back, or move "
             "it away to judge by those of station.toml"
         )
+
+
+def settings_of(spec: JobSpec) -> JobSettings:
+    """Return the settings of a job, which another version of it keeps."""
+    deadline = None if spec.deadline_ns is None else spec.deadline_ns // _MS
+    return JobSettings(deadline_ms=deadline, challenge_every_h=spec.challenge_every_h)
 
 
 def _listed(spec: JobSpec) -> _Listed:

@@ -20,6 +20,7 @@ class JobSpec:
     """A row of the job table. ``threshold`` and ``warn`` replace the category's own.
 
     ``review_is``: as what a part between warn limit and threshold is put out.
+    With ``challenge_at_start`` it begins held; ``challenge_every_h``: so many hours are between two challenges.
     ``by`` is who installed this version, with a ``note``; "" where it stands in station.toml.
     """
 
@@ -33,6 +34,13 @@ class JobSpec:
     review_is: str = "reject"
     by: str = ""
     note: str = ""
+    challenge_at_start: bool = False
+    challenge_every_h: float | None = None
+
+    @property
+    def challenged(self) -> bool:
+        """Whether a challenge is ever asked for."""
+        return self.challenge_at_start or self.challenge_every_h is not None
 
 
 class JobError(RegadError):

@@ -12,7 +12,7 @@ from ..errors import InputError, RegadError
 from ..formats.category import Category, load_category
 from ..model import Model
 from .codes import Fault
-from .installed import Installed, Wish
+from .installed import Installed, Wish, settings_of
 from .job_spec import JobError, JobSpec, adjusted, file_identity, require_pin, where
 from .judge import Pinned
 from .part import Job
@@ -193,9 +193,13 @@ class Jobs:
             spec = self._installed.added(wish.job, wish)
         elif wish.name:
             raise InputError(f"job {wish.job} is there already ({before.name}); choose a free number")
+        elif listed is None:
+            wish = replace(wish, name=before.name, settings=wish.settings or settings_of(before))
+            spec = self._installed.added(wish.job, wish)
+        elif wish.settings is not None:
+            raise InputError(f"job {wish.job} is in station.toml; set its deadline and its challenges there")
         else:
-            wish = wish if listed is not None else replace(wish, name=before.name)
-            spec = self._installed.spec_of(listed or before, wish)
+            spec = self._installed.spec_of(listed, wish)
         with _told_of(spec):
             made = self._made(spec)
         self._installed.put(listed, wish)

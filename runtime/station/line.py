@@ -18,10 +18,10 @@ from ..sources.frame import Source
 from ..sources.open import open_source
 from ..text import Say, unsaid
 from .camera import CameraThread
-from .codes import Fault, Flag, Mode, TriggerKind
+from .codes import Fault, Flag, Mode, TriggerKind, VerdictCode
 from .commands import CommandServer
 from .config import Config
-from .configured import camera_settings, desk_command, policy_of, settings_of, specs_of
+from .configured import camera_settings, desk_command, policy_of, require_desk, settings_of, specs_of
 from .desk import Supervisor, spawn
 from .desk_requests import DeskRequests
 from .effects import Correct, Effect, Expose, Judge, Load, ModeBegun, Rebuild, Record
@@ -54,6 +54,7 @@ from .worker import Clock, Worker
 __all__ = ["Line"]
 
 _CAMERA_SILENT_NS, _JUDGE_SILENT_NS, _GPIO_SILENT_NS = 2_000_000_000, 3_000_000_000, 2_000_000_000
+_JUDGED = frozenset({VerdictCode.PASS, VerdictCode.REJECT, VerdictCode.REVIEW, VerdictCode.NO_PART})
 _BEHIND = 1.0  # seconds by which records may lag behind before the outputs say so
 _TRIM_NS = 10_000_000_000  # so often freed memory is given back: the pictures of each part leave holes
 _ALARM_NS = 60_000_000_000  # so long an alarm of the trace shows at the outputs
@@ -88,7 +89,9 @@ class Line(Closing):
         jobs_bytes = None if config.model.jobs_mb is None else config.model.jobs_mb * 1_000_000
         self.jobs = Jobs(model or self._open_model, specs_of(config), loaded, installed, jobs_bytes)
         self._holding = Holding(config.trace.folder, self._post, self.trace.note)
-        self._first_parts = FirstParts(config.trace.folder, config.jobs, self.jobs.spec, self._holding.begin)
+        self._first_parts = FirstParts(
+            config.trace.folder, lambda: self.jobs.table, self.jobs.spec, self._holding.begin
+        )
         self._jobs_thread = JobsThread(self.jobs, self._post, self._failed, clock, self._job_begins)
         self._live = None if config.desk is None else LiveWriter(live_path(config.commands.socket))
         self._camera = CameraThread(
@@ -120,6 +123,7 @@ class Line(Closing):
         self._trimmed_ns = clock()
         self._alarm_ns: int | None = None  # the trace's last alarm
         self.recorded = 0  # parts that the trace was given
+        self.judged = 0  # those among them that have a verdict of the judge
         self._performers = self._made_performers()
 
     def _made_performers(self) -> dict[type, Callable[[Any], None]]:
@@ -186,6 +190,7 @@ class Line(Closing):
             self.jobs.open()
         except SelfTestError as error:
             self._post(Raised(Fault.JUDGE, str(error)))
+        require_desk(self.config, self.jobs.table)
         for text in self.jobs.errors.values():
             self._told(Told("warning", Fault.CATEGORY, text))
         try:
@@ -235,8 +240,8 @@ class Line(Closing):
         """A job that is to be challenged first begins held: that event comes before its `JobReady`."""
         try:
             self._first_parts.load(number)
-        except OutputError as error:  # it is held all the same
-            self._failed(f"job {number} begins held, which could not be written down: {error}")
+        except OutputError as error:  # where it is to be held it is all the same
+            self._failed(f"job {number} begins, and what its challenge rests on could not be written down: {error}")
 
     def _desk_changed(self, running: bool) -> None:
         self._post(Flagged(Flag.DESK_OFFLINE, not running))
@@ -267,6 +272,7 @@ class Line(Closing):
 
     def _record(self, effect: Record) -> None:
         self.recorded += 1
+        self.judged += effect.outcome.verdict in _JUDGED
         self.trace.add(inspection_of(effect, self._boot, self._mode, self.wall))
         if effect.first:
             self._recorder.submit(effect.part.token)

@@ -19,6 +19,7 @@ from ..text import shown, system_reason
 from .codes import Mode
 from .config import Config
 from .events import Event, ModeWanted
+from .request_fields import fields_of
 
 __all__ = ["FILE_NAME", "ModeSwitch", "starts_in"]
 
@@ -54,11 +55,7 @@ class ModeSwitch:
 
     def _mode(self, request: dict[str, Any]) -> dict[str, Any]:
         """Ask for a mode, which begins between two parts."""
-        given = {name: value for name, value in request.items() if name not in ("command", "id")}
-        try:
-            told = msgspec.convert(given, _Wanted)
-        except msgspec.ValidationError as error:
-            raise InputError(f"mode is wrong: {error}") from error
+        told = fields_of(_Wanted, request)
         if self._configured == Mode.SIMULATE.value:
             raise InputError(
                 "the station simulates: no real part may pass on such pictures; set station.mode and camera.source in "

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import msgspec
 
@@ -16,11 +16,15 @@ from ..errors import InputError, OutputError
 from ..formats.atomic import atomic_write
 from ..text import shown, system_reason
 
-__all__ = ["Fresh", "alone", "read_private", "write_private"]
+__all__ = ["Fresh", "PrivateFileError", "PrivateNames", "alone", "read_private", "write_private"]
 
 _MOST = 1_000_000  # bytes
 _S = TypeVar("_S", bound=msgspec.Struct)
 _T = TypeVar("_T")
+
+
+class PrivateFileError(InputError):
+    """A private file that cannot be used. Its message names the file: it is for the log, and for who is logged in."""
 
 
 class Fresh(Generic[_T]):
@@ -62,8 +66,8 @@ def alone(path: Path) -> Iterator[None]:
 
 
 def read_private(path: Path, kind: type[_S], what: str, remedy: str) -> _S | None:
-    """Return a file's struct, None where there is no file. Raises InputError for one that cannot be used, or is open to
-    others; ``what`` is what it holds, and ``remedy`` how it is made again.
+    """Return a file's struct, None where there is no file. Raises PrivateFileError for one that cannot be used, or is
+    open to others; ``what`` is what it holds, and ``remedy`` how it is made again.
     """
     try:
         with path.open("rb") as file:
@@ -72,15 +76,15 @@ def read_private(path: Path, kind: type[_S], what: str, remedy: str) -> _S | Non
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise InputError(f"{shown(path)} cannot be read ({error.strerror}); check its owner and mode") from error
+        raise PrivateFileError(f"{shown(path)} cannot be read ({error.strerror}); check its owner and mode") from error
     if open_to_others:
-        raise InputError(f"{shown(path)} may be read by other users; forbid it: chmod 600 {shown(path)}")
+        raise PrivateFileError(f"{shown(path)} may be read by other users; forbid it: chmod 600 {shown(path)}")
     try:
         if len(data) > _MOST:
             raise ValueError(f"more than {_MOST} bytes")
         return msgspec.json.decode(data, type=kind)
     except (ValueError, msgspec.MsgspecError, RecursionError) as error:
-        raise InputError(f"{shown(path)} is no {what} ({error})", remedy=remedy) from error
+        raise PrivateFileError(f"{shown(path)} is no {what} ({error})", remedy=remedy) from error
 
 
 def write_private(path: Path, value: msgspec.Struct) -> None:
@@ -92,3 +96,36 @@ def write_private(path: Path, value: msgspec.Struct) -> None:
         file.write(data)
 
     atomic_write(path, write)
+
+
+class PrivateNames(Generic[_S]):
+    """Structs by name, in the field ``{one}s`` of a private file of one ``kind``: users, tokens.
+
+    ``file`` makes the file's struct of them, and ``remedy`` says how a file that cannot be used is made again.
+    """
+
+    def __init__(
+        self, one: str, kind: type[msgspec.Struct], file: Callable[[dict[str, _S]], msgspec.Struct], remedy: str
+    ) -> None:
+        self._one, self._kind, self._file, self._remedy = one, kind, file, remedy
+
+    def read(self, path: Path) -> dict[str, _S]:
+        """Return them; none where the file is missing. Raises PrivateFileError for one that cannot be used."""
+        found: Any = read_private(path, self._kind, f"list of {self._one}s", self._remedy)
+        return {} if found is None else dict(getattr(found, f"{self._one}s"))
+
+    @contextmanager
+    def changed(self, path: Path) -> Iterator[dict[str, _S]]:
+        """Give them to change, and write them at the end of the block. Raises PrivateFileError, OutputError."""
+        with alone(path):
+            found = self.read(path)
+            yield found
+            write_private(path, self._file(found))
+
+    def remove(self, path: Path, name: str) -> None:
+        """Take one out. Raises InputError where there is none of that name, OutputError."""
+        with self.changed(path) as found:
+            if name not in found:
+                known = ", ".join(sorted(found)) or "none"
+                raise InputError(f"there is no {self._one} {name[:60]!r}; there are: {known}")
+            del found[name]

@@ -13,7 +13,7 @@ import click
 
 from ..backends.base import Precision
 from ..commands.console import note, tell
-from ..commands.options import device_option, precision_options
+from ..commands.options import device_option, precision_options, refuse_without_effect, threads_option
 from ..commands.outputs import check_file, check_folder, inputs
 from ..commands.own_files import FileKind, FolderKind, json_kind
 from ..errors import InputError
@@ -53,9 +53,7 @@ _to = click.option("--to", "to_id", type=click.IntRange(1), help="Last part, by 
     type=click.Choice(["csv", "json"]),
     help="Format of the rows (default: by the suffix of --out).",
 )
-@click.pass_context
 def export_command(
-    ctx: click.Context,
     config: Path,
     out: Path,
     part: int | None,
@@ -72,9 +70,7 @@ def export_command(
 
     trace = _config(config).trace.folder
     if part is not None:
-        rows = {"--from": from_id != 1, "--to": to_id, "--job": job, "--serial": serial, "--format": row_format}
-        if given := [name for name, value in rows.items() if value]:
-            raise click.UsageError(f"{given[0]} is for rows; --part names one part", ctx)
+        refuse_without_effect(("from_id", "to_id", "job", "serial", "row_format"), "with --part, which names one part")
         check_file("--out", out, FileKind("a part of regad-station export", _is_part), inputs(config=config))
         export_part(trace, part, out, say=note)
         click.echo(f"part {part} written to {shown(out)}")
@@ -94,7 +90,7 @@ def export_command(
 @click.option("--model", type=_PATH, help="Judge it again with this artifact and the category in the zip.")
 @device_option
 @precision_options
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
+@threads_option
 def import_command(
     part: Path, out: Path, model: Path | None, device: str, precision: Precision, force: bool, threads: int | None
 ) -> None:
@@ -102,6 +98,8 @@ def import_command(
     from ..detector import Detector
     from .trace.package import import_part
 
+    if model is None:
+        refuse_without_effect(("device", "precision", "force", "threads"), "without --model")
     check_folder("--out", out, inputs(part=part, model=model), kind=_PART_FOLDER, replaced=True)
     stored = import_part(part, out)
     row, verdict = stored.row, VerdictCode(stored.row["verdict"])

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal, get_args
 import msgspec
 
 from ..errors import InputError
-from .private_file import alone, read_private, write_private
+from .private_file import PrivateNames
 
 __all__ = ["FILE_NAME", "ROLES", "Role", "User", "is_password", "read_users", "remove_user", "set_password"]
 
@@ -50,19 +50,18 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     users: dict[str, User]
 
 
-def _file(users: dict[str, User]) -> _File:
-    return _File(_FORMAT, _VERSION, users)
-
-
 _NOBODY = User("viewer", "00" * 16, "00" * 32)
+_USERS: PrivateNames[User] = PrivateNames(
+    "user",
+    _File,
+    lambda users: _File(_FORMAT, _VERSION, users),
+    "move it away, and set the passwords again: regad-station passwd",
+)
 
 
 def read_users(path: Path) -> dict[str, User]:
-    """Return the users by name; none where the file is missing. Raises InputError for one that cannot be used."""
-    found = read_private(
-        path, _File, "list of users", "move it away, and set the passwords again: regad-station passwd"
-    )
-    return {} if found is None else found.users
+    """Return the users by name; none where the file is missing. Raises PrivateFileError for one that cannot be used."""
+    return _USERS.read(path)
 
 
 def set_password(path: Path, name: str, password: str, role: Role) -> None:
@@ -74,17 +73,13 @@ def set_password(path: Path, name: str, password: str, role: Role) -> None:
     salt = secrets.token_hex(16)
     user = User(role, salt, "00" * 32, _N)
     user = msgspec.structs.replace(user, hash=_hash(user, password))
-    with alone(path):
-        write_private(path, _file({**read_users(path), name: user}))
+    with _USERS.changed(path) as users:
+        users[name] = user
 
 
 def remove_user(path: Path, name: str) -> None:
     """Remove a user. Raises InputError where there is none of that name, OutputError."""
-    with alone(path):
-        users = read_users(path)
-        if name not in users:
-            raise InputError(f"there is no user {name!r}; there are: {', '.join(sorted(users)) or 'none'}")
-        write_private(path, _file({one: user for one, user in users.items() if one != name}))
+    _USERS.remove(path, name)
 
 
 def is_password(users: dict[str, User], name: str, password: str) -> bool:

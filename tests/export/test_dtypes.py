@@ -304,7 +304,7 @@ def test_one_class_has_no_auroc_and_is_judged_by_its_verdicts() -> None:
         (["--fp16", "--sampler", "gridsample"], ["--sampler gather"]),
         (["--fp16", "--opset", "15"], ["opset is 15"]),
         (["--fp16", "--verify-data", "x", "--min-agreement", "99.5"], ["--min-agreement is 99.5", "0.995"]),
-        (["--fp16", "--max-auroc-loss", "-1"], ["--max-auroc-loss is -1.0"]),
+        (["--fp16", "--verify-data", "x", "--max-auroc-loss", "-1"], ["--max-auroc-loss is -1.0"]),
     ],
 )
 def test_wrong_requests_are_one_line(

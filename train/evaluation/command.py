@@ -14,7 +14,7 @@ import click
 
 from regad.runtime.backends.base import Precision
 from regad.runtime.commands.console import counter, note, run_cli
-from regad.runtime.commands.options import device_option, precision_options, register_option
+from regad.runtime.commands.options import device_option, precision_options, refuse_without_effect, register_option
 from regad.runtime.commands.outputs import check_distinct, check_file, check_folder, inputs
 from regad.runtime.commands.own_files import html_kind, json_kind, markdown_kind
 from regad.runtime.detector import Detector
@@ -168,6 +168,8 @@ def _check(options: _Options) -> None:
         raise click.UsageError("give one of --model ARTIFACT, --ckpt FILE and --train-each FOLDER")
     if options.model is None and (options.precision != "f32" or options.force):
         raise click.UsageError("a checkpoint computes in float32; --precision and --force are for --model")
+    if options.ckpt is None:
+        refuse_without_effect(["stn_mode"], "without --ckpt")
     if options.model is not None and any(name in VARIANTS and VARIANTS[name].forward for name in options.ablate):
         raise click.UsageError("an artifact's graph is fixed: to ablate its STN or alignment give its --ckpt")
     if options.train_each is not None and options.ablate:

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import click
 
 from regad.runtime.commands.console import note, run_cli
+from regad.runtime.commands.options import refuse_without_effect
 from regad.runtime.commands.outputs import check_folder, inputs
 from regad.runtime.errors import InputError
 from regad.runtime.formats.normalization import PLAIN
@@ -26,6 +27,7 @@ from .steps import Progress
 
 __all__ = ["command", "main"]
 
+_STEPS = ("lr", "stn_lr", "head_lr", "momentum", "decay", "prior", "augment", "amp")
 _LEVELS = (float, float, float)
 
 
@@ -118,6 +120,10 @@ def command(name: str, **options: Any) -> None:
         raise InputError(
             f"weights none are random, and the recipe {name} trains nothing: use --recipe released, or start from "
             "--weights imagenet (--epochs 0 asks for an untrained model)"
+        )
+    if config.epochs == 0:
+        refuse_without_effect(
+            _STEPS, f"without training (--epochs 0{'' if 'epochs' in given else f' of the recipe {name}'})"
         )
     _check_out(config)
     first = os.environ.get("RANK", "0") == "0"

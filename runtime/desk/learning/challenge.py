@@ -50,8 +50,8 @@ class Told:
 class Challenge:
     """The challenge of job ``job``. Every method that takes ``now`` takes seconds that never run back.
 
-    ``every`` are seconds between two challenges, None: only when `fall_due` is called. Only seconds that `tick` was
-    told of count.
+    ``every`` are seconds between two challenges, None: only when `fall_due` is called; it may change. Only seconds that
+    `tick` was told of count.
     """
 
     def __init__(self, job: int, every: float | None = None) -> None:
@@ -62,7 +62,7 @@ class Challenge:
         """Seconds since the last one was passed or released."""
         self.by = ""
         self.hint = ""
-        self._every = every
+        self.every = every
         self._ticked: float | None = None
         self._began: float | None = None
         self._after = 0
@@ -75,7 +75,7 @@ class Challenge:
     @property
     def left(self) -> float | None:
         """Seconds until the next one is due; None where none will be by itself."""
-        return None if self._every is None else max(0.0, self._every - self.since)
+        return None if self.every is None else max(0.0, self.every - self.since)
 
     def fall_due(self, why: str) -> None:
         """A challenge is due, unless one is already, or failed."""
@@ -88,8 +88,8 @@ class Challenge:
         self._ticked = now
         if self.step == "clear":
             self.since += passed
-            if self._every is not None and self.since >= self._every:
-                self.fall_due(f"{self._every / 3600:g} h have passed since the last one")
+            if self.every is not None and self.since >= self.every:
+                self.fall_due(f"{self.every / 3600:g} h have passed since the last one")
         elif self.step in ("good", "bad"):
             self._began = now if self._began is None else self._began
             if now - self._began > PATIENCE:

@@ -13,7 +13,14 @@ from .learning import learning_of, trace_of
 __all__ = ["challenge_routes"]
 
 
-class _Released(msgspec.Struct, forbid_unknown_fields=True):
+_HoldId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class _Begun(msgspec.Struct, forbid_unknown_fields=True):
+    hold_id: _HoldId | None = None
+
+
+class _Released(_Begun, forbid_unknown_fields=True, kw_only=True):
     job: Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
@@ -36,7 +43,9 @@ def _state(call: Call) -> dict[str, Any]:
 
 
 def _begin(call: Call) -> dict[str, Any]:
-    learning_of(call).challenge.begin(call.user)
+    """Begin, out of the hold that the page showed, and no other one."""
+    told = call.json(_Begun) if call.body else _Begun()
+    learning_of(call).challenge.begin(call.user, told.hold_id)
     return _state(call)
 
 
@@ -47,7 +56,8 @@ def _cancel(call: Call) -> dict[str, Any]:
 
 def _release(call: Call) -> dict[str, Any]:
     """Release the hold that the page showed, and no other one."""
-    learning_of(call).challenge.release(call.user, call.json(_Released).job)
+    told = call.json(_Released)
+    learning_of(call).challenge.release(call.user, told.job, told.hold_id)
     return _state(call)
 
 

@@ -6,19 +6,20 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-import msgspec
+from msgspec.structs import replace
 
 from ...backends.lifecycle import Closing
 from ...errors import InputError, RegadError
-from ...formats.atomic import atomic_write
 from ...station.codes import Flag, VerdictCode
-from ...station.config_job import JobConfig
+from ...station.job_spec import JobSpec
 from ...station.trace.reader import Selection
 from ..errors import LinkError
+from ..jobs import jobs_of
 from ..service import Health, Surroundings
 from .challenge import Challenge, Shown, Told
+from .challenge_file import Kept, Known, kept, read_known, restored, write_known
 from .records import LearningTrace
 
 __all__ = ["ChallengeService"]
@@ -29,23 +30,19 @@ _BY: Final = "challenge"  # who holds the station
 _PARTS = 20  # parts looked at in one go
 
 
-class _Kept(msgspec.Struct, frozen=True):
-    step: str
-    reason: str
-    since: float
-    version: str = ""
+class _Released(NamedTuple):
+    """Who said that which hold of a job is over; None: whichever it is, which is asked for once and not again."""
 
-
-class _File(msgspec.Struct, frozen=True):
-    boot: int = 0
-    job: int = 0
-    jobs: dict[int, _Kept] = {}
+    by: str
+    job: int
+    hold_id: str | None
 
 
 class ChallengeService(Closing):
     """The challenges of a station. ``now`` gives seconds that never run back.
 
-    Any job can be challenged by hand; those that station.toml says so of are asked for it, also for a new version.
+    Any job can be challenged by hand; those that station.toml, or who added them, says so of are asked for it, also for
+    a new version.
     """
 
     name = "challenge"
@@ -54,17 +51,19 @@ class ChallengeService(Closing):
         self._around, self._now = around, now
         self._path = around.state / "challenge.json"
         self._lock = threading.RLock()
-        self._plans: dict[int, JobConfig] = {job.number: job for job in around.config.jobs if job.challenged}
-        self._challenges = {number: _challenge_of(job) for number, job in self._plans.items()}
+        self._plans: dict[int, JobSpec] = {}
+        self._challenges: dict[int, Challenge] = {}
+        self._kept: dict[int, Kept] = {}  # what is known of jobs that have no challenge yet
         self._versions: dict[int, str] = {}  # what tells the version of each job that was last in force from others
         self._boot = self._job = 0
         self._owed: list[Told] = []
-        self._released: tuple[str, int] | None = None  # who said that a job's hold is over, until the line agrees
+        self._released: _Released | None = None  # until the line is heard to agree
         self._error = ""
         self._saved = 0.0
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._restore()
+        self._plan()
 
     def start(self) -> None:
         """Begin."""
@@ -85,14 +84,16 @@ class ChallengeService(Closing):
     def state(self) -> dict[str, Any]:
         """What the page shows: the job in force, its step, the reason of a hold, what to do, seconds until the next.
 
-        ``held`` is the job whose hold it is (0: the station's), None where it is not held; ``planned``: whether the job
-        is ever asked for a challenge.
+        ``held`` is the job whose hold it is (0: the station's), None where it is not held, ``hold_id`` which one (None
+        where the line has not told of it yet); ``planned``: whether the job is ever asked for a challenge.
         """
         with self._lock:
             held = self._held()
             one = self._challenges.get(self._job)
             reason = "" if held is None else str(held["reason"])
-            shown = {"held": None if held is None else held["job"], "planned": self._job in self._plans}
+            shown: dict[str, Any] = {"held": None, "hold_id": None, "planned": self._job in self._plans}
+            if held is not None:
+                shown |= {"held": held["job"], "hold_id": held["id"]}
             if one is None:
                 nothing = {"step": "none", "hold": reason, "hint": "", "left": None, "by": ""}
                 return {**shown, "job": self._heard_job(), **nothing}
@@ -103,18 +104,22 @@ class ChallengeService(Closing):
                 **{"left": one.left, "by": one.by},
             }
 
-    def begin(self, by: str) -> None:
-        """Begin the challenge of the job in force. Raises InputError, LinkError."""
+    def begin(self, by: str, hold_id: str | None = None) -> None:
+        """Begin the challenge of the job in force, out of the hold that was seen. Raises InputError, LinkError."""
         with self._lock, LearningTrace(self._around.trace) as trace:
-            job = self._heard_job() if self._around.watch.heard.status is not None else self._job
+            heard = self._around.watch.heard
+            if heard.status is None:
+                raise LinkError(heard.error, code="gone")
+            job = self._heard_job()
             if job == 0:
                 raise InputError("no job is active; choose one under Job")
-            self._require_own_hold(job)
+            hold_id = self._require_meant(job, hold_id)
             one = self._challenges.get(job) or Challenge(job)
             before = (one.step, one.reason)
             one.begin(by, trace.newest(), self._now())
             try:
-                self._let_go(by, job)
+                if hold_id is not None:  # else no hold is known of: one that comes now was seen by nobody
+                    self._let_go(by, job, hold_id)
             except LinkError:
                 one.step, one.reason = before
                 raise
@@ -131,12 +136,15 @@ class ChallengeService(Closing):
             self._forget(one)
             self.look()
 
-    def release(self, by: str, job: int) -> None:
-        """Release the station from a job's hold (0: its own). Raises InputError where it is another's, LinkError."""
+    def release(self, by: str, job: int, hold_id: str | None = None) -> None:
+        """Release the station from a job's hold (0: its own): the one that was seen, else the one that is known of.
+
+        Raises InputError where another one holds it, LinkError.
+        """
         with self._lock:
-            self._require_own_hold(job)
+            hold_id = self._require_meant(job, hold_id)
             try:
-                self._let_go(by, job)
+                self._let_go(by, job, hold_id)
             finally:  # one that does not reach the line is asked for again, as long as nothing else holds it
                 if (one := self._challenges.get(job)) is not None and self._released is not None:
                     one.release()
@@ -148,6 +156,7 @@ class ChallengeService(Closing):
             status = self._around.watch.heard.status
             if status is None:
                 return
+            self._plan()
             self._follow(status)
             one = self._challenges.get(self._job)
             if one is None:
@@ -161,6 +170,20 @@ class ChallengeService(Closing):
             if one.step != step or self._now() - self._saved > _SAVE:
                 self._save()
             self._record()  # last: the hold does not wait for the books
+
+    def _plan(self) -> None:
+        """Which jobs are challenged: jobs are added, and given other hours, while the desk runs."""
+        plans = {job.number: job for job in jobs_of(self._around.config) if job.challenged}
+        if plans == self._plans:
+            return
+        for number in self._plans.keys() - plans.keys():
+            self._challenges[number].every = None
+        for number, job in plans.items():
+            if number not in self._challenges:
+                self._challenges[number] = restored(Challenge(number), self._kept.pop(number, None))
+            hours = job.challenge_every_h
+            self._challenges[number].every = None if hours is None else hours * 3600
+        self._plans = plans
 
     def _follow(self, status: dict[str, Any]) -> None:
         """Another job is in force, or another version, or the line was started anew: a challenge may be due."""
@@ -207,51 +230,63 @@ class ChallengeService(Closing):
 
     def _agree(self, one: Challenge) -> None:
         """Have the line held where a challenge is due or failed, and let go where somebody has said so."""
-        held = self._held()
+        held, released = self._held(), self._released
         own = held is not None and held["job"] == one.job
         if one.hold:
             self._released = None
             if not own:
                 self._around.link.ask("hold", by=_BY, reason=one.hold, job=one.job)
-        elif self._released is not None and (held is None or held["job"] != self._released[1]):
+                self._around.watch.look()  # who releases it must name it
+        elif released is not None and (held is None or held["id"] is None or held["id"] != released.hold_id):
             self._released = None
-        elif self._released is not None:
-            self._around.link.ask("release", by=self._released[0], job=self._released[1])
+        elif released is not None:
+            self._around.link.ask("release", **released._asdict())
         elif own and one.step == "clear" and one.job in self._plans:
             one.fall_due("the station is held")
 
-    def _let_go(self, by: str, job: int) -> None:
-        self._released = (by, job)
+    def _let_go(self, by: str, job: int, hold_id: str | None) -> None:
+        self._released = _Released(by, job, hold_id)
         try:
-            self._around.link.ask("release", by=by, job=job)
+            self._around.link.ask("release", **self._released._asdict())
         except LinkError as error:
             if error.code != "gone":
                 self._released = None
             raise
+        self._around.watch.look()
 
     def _forget(self, one: Challenge) -> None:
         """A challenge that nobody asked for, and that was given up, is over."""
         if one.step == "due" and one.job not in self._plans:
             one.release()
 
-    def _require_own_hold(self, job: int) -> None:
-        """Raise InputError where the station is held, as far as is known, for another job."""
+    def _require_meant(self, job: int, hold_id: str | None) -> str | None:
+        """The id of the hold that is meant: the one that was seen, else the one that is known of.
+
+        Raises InputError where the station is held, as far as is known, for another job or by another hold.
+        """
         held = self._held()
-        if held is not None and held["job"] != job:
+        if held is None:
+            return hold_id
+        if held["job"] != job:
             raise InputError(
                 f"the station is held for another reason, which comes first: {held['reason']}", code="other"
             )
+        if held["id"] is not None and hold_id not in (None, held["id"]):
+            raise InputError(
+                f"another hold has come since: {held['reason']}; look at it, and release that one", code="other"
+            )
+        return hold_id or held["id"]
 
     def _heard_job(self) -> int:
         status = self._around.watch.heard.status
         return 0 if status is None else int(status["image"]["job"])
 
     def _held(self) -> dict[str, Any] | None:
-        """The hold that the line told of: its job and reason."""
+        """The hold that the line told of: its job, reason and id."""
         status = self._around.watch.heard.status
         if status is None or not status["image"]["flags"] & Flag.HELD:
             return None
-        return status.get("held") or {"job": 0, "reason": "the station is held"}
+        return {"id": None, **(status.get("held") or {"job": 0, "reason": "the station is held"})}
 
     def _run(self) -> None:
         while not self._ended.wait(_EVERY):
@@ -268,37 +303,24 @@ class ChallengeService(Closing):
     def _restore(self) -> None:
         """Go on where the desk ended. What is not known any more is due: a challenge is never lost."""
         try:
-            file = msgspec.json.decode(self._path.read_bytes(), type=_File)
-        except FileNotFoundError:
-            return
-        except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
+            known = read_known(self._path) or Known()
+        except InputError:
+            self._plan()
             for one in self._challenges.values():
                 one.fall_due("it is not known when the last one was")
             return
-        self._boot, self._job = file.boot, file.job
-        for number, kept in file.jobs.items():
-            self._versions[number] = kept.version
-            if number in self._plans or kept.step not in ("clear", "none"):
-                _restored(self._challenges.setdefault(number, Challenge(number)), kept)
+        self._boot, self._job = known.boot, known.job
+        for number, what in known.jobs.items():
+            self._versions[number] = what.version
+            if what.step in ("clear", "none"):
+                self._kept[number] = what
+            else:
+                self._challenges[number] = restored(Challenge(number), what)
 
     def _save(self) -> None:
-        jobs = {
-            number: _Kept(one.step, one.reason, one.since, self._versions.get(number, ""))
-            for number, one in self._challenges.items()
-        }
+        versions = self._versions
+        jobs = {number: replace(what, version=versions.get(number, "")) for number, what in self._kept.items()}
+        jobs |= {number: kept(one, versions.get(number, "")) for number, one in self._challenges.items()}
         self._saved = self._now()
         with suppress(RegadError):  # a full disk: it is tried again
-            atomic_write(self._path, msgspec.json.encode(_File(self._boot, self._job, jobs)))
-
-
-def _restored(one: Challenge, kept: _Kept) -> None:
-    """Put a challenge where it was; one that was being done is due."""
-    one.since = kept.since
-    if kept.step != "clear":
-        one.step = "failed" if kept.step == "failed" else "due"
-        one.reason = kept.reason or f"the challenge of job {one.job} is due: it was not finished"
-
-
-def _challenge_of(job: JobConfig) -> Challenge:
-    every = job.challenge_every_h
-    return Challenge(job.number, None if every is None else every * 3600)
+            write_known(self._path, Known(self._boot, self._job, jobs))

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 
 from ...station.codes import VerdictCode
+from ...station.config_job import JobSettings
 from ...station.config_types import Number
 from .records import Challenged, LearningTrace, Part
 
@@ -35,6 +36,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ``parts`` are labelled good; with ``afresh`` they replace the images that the part was taught with, else they are
     added to them. ``photos`` were taken at the page, of the region ``roi`` (x, y, width, height) of
     the camera's picture. With a ``name`` the photos are those of a part that is new: a job is added under that number.
+    ``settings`` are for such a job, or for one that was added so; None: those that it has.
     """
 
     job: Number
@@ -47,6 +49,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     roi: tuple[int, int, int, int] | None = None
     note: str = ""
     name: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    settings: JobSettings | None = None
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from ...errors import InputError
 from ...formats.atomic import atomic_write
 from ...station.config import Config
 from ...text import shown, system_reason
-from ..jobs import job_named
+from ..jobs import is_added, job_named
 from ..link import StationLink
 from ..service import Health
 from .proposal import Proposal, Wanted, reasons_of
@@ -96,6 +96,8 @@ class Proposals(Closing):
         """Begin to work a proposal out, and return it. Raises InputError for one that cannot be."""
         if wanted.name:
             self._require_new(wanted)
+        elif wanted.settings is not None and not is_added(self._config, wanted.job):
+            raise InputError(f"job {wanted.job} is in station.toml; set its deadline and its challenges there")
         with LearningTrace(self._config.trace.folder) as trace:
             base = None if wanted.name else trace.version(wanted.job)
             mark = trace.mark(wanted.job)
@@ -172,7 +174,7 @@ class Proposals(Closing):
             self._require_unchanged(proposal)
             note = wanted.note or f"proposal {number}: {wanted.kind}"
             limits = (proposal.threshold, proposal.warn)
-            install(self._link, wanted.job, proposal.sha256, *limits, by, note, wanted.name)
+            install(self._link, wanted.job, proposal.sha256, *limits, by, note, wanted.name, wanted.settings)
             proposal.state, proposal.approved_by, proposal.approved_at = "approved", by, time.time()
             self._write(proposal)
             return proposal

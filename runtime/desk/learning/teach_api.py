@@ -17,7 +17,10 @@ from ...errors import InputError
 from ...formats.artifact import Artifact
 from ...formats.spec import InputSpec
 from ...line.picture_file import encode
+from ...station.config import Config
+from ...station.config_job import JobSettings
 from ...station.config_types import Number
+from ..jobs import jobs_of
 from ..web.errors import RequestError
 from ..web.live import LiveView
 from ..web.routes import Call, Route
@@ -40,11 +43,12 @@ class _Take(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Learn(msgspec.Struct, forbid_unknown_fields=True):
-    """``name`` is that of a job that is new."""
+    """``name`` is that of a job that is new; ``settings`` are for it, or for one that was added so."""
 
     job: Number
     note: Annotated[str, msgspec.Meta(max_length=500)] = ""
     name: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    settings: JobSettings | None = None
 
 
 def teach_routes() -> list[Route]:
@@ -67,7 +71,14 @@ def _state(call: Call) -> dict[str, Any]:
         "most": MOST,
         "roi": photos.roi,
         "warnings": photos.warnings(),
+        "new": _usual(call.around.config),
     }
+
+
+def _usual(config: Config) -> dict[str, Any]:
+    """What a new job has unless somebody says otherwise: the trigger's deadline, challenges as the others."""
+    hours = [job.challenge_every_h for job in jobs_of(config) if job.challenge_every_h is not None]
+    return {"deadline_ms": config.trigger.deadline_ms, "challenge_every_h": min(hours, default=None)}
 
 
 def _meter(call: Call) -> dict[str, Any]:
@@ -101,7 +112,15 @@ def _learn(call: Call) -> Proposal:
     with trace_of(call) as trace:
         taught = TaughtImages(call.around.state, trace)
         photos = tuple(taught.keep(photo.input) for photo in learning.photos.all())
-    wanted = Wanted(job=told.job, kind="photos", photos=photos, roi=learning.photos.roi, note=told.note, name=told.name)
+    wanted = Wanted(
+        job=told.job,
+        kind="photos",
+        photos=photos,
+        roi=learning.photos.roi,
+        note=told.note,
+        name=told.name,
+        settings=told.settings,
+    )
     return learning.proposals.open(wanted, call.user)
 
 

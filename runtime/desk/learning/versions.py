@@ -8,6 +8,7 @@ from typing import Any
 from ...errors import InputError
 from ...formats.atomic import atomic_write
 from ...formats.digest import sha256_of
+from ...station.config_job import JobSettings
 from ...station.installed import category_path
 from ...text import shown
 from ..link import StationLink
@@ -39,12 +40,16 @@ def install(
     by: str,
     note: str,
     name: str = "",
+    settings: JobSettings | None = None,
 ) -> dict[str, Any]:
-    """Put a file that can be installed in force, between two parts; with a ``name``, as a job that is new.
+    """Put a file that can be installed in force, between two parts; with a ``name``, as a job that is new. ``settings``
+    are for one that is or was added at the page; None: those that it has.
 
     Raises LinkError where the line refuses.
     """
-    limits = {"threshold": threshold, "warn": warn}
+    limits: dict[str, Any] = {"threshold": threshold, "warn": warn}
+    if settings is not None:
+        limits["settings"] = settings
     return link.ask("install", job=job, sha256=sha256, **limits, by=by, note=note, name=name)
 
 

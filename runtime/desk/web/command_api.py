@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ...errors import InputError
+from ...station.installed import settings_of
 from ..audit import audit
-from ..jobs import job_named, jobs_of
+from ..jobs import is_added, job_named, jobs_of
 from ..link import StationLink
 from ..service import Surroundings
 from .routes import Call, Handler, Route
@@ -78,7 +79,15 @@ def _acknowledge(call: Call) -> dict[str, Any]:
 
 
 def _jobs(call: Call) -> list[dict[str, Any]]:
-    return [{"number": job.number, "name": job.name} for job in jobs_of(call.around.config)]
+    """The jobs; of those that were added at the page also the settings that they have there, None for the others."""
+    config = call.around.config
+    return [
+        {
+            **{"number": job.number, "name": job.name},
+            "settings": settings_of(job) if is_added(config, job.number) else None,
+        }
+        for job in jobs_of(config)
+    ]
 
 
 def _trigger(call: Call) -> dict[str, Any]:

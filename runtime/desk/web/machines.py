@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import InputError
@@ -19,17 +21,28 @@ from .sessions import Session
 __all__ = ["Machines"]
 
 _RATE, _BURST = 20.0, 40  # requests a second of one token, and saved up
+_AGAIN = 3600.0  # seconds after which a token that has ended is in the audit trail again, if it is still used
 
 
 class Machines:
-    """The tokens beside the file ``users``; from any thread. A revoked one is of no use from the next request on."""
+    """The tokens beside the file ``users``; from any thread. A revoked one, and one that has ended by ``wall``, seconds
+    since 1970, is of no use from the next request on.
+    """
 
-    def __init__(self, around: Surroundings, users: Path) -> None:
+    def __init__(
+        self,
+        around: Surroundings,
+        users: Path,
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._around = around
+        self.wall, self._clock = wall, clock
         self._tokens = Fresh(tokens_path(users), read_tokens)
         self._guesses = Attempts(60.0)
         self._lock = threading.Lock()
         self._buckets: dict[str, Bucket] = {}
+        self._over: dict[str, float] = {}  # when the use of a token that has ended was last recorded
 
     @property
     def path(self) -> Path:
@@ -47,7 +60,7 @@ class Machines:
     def admit(self, authorization: str, client: str) -> Session:
         """Return whose token it is, with the role that it gives.
 
-        Raises RequestError for one that is not known, one that is revoked, and for too many requests.
+        Raises RequestError for one that is not known, one that is revoked or has ended, and for too many requests.
         """
         wait = self._guesses.wait(client)
         if wait > 0:
@@ -57,17 +70,31 @@ class Machines:
             self._guesses.failed(client)
             audit(self._around, "nobody", "wrong token", after=client)
             raise RequestError(401, "the token is not known; an engineer makes one under System", code="token")
-        self._guesses.passed(client)
         name, token = found
         with self._lock:
             allowed = self._buckets.setdefault(token.sha256, Bucket(_RATE, _BURST)).take()
         if not allowed:
             raise RequestError(429, f"the token {name} asks too often; expected {_RATE:.0f} a second", code="rate")
+        if token.is_over(self.wall()):
+            self._record_over(name, token, client)
+            raise RequestError(401, f"the token {name} has expired; an engineer makes one under System", code="expired")
+        self._guesses.passed(client)
         return Session(f"token {name}", token.role, "", machine=True)
 
     def still(self, authorization: str) -> bool:
         """Whether a token that was let in is one still."""
         try:
-            return token_of(self.tokens(), authorization.removeprefix(BEARER).strip()) is not None
+            found = token_of(self.tokens(), authorization.removeprefix(BEARER).strip())
         except InputError:
             return False
+        return found is not None and not found[1].is_over(self.wall())
+
+    def _record_over(self, name: str, token: Token, client: str) -> None:
+        """A program does not notice and asks on: the audit trail is told now and then, not at each request."""
+        now = self._clock()
+        with self._lock:
+            told = self._over.get(token.sha256)
+            if told is not None and now - told < _AGAIN:
+                return
+            self._over[token.sha256] = now
+        audit(self._around, f"token {name}", "expired token", after=client)

@@ -17,6 +17,7 @@ from starlette.routing import Route as Path
 from starlette.types import ASGIApp
 
 from ...errors import RegadError
+from ...station.private_file import PrivateFileError
 from ..service import Surroundings
 from .errors import RequestError, status_of
 from .files import file_routes
@@ -50,6 +51,7 @@ class Site:
         refuse_doubles(routes)
         self._around, self._sessions, self._machines = around, sessions, machines
         self._shared = dict(shared)
+        self._said = ""  # what was last said of a private file
         self.cookie = f"regad-{desk.port}"  # cookies know no ports, and two stations may share a machine
         self.secure = desk.tls or desk.behind_proxy
         endless = frozenset(route.path for route in routes if route.stream)
@@ -75,29 +77,45 @@ class Site:
         return Path(route.path, endpoint, methods=[route.method])
 
     async def _answer(self, route: Route, request: Request) -> Response:
+        session: Session | None = None
+        try:
+            session, lasts = await self._asking(request)
+            self._admit(route, request, session)
+            call = Call(
+                self._around,
+                session,
+                request.path_params,
+                request.query_params,
+                request.headers,
+                await _body(request, _UNKNOWN if route.role is None else BODY),
+                request.scope["regad.client"],
+                {**self._shared, "token": request.cookies.get(self.cookie), "site": self},
+                lasts,
+            )
+            if route.waits:
+                return reply(await route.handler(call))
+            return await run_in_threadpool(lambda: reply(route.handler(call)))
+        except PrivateFileError as error:
+            if session is not None:
+                raise
+            raise self._unnamed(error) from error
+
+    async def _asking(self, request: Request) -> tuple[Session | None, Callable[[], bool]]:
+        """Who asks, None for nobody who is known; and what says whether that still holds."""
         token, bearer = request.cookies.get(self.cookie), request.headers.get("authorization", "")
-        session, lasts = None, _ALWAYS
         if self._machines.bears(bearer):
             session = await run_in_threadpool(self._machines.admit, bearer, request.scope["regad.client"])
-            lasts = partial(self._machines.still, bearer)
-        elif token is not None:
-            session = await run_in_threadpool(self._sessions.find, token)
-            lasts = partial(self._logged_in, token)
-        self._admit(route, request, session)
-        call = Call(
-            self._around,
-            session,
-            request.path_params,
-            request.query_params,
-            request.headers,
-            await _body(request, _UNKNOWN if route.role is None else BODY),
-            request.scope["regad.client"],
-            {**self._shared, "token": token, "site": self},
-            lasts,
-        )
-        if route.waits:
-            return reply(await route.handler(call))
-        return await run_in_threadpool(lambda: reply(route.handler(call)))
+            return session, partial(self._machines.still, bearer)
+        if token is not None:
+            return await run_in_threadpool(self._sessions.find, token), partial(self._logged_in, token)
+        return None, _ALWAYS
+
+    def _unnamed(self, error: PrivateFileError) -> RequestError:
+        """What nobody who is known is told of a file of the station: the log has its name, once for each text."""
+        if self._said != str(error):
+            self._said = str(error)
+            self._around.say(f"page: {error}")
+        return RequestError(503, "the station cannot tell who may use this page; its log says why", code="users")
 
     def _logged_in(self, token: str) -> bool:
         """Whether a session still holds; somebody uses it, so it does not end for want of requests."""

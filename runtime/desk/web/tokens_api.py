@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from ...station.tokens import add_token, remove_token
+from ...station.tokens import LONGEST, add_token, remove_token
 from ...station.users import Role
 from ..audit import audit
 from .machines import Machines
@@ -18,22 +18,28 @@ __all__ = ["token_routes"]
 class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(max_length=64)]
     role: Role = "viewer"
+    days: Annotated[int, msgspec.Meta(ge=1, le=LONGEST)] | None = None
 
 
 def token_routes(machines: Machines) -> list[Route]:
     """Return the routes. None of them is for a machine: a token makes no other token."""
 
     def listed(call: Call) -> list[dict[str, Any]]:
-        found = sorted(machines.tokens().items())
+        now = machines.wall()  # the station's clock decides, not the browser's
         return [
-            {"name": name, "role": token.role, "made_by": token.made_by, "made_at": token.made_at}
-            for name, token in found
+            {
+                **{"name": name, "role": token.role, "made_by": token.made_by, "made_at": token.made_at},
+                **{"days": max(0, int((now - token.made_at) // 86_400))},
+                **{"ends_at": token.ends_at, "over": token.is_over(now)},
+            }
+            for name, token in sorted(machines.tokens().items())
         ]
 
     def make(call: Call) -> dict[str, Any]:
         wanted = call.json(_Wanted)
-        text = add_token(machines.path, wanted.name, wanted.role, call.user)
-        audit(call.around, call.user, "token made", after=f"{wanted.name}: {wanted.role}")
+        text = add_token(machines.path, wanted.name, wanted.role, call.user, wanted.days)
+        ends = "" if wanted.days is None else f", for {wanted.days} days"
+        audit(call.around, call.user, "token made", after=f"{wanted.name}: {wanted.role}{ends}")
         return {"name": wanted.name, "role": wanted.role, "token": text}
 
     def revoke(call: Call) -> dict[str, Any]:

@@ -13,12 +13,12 @@ import click
 
 from ...backends.base import Precision
 from ...commands.console import note, run_cli, tell
-from ...commands.options import device_option, precision_options
+from ...commands.options import device_option, model_option, precision_options
 from ...commands.outputs import Input, check_distinct, check_file, check_folder, source_inputs
 from ...errors import OutputError
 from ...formats.artifact import Artifact
 from ...formats.category import load_category
-from ...formats.places import MODEL_VARIABLE, find_model
+from ...formats.places import find_model
 from ...line.loop import EXIT_NOT_JUDGED
 from ...text import shown
 from .cluster import judge_by_ray
@@ -45,7 +45,7 @@ row has an error are."""
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}, epilog=_EPILOG)
 @click.option("--source", required=True, help="Images: a folder, a pattern, or a list (.txt: a path a line).")
 @click.option("--category", type=_PATH, required=True, help="Category file that regad-calib wrote.")
-@click.option("--model", type=_PATH, help=f"Artifact (else ${MODEL_VARIABLE}, ./model.regad).")
+@model_option
 @click.option("--out", type=_PATH, required=True, help="Table to write: .csv, .jsonl or .parquet.")
 @click.option("--address", help="Judge on this Ray cluster: auto, or HOST:PORT.  [default: here, without Ray]")
 @click.option("--actors", type=click.IntRange(1), help="Detectors on the cluster.  [default: one a CPU, or a GPU]")

@@ -10,11 +10,11 @@ import click
 
 from ...backends.table import AUTO, require_precision
 from ...commands.console import run_cli, tell
-from ...commands.options import device_option, precision_option
+from ...commands.options import device_option, model_option, precision_option, refuse_without_effect, threads_option
 from ...commands.outputs import Input, check_folder
 from ...formats.artifact import Artifact
 from ...formats.category import load_category
-from ...formats.places import MODEL_VARIABLE, find_model
+from ...formats.places import find_model
 from ...selftest import Deviation, worst_of
 from .check import Server, check_detector, check_graphs
 from .config import Settings
@@ -48,7 +48,7 @@ class _Plan(NamedTuple):
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}, epilog=_EPILOG)
-@click.option("--model", type=click.Path(path_type=Path), help=f"Artifact (else ${MODEL_VARIABLE}, ./model.regad).")
+@model_option
 @click.option(
     "--category",
     "categories",
@@ -78,7 +78,7 @@ class _Plan(NamedTuple):
 )
 @device_option
 @precision_option
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of one inference.")
+@threads_option
 @click.option("--max-batch", type=click.IntRange(1), default=8, show_default=True, help="Most images of one batch.")
 @click.option(
     "--memory-mb",
@@ -100,6 +100,8 @@ def command(ctx: click.Context, /, **given: Any) -> int:
         raise click.UsageError(f"--kind graphs takes --device {', '.join(_GRAPH_DEVICES)}", ctx)
     if graphs and given["precision"] != "f32":
         raise click.UsageError("--precision is for --kind detector: Triton's ONNX Runtime computes the graphs", ctx)
+    if graphs:
+        refuse_without_effect(["memory_mb"], "with --kind graphs")
     require_name(given["name"])
     server = Server(given["check"]) if given["check"] else None  # fails before anything is written
     plan = _plan(given)
@@ -128,7 +130,8 @@ def _plan(given: dict[str, Any]) -> _Plan:
     check_folder("--out", given["out"], sealed)
     artifact = Artifact.open(model)
     files = named(given["categories"], artifact)
-    check_room(files, given["memory_mb"])
+    if given["kind"] == "detector":
+        check_room(files, given["memory_mb"])
     settings = Settings(given["device"], given["threads"], given["memory_mb"], precision=given["precision"])
     return _Plan(given["out"], given["name"], artifact, files, settings, given["max_batch"])
 

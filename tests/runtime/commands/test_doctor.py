@@ -258,7 +258,9 @@ def test_a_gpu_that_cannot_be_opened_is_a_note(artifact: dict[str, Any]) -> None
 def test_no_artifact_is_a_note(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("REGAD_MODEL", raising=False)
     monkeypatch.chdir(tmp_path)
-    assert levels(checks.check_artifact(None)) == ["note"]
+    (found,) = checks.check_artifact(None)
+    assert found.level == "note" and "none is given (--model FOLDER, $REGAD_MODEL, ./model.regad)" in found.text
+    assert found.remedy is not None and "regad-export --ckpt" in found.remedy and "regad-pull" in found.remedy
 
 
 def test_a_path_that_is_no_artifact(tmp_path: Path) -> None:

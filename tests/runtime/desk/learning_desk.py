@@ -61,7 +61,8 @@ class LearningLine(Line):
             assert self.recorded.trace.flushed(self.recorded.seq, 20)
         else:
             self.image["flags"] = int(Flag.HELD) if command == "hold" else 0
-            self.held = {"job": request["job"], "reason": request["reason"]} if command == "hold" else None
+            held = {"job": request["job"], "reason": request.get("reason", ""), "id": f"h{len(self.asked)}"}
+            self.held = held if command == "hold" else None
         return {}
 
     def _note(self, kind: Any, request: dict[str, Any], **facts: Any) -> Future[dict[str, Any]]:

@@ -19,6 +19,8 @@ from regad.runtime.desk.service import Surroundings
 from regad.runtime.errors import InputError
 from regad.runtime.station.codes import Flag, VerdictCode
 from regad.runtime.station.config import DeskConfig
+from regad.runtime.station.config_job import JobSettings
+from regad.runtime.station.installed import Installed, Wish
 
 from .learning_doubles import Recorded, config_of
 
@@ -198,22 +200,30 @@ class Heard:
 
     def __init__(self) -> None:
         self.boot, self.job, self.held = 1, JOB, False
-        self.hold_of, self.version = JOB, "a"
+        self.hold_of, self.hold_id, self.version = JOB, "h0", "a"
         self.refuses = ""
+        self.gone = False
+        self.looks = 0
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
     @property
     def heard(self) -> Any:
+        if self.gone:
+            return SimpleNamespace(status=None, error="the station does not answer")
         image = {"job": self.job, "flags": int(Flag.HELD) if self.held else 0}
-        held = {"job": self.hold_of, "reason": f"job {self.hold_of} is held"} if self.held else None
+        held = {"job": self.hold_of, "reason": f"job {self.hold_of} is held", "id": self.hold_id} if self.held else None
         asked = {"number": self.job, "version": self.version}
         return SimpleNamespace(status={"boot": self.boot, "image": image, "held": held, "asked": asked})
+
+    def look(self) -> None:
+        self.looks += 1
 
     def ask(self, command: str, **fields: Any) -> dict[str, Any]:
         self.asked.append((command, fields))
         if command == "release" and self.refuses:
             raise LinkError("the hold is that of another job", code=self.refuses)
-        self.hold_of = fields["job"] if command == "hold" else self.hold_of
+        if command == "hold":
+            self.hold_of, self.hold_id = fields["job"], f"h{len(self.asked)}"
         self.held = {"hold": True, "release": False}.get(command, self.held)
         return {}
 
@@ -272,7 +282,7 @@ def test_a_failed_one_stays_held_over_a_restart_of_the_desk_and_of_the_line(reco
     again.release("eve", JOB)
     again.look()
     assert not line.held and again.state()["step"] == "clear"
-    assert line.asked[-1] == ("release", {"by": "eve", "job": JOB})
+    assert line.asked[-1] == ("release", {"by": "eve", "job": JOB, "hold_id": line.hold_id})
 
 
 def test_a_desk_that_died_within_a_challenge_finds_it_due(recorded: Recorded) -> None:
@@ -324,6 +334,69 @@ def test_a_release_that_crosses_a_change_of_the_job_lifts_nothing_and_forgives_n
     assert [command for command, _ in line.asked] == ["hold", "release", "release"] and line.held
 
 
+def test_a_release_of_a_hold_that_another_one_has_followed_lifts_nothing(recorded: Recorded) -> None:
+    """The same job's, and for the same reason: what was looked at is the one that was shown."""
+    line = Heard()
+    made = service(recorded, line)
+    made.look()
+    seen = made.state()["hold_id"]
+    assert seen == line.hold_id
+    line.hold_id = "newer"
+    for act in (lambda: made.release("eve", JOB, seen), lambda: made.begin("ann", seen)):
+        with pytest.raises(InputError, match="another hold has come since: job 1 is held; look at it") as refused:
+            act()
+        assert refused.value.code == "other" and made.state()["step"] == "due"
+    assert line.held and [command for command, _ in line.asked] == ["hold"]
+    made.release("eve", JOB, made.state()["hold_id"])
+    assert not line.held and line.asked[-1][1]["hold_id"] == "newer"
+
+
+def test_a_release_that_did_not_reach_the_line_is_asked_again_for_that_hold_alone(recorded: Recorded) -> None:
+    line = Heard()
+    made = service(recorded, line)
+    made.look()
+    seen = made.state()["hold_id"]
+    line.refuses = "gone"
+    with pytest.raises(LinkError):
+        made.release("eve", JOB, seen)
+    line.refuses = ""
+    made.look()
+    assert not line.held and line.asked[-1] == ("release", {"by": "eve", "job": JOB, "hold_id": seen})
+    made.look()
+
+    line.held, line.hold_id, line.refuses = True, "second", "gone"
+    with pytest.raises(LinkError):
+        made.release("eve", JOB, "second")
+    line.refuses, line.hold_id, asked = "", "third", len(line.asked)  # meanwhile it was held anew
+    for _ in range(3):
+        made.look()
+    assert line.held and made.state()["step"] == "due" and made.state()["hold_id"] == "third"
+    assert "release" not in [command for command, _ in line.asked[asked:]]
+
+
+def test_a_challenge_begins_without_a_release_where_no_hold_is_known(recorded: Recorded) -> None:
+    line = Heard()
+    line.job = 7
+    made = service(recorded, line)
+    made.look()
+    made.begin("ann")
+    assert line.asked == [] and made.state()["step"] == "good"
+    line.held, line.hold_of, line.hold_id = True, 7, "unseen"  # it came as the button was pressed
+    made.look()
+    assert line.held and made.state()["hold_id"] == "unseen"
+
+
+def test_no_challenge_begins_at_a_line_that_does_not_answer(recorded: Recorded) -> None:
+    line = Heard()
+    made = service(recorded, line)
+    made.look()
+    line.gone = True
+    with pytest.raises(LinkError, match="does not answer") as refused:
+        made.begin("ann")
+    line.gone = False
+    assert refused.value.code == "gone" and made.state()["step"] == "due" and line.held
+
+
 def test_a_hold_of_the_job_before_does_not_count_as_its_own(recorded: Recorded) -> None:
     line = Heard()
     line.held, line.hold_of = True, 2
@@ -370,6 +443,90 @@ def test_any_job_is_challenged_by_hand_and_one_that_is_given_up_holds_nothing(re
     again = service(recorded, line)
     again.look()
     assert again.state()["step"] == "failed", "over a restart, too"
+
+
+def test_a_job_that_was_challenged_by_hand_before_and_fails_now_stays_failed(recorded: Recorded) -> None:
+    line = Heard()
+    line.job = 7
+    made = service(recorded, line)
+    made.look()
+    made.begin("ann")
+    for value in (80, 150):
+        assert recorded.trace.flushed(recorded.part(value, job=7), 20)
+        made.look()
+    assert made.state()["step"] == "clear"
+    again = service(recorded, line)
+    again.look()
+    again.begin("ann")
+    assert recorded.trace.flushed(recorded.part(150, job=7), 20)
+    again.look()
+    assert again.state()["step"] == "failed" and line.held
+    line.held, line.boot = False, 2
+    last = service(recorded, line)
+    last.look()
+    assert last.state()["step"] == "failed" and line.held
+
+
+def put(recorded: Recorded, hours: float | None) -> None:
+    """Job 7 as the page adds it, or gives it other hours: written by the line."""
+    settings = JobSettings(challenge_every_h=hours)
+    wish = Wish(7, "a" * 64, None, None, "anna", "", 1.8e9, name="gear", settings=settings)
+    Installed(recorded.folder / "trace").put(None, wish)
+
+
+def test_a_job_that_is_added_is_challenged_by_its_hours_from_then_on(recorded: Recorded) -> None:
+    now = 0.0
+    line = Heard()
+    line.job = 7
+    around = service(recorded, line)._around
+    made = ChallengeService(around, lambda: now)
+    made.look()
+    assert made.state()["step"] == "none" and not made.state()["planned"]
+    put(recorded, 8.0)
+    made.look()
+    assert made.state()["planned"] and made.state()["left"] == 8 * HOUR and not line.held
+    now = 7.9 * HOUR
+    made.look()
+    made.close()
+    made._save()
+    again = ChallengeService(around, lambda: now)
+    again.look()
+    assert again.state()["left"] == pytest.approx(0.1 * HOUR), "over a restart of the desk"
+    now += 0.2 * HOUR
+    again.look()
+    assert line.held and line.hold_of == 7 and "8 h have passed" in again.state()["hold"]
+    put(recorded, 2.0)
+    again.look()
+    assert line.held, "other hours release nothing"
+    again.release("eve", 7, again.state()["hold_id"])
+    again.look()
+    assert again.state()["left"] == pytest.approx(2 * HOUR)
+    put(recorded, None)
+    now += 100 * HOUR
+    again.look()
+    assert not again.state()["planned"] and again.state()["left"] is None and not line.held
+
+
+def test_what_is_known_of_an_added_job_outlasts_a_list_that_cannot_be_read(recorded: Recorded) -> None:
+    now = 0.0
+    line = Heard()
+    line.job = 7
+    around = service(recorded, line)._around
+    put(recorded, 8.0)
+    made = ChallengeService(around, lambda: now)
+    made.look()
+    now = 5 * HOUR
+    made.look()
+    made._save()
+    path = Installed(recorded.folder / "trace").path
+    text = path.read_bytes()
+    path.write_bytes(b"{half of it, and more bytes than a mark that is the same")
+    again = ChallengeService(around, lambda: now)
+    again.look()
+    again._save()
+    path.write_bytes(text)
+    again.look()
+    assert again.state()["left"] == 3 * HOUR
 
 
 def test_without_a_job_there_is_nothing_to_challenge(recorded: Recorded) -> None:

@@ -83,13 +83,23 @@ def teach_a_new_job(page: Page, floor: Floor) -> None:
     page.locator(".teach select").select_option("A new job ...")
     page.get_by_label("Name of the part").fill("gear")
     assert page.get_by_label("Job number").input_value() == "3", "the first free one"
+    deadline = page.get_by_label("Deadline in ms")
+    assert deadline.get_attribute("placeholder") == "20000, the station's" and deadline.input_value() == ""
+    deadline.fill("9000")
+    assert page.get_by_label("Challenge every ... hours of work").input_value() == ""
     page.locator("h1").click()
     for count in (1, 2):
         photograph(page, count)
     page.get_by_role("button", name="Teach 2 photos").click()
     said(page, ".proposal", "new job 3, gear")
+    said(page, ".proposal", "Deadline: 9000 ms. Challenge: never by itself.")
     page.get_by_role("button", name="Approve and put in force").click()
     said(page, ".notice", "Job 3 is there: choose it under Job")
+    assert deadline.input_value() == "9000", "of a job of the page it can be changed"
+    page.locator(".teach select").select_option("1")
+    assert not deadline.is_visible(), "of a job in station.toml it stands there"
+    added = floor.station.line.jobs.spec(3)
+    assert added is not None and added.deadline_ns == 9_000_000_000
     page.goto("/#/job")
     card = page.locator(".card", has_text="3 gear")
     card.get_by_role("button", name="Change to this job").click()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from regad.runtime.desk.learning.drift import Finding
+from regad.runtime.station.codes import Flag
 
 from .browser import chromium, opened
 from .learning_desk import learning_desk, show
@@ -165,6 +166,15 @@ def test_a_challenge_is_led_through_step_by_step(browser: Browser, desk: Desk, e
         assert page.locator(".steps li.good").count() == 2
         assert page.locator(".challenge + .card tbody tr").count() == 2
         assert line.image["flags"] == 0
+        release = page.get_by_role("button", name="Release the station")
+        assert release.is_disabled()
+        line.held = {"job": 1, "reason": "a guard is open", "id": "seen"}
+        line.image["flags"] = int(Flag.HELD)
+        said(page, ".what", "the station is held")  # job 1 is challenged: held is due
+        release.click()
+        said(page, ".what", "No challenge is due")
+        asked = [(one["by"], one["hold_id"]) for one in line.asked if one["command"] == "release"]
+        assert asked[-1] == ("engineer", "seen") and None not in dict(asked).values(), "what the page showed"
 
 
 def test_drift_shows_a_chart_of_each_quantity(browser: Browser, desk: Desk, engineer: Client) -> None:

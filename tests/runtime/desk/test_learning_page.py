@@ -16,6 +16,8 @@ from regad.runtime.errors import InputError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.spec import InputSpec
 from regad.runtime.imaging.reading import read_picture
+from regad.runtime.station.config_job import JobSettings
+from regad.runtime.station.installed import Installed, Wish
 from regad.runtime.station.scene import Scene
 
 from ..run_doubles import ARTIFACT, category
@@ -120,7 +122,8 @@ def test_a_new_job_is_taught_by_photos_under_a_free_number(tmp_path: Path, monke
     monkeypatch.setattr(work, "teach_inputs", lambda model, inputs, spec, **more: category(more["files"]))
     with learning_desk(tmp_path) as desk:
         engineer = desk.client("engineer")
-        assert engineer.get("/api/v1/jobs") == [{"number": 1, "name": "one"}]
+        assert engineer.get("/api/v1/jobs") == [{"number": 1, "name": "one", "settings": None}]
+        assert engineer.get("/api/v1/teach")["new"] == {"deadline_ms": 1000, "challenge_every_h": None}
         for value in (80, 90):
             show(desk, value, time.monotonic_ns())
             end = time.monotonic() + 20
@@ -129,19 +132,31 @@ def test_a_new_job_is_taught_by_photos_under_a_free_number(tmp_path: Path, monke
         learn = {"job": 1, "name": "gear"}
         taken = engineer.post("/api/v1/teach/learn", learn)
         assert taken.status == 400 and "job 1 is there already (one)" in taken.json["error"]
-        number = engineer.post("/api/v1/teach/learn", {**learn, "job": 7}).json["id"]
+        settings = {"deadline_ms": 400, "challenge_every_h": 8.0}
+        own = engineer.post("/api/v1/teach/learn", {"job": 1, "settings": settings})
+        assert own.status == 400 and "job 1 is in station.toml; set its deadline" in own.json["error"]
+        for wrong in ({"deadline_ms": 0}, {"challenge_every_h": -1}, {"deadline": 1}, {"deadline_ms": 1.5}):
+            assert engineer.post("/api/v1/teach/learn", {**learn, "job": 7, "settings": wrong}).status == 400
+        number = engineer.post("/api/v1/teach/learn", {**learn, "job": 7, "settings": settings}).json["id"]
         found = until(engineer, f"/api/v1/proposals/{number}", "ready")
         assert found["base"] == 0 and found["wanted"]["name"] == "gear"
         assert engineer.post(f"/api/v1/proposals/{number}/approve").status == 200
         (asked,) = [one for one in desk.line.asked if one["command"] == "install"]
         assert (asked["job"], asked["name"], asked["sha256"]) == (7, "gear", found["sha256"])
+        assert asked["settings"] == settings == found["wanted"]["settings"]
+        put = JobSettings(deadline_ms=400, challenge_every_h=8.0)
+        wish = Wish(7, found["sha256"], None, None, "engineer", "", 1.8e9, name="gear", settings=put)
+        Installed(tmp_path / "trace").put(None, wish)  # as the line does
+        assert engineer.get("/api/v1/jobs")[1] == {"number": 7, "name": "gear", "settings": settings}
+        assert engineer.get("/api/v1/teach")["new"]["challenge_every_h"] == 8.0, "as the other jobs"
         assert engineer.post("/api/v1/proposals", {"job": 8, "kind": "threshold", "name": "x"}).status == 400
 
 
 def test_without_a_live_picture_teaching_says_so(engineer: Client) -> None:
     answer = engineer.post("/api/v1/teach/photos", {"job": 1, "roi": None})
     assert answer.status == 503 and "no live picture" in answer.json["error"]
-    assert engineer.get("/api/v1/teach") == {"photos": [], "most": MOST, "roi": None, "warnings": []}
+    new = {"deadline_ms": 1000, "challenge_every_h": None}
+    assert engineer.get("/api/v1/teach") == {"photos": [], "most": MOST, "roi": None, "warnings": [], "new": new}
 
 
 def test_photos_are_cut_out_anew_when_the_region_changes_and_named_when_they_are_alike() -> None:

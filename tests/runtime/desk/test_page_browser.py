@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -208,6 +209,7 @@ def test_a_token_is_made_shown_once_and_revoked(browser: Browser, desk: Desk, en
     with opened(browser, desk.page.port, engineer, place="/#/system") as page:
         page.get_by_label("Token for").fill("mes")
         page.locator("select[name=role]").select_option("operator")
+        page.get_by_label("Days until it ends").fill("30")
         page.get_by_role("button", name="Make a token").click()
         token = page.locator("pre.token").inner_text()
         program = desk.client()
@@ -215,6 +217,9 @@ def test_a_token_is_made_shown_once_and_revoked(browser: Browser, desk: Desk, en
         assert program.send("GET", "/api/v1/jobs", headers=asked).status == 200
         page.reload()
         page.get_by_role("button", name="Revoke mes").wait_for()
+        said(page, ".card", "0 days ago")
+        (made,) = engineer.get("/api/v1/tokens")
+        said(page, ".card", datetime.fromtimestamp(made["ends_at"]).strftime("%d/%m/%Y"))
         assert page.locator("pre.token").count() == 0, "it is shown once"
         page.get_by_role("button", name="Revoke mes").click()
         said(page, ".card", "None yet.")

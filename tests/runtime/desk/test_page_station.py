@@ -62,6 +62,8 @@ def running(demo: Path) -> Iterator[Running]:
         finally:
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
+            assert process.stderr is not None
+            assert process.stderr.read().splitlines()[-1].startswith("stopped by SIGTERM: ")
 
 
 def test_a_newcomer_sees_drawn_parts_judged_and_sets_a_password(running: Running) -> None:

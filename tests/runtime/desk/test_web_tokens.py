@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from regad.runtime.desk.web import machines
+from regad.runtime.desk.service import Surroundings
+from regad.runtime.desk.web import machines, page
+from regad.runtime.desk.web.machines import Machines
 from regad.runtime.station.tokens import tokens_path
 
 from .web_doubles import Answer, Client, Desk, desk_of, part_with_pictures, recorded
@@ -63,6 +66,64 @@ def test_a_revoked_token_is_refused_from_the_next_request_on(desk: Desk, enginee
     assert (answer.status, answer.json["code"]) == (401, "token")
     assert ("engineer", "token revoked", "gone", "") in audits(desk)
     assert engineer.ask("DELETE", "/api/v1/tokens/gone").status == 400
+
+
+def test_a_token_that_has_ended_is_refused_in_one_line_and_audited_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: list[Machines] = []
+
+    def clocked(around: Surroundings, users: Path) -> Machines:
+        known.append(Machines(around, users, lambda: time.time() + later, lambda: later))
+        return known[0]
+
+    later = 0.0
+    monkeypatch.setattr(page, "Machines", clocked)
+    with desk_of(tmp_path) as desk:
+        engineer = desk.client("engineer")
+        answer = engineer.post("/api/v1/tokens", {"name": "short", "role": "viewer", "days": 2})
+        token = str(answer.json["token"])
+        assert ("engineer", "token made", "", "short: viewer, for 2 days") in audits(desk)
+        assert ask(desk, token, "GET", "jobs").status == 200
+        (listed,) = engineer.get("/api/v1/tokens")
+        assert (listed["days"], listed["over"]) == (0, False)
+        assert listed["ends_at"] - listed["made_at"] == 2 * 86_400 and known[0].still(f"Bearer {token}")
+        later = 3 * 86_400.0
+        for _ in range(5):
+            refused = ask(desk, token, "GET", "jobs")
+            assert (refused.status, refused.json["code"]) == (401, "expired")
+            assert refused.json["error"] == "the token short has expired; an engineer makes one under System"
+        assert not known[0].still(f"Bearer {token}"), "an answer without end ends, too"
+        expired = ("token short", "expired token", "", "127.0.0.1")
+        assert audits(desk).count(expired) == 1
+        (listed,) = engineer.get("/api/v1/tokens")
+        assert (listed["days"], listed["over"]) == (3, True)
+        later += 3600
+        assert ask(desk, token, "GET", "jobs").status == 401
+        assert audits(desk).count(expired) == 2
+        assert engineer.post("/api/v1/tokens", {"name": "never", "role": "viewer", "days": 0}).status == 400
+
+
+def test_a_file_that_cannot_be_read_names_its_path_to_nobody_who_is_not_known(tmp_path: Path) -> None:
+    with desk_of(tmp_path) as desk:
+        engineer = desk.client("engineer")
+        token = made(engineer, "mes", "viewer")
+        path = tokens_path(tmp_path / "users.json")
+        path.chmod(0o644)
+        for _ in range(3):
+            answer = ask(desk, token, "GET", "jobs")
+            assert (answer.status, answer.json["code"]) == (503, "users")
+            assert str(tmp_path) not in answer.body.decode() and "its log says why" in answer.json["error"]
+        said = [text for text in desk.said if str(path) in text]
+        assert len(said) == 1 and "may be read by other users" in said[0]
+        told = engineer.ask("GET", "/api/v1/tokens").json
+        assert "chmod 600" in told["error"], "an engineer is told which file, and what to do"
+        users = tmp_path / "users.json"
+        users.write_text("{}")
+        for stranger in (engineer.ask("GET", "/api/v1/jobs"), desk.client().login("engineer")):
+            assert (stranger.status, stranger.json["code"]) == (503, "users")
+            assert str(tmp_path) not in stranger.body.decode()
+        assert sum("is no list of users" in text for text in desk.said) == 1
 
 
 def test_what_needs_a_person_is_not_for_a_machine_of_any_role(desk: Desk, engineer: Client) -> None:

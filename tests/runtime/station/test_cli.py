@@ -483,7 +483,7 @@ def test_export_replaces_its_own_files_and_no_others(station: Station, recorded:
 
 def test_export_of_rows_and_of_a_part_are_not_mixed(station: Station, recorded: Path) -> None:
     done = station("export", recorded, "--out", "x.zip", "--part", 2, "--format", "csv")
-    assert (done.status, "--format is for rows; --part names one part" in done.err) == (2, True)
+    assert (done.status, "--format has no effect with --part, which names one part" in done.err) == (2, True)
 
 
 def test_a_part_is_packed_and_unpacked(station: Station, recorded: Path, tmp_path: Path) -> None:

@@ -53,6 +53,10 @@ class Desk:
         ({"command": "install", "by": "anna", "job": 1, "sha256": "a" * 64, "threshold": 0}, r"`\$\.threshold`"),
         ({"command": "install", "by": "anna", "job": 1, "sha256": "a" * 64, "category": "x"}, "field `category`"),
         ({"command": "install", "by": "anna", "job": 7, "sha256": "a" * 64, "name": "x" * 201}, r"`\$\.name`"),
+        (
+            {"command": "install", "by": "a", "job": 7, "sha256": "a" * 64, "settings": {"deadline_ms": 0}},
+            r"`\$\.settings\.deadline_ms`",
+        ),
         ({"command": "drift", "by": "drift", "job": 1, "moved": True, "text": ""}, r"`\$\.text`"),
         ({"command": "drift", "by": "drift", "job": 1, "moved": "yes", "text": "x"}, r"`\$\.moved`"),
     ],

@@ -9,7 +9,6 @@ import pytest
 
 from regad.runtime.errors import OutputError
 from regad.runtime.station import first_parts
-from regad.runtime.station.config import JobConfig
 from regad.runtime.station.first_parts import FILE_NAME, FirstParts
 from regad.runtime.station.job_spec import JobSpec
 
@@ -21,14 +20,12 @@ class Bench:
         self.folder = folder
         self.held: list[tuple[int, str]] = []
         self.specs = {number: JobSpec(number, "", folder, "a" * 64) for number in (1, 2, 3)}
+        self.specs[1] = replace(self.specs[1], challenge_every_h=8.0)
+        self.specs[2] = replace(self.specs[2], challenge_at_start=True)
 
     def started(self) -> FirstParts:
-        plans: dict[int, dict[str, object]] = {1: {"challenge_every_h": 8.0}, 2: {"challenge_at_start": True}, 3: {}}
-        jobs = [
-            JobConfig(number=number, name=str(number), category=self.folder, sha256="a" * 64, **plan)  # type: ignore[arg-type]
-            for number, plan in plans.items()
-        ]
-        made = FirstParts(self.folder, jobs, self.specs.get, lambda job, why: self.held.append((job, why.split()[2])))
+        hold = lambda job, why: self.held.append((job, why.split()[2]))  # noqa: E731
+        made = FirstParts(self.folder, self.specs.values, self.specs.get, hold)
         made.begin()
         return made
 
@@ -62,6 +59,23 @@ def test_a_version_that_was_installed_before_a_restart_and_not_in_force_begins_h
     assert bench.held == [(1, "has")]
     bench.started().load(1)
     assert bench.held == [(1, "has")], "the hold has a file of its own"
+
+
+def test_a_job_that_is_added_is_as_one_of_station_toml_from_then_on(bench: Bench) -> None:
+    """What it was first seen with is no other version; the next one is, also over a restart."""
+    parts = bench.started()
+    bench.specs[7] = JobSpec(7, "gear", bench.folder, "a" * 64, challenge_every_h=8.0)
+    parts.load(7)
+    assert bench.held == []
+    bench.change(7)
+    parts.load(7)
+    assert bench.held == [(7, "has")]
+    bench.specs[7] = replace(bench.specs[7], threshold=8.0)  # installed, not set, and the line is started anew
+    bench.started().load(7)
+    assert bench.held == [(7, "has")] * 2
+    bench.specs[7] = replace(bench.specs[7], threshold=9.0, challenge_every_h=None)
+    bench.started().load(7)
+    assert len(bench.held) == 2, "it is asked for no challenge any more"
 
 
 def test_versions_that_cannot_be_read_are_others(bench: Bench) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from concurrent.futures import Future
 from dataclasses import replace as replace_category
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from msgspec.structs import replace
 
 from regad.runtime.errors import InputError, OutputError
@@ -40,12 +44,13 @@ def ask(holding: Holding, command: str, **fields: Any) -> dict[str, Any]:
 
 def test_a_hold_outlasts_the_process_until_it_is_released(tmp_path: Path) -> None:
     first, events, remarks = made(tmp_path)
-    assert ask(first, "hold", by="challenge", reason="a challenge is due", job=1) == {}
-    assert first.state == {"job": 1, "reason": "a challenge is due"}
+    told = ask(first, "hold", by="challenge", reason="a challenge is due", job=1)
+    assert first.state == {"job": 1, "reason": "a challenge is due", "id": told["hold_id"]}
     again, restored, _ = made(tmp_path)
     again.restore()
     assert events == restored == [Held("a challenge is due")]
-    ask(again, "release", by="ann", job=1)
+    assert again.state == first.state, "who saw it before the restart means this one"
+    ask(again, "release", by="ann", job=1, hold_id=told["hold_id"])
     assert again.state is None
     assert restored[1:] == [Released()] and not (tmp_path / FILE_NAME).exists()
     last, nothing, _ = made(tmp_path)
@@ -62,7 +67,7 @@ def test_a_release_that_was_meant_for_another_hold_lifts_none(tmp_path: Path) ->
         with pytest.raises(InputError, match="the hold is that of job 2") as refused:
             ask(holding, "release", by="ann", job=wrong)
         assert refused.value.code == "other"
-    assert holding.state == {"job": 2, "reason": "job 2 begins with a challenge"} and Released() not in events
+    assert holding.state is not None and holding.state["job"] == 2 and Released() not in events
     ask(holding, "release", by="ann", job=2)
     assert events[-1] == Released() and not (tmp_path / FILE_NAME).exists()
     last = remarks[-1]
@@ -71,19 +76,66 @@ def test_a_release_that_was_meant_for_another_hold_lifts_none(tmp_path: Path) ->
     assert holding.state is None, "without a hold there is nothing to mistake it for"
 
 
-def test_a_hold_that_begins_while_another_is_released_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_release_names_its_hold_among_those_of_one_job(tmp_path: Path) -> None:
+    """A repeated request that comes late, or a page that shows what was: the hold that nobody has seen stays."""
     holding, events, _ = made(tmp_path)
-    ask(holding, "hold", by="challenge", reason="job 1 is due", job=1)
+    first = ask(holding, "hold", by="challenge", reason="job 1 is due", job=1)["hold_id"]
+    assert ask(holding, "hold", by="challenge", reason="job 1 is due", job=1)["hold_id"] == first, "said again"
+    holding.begin(1, "job 1 has another version")
+    second = str((holding.state or {})["id"])
+    holding.begin(1, "job 1 has another version")
+    for stale in (first, second, "none of them"):
+        with pytest.raises(InputError, match="another hold has come since, for job 1: job 1 has") as refused:
+            ask(holding, "release", by="ann", job=1, hold_id=stale)
+        assert refused.value.code == "other"
+    assert Released() not in events and (tmp_path / FILE_NAME).exists()
+    third = str((holding.state or {})["id"])
+    assert len({first, second, third}) == 3
+    for _ in range(2):  # the answer to the first one may have been lost
+        assert ask(holding, "release", by="ann", job=1, hold_id=third) == {}
+    assert holding.state is None and not (tmp_path / FILE_NAME).exists()
+    again = ask(holding, "hold", by="challenge", reason="job 1 is due", job=1)["hold_id"]
+    assert again != first, "it was released in between: another hold"
+    ask(holding, "release", by="ann", job=1)
+    assert holding.state is None, "who cannot name one means the one that there is"
+
+
+@pytest.mark.parametrize("job", [1, 2])
+@pytest.mark.parametrize("named", [False, True])
+def test_a_hold_that_begins_while_another_is_released_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: int, named: bool
+) -> None:
+    holding, events, _ = made(tmp_path)
+    told = ask(holding, "hold", by="challenge", reason="job 1 is due", job=1)
     unlink = Path.unlink
 
     def meanwhile(path: Path, missing_ok: bool = False) -> None:
         unlink(path, missing_ok)
-        holding.begin(2, "job 2 begins with a challenge")
+        holding.begin(job, "it begins with a challenge")
 
     monkeypatch.setattr(Path, "unlink", meanwhile)
-    with pytest.raises(InputError, match="that of job 2"):
-        ask(holding, "release", by="ann", job=1)
-    assert holding.state is not None and holding.state["job"] == 2 and Released() not in events
+    with pytest.raises(InputError, match=f"another hold began meanwhile, for job {job}: it begins with a challenge"):
+        ask(holding, "release", by="ann", job=1, **(told if named else {}))
+    assert holding.state is not None and holding.state["job"] == job and Released() not in events
+
+
+def test_a_hold_of_before_there_were_ids_is_restored_with_one(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text('{"by": "challenge", "reason": "job 1 is due", "job": 1}')
+    holding, _, _ = made(tmp_path)
+    holding.restore()
+    state = holding.state
+    assert state is not None and state["reason"] == "job 1 is due" and state["id"]
+    ask(holding, "release", by="ann", job=1, hold_id=state["id"])
+    assert holding.state is None
+
+
+def test_the_id_of_a_hold_is_the_stations_to_give(tmp_path: Path) -> None:
+    holding, _, _ = made(tmp_path)
+    with pytest.raises(InputError, match="hold is wrong"):
+        ask(holding, "hold", by="a", reason="x", hold_id="mine")
+    assert ask(holding, "hold", by="a", reason="x")["hold_id"] != "1", "1 is the request's own id"
+    with pytest.raises(InputError, match="release is wrong"):
+        ask(holding, "release", by="a", job=0, hold_id="")
 
 
 def test_a_hold_that_begins_with_a_job_outlasts_the_process(tmp_path: Path) -> None:
@@ -93,7 +145,7 @@ def test_a_hold_that_begins_with_a_job_outlasts_the_process(tmp_path: Path) -> N
     again, restored, _ = made(tmp_path)
     again.restore()
     assert events == restored == [Held("job 2 has another version")]
-    assert again.state == {"job": 2, "reason": "job 2 has another version"}
+    assert again.state is not None and again.state == holding.state and again.state["job"] == 2
 
 
 def test_a_station_is_held_also_where_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,6 +184,71 @@ def test_a_hold_without_a_name_or_a_reason_is_refused(tmp_path: Path, fields: di
     assert events == [] and not (tmp_path / FILE_NAME).exists()
 
 
+class AnyHolds(RuleBasedStateMachine):
+    """Programs and pages that hold, and release what they once saw, over restarts; with books of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.events: list[Event] = []
+        self.seen: list[str] = ["never"]
+        self.held: tuple[int, str] | None = None  # the job and the id, by the books
+        self.start()
+
+    @rule()
+    def start(self) -> None:
+        self.holding = Holding(Path(self.folder.name), self.events.append, lambda remark: None)
+        self.holding.restore()
+
+    def note(self) -> None:
+        state = self.holding.state
+        assert state is not None
+        self.held = (state["job"], state["id"])
+        self.seen.append(state["id"])
+
+    @rule(job=st.integers(0, 2), reason=st.sampled_from(["a", "b"]))
+    def hold(self, job: int, reason: str) -> None:
+        told = ask(self.holding, "hold", by="x", reason=reason, job=job)
+        self.note()
+        assert told["hold_id"] == self.seen[-1]
+
+    @rule(job=st.integers(0, 2))
+    def begin(self, job: int) -> None:
+        before = self.seen[:]
+        self.holding.begin(job, "another version")
+        self.note()
+        assert self.seen[-1] not in before, "nobody has seen this one"
+
+    @rule(job=st.integers(0, 2), which=st.integers(0, 4), named=st.booleans())
+    def release(self, job: int, which: int, named: bool) -> None:
+        meant = self.seen[-1 - which % len(self.seen)] if named else None
+        lifts = self.held is None or (job == self.held[0] and meant in (None, self.held[1]))
+        try:
+            ask(self.holding, "release", by="y", job=job, **({} if meant is None else {"hold_id": meant}))
+        except InputError as error:
+            assert not lifts and error.code == "other"
+            return
+        assert lifts
+        self.held = None
+
+    @invariant()
+    def the_hold_is_that_of_the_books(self) -> None:
+        state = self.holding.state
+        assert (None if state is None else (state["job"], state["id"])) == self.held
+        assert (Path(self.folder.name) / FILE_NAME).exists() == (self.held is not None)
+        last = self.events[-1] if self.events else Released()
+        assert isinstance(last, Held if self.held else Released)
+
+    def teardown(self) -> None:
+        self.folder.cleanup()
+
+
+def test_no_order_of_requests_lifts_a_hold_that_was_not_meant() -> None:
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        AnyHolds, settings=settings(max_examples=25, stateful_step_count=20, deadline=None)
+    )
+
+
 def test_a_part_for_a_held_station_is_missed_and_the_next_after_the_release_is_judged(tmp_path: Path) -> None:
     with running(tmp_path) as station:
         station.until(lambda image: Status.READY in image.status)
@@ -141,7 +258,9 @@ def test_a_part_for_a_held_station_is_missed_and_the_next_after_the_release_is_j
         assert image.state is State.SETUP and not image.status & (Status.READY | Status.ONLINE | Status.VALID)
         answer = station.trigger()
         assert answer["verdict"] == "MISSED" and "held: a challenge is due" in answer["reason"]
-        station.line.requests.handle({"command": "start"})
+        for other in ("start", "reset"):  # what Modbus, MQTT, OPC UA and a digital line can say
+            station.line.requests.handle({"command": other})
+        assert station.trigger()["verdict"] == "MISSED"
         station.line.requests.handle({"command": "release", "by": "ann", "job": 1})
         station.until(lambda image: Status.READY in image.status)
         assert station.part() == "PASS"

@@ -31,9 +31,15 @@ export function report(app, one, changed, folded = false) {
         one.report.groups.map((group) => [t(`proposal.group.${group.name}`), group.parts, group.passed_before, group.passed_after, group.left_out || ""]), { class: "numbers" }),
       list("cured", one.report.cured), list("lost", one.report.lost), list("escape", one.report.escapes, true), list("left_out", one.report.left_out)],
     one.held_out.length > 0 && h("p", {}, t("proposal.held", { scores: one.held_out.map((score) => score.toFixed(2)).join(", ") })),
+    one.wanted.settings && h("p", {}, settings(t, one.wanted.settings)),
     one.notes.map((note) => h("p", { class: "hint" }, note)),
     one.approved_by && h("p", {}, t("proposal.by", { by: one.approved_by, when: when(one.approved_at) })),
     h("div", { class: "buttons" },
       one.state === "ready" && h("button", { class: "primary", onclick: act("approve") }, t("proposal.approve")),
       ["ready", "working"].includes(one.state) && h("button", { onclick: act("withdraw") }, t("proposal.withdraw"))));
 }
+
+const settings = (t, { deadline_ms, challenge_every_h }) => t("proposal.settings", {
+  deadline: deadline_ms ? t("proposal.deadline", { n: deadline_ms }) : t("proposal.deadline.usual"),
+  every: challenge_every_h ? t("proposal.every", { n: challenge_every_h }) : t("proposal.every.never"),
+});

@@ -6,6 +6,8 @@ const time = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle:
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
 export const when = (wall) => (wall ? time.format(wall * 1000) : "");
+const day = new Intl.DateTimeFormat(undefined, { dateStyle: "short" });
+export const onDay = (wall) => day.format(wall * 1000);
 const minute = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 export const toMinute = (wall) => minute.format(wall * 1000);
 export const atTime = (wall) => clock.format(wall * 1000);

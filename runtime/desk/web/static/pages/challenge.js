@@ -11,9 +11,9 @@ export async function open(root, app) {
   const { t } = app;
   const steps = h("ol", { class: "steps" });
   const what = h("p", { class: "what", role: "status" });
-  const begin = h("button", { class: "primary", onclick: () => ask("begin") }, t("challenge.begin"));
+  const begin = h("button", { class: "primary", onclick: () => ask("begin", { hold_id: view.hold }) }, t("challenge.begin"));
   const cancel = h("button", { onclick: () => ask("cancel") }, t("challenge.cancel"));
-  const release = app.may("engineer") && h("button", { onclick: () => ask("release", { job: view.held }) }, t("challenge.release"));
+  const release = app.may("engineer") && h("button", { onclick: () => ask("release", { job: view.held, hold_id: view.hold }) }, t("challenge.release"));
   const history = h("div");
   const now = h("section", { class: "card challenge" }, steps, what, h("div", { class: "buttons" }, begin, cancel, release));
   root.append(h("h1", {}, t("page.challenge")), h("p", { class: "hint" }, t("challenge.hint")), now,
@@ -21,7 +21,7 @@ export async function open(root, app) {
   let key = "";
   let timer = 0;
   let last = null;
-  const view = { held: null };
+  const view = { held: null, hold: null };
 
   async function ask(name, body = {}) {
     try {
@@ -47,8 +47,8 @@ export async function open(root, app) {
     what.classList.toggle("wrong", ["due", "failed"].includes(found.step) || Boolean(found.hold));
     begin.disabled = !["due", "clear", "none"].includes(found.step) || !found.job;
     cancel.disabled = !STEPS.includes(found.step);
-    view.held = found.held;
-    if (release) release.disabled = found.held === null;
+    [view.held, view.hold] = [found.held, found.hold_id]; // what is released is what is shown
+    if (release) release.disabled = found.hold_id === null;
     fill(history, found.history.length ? table([t("trace.when"), t("line.job"), t("challenge.expected"), t("challenge.result"), t("trace.by"), t("trace.id")],
       found.history.map((one) => [when(one.at), one.job, t(`verdict.${one.expected}`), h("span", { class: `badge ${one.ok ? "good" : "bad"}` }, t(one.ok ? "challenge.ok" : "challenge.failed")), one.by,
         one.inspection ? h("a", { href: `#/trace/${one.inspection}` }, `#${one.inspection}`) : ""])) : h("p", { class: "hint" }, t("challenge.no.history")));

@@ -12,13 +12,17 @@ const EVERY = 400; // ms between looks at the meters
 export async function open(root, app) {
   const { t } = app;
   const jobs = await app.api.get("/api/v1/jobs");
-  const view = { roi: null, width: 0, height: 0, best: 0, drag: null, ended: false, timer: 0, poll: 0, proposal: null, photos: [] };
+  const view = { roi: null, width: 0, height: 0, best: 0, drag: null, ended: false, timer: 0, poll: 0, proposal: null, photos: [], usual: {} };
   const job = h("select", { onchange: choose }, jobs.map((one) => h("option", { value: one.number }, `${one.number}: ${one.name}`)),
     h("option", { value: 0 }, t("teach.new")));
   const number = h("input", { type: "number", min: "1", max: "65535", required: true, value: String(Math.max(0, ...jobs.map((one) => one.number)) + 1) });
   const name = h("input", { type: "text", maxlength: "200", required: true });
   const fresh = h("div", { class: "row", hidden: true }, h("label", { class: "field" }, h("span", {}, t("teach.number")), number),
     h("label", { class: "field" }, h("span", {}, t("teach.name")), name));
+  const deadline = h("input", { type: "number", min: "1", max: "600000", step: "1" });
+  const every = h("input", { type: "number", min: "0.1", max: "10000", step: "any", placeholder: t("teach.never") });
+  const own = h("div", { class: "row", hidden: true }, h("label", { class: "field" }, h("span", {}, t("teach.deadline")), deadline),
+    h("label", { class: "field" }, h("span", {}, t("teach.every")), every));
   const canvas = h("canvas", { width: "640", height: "480", role: "img", "aria-label": t("teach.live") });
   const box = h("div", { class: "roi", hidden: true });
   const stage = h("div", { class: "stage" }, canvas, box);
@@ -38,7 +42,7 @@ export async function open(root, app) {
   root.append(h("h1", {}, t("page.teach")), h("p", { class: "hint" }, t("teach.hint")),
     h("div", { class: "part teach" },
       h("section", { class: "card shown" }, stage, h("div", { class: "row" }, age, h("div", { class: "buttons" }, trigger, whole))),
-      h("section", { class: "card" }, h("label", { class: "field" }, h("span", {}, t("line.job")), job), fresh, light.root, focus.root, advice,
+      h("section", { class: "card" }, h("label", { class: "field" }, h("span", {}, t("line.job")), job), fresh, own, light.root, focus.root, advice,
         h("div", { class: "buttons" }, take, clear), photos, warnings,
         h("label", { class: "field" }, h("span", {}, t("trace.note")), note), h("div", { class: "buttons" }, learn))),
     result);
@@ -128,17 +132,25 @@ export async function open(root, app) {
 
   function choose() {
     const wanted = Number(job.value) === 0;
+    const { settings } = wanted ? { settings: { deadline_ms: null, challenge_every_h: view.usual.challenge_every_h } } : jobs.find((one) => one.number === Number(job.value)) || {};
     fresh.hidden = !wanted;
+    own.hidden = !settings; // those of a job in station.toml are set there
+    if (settings) [deadline.value, every.value] = [settings.deadline_ms ?? "", settings.challenge_every_h ?? ""];
     view.best = 0;
     if (wanted) name.focus();
   }
 
+  /** The deadline and the challenges that are asked for; an empty field is the station's deadline, and no challenge. */
+  const asked = () => ({ deadline_ms: deadline.value ? Number(deadline.value) : null, challenge_every_h: every.value ? Number(every.value) : null });
+
   async function begin() {
     const wanted = Number(job.value) === 0;
     if (wanted && !(number.reportValidity() && name.reportValidity())) return;
+    if (!own.hidden && !(deadline.reportValidity() && every.reportValidity())) return;
     learn.disabled = true;
     try {
       const part = wanted ? { job: Number(number.value), name: name.value } : { job: Number(job.value) };
+      if (!own.hidden) part.settings = asked();
       show(await app.api.post("/api/v1/teach/learn", { ...part, note: note.value }));
     } catch (error) {
       app.fail(error);
@@ -156,6 +168,8 @@ export async function open(root, app) {
 
   async function again(approved) {
     const { wanted } = view.proposal;
+    const known = jobs.find((one) => one.number === wanted.job);
+    if (approved === true && known && wanted.settings) known.settings = wanted.settings;
     if (approved === true && wanted.name) added(wanted);
     else if (approved === true) app.say(t("proposal.installed"));
     try {
@@ -166,6 +180,7 @@ export async function open(root, app) {
   }
 
   function added(wanted) {
+    jobs.push({ number: wanted.job, name: wanted.name, settings: wanted.settings });
     job.insertBefore(h("option", { value: wanted.job }, `${wanted.job}: ${wanted.name}`), job.lastChild);
     job.value = String(wanted.job);
     choose();
@@ -180,7 +195,11 @@ export async function open(root, app) {
 
   window.addEventListener("keydown", onKey);
   const stop = live(app.api, canvas, (seconds) => text(age, seconds === null ? t("line.no.picture") : t("line.part.age", { age: `${seconds.toFixed(0)} s` })));
-  showPhotos(await app.api.get("/api/v1/teach"));
+  const state = await app.api.get("/api/v1/teach");
+  view.usual = state.new;
+  deadline.placeholder = t("teach.usual", { n: view.usual.deadline_ms });
+  showPhotos(state);
+  choose();
   measure();
   return () => {
     view.ended = true;
