@@ -86,15 +86,16 @@ def resample_with_pillow(rgb: NDArray[np.uint8], spot: Placement, resample: Resa
     return square
 
 
-def preprocess(image: NDArray[Any], spec: InputSpec) -> NDArray[np.uint8]:
+def preprocess(image: NDArray[Any], spec: InputSpec, threads: int | None = 1) -> NDArray[np.uint8]:
     """Return the encoder's input, uint8 RGB [224, 224, 3], for a source image as `as_rgb8` accepts it.
 
-    Raises InputError for an unusable array or a region of interest outside the image.
+    ``threads`` (None: all cores) share the compiled form's work; no bit depends on them. Raises InputError for an
+    unusable array or a region of interest outside the image.
     """
     rgb = as_rgb8(image)
     spot = place(rgb.shape[1], rgb.shape[0], spec)
     if kernels.available():
-        return kernels.resample(rgb, spot.box, (spot.left, spot.top, spot.width, spot.height), spec.resample)
+        return kernels.resample(rgb, spot.box, (spot.left, spot.top, spot.width, spot.height), spec.resample, threads)
     return resample_with_pillow(rgb, spot, spec.resample)
 
 

@@ -157,6 +157,14 @@ def test_the_compiled_resampler_is_pillow(
     np.testing.assert_array_equal(preprocess(tight, spec), resample_with_pillow(tight, spot, resample))
 
 
+@settings(max_examples=20)
+@given(height=st.integers(1, 700), width=st.integers(1, 700), threads=st.sampled_from([2, 3, 16, None]))
+def test_threads_change_no_bit(height: int, width: int, threads: int | None) -> None:
+    image = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+    for spec in (InputSpec(), InputSpec(resample="lanczos", fit="letterbox")):
+        np.testing.assert_array_equal(preprocess(image, spec, threads), preprocess(image, spec))
+
+
 def test_without_the_compiled_resampler_pillow_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     image, spec = gradient(300, 400), InputSpec(fit="letterbox")
     expected = preprocess(image, spec)
