@@ -34,20 +34,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "demo"))
 
 from screw import UPRIGHT, ScrewPose, draw_screw, random_pose
 
-pytestmark = pytest.mark.gpu
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(
+        not gpus() or not cuda_available(),
+        reason="needs an NVIDIA GPU and ONNX Runtime's GPU build (pip install 'regad[gpu]')",
+    ),
+]
 EDGE = SCORINGS["edge"]
 EDGE_FORMS = [form for form in forms_of(EDGE_GROUPS) if form.groups == EDGE_GROUPS]
 SIDE = 320
 
 
-@pytest.fixture(scope="module", autouse=True)
-def needs_cuda() -> None:
-    if not gpus() or not cuda_available():
-        pytest.skip("needs an NVIDIA GPU and ONNX Runtime's GPU build (pip install 'regad[gpu]')")
-
-
 @pytest.fixture(scope="module")
-def both(every_form: Path, needs_cuda: None) -> Iterator[tuple[Backend, Backend]]:
+def both(every_form: Path) -> Iterator[tuple[Backend, Backend]]:
     artifact = Artifact.open(every_form)
     with closing(open_backend(artifact, "cpu", 2)) as cpu, closing(open_backend(artifact, "cuda")) as gpu:
         yield cpu, gpu
@@ -125,7 +125,7 @@ def test_a_part_taught_on_either_is_judged_alike(every_form: Path, registration:
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory, needs_cuda: None) -> Path:
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights, identity transforms, normalised features: parts taught on it are scored by ``edge``."""
     import torch
 
