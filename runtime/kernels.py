@@ -33,7 +33,7 @@ __all__ = [
 BUILD = "apt-get install g++, then pip install --force-reinstall --no-deps regad from source"
 """What to do where the library is missing."""
 
-_VERSION = 9
+_VERSION = 10
 _OUT_OF_MEMORY = 1
 _FILTERS = {"box": 0, "lanczos": 1, "bilinear": 2}
 
@@ -61,6 +61,7 @@ def _library() -> ctypes.CDLL | None:
         *(ctypes.c_void_p,) * 3,
     )
     loaded.regad_embedded_resample.argtypes = (
+        ctypes.c_void_p,
         ctypes.c_void_p,
         ctypes.c_int32,
         ctypes.c_int32,
@@ -135,12 +136,17 @@ def shared_pool(threads: int) -> int:
 
 
 def resample(
-    rgb: NDArray[np.uint8], box: tuple[int, int, int, int], target: tuple[int, int, int, int], filter_: Resample
+    rgb: NDArray[np.uint8],
+    box: tuple[int, int, int, int],
+    target: tuple[int, int, int, int],
+    filter_: Resample,
+    threads: int | None = 1,
 ) -> NDArray[np.uint8]:
     """Return uint8 RGB [224, 224, 3]: ``box`` of ``rgb`` (uint8 [H, W, 3]) resampled into ``target``, 0 around it.
 
     ``box`` is (left, top, right, bottom) inside the image, ``target`` (left, top, width, height) inside the result.
-    Byte for byte what Pillow makes of it. Raises DeviceError without the library, or when memory is short.
+    Byte for byte what Pillow makes of it, in any number of ``threads`` (None: all cores). Raises DeviceError without
+    the library, or when memory is short.
     """
     if rgb.strides[1:] != (3, 1):
         rgb = np.ascontiguousarray(rgb)
@@ -148,7 +154,14 @@ def resample(
     out = np.empty((SIZE, SIZE, 3), np.uint8)
     height, width, _ = rgb.shape
     status = library().regad_embedded_resample(
-        rgb.ctypes.data, width, height, rgb.strides[0], spot.ctypes.data, _FILTERS[filter_], out.ctypes.data
+        shared_pool(threads or usable_cores()),
+        rgb.ctypes.data,
+        width,
+        height,
+        rgb.strides[0],
+        spot.ctypes.data,
+        _FILTERS[filter_],
+        out.ctypes.data,
     )
     check(status, "resampler", "use smaller images")
     return out

@@ -24,7 +24,7 @@ from ..formats.scoring import Calibration, Scoring
 from ..formats.spec import SIZE, Dtype
 from ..scoring.reference import graph_tensors
 from .base import Encoded, Maps, StatisticsHandle, require_own
-from .ort import OrtTurns, load_onnxruntime, open_session, reason
+from .ort import OrtTurns, load_onnxruntime, open_session, reason, runs_nowhere
 
 __all__ = ["OrtGpuBackend", "cuda_available", "open_cuda", "open_ort_tensorrt"]
 
@@ -164,6 +164,14 @@ class OrtGpuBackend(OrtTurns):
         if session.get_providers()[0] != wanted:
             raise DeviceError(
                 f"ONNX Runtime offers {wanted} but could not start it (it fell back to {session.get_providers()[0]})"
+            )
+        if runs_nowhere(session, wanted):
+            # The providers are one library for all copies of ONNX Runtime in a process, and lose their kernels with
+            # the environment of one of them.
+            raise DeviceError(
+                f"ONNX Runtime runs nothing of {path.name} on its {wanted}: another copy of it in this process, the C "
+                "library's perhaps, was closed and took the provider's kernels along",
+                remedy="use the GPU from Python or from the C library in a process, not from both",
             )
         return session
 

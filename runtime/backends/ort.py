@@ -14,7 +14,7 @@ from ..text import reason_of
 from .base import Backend
 from .failures import device_errors
 
-__all__ = ["OrtTurns", "load_onnxruntime", "load_quantization", "open_session", "reason"]
+__all__ = ["OrtTurns", "load_onnxruntime", "load_quantization", "open_session", "reason", "runs_nowhere"]
 
 
 def load_onnxruntime() -> Any:
@@ -60,6 +60,7 @@ def open_session(
     options.log_severity_level = 3
     # Threads that spin after a run would keep the scorer's from the cores.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # for `runs_nowhere`
     if threads is not None:
         options.intra_op_num_threads = threads
     # Left to itself ONNX Runtime goes on on the CPU, when a session is made or later when a run fails.
@@ -68,6 +69,17 @@ def open_session(
     )
     session.disable_fallback()  # its early versions do not know the argument
     return session
+
+
+def runs_nowhere(session: Any, provider: str) -> bool:
+    """Whether a session that was opened on ``provider`` has all its nodes elsewhere; False where it cannot tell.
+
+    From ONNX Runtime 1.24 on it can.
+    """
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return False
+    holders = {part.ep_name for part in session.get_provider_graph_assignment_info()}
+    return bool(holders) and provider not in holders
 
 
 class OrtTurns(Backend):

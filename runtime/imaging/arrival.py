@@ -56,7 +56,7 @@ def prepare(
     ``template`` is that of the ``registration``, ready for the search; ``threads`` None: all cores. Raises InputError
     for an unusable array or a region of interest outside the image.
     """
-    plain = preprocess(image, spec)
+    plain = preprocess(image, spec, threads)
     if registration is None or template is None:
         return Prepared(plain, measure(plain))
     return _laid(image, measure(plain), spec, registration, template, threads)
@@ -105,7 +105,7 @@ def arrive(
 
     But whether it shows a part is asked of the frame as it is, before the part is looked for.
     """
-    plain = preprocess(image, spec)
+    plain = preprocess(image, spec, threads)
     measures = measure(plain)
     if registration is None or template is None or absence(measures, limits):
         return admitted(Prepared(plain, measures), limits)

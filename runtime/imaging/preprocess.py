@@ -23,6 +23,8 @@ _RESAMPLE = {
     "lanczos": Image.Resampling.LANCZOS,
     "bilinear": Image.Resampling.BILINEAR,
 }
+_SHARED_PIXELS = 1 << 19
+"""From here on a region takes longer than it may take to wake the other cores."""
 _WANTED = "expected uint8 or uint16 of shape [height, width] (grey) or [height, width, 3] (RGB)"
 
 
@@ -86,15 +88,19 @@ def resample_with_pillow(rgb: NDArray[np.uint8], spot: Placement, resample: Resa
     return square
 
 
-def preprocess(image: NDArray[Any], spec: InputSpec) -> NDArray[np.uint8]:
+def preprocess(image: NDArray[Any], spec: InputSpec, threads: int | None = 1) -> NDArray[np.uint8]:
     """Return the encoder's input, uint8 RGB [224, 224, 3], for a source image as `as_rgb8` accepts it.
 
-    Raises InputError for an unusable array or a region of interest outside the image.
+    ``threads`` (None: all cores) share the compiled form's work on a large region; no bit depends on them. Raises
+    InputError for an unusable array or a region of interest outside the image.
     """
     rgb = as_rgb8(image)
     spot = place(rgb.shape[1], rgb.shape[0], spec)
     if kernels.available():
-        return kernels.resample(rgb, spot.box, (spot.left, spot.top, spot.width, spot.height), spec.resample)
+        left, top, right, bottom = spot.box
+        shared = (right - left) * (bottom - top) >= _SHARED_PIXELS
+        target = (spot.left, spot.top, spot.width, spot.height)
+        return kernels.resample(rgb, spot.box, target, spec.resample, threads if shared else 1)
     return resample_with_pillow(rgb, spot, spec.resample)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,7 +22,11 @@ from regad.runtime.formats.scoring import SCORINGS, Calibration, Scoring
 from regad.runtime.formats.spec import EDGE_GROUPS, EPSILON, LEVELS, InputSpec, Levels
 from regad.runtime.scoring.reference import Scorer
 
-__all__ = ["ENCODINGS", "FORMS", "encoder", "photo", "write_category", "write_standin"]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "demo"))
+
+from screw import UPRIGHT, ScrewPose, draw_screw
+
+__all__ = ["ENCODINGS", "FORMS", "encoder", "photo", "screw", "write_category", "write_standin"]
 
 ENCODINGS: tuple[Encoding, ...] = ("gram", "hybrid", "cholesky")
 FORMS = forms_of(EDGE_GROUPS)
@@ -80,6 +85,15 @@ def photo(seed: int, height: int = 240, width: int = 320) -> NDArray[np.uint8]:
     base = np.stack([np.sin(x + 0.1 * seed) + np.cos(y * (c + 1)) for c in range(3)], axis=2)
     noisy = 128 + 40 * base + 8 * rng.standard_normal((height, width, 3))
     return np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+def screw(seed: int, pose: ScrewPose = UPRIGHT, height: int = 300, width: int = 300) -> NDArray[np.uint8]:
+    """A drawn screw in the middle of a frame of its own ground."""
+    part = draw_screw(np.random.default_rng(seed), pose, size=300)[0]
+    frame = np.full((height, width, 3), np.median(part[0], axis=0), np.uint8)
+    top, left = (height - 300) // 2, (width - 300) // 2
+    frame[top : top + 300, left : left + 300] = part
+    return frame
 
 
 def write_standin(path: Path, statistics_dtype: StatisticsDtype = "fp32", scoring: Scoring | None = None) -> Artifact:

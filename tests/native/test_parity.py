@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from standin import ENCODINGS, FORMS, photo, write_standin
+from standin import ENCODINGS, FORMS, photo, screw, write_standin
 
 from regad.calib.limits import learn_limits
 from regad.runtime.cabi import NativeDetector, NativeResult
@@ -26,7 +26,7 @@ from regad.runtime.imaging.warp import frame_to_map
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "demo"))
 
-from screw import UPRIGHT, ScrewPose, draw_screw, random_pose
+from screw import random_pose
 
 Open = Callable[..., NativeDetector]
 
@@ -56,15 +56,6 @@ def test_every_form_and_scorer(open_native: Open, standin: Artifact, form: str) 
                 check_same(native.predict(image), result)
             for got, result in zip(native.predict_batch(images), expected, strict=True):
                 check_same(got, result)
-
-
-def screw(seed: int, pose: ScrewPose = UPRIGHT, height: int = 300, width: int = 300) -> np.ndarray:
-    """A drawn screw in the middle of a frame of its own ground."""
-    part = draw_screw(np.random.default_rng(seed), pose, size=300)[0]
-    frame = np.full((height, width, 3), np.median(part[0], axis=0), np.uint8)
-    top, left = (height - 300) // 2, (width - 300) // 2
-    frame[top : top + 300, left : left + 300] = part
-    return frame
 
 
 class Registered(NamedTuple):

@@ -41,9 +41,13 @@ class FakeBinding:
 
 
 class FakeOrt(types.ModuleType):
-    """``onnxruntime`` with GPU providers, which compute on the CPU. ``starts`` says whether they can be started."""
+    """``onnxruntime`` with GPU providers, which compute on the CPU. ``starts`` says whether they can be started.
 
-    def __init__(self, starts: bool = True) -> None:
+    ``kernels`` says whether they have any: without them ONNX Runtime leaves every node to the CPU, and names them all
+    the same.
+    """
+
+    def __init__(self, starts: bool = True, kernels: bool = True) -> None:
         super().__init__("onnxruntime")
         self.__version__ = onnxruntime.__version__
         self.SessionOptions = onnxruntime.SessionOptions
@@ -67,6 +71,10 @@ class FakeOrt(types.ModuleType):
 
             def get_providers(self) -> list[str]:
                 return [self.provider, "CPUExecutionProvider"] if starts else ["CPUExecutionProvider"]
+
+            def get_provider_graph_assignment_info(self) -> list[types.SimpleNamespace]:
+                holders = [*([self.provider] if kernels else []), "CPUExecutionProvider"]
+                return [types.SimpleNamespace(ep_name=holder) for holder in holders]
 
             def io_binding(self) -> FakeBinding:
                 return FakeBinding(double.moves, self.session.io_binding())

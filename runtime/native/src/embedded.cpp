@@ -20,7 +20,7 @@
 namespace regad {
 namespace {
 
-constexpr std::int32_t version = 9;
+constexpr std::int32_t version = 10;
 
 struct Workspace {
     ScorerWorkspace scorer;
@@ -173,15 +173,14 @@ std::int32_t regad_embedded_score(void *scorer, const float *f1, const float *f2
     });
 }
 
-std::int32_t regad_embedded_resample(const unsigned char *pixels, std::int32_t width, std::int32_t height,
+std::int32_t regad_embedded_resample(void *pool, const unsigned char *pixels, std::int32_t width, std::int32_t height,
                                      std::int64_t stride, const std::int32_t *spot, std::int32_t filter,
                                      unsigned char *out) {
     return regad::status([&] {
-        static regad::Pool alone(1);
         thread_local regad::Resampler resampler;
         const regad::Placement placement{spot[0], spot[1], spot[2], spot[3], spot[4], spot[5], spot[6], spot[7]};
         resampler.run({pixels, width, height, stride, {3, {0, 1, 2}}}, placement, static_cast<regad::Resample>(filter),
-                      alone, out);
+                      *static_cast<regad::Pool *>(pool), out);
     });
 }
 

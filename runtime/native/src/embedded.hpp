@@ -34,10 +34,10 @@ REGAD_EMBEDDED void regad_embedded_scorer_free(void *scorer);
 REGAD_EMBEDDED std::int32_t regad_embedded_score(void *scorer, const float *f1, const float *f2, const float *f3,
                                                  std::size_t batch, float *distances, float *maps, float *scores);
 
-// A part of the uint8 RGB image `pixels`, `stride` bytes from one row to the next, to uint8 RGB [224, 224, 3], in the
-// caller's thread. `spot`: left, top, right, bottom in the image; x, y, width, height in the input; they are checked by the
-// caller. `filter`: 0 box, 1 lanczos, 2 bilinear.
-REGAD_EMBEDDED std::int32_t regad_embedded_resample(const unsigned char *pixels, std::int32_t width,
+// A part of the uint8 RGB image `pixels`, `stride` bytes from one row to the next, to uint8 RGB [224, 224, 3].
+// `spot`: left, top, right, bottom in the image; x, y, width, height in the input; they are checked by the caller.
+// `filter`: 0 box, 1 lanczos, 2 bilinear.
+REGAD_EMBEDDED std::int32_t regad_embedded_resample(void *pool, const unsigned char *pixels, std::int32_t width,
                                                     std::int32_t height, std::int64_t stride,
                                                     const std::int32_t *spot, std::int32_t filter, unsigned char *out);
 

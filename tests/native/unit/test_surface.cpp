@@ -332,7 +332,14 @@ TEST(surface_survives_every_failure_on_a_pretended_gpu) {
         f.fail(name, 0);
     }
     regad::Detector detector = f.open();
+    for (const int call : {1, 2}) {  // the first run of the encoder and of the scorer
+        f.fail("RunWithBinding", call);
+        CHECK_EQUAL(status_of([&] { detector.load_category(f.folder / "a.safetensors"); }), REGAD_RUNTIME_ERROR);
+        CHECK_EQUAL(status_of([&] { detector.predict(f.bright()); }), REGAD_NO_CATEGORY);
+    }
+    f.fail("RunWithBinding", 3);
     detector.load_category(f.folder / "a.safetensors");
+    f.fail("RunWithBinding", 0);
     for (const char *name : {"BindInput", "BindOutput", "BindOutputToDevice", "GetBoundOutputValues", "AllocatorFree",
                              "SynchronizeBoundOutputs", "RunWithBinding", "CreateIoBinding",
                              "CreateTensorWithDataAsOrtValue"}) {

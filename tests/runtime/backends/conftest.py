@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from regad.calib.gaussian import fit_statistics
+from regad.export.writer import scorer_model
 from regad.runtime.backends.base import Backend
 from regad.runtime.backends.table import open_backend
-from regad.runtime.formats.artifact import Artifact
-from regad.runtime.formats.encodings import Statistics
+from regad.runtime.formats.artifact import Artifact, write_artifact
+from regad.runtime.formats.encodings import Statistics, forms_of
+from regad.runtime.formats.scoring import SCORINGS
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +32,18 @@ def images() -> np.ndarray:
 def statistics(reference: Backend, images: np.ndarray) -> Statistics:
     """Statistics of three of the images, in the gram form."""
     return fit_statistics(reference.features(images[:3]), "gram")
+
+
+@pytest.fixture(scope="session")
+def every_form(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The artifact with a graph for every form; parts taught on it are scored by ``edge``."""
+    artifact, edge = Artifact.open(artifact_dir), SCORINGS["edge"]
+    files = {name: (artifact.path / name).read_bytes() for name in artifact.manifest["files"]}
+    names = dict(artifact.manifest["scorers"])
+    for form in forms_of(edge.groups):
+        name = names.setdefault(form.name, f"scorer_{form.name}.onnx")
+        if name not in files:
+            files[name] = scorer_model(form).SerializeToString()
+    path = tmp_path_factory.mktemp("forms") / "model.regad"
+    write_artifact(path, {**artifact.manifest, "scorers": names, "scoring": edge.to_json()}, files)
+    return path

@@ -12,7 +12,7 @@ import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from regad.runtime.backends.base import Backend
-from regad.runtime.backends.ort import reason
+from regad.runtime.backends.ort import reason, runs_nowhere
 from regad.runtime.backends.table import open_backend
 from regad.runtime.errors import CategoryError, DeviceError
 from regad.runtime.formats.artifact import Artifact
@@ -179,6 +179,20 @@ def test_a_provider_that_falls_back_is_an_error(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setitem(sys.modules, "onnxruntime", FakeOrt(starts=False))
     with pytest.raises(DeviceError, match="could not start it \\(it fell back to CPUExecutionProvider\\)"):
         open_backend(Artifact.open(artifact_dir), "cuda")
+
+
+def test_a_provider_that_lost_its_kernels_is_an_error(monkeypatch: pytest.MonkeyPatch, artifact_dir: Path) -> None:
+    """The session names the provider first, and runs wholly on the CPU."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", FakeOrt(kernels=False))
+    with pytest.raises(DeviceError, match=r"runs nothing of encoder\.onnx on its CUDAExecutionProvider: another copy"):
+        open_backend(Artifact.open(artifact_dir), "cuda")
+
+
+def test_where_nodes_went_is_asked_of_the_real_library_in_its_words(artifact_dir: Path) -> None:
+    session = open_backend(Artifact.open(artifact_dir), "cpu")._session  # type: ignore[attr-defined]
+    assert not runs_nowhere(session, "CPUExecutionProvider")
+    if hasattr(session, "get_provider_graph_assignment_info"):
+        assert runs_nowhere(session, "CUDAExecutionProvider")
 
 
 def test_fp32_statistics_are_never_rounded_for_an_fp16_graph(

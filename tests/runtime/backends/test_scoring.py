@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from regad.calib.gaussian import fit_statistics
-from regad.export.writer import scorer_model
 from regad.runtime.backends.table import open_backend
 from regad.runtime.errors import ArtifactError, CategoryError, InputError
-from regad.runtime.formats.artifact import Artifact, write_artifact
-from regad.runtime.formats.encodings import Encoding, StatisticsGroups, forms_of
+from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.encodings import Encoding, StatisticsGroups
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.scoring import SCORINGS, Calibration, Scoring
 from regad.runtime.scoring.reference import Scorer
@@ -26,21 +25,6 @@ CHOSEN = [Scoring("top", 63, damping=1.0), Scoring("top", 1), EDGE]
 @pytest.fixture(scope="module")
 def features(artifact_dir: Path, images: np.ndarray) -> Features:
     return open_backend(Artifact.open(artifact_dir), "cpu", 2).features(images)
-
-
-@pytest.fixture(scope="module")
-def folder(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shared artifact with a graph for every form, and engines of them all."""
-    artifact = Artifact.open(artifact_dir)
-    files = {name: (artifact.path / name).read_bytes() for name in artifact.manifest["files"]}
-    names = dict(artifact.manifest["scorers"])
-    for form in forms_of(EDGE.groups):
-        name = names.setdefault(form.name, f"scorer_{form.name}.onnx")
-        if name not in files:
-            files[name] = scorer_model(form).SerializeToString()
-    path = tmp_path_factory.mktemp("forms") / "model.regad"
-    write_artifact(path, {**artifact.manifest, "scorers": names, "scoring": EDGE.to_json()}, files)
-    return path
 
 
 def taught(
@@ -62,7 +46,7 @@ def taught(
 @pytest.mark.parametrize("device", ["cpu", "cuda", "tensorrt"])
 def test_every_backend_scores_as_the_reference(
     request: pytest.FixtureRequest,
-    folder: Path,
+    every_form: Path,
     images: np.ndarray,
     features: Features,
     scoring: Scoring,
@@ -71,7 +55,7 @@ def test_every_backend_scores_as_the_reference(
 ) -> None:
     if device != "cpu":
         request.getfixturevalue({"cuda": "ort", "tensorrt": "cuda"}[device])
-    artifact = Artifact.open(folder)
+    artifact = Artifact.open(every_form)
     if device == "tensorrt":
         write_engines(artifact)
     statistics, calibration = taught(features, scoring, encoding)
@@ -82,8 +66,10 @@ def test_every_backend_scores_as_the_reference(
     np.testing.assert_allclose(done.anomaly_score, wanted_scores, rtol=1e-3)
 
 
-def test_a_scoring_that_does_not_fit_is_refused_before_anything_is_made_ready(folder: Path, features: Features) -> None:
-    backend = open_backend(Artifact.open(folder), "cpu")
+def test_a_scoring_that_does_not_fit_is_refused_before_anything_is_made_ready(
+    every_form: Path, features: Features
+) -> None:
+    backend = open_backend(Artifact.open(every_form), "cpu")
     statistics, calibration = taught(features, EDGE)
     with pytest.raises(InputError, match=r"scoring is of f1\+f2\+f3, the statistics of f2 and f3"):
         backend.prepare(statistics)

@@ -157,6 +157,29 @@ def test_the_compiled_resampler_is_pillow(
     np.testing.assert_array_equal(preprocess(tight, spec), resample_with_pillow(tight, spot, resample))
 
 
+@settings(max_examples=20)
+@given(height=st.integers(600, 1100), width=st.integers(900, 1300), threads=st.sampled_from([2, 3, 16, None]))
+def test_threads_change_no_bit(height: int, width: int, threads: int | None) -> None:
+    image = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+    for spec in (InputSpec(), InputSpec(resample="lanczos", fit="letterbox")):
+        np.testing.assert_array_equal(preprocess(image, spec, threads), preprocess(image, spec))
+
+
+def test_only_a_large_region_wakes_other_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def pool(threads: int) -> int:
+        asked.append(threads)
+        return shared_pool(threads)
+
+    shared_pool = kernels.shared_pool
+    monkeypatch.setattr(kernels, "shared_pool", pool)
+    image = np.zeros((1080, 1920, 3), np.uint8)
+    for spec in (InputSpec(), InputSpec(roi=(10, 20, 640, 480))):
+        preprocess(image, spec, 3)
+    assert asked == [3, 1]
+
+
 def test_without_the_compiled_resampler_pillow_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     image, spec = gradient(300, 400), InputSpec(fit="letterbox")
     expected = preprocess(image, spec)

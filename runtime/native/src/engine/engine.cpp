@@ -230,10 +230,18 @@ Engine::Engine(const Artifact &artifact, const std::string &onnxruntime, const s
         workspaces_.push_back(std::make_unique<Workspace>());
         workspaces_.back()->reserve(1);
     }
-    // The first run is slow (kernels are chosen, engines built): here, not in the first prediction.
-    Workspace &workspace = *workspaces_.back();
-    std::memset(workspace.images.data(), 0, workspace.images.size());
+    first_run(*workspaces_.back(), nullptr);
+}
+
+// The first run of a graph is slow (kernels are chosen, engines built): before the first prediction. Of one image.
+void Engine::first_run(Workspace &workspace, const GraphScorer *scorer) {
+    workspace.reserve(1);
+    std::memset(workspace.images.data(), 0, image_bytes);
     encode(workspace, 1, !graph_);
+    if (scorer != nullptr) {
+        const Workspace::Bound &bound = workspace.bound_[1];
+        scorer->run(bound.f1.get(), bound.f2.get(), bound.f3.get(), 1, workspace.maps.data(), workspace.scores.data());
+    }
 }
 
 std::shared_ptr<const Session> Engine::scorer_session(const Artifact &artifact, const StatisticsGroups &groups) {
@@ -280,6 +288,10 @@ std::shared_ptr<const Prepared> Engine::prepare(const Artifact &artifact, Statis
         }
         prepared->graph = std::make_unique<GraphScorer>(
             scorer_session(artifact, statistics), statistics, scoring, dtype, device_.on_cpu());
+        if (!device_.on_cpu()) {
+            const Lease workspace(*this);
+            first_run(*workspace, prepared->graph.get());
+        }
     } else {
         prepared->statistics = std::move(statistics);
         prepared->scoring = std::move(scoring);

@@ -106,6 +106,7 @@ public:
 private:
     Workspace::Bound &bind(Workspace &workspace, std::size_t batch, bool on_host);
     void take_outputs(Workspace::Bound &bound);
+    void first_run(Workspace &workspace, const GraphScorer *scorer);
     std::shared_ptr<const Session> scorer_session(const Artifact &artifact, const StatisticsGroups &groups);
 
     std::shared_ptr<const Ort> ort_;
