@@ -20,7 +20,6 @@ from regad.runtime.imaging.reading import read_picture
 from regad.runtime.model import Model
 from regad.runtime.text import Say, noted, shown, unsaid
 from regad.train.data.layouts import list_categories, test_items
-from regad.train.evaluation.metrics import auroc
 
 __all__ = ["LIMITS", "Agreement", "Limits", "agreement_table", "as_json", "compare_decisions", "require_agreement"]
 
@@ -74,6 +73,9 @@ def compare_decisions(
     Runs on the CPU; ``say`` receives what is odd about the images. Raises InputError for a folder of another layout
     (before anything is judged), or too few good images for ``shot``.
     """
+    # Here, since it takes scikit-learn, a second to import, which an export without --verify-data does not need.
+    from regad.train.evaluation.metrics import auroc
+
     one = (data / "train" / "good").is_dir()
     folders = [data] if one else [data / name for name in list_categories(data, say)]
     tests = [test_items(folder, say) for folder in folders]

@@ -71,17 +71,17 @@ def test_the_main_job(imagenet_artifact: Path, data_dir: Path, tmp_path: Path, m
 def test_screws_that_lie_anywhere_are_registered_of_themselves_and_judged(imagenet_artifact: Path) -> None:
     """Defects score higher than good parts at any angle; without registration they do not."""
 
-    def screws(first: int, defect: str | None = None) -> list[np.ndarray]:
-        drawn = (np.random.default_rng(seed) for seed in range(first, first + 8))
+    def screws(first: int, defect: str | None = None, count: int = 6) -> list[np.ndarray]:
+        drawn = (np.random.default_rng(seed) for seed in range(first, first + count))
         return [draw_screw(rng, random_pose(rng, 0.06, 0.01), defect, size=300)[0] for rng in drawn]
 
-    good, bad = screws(100), screws(200, "head")
-    labels, areas = [False] * 8 + [True] * 8, {}
+    taught, good, bad = screws(0, count=8), screws(100), screws(200, "head")
+    labels, areas = [False] * 6 + [True] * 6, {}
     with Detector.load(imagenet_artifact) as detector:
         for asked in ("auto", "off"):
             category = teach(
                 detector.model,
-                screws(0),
+                taught,
                 detector.spec,
                 registration=asked,
                 scoring=SCORINGS["edge"],  # type: ignore[arg-type]
