@@ -13,6 +13,7 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import nn
 
 from regad.export import golden, parity, reference, writer
@@ -140,3 +141,21 @@ def exported(artifact_dir: Path) -> Exported:
 def half(exported: Exported) -> onnx.ModelProto:
     """Its encoder in fp16; not to be changed."""
     return encoder_model(exported.encoder, half=True)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two drawn categories in MVTec layout: stripes with noise, and a blot on the bad ones."""
+    root = tmp_path_factory.mktemp("parts")
+    for category, period in (("wide", 16), ("narrow", 7)):
+        for folder, count in (("train/good", 4), ("test/good", 3), ("test/blot", 3)):
+            (root / category / folder).mkdir(parents=True)
+            for number in range(count):
+                rng = np.random.default_rng([period, count, number, len(folder)])
+                image = np.full((96, 96, 3), 90, np.uint8)
+                image[:, np.arange(96) // period % 2 == 0] = 160
+                if "blot" in folder:
+                    image[40:60, 30:50] = 250
+                noisy = np.clip(image + rng.normal(0, 5, image.shape), 0, 255).astype(np.uint8)
+                Image.fromarray(noisy).save(root / category / folder / f"{number}.png")
+    return root

@@ -38,7 +38,7 @@ def options(run: TrainConfig) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    make_data(tmp_path / "data", {"a": 3, "b": 2})
+    make_data(tmp_path / "data", {"a": 2, "b": 2})
     return tmp_path
 
 
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never stopped, on the images of ``folder``."""
     place = tmp_path_factory.mktemp("whole")
-    make_data(place / "data", {"a": 3, "b": 2})
+    make_data(place / "data", {"a": 2, "b": 2})
     return loop.train(config(place, "out")).parent
 
 
@@ -54,7 +54,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one epoch, in ``out`` beside its ``data``; not to be changed."""
     place = tmp_path_factory.mktemp("finished")
-    make_data(place / "data", {"a": 3, "b": 2})
+    make_data(place / "data", {"a": 2, "b": 2})
     loop.train(config(place, "out", epochs=1))
     return place
 
