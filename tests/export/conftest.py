@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +54,11 @@ def identity_encoder(mode: str = "rotation_scale") -> RegistrationEncoder:
     return encoder
 
 
+def affine_encoder() -> RegistrationEncoder:
+    """Another mode, and pixels that are normalised."""
+    return random_encoder("affine", seed=7, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
+
+
 MIXED = FeatureNormalization((0.0, 0.5, 1.0), (2.0, 3.0, 12.5))
 
 
@@ -68,6 +77,30 @@ def fingerprint(encoder: RegistrationEncoder) -> bytes:
 
 traced: dict[tuple[bytes, str, bool], bytes] = {}
 """Graphs by the encoder's fingerprint, the sampler, and whether they are fp16."""
+spoken: list[str] = []
+"""What the user would have seen of tracing: prints and warnings."""
+
+
+class Listener(logging.Handler):
+    """Keeps what is logged."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        spoken.append(record.getMessage())
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Keep in `spoken` what is printed and logged; it is seen all the same."""
+    listener, streams = Listener(logging.WARNING), (sys.stdout, sys.stderr)
+    logging.root.addHandler(listener)
+    try:
+        with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+            yield
+    finally:
+        logging.root.removeHandler(listener)
+        for stream, said in zip(streams, (out.getvalue(), err.getvalue()), strict=True):
+            stream.write(said)
+            spoken.extend(said.splitlines())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -78,7 +111,8 @@ def traced_once() -> Iterator[None]:
     def remembered(encoder: RegistrationEncoder, sampler: str, half: bool) -> onnx.ModelProto:
         key = (fingerprint(encoder), sampler, half)
         if key not in traced:
-            traced[key] = trace(encoder, sampler, half).SerializeToString()
+            with listening():
+                traced[key] = trace(encoder, sampler, half).SerializeToString()
         return onnx.ModelProto.FromString(traced[key])
 
     with pytest.MonkeyPatch.context() as patch:
