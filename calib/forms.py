@@ -19,7 +19,10 @@ _SMALL = 24
 
 
 class Part(NamedTuple):
-    """A level's features in one row of coarse cells: ``x`` float64 [cells, N, C], which are ``rows`` of the whole."""
+    """A level's features in one row of coarse cells: ``x`` float64 [cells, N, C], which are ``rows`` of the whole.
+
+    `FORMS` take gram and hybrid views that are centred and rotated, N - 1 of them, and cholesky those centred, all N.
+    """
 
     name: str  # "1" to "3"
     x: Array
@@ -124,7 +127,7 @@ def _fit_hybrid(strip: Strip, tensors: Tensors) -> None:
 
 
 def _fit_cholesky(strip: Strip, tensors: Tensors) -> None:
-    scaled = [part._replace(x=part.x / np.sqrt(part.x.shape[1])) for part in strip]
+    scaled = [part._replace(x=part.x / np.sqrt(part.x.shape[1] - 1)) for part in strip]
     coarsest, *finer = scaled
     given = coarsest.x
     whiten = inverse_factor(given.transpose(0, 2, 1) @ given + EPSILON * np.eye(given.shape[2]))

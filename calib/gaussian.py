@@ -85,7 +85,7 @@ def fit_statistics(
     for name, values in used.items():
         tensors[f"mean{name}"][:] = values.mean(axis=0, dtype=np.float64)
     for strip in _strips(features, levels):
-        FORMS[encoding](_rotated(strip, centre), tensors)
+        FORMS[encoding](_centred(strip) if encoding == "cholesky" else _rotated(strip, centre), tensors)
     return Statistics(encoding, views - 1, views, tensors, dtype, levels)
 
 
@@ -103,6 +103,11 @@ def _strips(features: Features, levels: Levels) -> Iterator[Strip]:
             x = _level(features, level.name)[:, rows].transpose(1, 0, 2).astype(np.float64)
             parts.append(Part(level.name[1], x, rows))
         yield tuple(parts)
+
+
+def _centred(strip: Strip) -> Strip:
+    """Centre the views: enough for the products X^T X that the cholesky form alone is made of."""
+    return tuple(part._replace(x=part.x - part.x.mean(axis=1, keepdims=True)) for part in strip)
 
 
 def _rotated(strip: Strip, centre: Array) -> Strip:
