@@ -8,8 +8,7 @@ ARCHITECTURE.md derives the three encodings; `dense_reference` is the plain form
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,34 +20,20 @@ from regad.runtime.formats.encodings import (
     Statistics,
     StatisticsDtype,
     encodings_of,
-    staircase,
     statistics_bytes,
     stored_dtype,
-    triangle_of,
 )
 from regad.runtime.formats.features import Features
 from regad.runtime.formats.memory import padded_empty
 from regad.runtime.formats.spec import ALL_LEVELS, EPSILON, Levels, used_levels
 from regad.runtime.scoring.reference import upsample
 
+from .forms import FORMS, Part, Strip, Tensors, inner_products, inverse_factor
+
 __all__ = ["choose_encoding", "dense_reference", "fit_statistics", "held_out_distances", "helmert"]
 
 Array = NDArray[np.float64]
 _STRIPS = 14
-_SMALL = 24
-_Tensors = Mapping[str, NDArray[np.floating[Any]]]
-
-
-class _Part(NamedTuple):
-    """A level's features in one row of coarse cells: ``x`` float64 [cells, N, C], which are ``rows`` of the whole."""
-
-    name: str  # "1" to "3"
-    x: Array
-    rows: slice
-
-
-_Strip = tuple[_Part, ...]
-"""One row of coarse cells in every level that is used, from f3 on to finer ones."""
 
 
 def choose_encoding(rank: int, levels: Levels = ALL_LEVELS) -> Encoding:
@@ -96,11 +81,11 @@ def fit_statistics(
     encoding = encoding or choose_encoding(views - 1, levels)
     centre = helmert(views)
     shapes = ENCODINGS[encoding](views - 1, levels)
-    tensors: _Tensors = {name: padded_empty(shape, stored_dtype(name, dtype)) for name, shape in shapes.items()}
+    tensors: Tensors = {name: padded_empty(shape, stored_dtype(name, dtype)) for name, shape in shapes.items()}
     for name, values in used.items():
         tensors[f"mean{name}"][:] = values.mean(axis=0, dtype=np.float64)
     for strip in _strips(features, levels):
-        _FORMS[encoding](_rotated(strip, centre), tensors)
+        FORMS[encoding](_centred(strip) if encoding == "cholesky" else _rotated(strip, centre), tensors)
     return Statistics(encoding, views - 1, views, tensors, dtype, levels)
 
 
@@ -109,18 +94,23 @@ def _level(features: Features, name: str) -> NDArray[np.float32]:
     return values
 
 
-def _strips(features: Features, levels: Levels) -> Iterator[_Strip]:
+def _strips(features: Features, levels: Levels) -> Iterator[Strip]:
     coarse_first = list(reversed(used_levels(levels)))
     for strip in range(_STRIPS):
         parts = []
         for level in coarse_first:
             rows = slice(strip * level.positions // _STRIPS, (strip + 1) * level.positions // _STRIPS)
             x = _level(features, level.name)[:, rows].transpose(1, 0, 2).astype(np.float64)
-            parts.append(_Part(level.name[1], x, rows))
+            parts.append(Part(level.name[1], x, rows))
         yield tuple(parts)
 
 
-def _rotated(strip: _Strip, centre: Array) -> _Strip:
+def _centred(strip: Strip) -> Strip:
+    """Centre the views: enough for the products X^T X that the cholesky form alone is made of."""
+    return tuple(part._replace(x=part.x - part.x.mean(axis=1, keepdims=True)) for part in strip)
+
+
+def _rotated(strip: Strip, centre: Array) -> Strip:
     """Centre the views, [cells, N, C] to [cells, N - 1, C], and rotate them so that the coarsest is upper trapezoidal.
 
     A cell of x3 and the cells of x1 and x2 that it covers share a rotation: no product X^T X changes, and no distance.
@@ -134,127 +124,6 @@ def _rotated(strip: _Strip, centre: Array) -> _Strip:
         return rotated.reshape(len(level), *rotated.shape[3:])
 
     return tuple(part._replace(x=rotate(part.x, 2**step)) for step, part in enumerate(strip))
-
-
-def _grow(values: Array, factor: int) -> Array:
-    """Nearest upsampling within a strip of one row of coarse cells: [rows * columns, ...] cells to the finer grid."""
-    rows = {14: 1, 56: 2}[len(values)]
-    cells = values.reshape(rows, 1, -1, 1, *values.shape[1:])
-    grown = np.broadcast_to(cells, (rows, factor, cells.shape[2], factor, *values.shape[1:]))
-    return grown.reshape(-1, *values.shape[1:])
-
-
-def _outer(rows: Array) -> Array:
-    """Gram matrices: [P, R, C] to [P, R, R]."""
-    product: Array = rows @ rows.transpose(0, 2, 1)
-    return product
-
-
-def _inverse_factor(matrices: Array) -> Array:
-    """Inverse of the lower Cholesky factor of each matrix."""
-    return _lower_inverse(np.asarray(np.linalg.cholesky(matrices), np.float64))
-
-
-def _lower_inverse(lower: Array) -> Array:
-    """Inverse of lower triangular matrices [P, n, n] by halves: [[A, 0], [B, C]] gives [[A', 0], [-C' B A', C']].
-
-    Less than half the work of a general inverse, most of it in matrix products.
-    """
-    size = lower.shape[-1]
-    if size <= _SMALL:
-        return np.asarray(np.linalg.inv(lower), np.float64)
-    half = size // 2
-    inverse = np.zeros_like(lower)
-    inverse[:, :half, :half] = _lower_inverse(lower[:, :half, :half])
-    inverse[:, half:, half:] = _lower_inverse(lower[:, half:, half:])
-    inverse[:, half:, :half] = -(inverse[:, half:, half:] @ (lower[:, half:, :half] @ inverse[:, :half, :half]))
-    return inverse
-
-
-def _pack(triangles: Array) -> Array:
-    rows, columns = np.tril_indices(triangles.shape[-1])
-    packed: Array = triangles[:, rows, columns]
-    return packed
-
-
-def _store_views(strip: _Strip, tensors: _Tensors) -> None:
-    coarsest, *finer = strip
-    tensors[f"x{coarsest.name}_packed"][coarsest.rows] = coarsest.x[:, staircase(*coarsest.x.shape[1:])]
-    for part in finer:
-        tensors[f"x{part.name}"][part.rows] = part.x
-
-
-def _kernel(strip: _Strip) -> Array:
-    """Inner products of the views at each of the finest cells, summed over the levels: [P, R, R]."""
-    coarsest, *finer = strip
-    kernel = _outer(coarsest.x)
-    for part in finer:
-        kernel = _grow(kernel, 2) + _outer(part.x)
-    return kernel
-
-
-def _ridge(strip: _Strip) -> Array:
-    rank = strip[0].x.shape[1]
-    ridge: Array = EPSILON * rank * np.eye(rank)
-    return ridge
-
-
-def _fit_gram(strip: _Strip, tensors: _Tensors) -> None:
-    _store_views(strip, tensors)
-    triangle = triangle_of(tuple(f"f{part.name}" for part in reversed(strip)))
-    tensors[f"{triangle}_packed"][strip[-1].rows] = _pack(_inverse_factor(_kernel(strip) + _ridge(strip)))
-
-
-def _fit_hybrid(strip: _Strip, tensors: _Tensors) -> None:
-    *coarser, finest = strip
-    channels = finest.x.shape[2]
-    factor = _inverse_factor(_kernel(tuple(coarser)) + _ridge(strip))
-    whitened = _grow(factor, 2) @ finest.x
-    residual = EPSILON * (np.eye(channels) + whitened.transpose(0, 2, 1) @ whitened)
-    _store_views(strip, tensors)
-    tensors["l_packed"][coarser[-1].rows] = _pack(factor)
-    tensors["w1_packed"][finest.rows] = _pack(_inverse_factor(residual))
-
-
-def _fit_cholesky(strip: _Strip, tensors: _Tensors) -> None:
-    scaled = [part._replace(x=part.x / np.sqrt(part.x.shape[1])) for part in strip]
-    coarsest, *finer = scaled
-    given = coarsest.x
-    whiten = _inverse_factor(given.transpose(0, 2, 1) @ given + EPSILON * np.eye(given.shape[2]))
-    tensors[f"w{coarsest.name}_packed"][coarsest.rows] = _pack(whiten)
-    for part in finer:
-        given, whiten = _grow(given, 2), _grow(whiten, 2)
-        own, cross = _schur(part.x, given, whiten)
-        tensors[f"w{part.name}_packed"][part.rows], tensors[f"w{part.name}_cross"][part.rows] = _pack(own), cross
-        if part is not finer[-1]:
-            given, whiten = np.concatenate([given, part.x], axis=2), _bordered(whiten, cross, own)
-
-
-def _bordered(upper: Array, cross: Array, lower: Array) -> Array:
-    """The lower triangular [[upper, 0], [cross, lower]] of each cell."""
-    first, both = upper.shape[-1], upper.shape[-1] + lower.shape[-1]
-    whole = np.zeros((len(upper), both, both))
-    whole[:, :first, :first], whole[:, first:, :first], whole[:, first:, first:] = upper, cross, lower
-    return whole
-
-
-def _schur(fine: Array, given: Array, whiten: Array) -> tuple[Array, Array]:
-    """Rows of the inverse Cholesky factor for ``fine`` after ``given``, whose own inverse factor is ``whiten``.
-
-    With Sigma = [[A, B^T], [B, D]] and A^-1 = W^T W: U = B W^T, S = D - U U^T, and the rows are
-    [-S^(-1/2) U W, S^(-1/2)].
-    """
-    cross = fine.transpose(0, 2, 1) @ given @ whiten.transpose(0, 2, 1)
-    scatter = fine.transpose(0, 2, 1) @ fine + EPSILON * np.eye(fine.shape[2])
-    factor = _inverse_factor(scatter - cross @ cross.transpose(0, 2, 1))
-    return factor, -(factor @ cross @ whiten)
-
-
-_FORMS: Mapping[Encoding, Callable[[_Strip, _Tensors], None]] = {
-    "gram": _fit_gram,
-    "hybrid": _fit_hybrid,
-    "cholesky": _fit_cholesky,
-}
 
 
 def held_out_distances(features: Features, views_per_image: int, levels: Levels = ALL_LEVELS) -> NDArray[np.float32]:
@@ -271,7 +140,7 @@ def held_out_distances(features: Features, views_per_image: int, levels: Levels 
     finest = used_levels(levels)[0]
     out = np.empty((views // views_per_image, finest.positions), np.float32)
     for strip in _strips(features, levels):
-        inverse = _centred_inverse(_kernel(strip), ridge)
+        inverse = _centred_inverse(inner_products(strip), ridge)
         for index in range(len(out)):
             left = slice(index * views_per_image, (index + 1) * views_per_image)
             squared = (np.linalg.inv(inverse[:, left, left])[:, 0, 0] - ridge * (1 + 1 / others)) / EPSILON
@@ -289,7 +158,7 @@ def _centred_inverse(kernel: Array, ridge: float) -> Array:
     """
     mean = kernel.mean(axis=2, keepdims=True)
     kernel += mean.mean(axis=1, keepdims=True) - mean - mean.transpose(0, 2, 1)
-    factor = _inverse_factor(kernel + ridge * np.eye(kernel.shape[1]))
+    factor = inverse_factor(kernel + ridge * np.eye(kernel.shape[1]))
     inverse: Array = factor.transpose(0, 2, 1) @ factor
     sums = inverse.sum(axis=2, keepdims=True)
     inverse -= sums @ sums.transpose(0, 2, 1) / sums.sum(axis=1, keepdims=True)

@@ -20,7 +20,6 @@ from regad.runtime.imaging.reading import read_picture
 from regad.runtime.model import Model
 from regad.runtime.text import Say, noted, shown, unsaid
 from regad.train.data.layouts import list_categories, test_items
-from regad.train.evaluation.metrics import auroc
 
 __all__ = ["LIMITS", "Agreement", "Limits", "agreement_table", "as_json", "compare_decisions", "require_agreement"]
 
@@ -74,42 +73,49 @@ def compare_decisions(
     Runs on the CPU; ``say`` receives what is odd about the images. Raises InputError for a folder of another layout
     (before anything is judged), or too few good images for ``shot``.
     """
-    one = (data / "train" / "good").is_dir()
-    folders = [data] if one else [data / name for name in list_categories(data, say)]
+    # Here, since it takes scikit-learn, a second to import, which an export without --verify-data does not need.
+    from regad.train.evaluation.metrics import auroc
+
+    alone = (data / "train" / "good").is_dir()
+    folders = [data] if alone else [data / name for name in list_categories(data, say)]
     tests = [test_items(folder, say) for folder in folders]
     results = []
-    for folder, items in zip(folders, tests, strict=True):
-        progress(f"comparing decisions on {shown(folder.name)}")
-        labels = np.array([item.label for item in items], np.bool_)
-        paths = [item.path for item in items]
-        expected, verdicts = _judge(reference, folder, paths, shot, seed, say)
-        got, others = _judge(candidate, folder, paths, shot, seed)
-        results.append(
-            Agreement(
-                category=shown(folder.name),
-                shot=shot,
-                images=len(items),
-                agreed=int((verdicts == others).sum()),
-                score_change=_change(expected, got),
-                reference_auroc=auroc(labels, expected),
-                auroc=auroc(labels, got),
+    with _opened(reference) as one, _opened(candidate) as other:
+        for folder, items in zip(folders, tests, strict=True):
+            progress(f"comparing decisions on {shown(folder.name)}")
+            labels = np.array([item.label for item in items], np.bool_)
+            paths = [item.path for item in items]
+            expected, verdicts = _judge(one, folder, paths, shot, seed, say)
+            got, others = _judge(other, folder, paths, shot, seed)
+            results.append(
+                Agreement(
+                    category=shown(folder.name),
+                    shot=shot,
+                    images=len(items),
+                    agreed=int((verdicts == others).sum()),
+                    score_change=_change(expected, got),
+                    reference_auroc=auroc(labels, expected),
+                    auroc=auroc(labels, got),
+                )
             )
-        )
     return results
 
 
+def _opened(artifact: Artifact) -> Model:
+    return Model(artifact, open_backend(artifact, "cpu"))
+
+
 def _judge(
-    artifact: Artifact, folder: Path, paths: Sequence[Path], shot: int, seed: int, say: Say = unsaid
+    model: Model, folder: Path, paths: Sequence[Path], shot: int, seed: int, say: Say = unsaid
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Teach, then score and judge: float32 [N] and bool [N]."""
     results, notes = [], []
-    with Model(artifact, open_backend(artifact, "cpu")) as model:
-        detector = Detector(model)
-        teach_folder(detector, folder / "train" / "good", shot=shot, seed=seed, say=say)
-        for path in paths:
-            picture = read_picture(path)
-            notes += [(shown(path), note) for note in picture.notes]
-            results.append(detector.predict(picture.image))
+    detector = Detector(model)
+    teach_folder(detector, folder / "train" / "good", shot=shot, seed=seed, say=say)
+    for path in paths:
+        picture = read_picture(path)
+        notes += [(shown(path), note) for note in picture.notes]
+        results.append(detector.predict(picture.image))
     for line in noted(notes):
         say(line)
     return (

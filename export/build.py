@@ -27,7 +27,7 @@ from regad.runtime.formats.scoring import SCORINGS, Scoring, scoring_for
 from regad.runtime.formats.spec import EPSILON, Dtype, InputSpec
 from regad.runtime.selftest import Deviation, compare_golden, worst_of
 from regad.runtime.text import Say, unsaid
-from regad.train.evaluation.prior import read_priors
+from regad.train.evaluation.prior_file import read_priors
 from regad.train.model.checkpoint import Checkpoint, build_encoder, load_checkpoint
 from regad.train.model.registration import RegistrationEncoder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
@@ -123,6 +124,9 @@ def _refuse_without_effect(ckpt: Path | None, int8: bool, verify_data: Path | No
 def _export(sampler: str, opset: int, scoring: str | None, **options: Any) -> Artifact:
     try:
         from .build import ExportConfig, export_artifact
+
+        if options["verify_data"] is not None:
+            import_module("regad.train.evaluation.metrics")
     except ImportError as error:
         raise RegadError(
             f"regad-export needs PyTorch and ONNX ({error}); install them: pip install 'regad[export,cpu]'"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,16 +44,25 @@ REMEDIES: Mapping[Dtype, str] = {
 """What to do about an encoder that is too far from PyTorch."""
 _BORDER: Mapping[Dtype, float] = {"fp32": 1.0, "fp16": 10.0}
 """By how much the tolerance grows in the rows marked "border": that copy of the model magnifies theta's own error."""
+_Run = Callable[[Mapping[str, NDArray[Any]]], list[NDArray[np.float32]]]
 
 
 def run_graph(model: onnx.ModelProto, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
     """Run a graph once on ONNX Runtime's CPU provider; its outputs in order."""
+    return _session(model)(inputs)
+
+
+def _session(model: onnx.ModelProto) -> _Run:
     ort = load_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 3
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    outputs: list[NDArray[np.float32]] = session.run(None, dict(inputs))
-    return outputs
+
+    def run(inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
+        outputs: list[NDArray[np.float32]] = session.run(None, dict(inputs))
+        return outputs
+
+    return run
 
 
 def verify(
@@ -76,9 +85,10 @@ def verify(
     reference.
     """
     allowed = tolerances(dtype, statistics)
-    expected, got, checks = _compare_encoder(encoder, model, images[1:], allowed, "")
+    run = _session(model)
+    expected, got, checks = _compare_encoder(encoder, run, images[1:], allowed, "")
     views = support_views(images[0])
-    taught = Features(*run_graph(model, {"image": views}))
+    taught = Features(*run({"image": views}))
     wanted = scores(torch_features(encoder, views), expected)
     checks += _compare_scorers(scorers, taught, got, wanted, statistics, allowed)
     if scoring is not None and scoring != Scoring():
@@ -87,21 +97,16 @@ def verify(
         return checks
     border = border_heavy(encoder, images_as_torch(images[1:]))
     wider = {name: tolerance * _BORDER[dtype] for name, tolerance in allowed.items()}
-    return checks + _compare_encoder(border, model, images[1:], wider, " border")[2]
+    graph = copy.deepcopy(model)
+    write_stns(graph, border)
+    return checks + _compare_encoder(border, _session(graph), images[1:], wider, " border")[2]
 
 
 def _compare_encoder(
-    encoder: RegistrationEncoder,
-    model: onnx.ModelProto,
-    images: NDArray[np.uint8],
-    allowed: Mapping[str, float],
-    mark: str,
+    encoder: RegistrationEncoder, run: _Run, images: NDArray[np.uint8], allowed: Mapping[str, float], mark: str
 ) -> tuple[Features, Features, list[Deviation]]:
-    graph = copy.deepcopy(model)
-    if predicts_transforms(encoder):
-        write_stns(graph, encoder)
     expected = torch_features(encoder, images)
-    got = Features(*run_graph(graph, {"image": images}))
+    got = Features(*run({"image": images}))
     checks = [
         compare(name + mark, getattr(got, name), getattr(expected, name), allowed[name]) for name in Features._fields
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import logging
 import warnings
@@ -59,7 +60,7 @@ def _trace(encoder: RegistrationEncoder, sampler: str, half: bool) -> onnx.Model
     whole = predicts_transforms(encoder)
     traced = EncoderGraph(distinct_stns(encoder) if whole else encoder, sampler, half).eval()
     example = torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8)
-    with _silence(), torch.no_grad():
+    with _silence(), _without_collections(), torch.no_grad():
         program = torch.onnx.export(
             traced,
             (example,),
@@ -96,6 +97,21 @@ def _silence() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    """Let no garbage be collected: tracing makes millions of objects that stay, and looking through them takes longer.
+
+    A trace takes a fifth less time so, that of a graph without STNs half.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def finish(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:

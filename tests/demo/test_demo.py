@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -253,18 +252,24 @@ def test_a_folder_that_holds_the_data_is_not_emptied(tmp_path: Path, capfd: pyte
     assert (tmp_path / "data" / "nut" / "train" / "good" / "000.png").is_file()
 
 
-def test_whole_flow_on_a_tiny_data_set(tmp_path: Path) -> None:
+def test_whole_flow_on_a_tiny_data_set(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Untrained weights on a few drawings: exported, verified, taught, inspected, reported."""
-    parts.write_dataset(tmp_path / "data", ["nut"], parts.Counts(train=4, good=2, defective=1))
+    import demo
+
+    for name, counts in (("nut", parts.Counts(train=4, good=2, defective=1)), ("tile", parts.Counts(train=2))):
+        for row in parts.plan(name, counts, test=name == "nut"):
+            parts.write_picture(tmp_path / "data", name, row, seed=0)
     out = tmp_path / "out"
     words = ("--data", str(tmp_path / "data"), "--category", "nut", "--epochs", "0", "--out", str(out))
     words += ("--picture", str(tmp_path / "picture.jpg"))
-    done = subprocess.run([sys.executable, str(HERE / "demo.py"), *words], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "image AUROC" in done.stdout
-    assert "p99" in done.stdout
-    assert done.stdout.startswith("This teaches nut from 4 good photos")
-    assert all(f"      {reason} " in done.stdout for reason in ("misplaced", "no_part"))
+    with pytest.raises(SystemExit) as ended:
+        run_cli(demo.command, list(words))
+    said = capfd.readouterr()
+    assert ended.value.code in (0, None), said.err
+    assert "image AUROC" in said.out
+    assert "p99" in said.out
+    assert said.out.startswith("This teaches nut from 4 good photos")
+    assert all(f"      {reason} " in said.out for reason in ("misplaced", "no_part"))
     text = (out / "index.html").read_text(encoding="utf-8")
     assert "regad-calib" in text
     assert text.count("<figure class='item'>") == 6 + len(reasons.frames())

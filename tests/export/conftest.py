@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import nn
 
-from regad.export import writer
+from regad.export import golden, parity, reference, writer
 from regad.export.writer import encoder_model
 from regad.runtime.formats.artifact import Artifact
+from regad.runtime.formats.normalization import FeatureNormalization
 from regad.train.model.checkpoint import build_encoder, load_checkpoint
 from regad.train.model.registration import RegistrationEncoder
 
@@ -45,6 +54,19 @@ def identity_encoder(mode: str = "rotation_scale") -> RegistrationEncoder:
     return encoder
 
 
+def affine_encoder() -> RegistrationEncoder:
+    """Another mode, and pixels that are normalised."""
+    return random_encoder("affine", seed=7, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
+
+
+MIXED = FeatureNormalization((0.0, 0.5, 1.0), (2.0, 3.0, 12.5))
+
+
+def normalized(encoder: RegistrationEncoder, normalization: FeatureNormalization = MIXED) -> RegistrationEncoder:
+    encoder.normalization = normalization
+    return encoder
+
+
 def fingerprint(encoder: RegistrationEncoder) -> bytes:
     """Equal for encoders of equal weights and configuration."""
     digest = hashlib.sha256(repr((encoder.normalization, encoder.stn1.mode, encoder.training)).encode())
@@ -55,6 +77,30 @@ def fingerprint(encoder: RegistrationEncoder) -> bytes:
 
 traced: dict[tuple[bytes, str, bool], bytes] = {}
 """Graphs by the encoder's fingerprint, the sampler, and whether they are fp16."""
+spoken: list[str] = []
+"""What the user would have seen of tracing: prints and warnings."""
+
+
+class Listener(logging.Handler):
+    """Keeps what is logged."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        spoken.append(record.getMessage())
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Keep in `spoken` what is printed and logged; it is seen all the same."""
+    listener, streams = Listener(logging.WARNING), (sys.stdout, sys.stderr)
+    logging.root.addHandler(listener)
+    try:
+        with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+            yield
+    finally:
+        logging.root.removeHandler(listener)
+        for stream, said in zip(streams, (out.getvalue(), err.getvalue()), strict=True):
+            stream.write(said)
+            spoken.extend(said.splitlines())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,11 +111,43 @@ def traced_once() -> Iterator[None]:
     def remembered(encoder: RegistrationEncoder, sampler: str, half: bool) -> onnx.ModelProto:
         key = (fingerprint(encoder), sampler, half)
         if key not in traced:
-            traced[key] = trace(encoder, sampler, half).SerializeToString()
+            with listening():
+                traced[key] = trace(encoder, sampler, half).SerializeToString()
         return onnx.ModelProto.FromString(traced[key])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writer, "_trace", remembered)
+        yield
+
+
+expected: dict[tuple[bytes, ...], Any] = {}
+"""What PyTorch and the float64 scores give, by the function and its arguments."""
+
+
+def digest(value: RegistrationEncoder | Iterable[NDArray[Any]]) -> bytes:
+    if isinstance(value, RegistrationEncoder):
+        return fingerprint(value)
+    arrays = [value] if isinstance(value, np.ndarray) else value
+    return b"".join(hashlib.sha256(np.ascontiguousarray(array)).digest() for array in arrays)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def computed_once() -> Iterator[None]:
+    """Compute what graphs are compared with once for all tests of this folder; the graphs always run."""
+
+    def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            key = (function.__name__.encode(), *map(digest, arguments))
+            if key not in expected:
+                expected[key] = function(*arguments)
+            return expected[key]
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (parity, golden):
+            for name in ("torch_features", "scores"):
+                patch.setattr(module, name, remembered(getattr(reference, name)))
         yield
 
 
@@ -97,3 +175,21 @@ def exported(artifact_dir: Path) -> Exported:
 def half(exported: Exported) -> onnx.ModelProto:
     """Its encoder in fp16; not to be changed."""
     return encoder_model(exported.encoder, half=True)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two drawn categories in MVTec layout: stripes with noise, and a blot on the bad ones."""
+    root = tmp_path_factory.mktemp("parts")
+    for category, period in (("wide", 16), ("narrow", 7)):
+        for folder, count in (("train/good", 4), ("test/good", 3), ("test/blot", 3)):
+            (root / category / folder).mkdir(parents=True)
+            for number in range(count):
+                rng = np.random.default_rng([period, count, number, len(folder)])
+                image = np.full((96, 96, 3), 90, np.uint8)
+                image[:, np.arange(96) // period % 2 == 0] = 160
+                if "blot" in folder:
+                    image[40:60, 30:50] = 250
+                noisy = np.clip(image + rng.normal(0, 5, image.shape), 0, 255).astype(np.uint8)
+                Image.fromarray(noisy).save(root / category / folder / f"{number}.png")
+    return root

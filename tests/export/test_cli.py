@@ -25,7 +25,7 @@ from regad.runtime.formats.prior import Prior, Priors
 from regad.runtime.formats.scoring import SCORINGS
 from regad.runtime.formats.spec import REGAD_GROUPS, InputSpec
 from regad.runtime.selftest import Deviation, self_test
-from regad.train.evaluation.prior import write_priors
+from regad.train.evaluation.prior_file import write_priors
 
 from .conftest import Exported
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 from PIL import Image
 
 from regad.calib.gaussian import fit_statistics
-from regad.calib.int8 import MAX_IMAGES, calibration_images, quantize_encoder
+from regad.calib.int8 import quantize_encoder
 from regad.export import build
 from regad.export.agreement import Agreement, Limits, agreement_table, compare_decisions, require_agreement
 from regad.export.cli import command
@@ -23,7 +22,7 @@ from regad.export.counts import describe, encoder_counts, require_counts
 from regad.export.parity import run_graph, verify
 from regad.export.proof import count_onnx
 from regad.export.reference import torch_features
-from regad.export.samples import good_groups, synthetic_images
+from regad.export.samples import synthetic_images
 from regad.export.scorer import scorer_text
 from regad.export.writer import finish, scorer_model
 from regad.runtime.backends.table import open_backend
@@ -32,7 +31,6 @@ from regad.runtime.errors import ArtifactError, CategoryError, InputError, Regad
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.encodings import Form
 from regad.runtime.formats.features import Features
-from regad.runtime.formats.spec import InputSpec
 from regad.runtime.scoring.reference import Scorer, graph_tensors
 from regad.runtime.selftest import TOLERANCES, self_test, tolerances
 
@@ -54,24 +52,6 @@ def int8(exported: Exported) -> onnx.ModelProto:
     quantized = quantize_encoder(model, synthetic_images(6, seed=1), "minmax")
     assert model.SerializeToString() == before, "the fp32 graph is still needed"
     return finish(quantized, 18)
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two drawn categories in MVTec layout: stripes with noise, and a blot on the bad ones."""
-    root = tmp_path_factory.mktemp("parts")
-    for category, period in (("wide", 16), ("narrow", 7)):
-        for folder, count in (("train/good", 4), ("test/good", 3), ("test/blot", 3)):
-            (root / category / folder).mkdir(parents=True)
-            for number in range(count):
-                rng = np.random.default_rng([period, count, number, len(folder)])
-                image = np.full((96, 96, 3), 90, np.uint8)
-                image[:, np.arange(96) // period % 2 == 0] = 160
-                if "blot" in folder:
-                    image[40:60, 30:50] = 250
-                noisy = np.clip(image + rng.normal(0, 5, image.shape), 0, 255).astype(np.uint8)
-                Image.fromarray(noisy).save(root / category / folder / f"{number}.png")
-    return root
 
 
 def test_fp16_is_close_and_its_transforms_are_float32(exported: Exported, half: onnx.ModelProto) -> None:
@@ -326,61 +306,6 @@ def test_wrong_requests_are_one_line(
     assert all(word in line for word in words), line
 
 
-def test_calibration_images_come_from_every_category(parts: Path) -> None:
-    images = calibration_images(good_groups(parts), InputSpec())
-    assert images.shape == (8, 224, 224, 3)
-    assert calibration_images(good_groups(parts / "wide" / "train" / "good"), InputSpec()).shape[0] == 4
-    (parts / "empty" / "train" / "good").mkdir(parents=True)
-    with pytest.raises(InputError, match="holds no image of a good empty"):
-        good_groups(parts)
-    (parts / "empty" / "train" / "good").rmdir()
-    with pytest.raises(InputError, match="expected one of minmax"):
-        quantize_encoder(onnx.ModelProto(), images, "best")  # type: ignore[arg-type]
-
-
-def test_no_category_is_left_out_of_calibration(tmp_path: Path) -> None:
-    groups = []
-    for number in range(MAX_IMAGES + 1):
-        path = tmp_path / f"{number}.png"
-        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(path)
-        groups.append([path])
-    images = calibration_images(groups, InputSpec())
-    assert images[:, 0, 0, 0].tolist() == list(range(MAX_IMAGES + 1))
-    twos = [[*groups[0], *groups[1]], *groups[2:41]]  # 40 categories: one image each
-    assert len(calibration_images(twos, InputSpec())) == 40
-    assert len(calibration_images(twos[:32], InputSpec())) == 33
-
-
-@pytest.mark.parametrize("good", ["train/good", "train/ok", "good"])
-def test_calibration_reads_every_layout_and_says_what_it_passes_over(tmp_path: Path, good: str) -> None:
-    for name in ("nut", "screw"):
-        (tmp_path / name / good).mkdir(parents=True)
-        Image.new("RGB", (8, 8)).save(tmp_path / name / good / "0.png")
-    (tmp_path / "nut" / good / "readme.txt").touch()
-    (tmp_path / "other").mkdir()
-    said: list[str] = []
-    groups = good_groups(tmp_path, said.append)
-    assert groups == [[tmp_path / name / good / "0.png"] for name in ("nut", "screw")]
-    assert said == [
-        f"{tmp_path}: passed over, being no category: other",
-        f"{tmp_path}/nut/{good}: passed over, being no image files: 1 .txt",
-    ]
-
-
-def test_a_category_that_cannot_be_read_is_not_left_out(parts: Path, lock: Callable[[Path], None]) -> None:
-    lock(parts / "narrow")
-    with pytest.raises(InputError, match=r"narrow/train/good cannot be read: Permission denied"):
-        good_groups(parts)
-
-
-def test_a_folder_of_photos_is_one_group(tmp_path: Path) -> None:
-    Image.new("RGB", (8, 8)).save(tmp_path / "0.png")
-    (tmp_path / "raw").mkdir()
-    said: list[str] = []
-    assert good_groups(tmp_path, said.append) == [[tmp_path / "0.png"]]
-    assert said == [f"{tmp_path}: passed over, being no image files: 1 folder(s)"]
-
-
 def test_an_unknown_dtype_is_refused(exported: Exported, tmp_path: Path) -> None:
     manifest = json.loads((exported.artifact.path / "manifest.json").read_text())
     (tmp_path / "manifest.json").write_text(json.dumps({**manifest, "dtype": "fp8"}))
@@ -390,7 +315,7 @@ def test_an_unknown_dtype_is_refused(exported: Exported, tmp_path: Path) -> None
 
 def test_int8_has_no_border_rows_and_fp16_has_wider_ones(exported: Exported, half: onnx.ModelProto) -> None:
     scorers = {form: scorer_model(form) for form in (Form("gram"), Form("hybrid"))}
-    checks = verify(exported.encoder, half, scorers, IMAGES, "fp16")  # type: ignore[arg-type]
+    checks = verify(exported.encoder, half, scorers, synthetic_images(4, seed=0), "fp16")  # type: ignore[arg-type]
     by_name = {check.output: check for check in checks}
     assert all(check.ok for check in checks)
     assert by_name["f1 border"].tolerance == pytest.approx(10 * by_name["f1"].tolerance)

@@ -32,23 +32,15 @@ from regad.runtime.formats.scoring import SCORINGS
 from regad.runtime.formats.spec import EDGE_GROUPS, InputSpec
 from regad.runtime.selftest import TOLERANCES, self_test
 from regad.train.evaluation.backend_torch import TorchBackend
-from regad.train.evaluation.prior import write_priors
+from regad.train.evaluation.prior_file import write_priors
 from regad.train.model.cells import normalize_cells
 from regad.train.model.checkpoint import Checkpoint, build_encoder, load_checkpoint, save_checkpoint
 from regad.train.model.heads import Predictor, SiameseEncoder
-from regad.train.model.registration import RegistrationEncoder
 
-from .conftest import identity_encoder, random_encoder
+from .conftest import MIXED, affine_encoder, identity_encoder, normalized, random_encoder
 
 IMAGES = synthetic_images(3, seed=7)
 TRACE = writer._trace
-MIXED = FeatureNormalization((0.0, 0.5, 1.0), (2.0, 3.0, 12.5))
-ROOT = FeatureNormalization((0.0, 0.5, 0.5), (1.0, 3.0, 160**0.5))
-
-
-def normalized(encoder: RegistrationEncoder, normalization: FeatureNormalization) -> RegistrationEncoder:
-    encoder.normalization = normalization
-    return encoder
 
 
 def by_formula(plain: Features, normalization: FeatureNormalization) -> list[NDArray[np.float64]]:
@@ -69,7 +61,7 @@ def assert_close(got: Features, wanted: list[NDArray[np.float64]], tolerance: fl
 def test_the_graph_is_the_formula(opset: int) -> None:
     encoder = identity_encoder()
     wanted = by_formula(torch_features(encoder, IMAGES), MIXED)
-    model = encoder_model(normalized(encoder, MIXED), opset=opset)
+    model = encoder_model(normalized(encoder), opset=opset)
     assert_close(Features(*run_graph(model, {"image": IMAGES})), wanted, 1e-5)
     assert_close(torch_features(encoder, IMAGES), wanted, 1e-6)
     assert count_onnx(model) == encoder_counts("fp32", "gather", registers=False)
@@ -77,9 +69,9 @@ def test_the_graph_is_the_formula(opset: int) -> None:
 
 @pytest.mark.parametrize("sampler", ["gather", "gridsample"])
 def test_what_is_normalized_is_the_aligned_map(sampler: str) -> None:
-    encoder = random_encoder()
+    encoder = random_encoder() if sampler == "gather" else affine_encoder()
     plain = torch_features(encoder, IMAGES)
-    got = Features(*run_graph(encoder_model(normalized(encoder, MIXED), sampler), {"image": IMAGES}))
+    got = Features(*run_graph(encoder_model(normalized(encoder), sampler), {"image": IMAGES}))
     assert_close(got, by_formula(plain, MIXED), 1e-4)
     np.testing.assert_allclose(got.theta, plain.theta, rtol=0, atol=1e-5)
 
@@ -87,7 +79,7 @@ def test_what_is_normalized_is_the_aligned_map(sampler: str) -> None:
 def test_the_checkpoints_backend_is_the_formula_too() -> None:
     encoder = random_encoder()
     wanted = by_formula(torch_features(encoder, IMAGES), MIXED)
-    assert_close(TorchBackend(normalized(encoder, MIXED), torch.device("cpu")).features(IMAGES), wanted, 1e-4)
+    assert_close(TorchBackend(normalized(encoder), torch.device("cpu")).features(IMAGES), wanted, 1e-4)
 
 
 def test_a_cell_without_features_stays_without() -> None:
@@ -112,7 +104,7 @@ def test_nothing_is_traced_for_a_level_that_is_left_as_it_is(monkeypatch: pytest
 
 
 def test_in_fp16_it_is_float32() -> None:
-    encoder = normalized(random_encoder(), MIXED)
+    encoder = normalized(random_encoder())
     model = encoder_model(encoder, half=True)
     types = {v.name: v.type.tensor_type.elem_type for v in onnx.shape_inference.infer_shapes(model).graph.value_info}
     lengths = [node for node in model.graph.node if node.op_type in ("ReduceSum", "Pow")]
@@ -125,7 +117,7 @@ def test_in_fp16_it_is_float32() -> None:
 
 
 def test_in_int8_it_comes_after_the_last_convolution_in_float() -> None:
-    encoder = normalized(identity_encoder(), MIXED)
+    encoder = normalized(identity_encoder())
     model = finish(quantize_encoder(encoder_model(encoder), synthetic_images(6, seed=1), "minmax"), 18)
     producers = {name: node for node in model.graph.node for name in node.output}
     for node in model.graph.node:
@@ -140,7 +132,7 @@ def test_in_int8_it_comes_after_the_last_convolution_in_float() -> None:
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("normalized") / "model.pt"
     states = (random_encoder().state_dict(), SiameseEncoder().state_dict(), Predictor().state_dict())
-    save_checkpoint(path, Checkpoint(*states, "rotation_scale", InputSpec(), normalization=ROOT))
+    save_checkpoint(path, Checkpoint(*states, "rotation_scale", InputSpec(), normalization=MIXED))
     return path
 
 
@@ -157,10 +149,10 @@ def test_an_export_passes_its_gate_and_its_golden_test(dtype: str, checkpoint: P
     words += ["--scoring", "edge", "--prior", str(tmp_path / "prior.json")]
     command.main(words + ([] if dtype == "fp32" else [f"--{dtype}"]), standalone_mode=False)
     artifact = Artifact.open(tmp_path / "model.regad")
-    assert (artifact.dtype, artifact.normalization) == (dtype, ROOT)
+    assert (artifact.dtype, artifact.normalization) == (dtype, MIXED)
     assert (artifact.scoring, artifact.prior) == (SCORINGS["edge"], priors)
     assert set(artifact.manifest["scorers"]) == {form.name for form in forms_of(EDGE_GROUPS)}
-    assert json.loads((artifact.path / "manifest.json").read_text())["features"][2]["exponent"] == 0.5
+    assert json.loads((artifact.path / "manifest.json").read_text())["features"][2]["exponent"] == 1.0
     backend = open_backend(artifact, "cpu")
     try:
         assert all(row.ok for row in self_test(artifact, backend))

@@ -28,7 +28,8 @@ from ..data.layouts import TestItem
 from .ablate import NOTE, SHOTS, VARIANTS, Ablation, ablation_json, ablation_table, run_ablation, shots_ablations
 from .each_out import evaluate_each
 from .evaluate import Draw, Evaluation, Trial
-from .prior import PRIOR_FORMAT, check_kinds, learn_priors, without_own, write_priors
+from .prior import check_kinds, learn_priors, without_own
+from .prior_file import PRIOR_FORMAT, write_priors
 from .published import published_beside, published_note
 from .report_html import Gallery, render_report
 from .report_markdown import render_markdown

@@ -1,38 +1,30 @@
 """What an evaluation teaches about good scores: the priors that an artifact's thresholds are set with.
 
 The scores of a part's good test images are compared with those of its support images, each judged by the others: how
-far they lie apart, how much that differs between kinds of parts, how far they scatter. `regad-export --prior` takes the
-file. A threshold may never be judged on a category that had a say in it: `without_own` leaves each out in turn.
+far they lie apart, how much that differs between kinds of parts, how far they scatter. `.prior_file` keeps them. A
+threshold may never be judged on a category that had a say in it: `without_own` leaves each out in turn.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from regad.calib.threshold import default_rate, near_copies, set_threshold
 from regad.runtime.errors import InputError
-from regad.runtime.formats.atomic import atomic_write
-from regad.runtime.formats.json_text import parse
 from regad.runtime.formats.prior import Prior, Priors
-from regad.runtime.formats.scoring import Scoring
-from regad.runtime.text import reason_of, shown, system_reason
 
 from .evaluate import Evaluation
 from .metrics import rate
 
-__all__ = ["PRIOR_FORMAT", "Labels", "check_kinds", "learn_priors", "read_priors", "without_own", "write_priors"]
+__all__ = ["Labels", "check_kinds", "learn_priors", "without_own"]
 
-PRIOR_FORMAT = "regad-prior"
-_VERSION = 1
 _LEAST = 3  # kinds of parts below which nothing is said of how they differ
 _NORMAL = 1.4826  # times the median of absolute deviations: the standard deviation of a normal distribution
 
@@ -79,31 +71,6 @@ def without_own(results: Sequence[Evaluation], labels: Labels) -> list[Evaluatio
         for name in {one.category for one in results}
     }
     return [_judged(one, learnt[one.category].at(one.shot), labels[one.category]) for one in results]
-
-
-def write_priors(path: Path, priors: Priors, scoring: Scoring) -> None:
-    """Write them for `regad-export --prior`, with the scoring whose scores they are of. Raises OutputError."""
-    content = {"format": PRIOR_FORMAT, "version": _VERSION, "scoring": scoring.to_json(), **priors.to_json()}
-    atomic_write(path, (json.dumps(content, indent=1) + "\n").encode())
-
-
-def read_priors(path: Path, scoring: Scoring) -> Priors:
-    """Read what `write_priors` wrote of scores by ``scoring``. Raises InputError, also for those of another scoring."""
-    name, again = shown(path), "make one with: regad-eval --model ARTIFACT --data DIR --learn-prior FILE"
-    try:
-        content = parse(path.read_bytes())
-        if (content["format"], content["version"]) != (PRIOR_FORMAT, _VERSION):
-            raise InputError(f"it is {content['format']} {content['version']}, not {PRIOR_FORMAT} {_VERSION}")
-        priors, learnt = Priors.from_json(content), Scoring.from_json(content["scoring"])
-    except OSError as error:
-        raise InputError(f"{name} cannot be read ({system_reason(error)}); {again}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{name} is not a prior file ({reason_of(error)}); {again}") from error
-    except InputError as error:
-        raise InputError(f"{name} cannot be used ({reason_of(error)}); {again}") from error
-    if learnt != scoring:
-        raise InputError(f"{name} was learnt from scores of another kind than this export's --scoring; {again}")
-    return priors
 
 
 def _shots(results: Iterable[Evaluation]) -> list[int]:

@@ -15,7 +15,8 @@ from regad.calib.threshold import set_threshold
 from regad.runtime.errors import InputError
 from regad.runtime.formats.scoring import SCORINGS, Scoring
 from regad.train.evaluation.evaluate import Evaluation
-from regad.train.evaluation.prior import learn_priors, read_priors, without_own, write_priors
+from regad.train.evaluation.prior import learn_priors, without_own
+from regad.train.evaluation.prior_file import read_priors, write_priors
 
 CATEGORIES = "abcde"
 LABELS = {name: [False] * 60 + [True] * 20 for name in CATEGORIES}

@@ -62,7 +62,7 @@ def test_transforms_show_where_the_frame_goes() -> None:
 
 def test_the_pages_are_whole_and_fetch_nothing(tmp_path: Path) -> None:
     """Every category, with pictures, thetas and the published numbers where the name is one of theirs."""
-    root = make_data(tmp_path / "data", {"a": 4, "bottle": 3})
+    root = make_data(tmp_path / "data", {"a": 3, "bottle": 2})
     for name in ("a", "bottle"):
         for kind, seed in (("good", 50), ("good", 52), ("dent", 51), ("dent", 53)):
             draw(root / name / "test" / kind / f"{seed}.png", seed)

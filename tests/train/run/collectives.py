@@ -11,8 +11,25 @@ import torch.distributed as dist
 from regad.train.run.distributed import Group, SyncedBatchNorm, check_equal, synchronise_batch_norm
 
 
+def check(group: Group, world: int) -> None:
+    """Raise where something differs; ``world`` is the number of processes."""
+    assert group.total(1.0) == world
+    group.wait()
+    torch.manual_seed(0)
+    synced = torch.nn.Sequential(torch.nn.BatchNorm2d(4)).to(group.device)
+    synchronise_batch_norm(synced)
+    assert isinstance(synced[0], SyncedBatchNorm)
+    x = torch.randn(5, 4, 3, 3).to(group.device).requires_grad_()
+    # Every process has the same images, so the whole batch's mean and variance are those of each share.
+    torch.testing.assert_close(synced(x), torch.nn.BatchNorm2d(4).to(group.device)(x), rtol=1e-5, atol=1e-5)
+    synced(x).square().sum().backward()
+    assert x.grad is not None
+    if world > 1:
+        check_equal(torch.nn.Linear(2, 2).to(group.device), group)
+
+
 def main(backend: str, kind: str) -> None:
-    """Raise where something differs."""
+    """Join the group, and check it."""
     rank = int(os.environ["RANK"])
     if kind == "cuda":
         torch.cuda.set_device(rank)
@@ -20,20 +37,7 @@ def main(backend: str, kind: str) -> None:
     dist.init_process_group(backend)
     world = dist.get_world_size()
     # A group of one asks for nothing; as one of two even a single process calls the collectives.
-    group = Group(rank, max(world, 2), place)
-    assert group.total(1.0) == world
-    group.wait()
-    torch.manual_seed(0)
-    synced = torch.nn.Sequential(torch.nn.BatchNorm2d(4)).to(place)
-    synchronise_batch_norm(synced)
-    assert isinstance(synced[0], SyncedBatchNorm)
-    x = torch.randn(5, 4, 3, 3).to(place).requires_grad_()
-    # Every process has the same images, so the whole batch's mean and variance are those of each share.
-    torch.testing.assert_close(synced(x), torch.nn.BatchNorm2d(4).to(place)(x), rtol=1e-5, atol=1e-5)
-    synced(x).square().sum().backward()
-    assert x.grad is not None
-    if world > 1:
-        check_equal(torch.nn.Linear(2, 2).to(place), group)
+    check(Group(rank, max(world, 2), place), world)
     dist.destroy_process_group()
 
 

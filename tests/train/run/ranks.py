@@ -1,7 +1,8 @@
-"""Run by torchrun in two processes: batch norm over shares of a batch, and weights that come apart."""
+"""Run by torchrun in two processes: batch norm over shares of a batch, weights that come apart, the collectives."""
 
 from __future__ import annotations
 
+import collectives
 import torch
 from torch import nn
 
@@ -53,6 +54,7 @@ def main() -> None:
         else:
             raise AssertionError("weights that differ were not noticed")
         group.wait()
+        collectives.check(group, 2)
 
 
 if __name__ == "__main__":

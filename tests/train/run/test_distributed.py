@@ -29,14 +29,9 @@ def torchrun(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **threads}, check=False)
 
 
-def test_batch_norm_and_the_check_of_weights_in_two_processes() -> None:
+def test_batch_norm_the_check_of_weights_and_the_collectives_in_two_processes() -> None:
+    """The collectives are what tests/train/run/test_torch_cuda.py asks of NCCL."""
     done = torchrun(str(HERE / "ranks.py"))
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
-def test_the_collectives_that_the_gpus_are_asked_for() -> None:
-    """The script that tests/train/run/test_torch_cuda.py runs over NCCL."""
-    done = torchrun(str(HERE / "collectives.py"), "gloo", "cpu")
     assert done.returncode == 0, done.stderr[-3000:]
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def options(run: TrainConfig) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    make_data(tmp_path / "data", {"a": 3, "b": 2})
+    make_data(tmp_path / "data", {"a": 2, "b": 2})
     return tmp_path
 
 
@@ -45,8 +46,17 @@ def folder(tmp_path: Path) -> Path:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never stopped, on the images of ``folder``."""
     place = tmp_path_factory.mktemp("whole")
-    make_data(place / "data", {"a": 3, "b": 2})
+    make_data(place / "data", {"a": 2, "b": 2})
     return loop.train(config(place, "out")).parent
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one epoch, in ``out`` beside its ``data``; not to be changed."""
+    place = tmp_path_factory.mktemp("finished")
+    make_data(place / "data", {"a": 2, "b": 2})
+    loop.train(config(place, "out", epochs=1))
+    return place
 
 
 def assert_same(first: Path, second: Path) -> None:
@@ -108,14 +118,14 @@ def test_every_place_to_stop_is_a_place_to_go_on(
     assert_same(folder / "stopped", whole)
 
 
-def test_a_finished_run_is_left_alone(folder: Path) -> None:
-    path = loop.train(config(folder, "out", epochs=1))
+def test_a_finished_run_is_left_alone(finished: Path) -> None:
+    path = finished / "out" / "model.pt"
     before = path.read_bytes()
     told: list[object] = []
-    assert loop.train(config(folder, "out", epochs=1, cache="disk", workers=0), told.append) == path
+    assert loop.train(config(finished, "out", epochs=1, cache="disk", workers=0), told.append) == path
     assert path.read_bytes() == before
     assert told == []
-    assert len((folder / "out" / "log.jsonl").read_text().splitlines()) == 1
+    assert len((finished / "out" / "log.jsonl").read_text().splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -126,16 +136,17 @@ def test_a_finished_run_is_left_alone(folder: Path) -> None:
         ({"hold_out": ("b",)}, r"holds a run with hold_out \[\], not \['b'\]"),
     ],
 )
-def test_another_run_is_not_overwritten(folder: Path, changes: dict[str, Any], said: str) -> None:
-    before = loop.train(config(folder, "out", epochs=1)).read_bytes()
+def test_another_run_is_not_overwritten(finished: Path, changes: dict[str, Any], said: str) -> None:
+    before = (finished / "out" / "model.pt").read_bytes()
     with pytest.raises(InputError, match=said) as caught:
-        loop.train(config(folder, "out", epochs=1, **changes))
+        loop.train(config(finished, "out", epochs=1, **changes))
     assert "\n" not in str(caught.value)
-    assert (folder / "out" / "model.pt").read_bytes() == before
+    assert (finished / "out" / "model.pt").read_bytes() == before
 
 
-def test_other_images_and_damaged_states_are_refused(folder: Path) -> None:
-    loop.train(config(folder, "out", epochs=1))
+def test_other_images_and_damaged_states_are_refused(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
     make_data(folder / "data", {"a": 4})
     with pytest.raises(InputError, match="holds a run with other images"):
         loop.train(config(folder, "out", epochs=1))
