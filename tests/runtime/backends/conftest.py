@@ -17,7 +17,7 @@ from regad.runtime.formats.encodings import Statistics
 @pytest.fixture(scope="session")
 def reference(artifact_dir: Path) -> Backend:
     """The artifact on the CPU."""
-    return open_backend(Artifact.open(artifact_dir), "cpu", 2)
+    return open_backend(Artifact.open(artifact_dir), "cpu", 1)
 
 
 @pytest.fixture(scope="session")

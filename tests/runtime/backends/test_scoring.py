@@ -25,7 +25,7 @@ CHOSEN = [Scoring("top", 63, damping=1.0), Scoring("top", 1), EDGE]
 
 @pytest.fixture(scope="module")
 def features(artifact_dir: Path, images: np.ndarray) -> Features:
-    return open_backend(Artifact.open(artifact_dir), "cpu", 2).features(images)
+    return open_backend(Artifact.open(artifact_dir), "cpu", 1).features(images)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_every_backend_scores_as_the_reference(
     if device == "tensorrt":
         write_engines(artifact)
     statistics, calibration = taught(features, scoring, encoding)
-    backend = open_backend(artifact, device)
+    backend = open_backend(artifact, device, 1)
     done = backend.infer(images, backend.prepare(statistics, scoring, calibration))
     wanted_maps, wanted_scores = Scorer(statistics, scoring, calibration).score(features)
     np.testing.assert_allclose(done.anomaly_map, wanted_maps, rtol=0, atol=1e-3 * wanted_maps.max())
