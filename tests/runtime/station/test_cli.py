@@ -18,18 +18,22 @@ import msgspec.structs
 import numpy as np
 import pytest
 
+from regad.calib.teach import teach
+from regad.calib.views import VIEW_GROUPS
 from regad.runtime.commands.console import run_cli
 from regad.runtime.detector import Detector
 from regad.runtime.errors import DeviceError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.category import Category, Threshold, save_category
 from regad.runtime.formats.digest import sha256_of
+from regad.runtime.formats.spec import InputSpec
 from regad.runtime.station import checks, process, setup_file
 from regad.runtime.station.cli import command
 from regad.runtime.station.config import CameraConfig, Config
 from regad.runtime.station.config_file import read_config
 from regad.runtime.station.configured import specs_of
 from regad.runtime.station.installed import Installed, Wish
+from regad.runtime.station.trace.inspection import Inspection
 from regad.runtime.station.trace.reader import TraceReader
 
 from ..formats.test_registration import registered
@@ -78,11 +82,12 @@ def shots(folder: Path, count: int) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def taught(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a category file and the photos that it was taught from."""
+    """A folder with a category file and the photos that it was taught from, without their further views."""
     folder = tmp_path_factory.mktemp("taught")
     with Detector.load(artifact_dir, threads=1) as detector:
-        detector.fit(shots(folder / "shots", 3))
-        detector.save_category(folder / "plate.safetensors")
+        photos = shots(folder / "shots", 3)
+        category = teach(detector.model, photos, InputSpec(), without=VIEW_GROUPS, registration="off")
+    save_category(category, folder / "plate.safetensors")
     return folder
 
 
@@ -93,7 +98,7 @@ def ready(station: Station, taught: Path, artifact_dir: Path, tmp_path: Path) ->
     path = tmp_path / "s" / "station.toml"
     text = path.read_text().replace('source = "camera:0"', f'source = "{taught / "shots"}"')
     text = text.replace('mode = "shadow"', 'mode = "simulate"').replace("# port = 8080", "port = 0")
-    path.write_text(text.replace('# device = "auto"', 'device = "cpu"'))
+    path.write_text(text.replace('# device = "auto"', 'device = "cpu"').replace("# threads = 2", "threads = 1"))
     return path
 
 
@@ -409,7 +414,10 @@ def test_run_runs_the_station_of_the_file(station: Station, ready: Path, monkeyp
     assert station("run", "none.toml").err.startswith("error: none.toml cannot be read (No such file or directory)")
 
 
-def test_simulate_runs_drawn_parts_from_trigger_to_record(station: Station, artifact_dir: Path, tmp_path: Path) -> None:
+def test_simulate_runs_drawn_parts_from_trigger_to_record(
+    station: Station, artifact_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regad.runtime.station.simulate._SHOTS", 2)
     done = station("simulate", "--model", artifact_dir, "--parts", 3, "--rate", 100, "--threads", 1)
     assert done.status == 0, done.err
     lines = done.out.splitlines()
@@ -444,16 +452,20 @@ def test_a_station_without_msgspec_names_the_extra(station: Station, monkeypatch
     )
 
 
-@pytest.fixture
-def recorded(ready: Path, taught: Path, artifact_dir: Path) -> Path:
-    """A station with a trace of three parts, the second with what the detector says of its input."""
-    with Detector.load(artifact_dir, device="cpu") as detector:
+@pytest.fixture(scope="module")
+def judged(taught: Path, artifact_dir: Path) -> Inspection:
+    """Part 2, with what the detector says of its input."""
+    with Detector.load(artifact_dir, device="cpu", threads=1) as detector:
         detector.load_category(taught / "plate.safetensors")
         image = picture(5)
         (result,) = detector.predict_inputs(image[None])
-    judged = part(
-        2, verdict=2, output=2, score=None if np.isinf(result.score) else result.score, input=image, map=heat(1)
-    )
+    score = None if np.isinf(result.score) else result.score
+    return part(2, verdict=2, output=2, score=score, input=image, map=heat(1))
+
+
+@pytest.fixture
+def recorded(ready: Path, judged: Inspection) -> Path:
+    """A station with a trace of three parts."""
     filled(ready.parent / "trace", part(1, score=1.0), judged, part(3, score=1.9, serial="S3"))
     return ready
 
