@@ -9,6 +9,6 @@ _PRIME = 65_521
 
 
 def noise(seed: int, shape: tuple[int, ...], scale: float = 1.0) -> NDArray[np.float32]:
-    """Values in [0, scale), float32: a block of prime length again and again, so that no two positions have the same."""
+    """Values in [0, scale), float32: a block of prime length repeated, so that no two positions have the same."""
     block = np.random.default_rng(seed).random(_PRIME, dtype=np.float32)
     return np.resize(block * np.float32(scale), shape)

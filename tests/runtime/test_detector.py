@@ -19,11 +19,13 @@ from regad.calib.prepared import teach_inputs
 from regad.calib.teach import teach
 from regad.runtime import Artifact, ArtifactError, CategoryError, Detector, DeviceError, InputError, InputSpec, kernels
 from regad.runtime.formats.artifact import artifact_hash, is_artifact, write_artifact
+from regad.runtime.formats.category import Category
 from regad.runtime.imaging.preprocess import preprocess
 from regad.runtime.model import Model
 from regad.runtime.selftest import compare, self_test
 
 from .formats.test_registration import registration
+from .plain import taught_plainly
 
 
 def part(seed: int, defect: bool = False, shape: tuple[int, int] = (180, 260)) -> np.ndarray:
@@ -41,7 +43,7 @@ def part(seed: int, defect: bool = False, shape: tuple[int, int] = (180, 260)) -
 
 @pytest.fixture(scope="module")
 def detector(artifact_dir: Path) -> Detector:
-    detector = Detector.load(artifact_dir, threads=2)
+    detector = Detector.load(artifact_dir, threads=1)
     detector.fit([part(0), part(1), part(2)])
     return detector
 
@@ -146,20 +148,28 @@ def test_stored_inputs_are_not_judged_by_a_category_that_registers(detector: Det
         other.predict_inputs(np.zeros((1, 224, 224, 3), np.uint8))
 
 
-@pytest.mark.parametrize("spec", [InputSpec(), InputSpec(fit="letterbox", resample="lanczos", roi=(10, 5, 200, 150))])
-def test_a_part_taught_from_stored_inputs_is_the_same_part(detector: Detector, spec: InputSpec) -> None:
-    images, more = [part(0), part(1), part(2)], [part(4), part(5)]
-    inputs, others = ([preprocess(image, spec) for image in group] for group in (images, more))
-    first = teach(detector.model, images, spec, validation=more)
-    again = teach_inputs(detector.model, inputs, spec, validation=others)
+def assert_same(again: Category, first: Category | None) -> None:
+    assert first is not None
     assert again.data_sha256 == first.data_sha256
     assert all(again.tensors[name].tobytes() == tensor.tobytes() for name, tensor in first.tensors.items())
     assert (again.threshold, again.limits, again.spec, again.notes) == (
-        first.threshold,
-        first.limits,
-        spec,
-        first.notes,
+        *(first.threshold, first.limits, first.spec, first.notes),
     )
+
+
+def test_a_part_taught_from_stored_inputs_is_the_same_part(detector: Detector) -> None:
+    spec = InputSpec()
+    again = teach_inputs(detector.model, [preprocess(part(seed), spec) for seed in range(3)], spec)
+    assert_same(again, detector.category)
+
+
+def test_so_it_is_with_another_spec_and_further_parts_for_the_threshold(detector: Detector) -> None:
+    spec = InputSpec(fit="letterbox", resample="lanczos", roi=(10, 5, 200, 150))
+    images, more = [part(0), part(1)], [part(4), part(5)]
+    inputs, others = ([preprocess(image, spec) for image in group] for group in (images, more))
+    first = teach(detector.model, images, spec, validation=more)
+    assert_same(teach_inputs(detector.model, inputs, spec, validation=others), first)
+    assert first.spec == spec
 
 
 def test_teaching_from_what_is_no_input_is_refused(detector: Detector) -> None:
@@ -214,7 +224,7 @@ def test_both_scorers_give_the_same_verdicts_and_the_device_names_which(
 
 def test_a_saved_category_gives_the_same_verdicts(detector: Detector, artifact_dir: Path, tmp_path: Path) -> None:
     detector.save_category(tmp_path / "part.safetensors")
-    other = Detector.load(artifact_dir, threads=2)
+    other = Detector.load(artifact_dir, threads=1)
     other.load_category(tmp_path / "part.safetensors")
     mine, theirs = detector.predict(part(30, True)), other.predict(part(30, True))
     assert theirs.score == pytest.approx(mine.score, rel=1e-6)
@@ -228,7 +238,7 @@ def test_a_saved_category_gives_the_same_verdicts(detector: Detector, artifact_d
 
 def test_categories_are_swapped_while_threads_predict(detector: Detector, artifact_dir: Path) -> None:
     shared = Detector.load(artifact_dir, threads=1)
-    first, second = detector.category, shared.fit([part(3), part(4)])
+    first, second = detector.category, taught_plainly(shared.model, [part(3), part(4)])
     assert first is not None
     image = part(40, True)
     expected = {}

@@ -13,6 +13,9 @@ import pytest
 from PIL import Image
 
 from regad.runtime.detector import Detector
+from regad.runtime.formats.category import save_category
+
+from .plain import taught_plainly
 
 HIDE = "import sys; sys.modules['cv2'] = None; "
 
@@ -51,8 +54,7 @@ def station(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     Image.fromarray(images[2]).save(root / "query.png")
     np.save(root / "query.npy", images[2])
     with Detector.load(artifact_dir, threads=1) as detector:
-        detector.fit(images[:2])
-        detector.save_category(root / "part.safetensors")
+        save_category(taught_plainly(detector.model, images[:2]), root / "part.safetensors")
     return root
 
 

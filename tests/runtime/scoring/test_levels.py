@@ -43,7 +43,7 @@ def statistics(encoding: Encoding, rank: int, levels: Levels, dtype: StatisticsD
     """Tensors of the right shapes whose triangles are small, so that squares stay positive in every form."""
     shapes = ENCODINGS[encoding](rank, levels).items()
     tensors = {
-        name: noise(number, shape, 1 if name.startswith("mean") else 0.02) for number, (name, shape) in enumerate(shapes)
+        name: noise(seed, shape, 1 if name.startswith("mean") else 0.02) for seed, (name, shape) in enumerate(shapes)
     }
     return cast_statistics(Statistics(encoding, rank, rank + 1, tensors, levels=levels), dtype)
 

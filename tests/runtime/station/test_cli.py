@@ -18,15 +18,12 @@ import msgspec.structs
 import numpy as np
 import pytest
 
-from regad.calib.teach import teach
-from regad.calib.views import VIEW_GROUPS
 from regad.runtime.commands.console import run_cli
 from regad.runtime.detector import Detector
 from regad.runtime.errors import DeviceError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.category import Category, Threshold, save_category
 from regad.runtime.formats.digest import sha256_of
-from regad.runtime.formats.spec import InputSpec
 from regad.runtime.station import checks, process, setup_file
 from regad.runtime.station.cli import command
 from regad.runtime.station.config import CameraConfig, Config
@@ -37,6 +34,7 @@ from regad.runtime.station.trace.inspection import Inspection
 from regad.runtime.station.trace.reader import TraceReader
 
 from ..formats.test_registration import registered
+from ..plain import taught_plainly
 from ..run_doubles import category
 from .station_doubles import TestCamera
 from .trace.parts import filled, heat, part, picture
@@ -82,11 +80,10 @@ def shots(folder: Path, count: int) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def taught(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a category file and the photos that it was taught from, without their further views."""
+    """A folder with a category file and the photos that it was taught from."""
     folder = tmp_path_factory.mktemp("taught")
     with Detector.load(artifact_dir, threads=1) as detector:
-        photos = shots(folder / "shots", 3)
-        category = teach(detector.model, photos, InputSpec(), without=VIEW_GROUPS, registration="off")
+        category = taught_plainly(detector.model, shots(folder / "shots", 3))
     save_category(category, folder / "plate.safetensors")
     return folder
 
