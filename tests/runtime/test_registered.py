@@ -43,7 +43,7 @@ def posed(seed: int) -> np.ndarray:
 @pytest.fixture(scope="module")
 def detector(artifact_dir: Path) -> Iterator[Detector]:
     """Taught from an upright screw and two others, so that poses are those of the drawing."""
-    with Detector.load(artifact_dir) as opened:
+    with Detector.load(artifact_dir, threads=1) as opened:
         opened.fit([screw(0), posed(1), posed(2)], registration="on")
         yield opened
 
