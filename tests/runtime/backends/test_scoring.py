@@ -76,8 +76,9 @@ def test_every_backend_scores_as_the_reference(
         write_engines(artifact)
     statistics, calibration = taught(features, scoring, encoding)
     backend = open_backend(artifact, device, 1)
-    done = backend.infer(images, backend.prepare(statistics, scoring, calibration))
-    wanted_maps, wanted_scores = Scorer(statistics, scoring, calibration).score(features)
+    done = backend.infer(images[:2], backend.prepare(statistics, scoring, calibration))
+    two = Features(*(level[:2] for level in features))
+    wanted_maps, wanted_scores = Scorer(statistics, scoring, calibration).score(two)
     np.testing.assert_allclose(done.anomaly_map, wanted_maps, rtol=0, atol=1e-3 * wanted_maps.max())
     np.testing.assert_allclose(done.anomaly_score, wanted_scores, rtol=1e-3)
 
