@@ -6,15 +6,7 @@ from typing import Any
 
 from regad.runtime.station.codes import Control, Status, TriggerKind, VerdictCode
 from regad.runtime.station.effects import Effect, Expose, Judge, Record
-from regad.runtime.station.events import (
-    Booted,
-    Event,
-    JobReady,
-    JobWanted,
-    Judged,
-    PlcWrote,
-    Taken,
-)
+from regad.runtime.station.events import Booted, Event, JobReady, JobWanted, Judged, PlcWrote, Taken
 from regad.runtime.station.image import PlcWords
 from regad.runtime.station.machine import Machine
 from regad.runtime.station.part import Job, Outcome

@@ -10,13 +10,7 @@ from regad.runtime.sources.frame import Frame, Source
 from regad.runtime.station.camera import CameraSettings, CameraThread
 from regad.runtime.station.codes import Fault
 from regad.runtime.station.effects import Expose
-from regad.runtime.station.events import (
-    Event,
-    Gone,
-    NoFrame,
-    Raised,
-    Taken,
-)
+from regad.runtime.station.events import Event, Gone, NoFrame, Raised, Taken
 
 from .station_doubles import PATIENCE, Clock
 from .thread_doubles import TOKEN, grey_frame

@@ -8,14 +8,7 @@ from typing import Any
 
 from regad.runtime.station.codes import Fault, State, Status, TriggerKind, VerdictCode
 from regad.runtime.station.effects import Effect, Record
-from regad.runtime.station.events import (
-    Booted,
-    Event,
-    JobReady,
-    JobWanted,
-    Stop,
-    Trigger,
-)
+from regad.runtime.station.events import Booted, Event, JobReady, JobWanted, Stop, Trigger
 from regad.runtime.station.image import ProcessImage
 from regad.runtime.station.io_thread import IoThread
 from regad.runtime.station.machine import Machine

@@ -6,17 +6,7 @@ import pytest
 
 from regad.runtime.station.codes import Control, Fault, Flag, State, Status, VerdictCode
 from regad.runtime.station.effects import Record
-from regad.runtime.station.events import (
-    Booted,
-    Halt,
-    JobReady,
-    JobWanted,
-    Judged,
-    Start,
-    Stop,
-    Taken,
-    Tick,
-)
+from regad.runtime.station.events import Booted, Halt, JobReady, JobWanted, Judged, Start, Stop, Taken, Tick
 from regad.runtime.station.part import Answer, Outcome
 
 from .machine_bench import MS, ONE, TWO, Bench

@@ -8,15 +8,7 @@ from hypothesis import strategies as st
 
 from regad.runtime.station.codes import Control, Fault, Mode, Status, TriggerKind, VerdictCode
 from regad.runtime.station.effects import Correct, Expose, ModeBegun, Record, Say
-from regad.runtime.station.events import (
-    Booted,
-    JobReady,
-    JobWanted,
-    ModeWanted,
-    Recorded,
-    Tick,
-    Trigger,
-)
+from regad.runtime.station.events import Booted, JobReady, JobWanted, ModeWanted, Recorded, Tick, Trigger
 
 from .machine_bench import MS, ONE, Bench
 

@@ -7,14 +7,7 @@ from hypothesis import strategies as st
 
 from regad.runtime.station.codes import TriggerKind, VerdictCode
 from regad.runtime.station.effects import Effect, Expose, Judge
-from regad.runtime.station.events import (
-    Booted,
-    JobReady,
-    JobWanted,
-    Judged,
-    Taken,
-    Trigger,
-)
+from regad.runtime.station.events import Booted, JobReady, JobWanted, Judged, Taken, Trigger
 from regad.runtime.station.image import ProcessImage
 from regad.runtime.station.io_thread import IoThread
 from regad.runtime.station.judge import JudgingThread
