@@ -33,7 +33,8 @@ def opened(request: pytest.FixtureRequest) -> Open:
         request.getfixturevalue("ort")
     elif request.param == "tensorrt":
         request.getfixturevalue("cuda")
-    return lambda: open_backend(Artifact.open(folder), request.param, 1)
+    artifact = Artifact.open(folder)
+    return lambda: open_backend(artifact, request.param, 1)
 
 
 def test_encode_and_score_are_infer(opened: Open, images: np.ndarray, statistics: Statistics) -> None:
