@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -112,3 +113,9 @@ def pytest_configure() -> None:
     """Compute with one thread, in child processes too: on a busy machine threads wait for each other, at full load."""
     for library in ("OMP", "OPENBLAS"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+
+def pytest_collection_finish() -> None:
+    """Keep what collecting has made out of all garbage collections to come, which would look through it each time."""
+    gc.collect()
+    gc.freeze()

@@ -176,7 +176,9 @@ _ORT = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint
 class _Engine:
     def __init__(self, trt: FakeTensorRT, plan: bytes) -> None:
         self.trt = trt
-        self.session = onnxruntime.InferenceSession(plan, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(plan, options, providers=["CPUExecutionProvider"])
         self.tensors = [*self.session.get_inputs(), *self.session.get_outputs()]
         self.num_io_tensors = len(self.tensors)
 

@@ -64,6 +64,7 @@ class FakeOrt(types.ModuleType):
                 ((self.provider, given),) = providers
                 assert not enable_fallback
                 double.opened.append((Path(path).name, self.provider, given))
+                options.intra_op_num_threads = options.intra_op_num_threads or 1
                 self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
             def disable_fallback(self) -> None:

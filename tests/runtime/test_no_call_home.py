@@ -21,7 +21,7 @@ from regad.runtime.imaging.opencv import is_installed, load_cv2
 if is_installed():
     load_cv2()
 images = np.random.default_rng(0).integers(0, 256, (3, 60, 80, 3), np.uint8)
-with Detector.load(sys.argv[1], sys.argv[2]) as detector:
+with Detector.load(sys.argv[1], sys.argv[2], threads=1) as detector:
     detector.fit(images[:2])
     detector.predict(images[2])
 assert calls == [], calls

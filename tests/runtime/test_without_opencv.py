@@ -13,6 +13,9 @@ import pytest
 from PIL import Image
 
 from regad.runtime.detector import Detector
+from regad.runtime.formats.category import save_category
+
+from .plain import taught_plainly
 
 HIDE = "import sys; sys.modules['cv2'] = None; "
 
@@ -20,8 +23,8 @@ HIDE = "import sys; sys.modules['cv2'] = None; "
 def without_opencv(code: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run Python code in a process that cannot import cv2, and has no display but what ``environment`` says."""
     command = [sys.executable, "-c", HIDE + code, *map(str, arguments)]
-    path = {"PYTHONPATH": ":".join(entry for entry in sys.path if entry)}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={**path, **environment})
+    given = {"PYTHONPATH": ":".join(entry for entry in sys.path if entry), "OPENBLAS_NUM_THREADS": "1", **environment}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=given)
 
 
 RUN = "from regad.runtime.commands.run import main; main()"
@@ -51,8 +54,7 @@ def station(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     Image.fromarray(images[2]).save(root / "query.png")
     np.save(root / "query.npy", images[2])
     with Detector.load(artifact_dir, threads=1) as detector:
-        detector.fit(images[:2])
-        detector.save_category(root / "part.safetensors")
+        save_category(taught_plainly(detector.model, images[:2]), root / "part.safetensors")
     return root
 
 
@@ -69,9 +71,10 @@ def test_an_array_gets_the_same_bits(artifact_dir: Path, station: Path, tmp_path
 
 def test_files_are_taught_and_judged(artifact_dir: Path, station: Path, tmp_path: Path) -> None:
     part = tmp_path / "part.safetensors"
-    done = without_opencv(CALIBRATE, "--model", artifact_dir, "--support", station / "good", "--out", part)
+    words = ["--model", artifact_dir, "--threads", 1]
+    done = without_opencv(CALIBRATE, *words, "--support", station / "good", "--out", part)
     assert done.returncode == 0, done.stderr
-    source = ["--model", artifact_dir, "--category", part, "--source", station / "query.png"]
+    source = [*words, "--category", part, "--source", station / "query.png"]
     # A display does not help: no window was asked for, and none is opened.
     done = without_opencv(RUN, *source, "--json", "-", DISPLAY=":77")
     assert done.returncode == 0, done.stderr

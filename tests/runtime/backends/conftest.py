@@ -19,7 +19,7 @@ from regad.runtime.formats.scoring import SCORINGS
 @pytest.fixture(scope="session")
 def reference(artifact_dir: Path) -> Backend:
     """The artifact on the CPU."""
-    return open_backend(Artifact.open(artifact_dir), "cpu", 2)
+    return open_backend(Artifact.open(artifact_dir), "cpu", 1)
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,8 @@ def opened(request: pytest.FixtureRequest) -> Open:
         request.getfixturevalue("ort")
     elif request.param == "tensorrt":
         request.getfixturevalue("cuda")
-    return lambda: open_backend(Artifact.open(folder), request.param)
+    artifact = Artifact.open(folder)
+    return lambda: open_backend(artifact, request.param, 1)
 
 
 def test_encode_and_score_are_infer(opened: Open, images: np.ndarray, statistics: Statistics) -> None:
@@ -183,7 +184,7 @@ def test_closing_while_threads_judge_ends_each_call_with_a_result_or_the_message
 
 
 def test_close_lets_go_of_the_encoder_while_the_backend_is_still_held(artifact_dir: Path, images: np.ndarray) -> None:
-    backend = open_backend(Artifact.open(artifact_dir), "cpu")
+    backend = open_backend(Artifact.open(artifact_dir), "cpu", 1)
     session = weakref.ref(backend._session)  # type: ignore[attr-defined]
     encoded = backend.encode(images[:1])
     assert isinstance(encoded, HostEncoded)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,11 +19,6 @@ from regad.runtime.formats.threshold import Threshold
 from regad.runtime.station.codes import VerdictCode
 
 from .learning_doubles import JOB, Recorded, another, grey, supported
-
-
-@pytest.fixture
-def recorded(tmp_path: Path) -> Recorded:
-    return Recorded(tmp_path)
 
 
 def ids(parts: list[Part]) -> list[int]:

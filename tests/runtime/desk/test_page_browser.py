@@ -222,6 +222,7 @@ def test_a_token_is_made_shown_once_and_revoked(browser: Browser, desk: Desk, en
         said(page, ".card", datetime.fromtimestamp(made["ends_at"]).strftime("%d/%m/%Y"))
         assert page.locator("pre.token").count() == 0, "it is shown once"
         page.get_by_role("button", name="Revoke mes").click()
+        page.get_by_role("button", name="Revoke mes").wait_for(state="detached")  # the log's card says "None yet." too
         said(page, ".card", "None yet.")
         assert program.send("GET", "/api/v1/jobs", headers=asked).status == 401
 

@@ -17,6 +17,7 @@ import pytest
 from regad.runtime.desk.service import Surroundings
 from regad.runtime.desk.web.rejudge import Rejudging, Wanted
 from regad.runtime.errors import InputError, OutputError
+from regad.runtime.station import simulate
 from regad.runtime.station.config_file import parse_config, read_config, read_document
 from regad.runtime.station.drawn import DrawnParts, is_drawn, rate_of
 from regad.runtime.station.image import ProcessImage
@@ -43,7 +44,9 @@ class Running(NamedTuple):
 def demo(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of ``regad-station init demo --simulate``, with the page at a free port."""
     folder = tmp_path_factory.mktemp("demo") / "demo"
-    path = write_drawn_station(folder, artifact_dir, rate=4.0, threads=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulate, "_SHOTS", 2)
+        path = write_drawn_station(folder, artifact_dir, rate=4.0, threads=1)
     text = path.read_text().replace("# port = 8080", "port = 0").replace("# threads = 2", "threads = 1")
     path.write_text(text.replace("deadline_ms = 1000", "deadline_ms = 20000", 1))
     return folder

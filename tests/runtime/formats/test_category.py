@@ -38,15 +38,18 @@ from regad.runtime.formats.scoring import SCORINGS, Calibration, Scoring
 from regad.runtime.formats.spec import EDGE_GROUPS, InputSpec
 from regad.runtime.scoring.reference import dense_tensors
 
+from ..noise import noise
+
 ARTIFACT = "ab" * 32
 
 
-def category(encoding: str = "gram", rank: int = 2) -> Category:
-    rng = np.random.default_rng(0)
-    tensors = {n: rng.random(s, dtype=np.float32) for n, s in ENCODINGS[encoding](rank).items()}  # type: ignore[index]
+def category(encoding: str = "gram", rank: int = 2, dtype: StatisticsDtype = "fp32") -> Category:
+    shapes = ENCODINGS[encoding](rank).items()  # type: ignore[index]
+    tensors = {name: noise(number, shape) for number, (name, shape) in enumerate(shapes)}
+    statistics = cast_statistics(Statistics(encoding, rank, rank + 1, tensors), dtype)  # type: ignore[arg-type]
     return Category(
         artifact=ARTIFACT,
-        statistics=(Statistics(encoding, rank, rank + 1, tensors),),  # type: ignore[arg-type]
+        statistics=(statistics,),
         threshold=Threshold(5.5, "leave-one-out", 0.01, (3.0, 4.0), "two scores"),
         spec=InputSpec(fit="letterbox", roi=(1, 2, 300, 400)),
         limits={"brightness": Limit(5.5, 240.0, (88.0, 140.25)), "contrast": Limit(2.0, None, (16.0, 18.0))},
@@ -54,7 +57,7 @@ def category(encoding: str = "gram", rank: int = 2) -> Category:
         support=(SupportImage("a.png", "00"), SupportImage("b.png", "11")),
         software={"regad": "0"},
         created="2026-01-01T00:00:00+00:00",
-        data_sha256=tensors_sha256(tensors),
+        data_sha256=tensors_sha256(statistics.tensors),
     )
 
 
@@ -82,9 +85,7 @@ def rewritten(saved: Path, out: Path, **changes: object) -> Path:
 
 @pytest.mark.parametrize(("encoding", "dtype"), [*((name, "fp32") for name in ENCODINGS), ("gram", "fp16")])
 def test_a_category_comes_back_as_saved(tmp_path: Path, encoding: str, dtype: StatisticsDtype) -> None:
-    before = category(encoding)
-    before = replace(before, statistics=(cast_statistics(before.statistics[0], dtype),))
-    before = replace(before, data_sha256=tensors_sha256(before.statistics[0].tensors))
+    before = category(encoding, dtype=dtype)
     save_category(before, tmp_path / "part.safetensors")
     after = load_category(tmp_path / "part.safetensors", ARTIFACT)
     assert after.statistics[0].dtype == dtype

@@ -28,6 +28,8 @@ from regad.runtime.formats.spec import ALL_LEVELS, EDGE_GROUPS, LEVELS, Levels
 from regad.runtime.scoring.compiled import CompiledScorer
 from regad.runtime.scoring.reference import Scorer, dense_tensors, distances_of, judge, top_mean, upsample
 
+from ..noise import noise
+
 built = pytest.mark.skipif(not kernels.available(), reason="the compiled scorer was not built (no C++ compiler)")
 
 
@@ -39,11 +41,9 @@ def drawn(batch: int, seed: int = 1) -> Features:
 
 def statistics(encoding: Encoding, rank: int, levels: Levels, dtype: StatisticsDtype = "fp32") -> Statistics:
     """Tensors of the right shapes whose triangles are small, so that squares stay positive in every form."""
-    rng = np.random.default_rng(rank)
-    shapes = ENCODINGS[encoding](rank, levels)
+    shapes = ENCODINGS[encoding](rank, levels).items()
     tensors = {
-        name: rng.random(shape, dtype=np.float32) * np.float32(1 if name.startswith("mean") else 0.02)
-        for name, shape in shapes.items()
+        name: noise(seed, shape, 1 if name.startswith("mean") else 0.02) for seed, (name, shape) in enumerate(shapes)
     }
     return cast_statistics(Statistics(encoding, rank, rank + 1, tensors, levels=levels), dtype)
 

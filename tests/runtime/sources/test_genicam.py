@@ -166,8 +166,10 @@ def test_a_running_camera_gives_its_newest_frames(camera: FakeCamera) -> None:
 def test_a_camera_that_is_killed_and_started_again_comes_back(
     camera: FakeCamera, query: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(genicam, "_PATIENCE", 1.0)
+    for name in ("_PATIENCE", "_LOOK", "_LET_GO"):
+        monkeypatch.setattr(genicam, name, 0.5)
     with open_source(f"genicam:{NAME}{query}") as source:
+        vars(source).update(_timeout=1.0, _patience=1.0)  # the silence of a free-running camera that is an error
         assert next(source).image is not None
         camera.kill()
         error = first(source, lambda frame: frame.image is None)

@@ -315,7 +315,8 @@ def test_a_12_bit_camera_in_16_bits_is_said() -> None:
         assert next(source).notes == (LOW_SAMPLES,)
 
 
-def test_stop_from_another_thread_ends_a_waiting_reader_of_files() -> None:
+def test_stop_from_another_thread_ends_a_waiting_reader_of_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regad.runtime.sources.frame._JOIN", 0.0)  # the reader waits for the gate
     gate = threading.Event()
 
     def frames() -> Iterator[Frame]:
