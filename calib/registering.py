@@ -1,7 +1,8 @@
 """Whether a part is registered: every support image is laid on the first, and teaching keeps what brings them nearer.
 
-With ``auto`` it is registered if each support image matches the first one well and at one angle only, and if that
-lowers the held-out distances by a margin. docs/registration.md has the measurements behind the three numbers.
+With ``auto`` it is registered if each support image matches the first one well and at one angle only, if their poses
+agree (`regad.calib.detours`), and if that lowers the held-out distances by a margin. docs/registration.md has the
+measurements behind the numbers.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from regad.runtime.formats.spec import GRID, LEVELS, SIZE, InputSpec
 from regad.runtime.imaging.filling import fill
 from regad.runtime.imaging.registration import Registered, Template, make_template, register, shown
 
+from .detours import agree, detours
 from .gaussian import held_out_distances
 from .views import FEW_REGISTERED, REGISTERED, STANDARD, ViewSet
 
@@ -114,11 +116,15 @@ def choose(
         )
     laid = _lay(images, inputs, spec, threads)
     tried = Tried(asked, tuple(one.quality for one in laid.found[1:]), tuple(one.rival for one in laid.found[1:]))
+    if asked == "auto" and not all(map(matches, tried.qualities, tried.rivals)):
+        return Chosen(inputs, tried=tried)
+    poses = [one.pose for one in laid.found[1:]]
+    tried = tried._replace(detours=detours(images, spec, laid.template, poses, threads))
     if asked == "auto":
-        if not all(map(matches, tried.qualities, tried.rivals)):
+        if not agree(tried.detours):
             return Chosen(inputs, tried=tried)
-        few = (_held_out(backend, which, scoring) for which in (inputs, laid.inputs))
-        tried = Tried(tried.asked, tried.qualities, tried.rivals, *few)
+        without, registered = (_held_out(backend, which, scoring) for which in (inputs, laid.inputs))
+        tried = tried._replace(without=without, registered=registered)
         if not _is_nearer(tried):
             return Chosen(inputs, tried=tried)
     return Chosen(laid.inputs, REGISTERED, _registration(laid, inputs[0]), tried)

@@ -158,10 +158,11 @@ def registration_text(category: Category) -> str:
     if tried is None:
         return ""
     match = f"the photos match the first one at {min(tried.qualities):.2f} to {max(tried.qualities):.2f}"
+    ways = f"; by way of one another they lie up to {max(tried.detours):.1f} pixels elsewhere" if tried.detours else ""
     held = ""
     if tried.without is not None and tried.registered is not None:
         held = f"; registered to it they are {tried.registered / tried.without:.2f} times as far from each other"
-    return f"{'off' if category.registration is None else 'on'} ({tried.asked}): {match}{held}"
+    return f"{'off' if category.registration is None else 'on'} ({tried.asked}): {match}{ways}{held}"
 
 
 def save_category(category: Category, path: str | Path) -> None:

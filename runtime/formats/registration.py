@@ -67,7 +67,9 @@ class Tried(NamedTuple):
     """What teaching found when it was ``asked`` to register a part.
 
     ``qualities``: how well each further support image matches the first, -1 to 1; ``rivals``: at the next best angle;
-    ``without`` and ``registered``: mean of the held-out distances, None where it was not needed.
+    ``without`` and ``registered``: mean of the held-out distances, None where it was not needed. ``detours``: by how
+    many input pixels each further image lies elsewhere by way of other images; none where it was not needed, and in
+    categories that were taught before it was measured.
     """
 
     asked: Register
@@ -75,10 +77,11 @@ class Tried(NamedTuple):
     rivals: tuple[float, ...]
     without: float | None = None
     registered: float | None = None
+    detours: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in a category's metadata."""
-        return {**self._asdict(), "qualities": list(self.qualities), "rivals": list(self.rivals)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in self._asdict().items()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Tried:
@@ -89,12 +92,14 @@ class Tried(NamedTuple):
             if asked not in get_args(Register):
                 raise InputError(f"its registration was asked for as {asked!r}; expected one of auto, on, off")
             qualities, rivals = (tuple(map(float, data[name])) for name in ("qualities", "rivals"))
+            detours = tuple(map(float, data.get("detours", ())))
             held_out = [number for number in (without, registered) if number is not None]
-            if not 1 <= len(qualities) == len(rivals) or not all(map(math.isfinite, (*qualities, *rivals, *held_out))):
+            paired = 1 <= len(qualities) == len(rivals) and len(detours) in (0, len(qualities))
+            if not paired or not all(map(math.isfinite, (*qualities, *rivals, *held_out, *detours))):
                 raise InputError("what it says of its registration contradicts itself; teach the category again")
             if without is not None and without <= 0:
                 raise InputError(f"its held-out distances are {without} without registration; expected more than 0")
-            return cls(cast(Register, asked), qualities, rivals, without, registered)
+            return cls(cast(Register, asked), qualities, rivals, without, registered, detours)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"what it says of its registration is incomplete or malformed ({error!r})") from error
 

@@ -79,6 +79,7 @@ def test_a_part_that_lies_anywhere_is_registered() -> None:
     assert tried.asked == "auto" and min(tried.qualities) > 0.9
     assert tried.registered is not None and tried.without is not None
     assert tried.registered < (1 - MARGIN) * tried.without
+    assert len(tried.detours) == 2 and max(tried.detours) < 0.8
     low, high = made.registration.quality.taught
     assert (low, high) == (min(tried.qualities), max(tried.qualities))
     assert made.registration.quality.low == pytest.approx(0.65 * low)

@@ -13,13 +13,20 @@ import pytest
 import safetensors.numpy
 
 from regad.runtime.errors import CategoryError, InputError
-from regad.runtime.formats.category import Category, load_category, save_category, tensors_of, tensors_sha256
+from regad.runtime.formats.category import (
+    Category,
+    load_category,
+    registration_text,
+    save_category,
+    tensors_of,
+    tensors_sha256,
+)
 from regad.runtime.formats.limits import Limit
 from regad.runtime.formats.registration import Registration, TemplateData, Tried
 
 from .test_category import category
 
-TRIED = Tried("auto", (0.9, 0.875), (0.5, 0.625), 20.5, 11.25)
+TRIED = Tried("auto", (0.9, 0.875), (0.5, 0.625), 20.5, 11.25, (0.25, 0.5))
 
 
 def registration() -> Registration:
@@ -45,6 +52,7 @@ def test_a_registered_category_comes_back_as_it_was(tmp_path: Path) -> None:
     save_category(registered(), tmp_path / "part.safetensors")
     back, given = load_category(tmp_path / "part.safetensors"), registration()
     assert back.tried == TRIED and back.registration is not None
+    assert "by way of one another they lie up to 0.5 pixels elsewhere" in registration_text(back)
     assert (back.registration.quality, back.registration.shown) == (given.quality, given.shown)
     for name, tensor in given.tensors.items():
         assert (back.registration.tensors[name] == tensor).all(), name
@@ -68,6 +76,13 @@ def rewritten(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], Non
     meta["data_sha256"] = tensors_sha256(tensors)
     safetensors.numpy.save_file(tensors, path, {**metadata, "meta": json.dumps(meta)})
     return path
+
+
+def test_a_category_of_before_the_poses_were_compared_is_read(tmp_path: Path) -> None:
+    save_category(registered(), tmp_path / "part.safetensors")
+    older = rewritten(tmp_path / "part.safetensors", lambda meta, tensors: meta["registration_tried"].pop("detours"))
+    assert load_category(older).tried == TRIED._replace(detours=())
+    assert "pixels elsewhere" not in registration_text(load_category(older))
 
 
 def put(name: str, value: Any) -> Callable[[dict[str, Any], dict[str, Any]], None]:
@@ -105,6 +120,9 @@ def say(name: str, value: Any) -> Callable[[dict[str, Any], dict[str, Any]], Non
         (lambda meta, tensors: meta["registration_tried"].pop("rivals"), "incomplete"),
         (lambda meta, tensors: meta["registration_tried"].update(qualities=[]), "contradicts itself"),
         (lambda meta, tensors: meta["registration_tried"].update(without=0, registered=0), "held-out distances are 0"),
+        (lambda meta, tensors: meta["registration_tried"].update(detours=[0.5]), "contradicts itself"),
+        (lambda meta, tensors: meta["registration_tried"].update(detours=[0.5, float("nan")]), "contradicts itself"),
+        (lambda meta, tensors: meta["registration_tried"].update(detours=7), "incomplete or malformed"),
     ],
 )
 def test_a_damaged_registration_is_refused_with_one_line(tmp_path: Path, change: Any, says: str) -> None:
