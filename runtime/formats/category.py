@@ -159,10 +159,12 @@ def registration_text(category: Category) -> str:
         return ""
     match = f"the photos match the first one at {min(tried.qualities):.2f} to {max(tried.qualities):.2f}"
     ways = f"; by way of one another they lie up to {max(tried.detours):.1f} pixels elsewhere" if tried.detours else ""
-    held = ""
+    held = doubt = ""
     if tried.without is not None and tried.registered is not None:
         held = f"; registered to it they are {tried.registered / tried.without:.2f} times as far from each other"
-    return f"{'off' if category.registration is None else 'on'} ({tried.asked}): {match}{ways}{held}"
+    if category.registration is not None and tried.asked == "auto" and len(tried.qualities) == 1:
+        doubt = ". Two photos do not show that the part is not round: add a third, or use --register off if it is"
+    return f"{'off' if category.registration is None else 'on'} ({tried.asked}): {match}{ways}{held}{doubt}"
 
 
 def save_category(category: Category, path: str | Path) -> None:

@@ -85,6 +85,15 @@ def test_a_category_of_before_the_poses_were_compared_is_read(tmp_path: Path) ->
     assert "pixels elsewhere" not in registration_text(load_category(older))
 
 
+def test_that_two_photos_do_not_rule_out_a_round_part_is_said() -> None:
+    pair = Tried("auto", (0.9,), (0.5,), 20.5, 11.25, (0.25,))
+    doubt = "Two photos do not show that the part is not round"
+    assert doubt in registration_text(replace(registered(), tried=pair))
+    assert doubt not in registration_text(replace(registered(), tried=TRIED))
+    assert doubt not in registration_text(replace(registered(), tried=pair._replace(asked="on")))
+    assert doubt not in registration_text(replace(category(), tried=pair))
+
+
 def put(name: str, value: Any) -> Callable[[dict[str, Any], dict[str, Any]], None]:
     return lambda meta, tensors: tensors.__setitem__(name, value)
 
