@@ -1,4 +1,6 @@
 // Writes good and nearly good inputs for a fuzzer to start from: write_seeds FOLDER manifest|golden|category
+#include <nlohmann/json.hpp>
+
 #include <cstdio>
 #include <string>
 
