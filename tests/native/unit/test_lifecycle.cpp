@@ -75,7 +75,7 @@ TEST(lifecycle_destroy_while_threads_predict_load_and_describe) {
     const Fixture f;
     const std::string other = f.folder / "other.safetensors";
     files::write_category(other, f.hash, "gram", 2, 2, 60.0);
-    for (int round = 0; round < 10; ++round) {
+    for (int round = 0; round < 6; ++round) {
         regad::Detector detector = f.open();
         detector.load_category(f.folder / "a.safetensors");
         const regad::Image image = f.image();

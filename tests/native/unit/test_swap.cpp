@@ -66,7 +66,7 @@ TEST(swap_while_predicting) {
             }
         });
     }
-    for (int swap = 0; swap < 12 || judged < 100; ++swap) {
+    for (int swap = 0; swap < 6 || judged < 100; ++swap) {
         detector.load_category(swap % 2 == 0 ? b : a);
         detector.set_threshold(40.0 + swap);
         static_cast<void>(detector.describe());
