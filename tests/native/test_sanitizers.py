@@ -90,8 +90,8 @@ def test_threads(standin: Artifact, onnxruntime_library: Path) -> None:
         "TSAN_OPTIONS": f"halt_on_error=1:report_mutex_bugs=0:suppressions={suppressions}",
         "REGAD_ONNXRUNTIME": str(onnxruntime_library),
         "REGAD_SWAP_MODEL": str(standin.path),
-        "REGAD_SWAP_A": str(files / "gram.safetensors"),
-        "REGAD_SWAP_B": str(files / "other.safetensors"),
+        "REGAD_SWAP_A": str(files / "gram_f2_gram_f3.safetensors"),
+        "REGAD_SWAP_B": str(files / "gram_f2_cholesky_f3-fp16.safetensors"),
     }
     run(folder / "tests" / "test_swap", env=real)
 
