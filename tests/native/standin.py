@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,6 +19,7 @@ from regad.runtime.formats.artifact import Artifact, Golden, write_artifact, wri
 from regad.runtime.formats.category import Category, Threshold, save_category, tensors_of, tensors_sha256
 from regad.runtime.formats.encodings import ENCODINGS as ENCODING_SHAPES
 from regad.runtime.formats.encodings import Encoding, Form, Statistics, StatisticsDtype, cast_statistics, forms_of
+from regad.runtime.formats.features import Features
 from regad.runtime.formats.scoring import SCORINGS, Calibration, Scoring
 from regad.runtime.formats.spec import EDGE_GROUPS, EPSILON, LEVELS, InputSpec, Levels
 from regad.runtime.scoring.reference import Scorer
@@ -134,11 +136,21 @@ def write_standin(path: Path, statistics_dtype: StatisticsDtype = "fp32", scorin
 
 
 def random_cholesky(rank: int, levels: Levels) -> Statistics:
-    """Statistics of the cholesky form with random whitening."""
+    """Statistics of the cholesky form with random whitening: uniform numbers, for there are 120 million."""
     rng = np.random.default_rng(3)
-    shapes = ENCODING_SHAPES["cholesky"](rank, levels)
-    tensors = {name: 0.1 * rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+    tensors = {}
+    for name, shape in ENCODING_SHAPES["cholesky"](rank, levels).items():
+        tensors[name] = rng.random(shape, np.float32)
+        tensors[name] -= np.float32(0.5)
+        tensors[name] *= np.float32(0.35)
     return Statistics("cholesky", rank, rank + 1, tensors, levels=levels)
+
+
+@lru_cache(maxsize=1)
+def _features(artifact: Path, first_photo: int) -> Features:
+    """The features of 18 photos, which a category of each form is fitted to."""
+    views = np.stack([photo(seed, 224, 224) for seed in range(first_photo, first_photo + 18)])
+    return OrtCpuBackend(Artifact.open(artifact), 1).features(views)
 
 
 def write_category(artifact: Artifact, path: Path, form: Form, first_photo: int = 0) -> None:
@@ -148,9 +160,8 @@ def write_category(artifact: Artifact, path: Path, form: Form, first_photo: int 
 
     The threshold lies among the photos' scores. The rank of 17 has a row of x3 that is not stored whole.
     """
-    views = np.stack([photo(seed, 224, 224) for seed in range(first_photo, first_photo + 18)])
     # Fitting the cholesky form takes a minute; any numbers serve to compare two scorers.
-    features = OrtCpuBackend(artifact, 1).features(views)
+    features = _features(artifact.path, first_photo)
     statistics = tuple(
         random_cholesky(features.f3.shape[0] - 1, levels)
         if encoding == "cholesky"

@@ -99,7 +99,7 @@ def test_categories_change_while_threads_predict(native: NativeDetector, categor
     threads = [threading.Thread(target=judge) for _ in range(3)]
     for thread in threads:
         thread.start()
-    for _ in range(10):
+    for _ in range(4):
         native.load_category(other)
         native.load_category(category)
     stop.set()

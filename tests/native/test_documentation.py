@@ -6,10 +6,12 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from native_tools import ROOT, SOURCE, run
+from numpy.typing import NDArray
 from standin import photo
 
 from regad.runtime.detector import Detector
@@ -94,9 +96,31 @@ def program(name: str) -> tuple[str, str]:
     return "main.cpp", CXX_FRAME.format(code=SKETCH + sketch(header, "//     "))
 
 
+class Taught(NamedTuple):
+    """Two frames, Python's scores of them, and a category file whose threshold lies between the two."""
+
+    frames: list[NDArray[np.uint8]]
+    scores: list[float]
+    threshold: float
+    category: Path
+
+
+@pytest.fixture(scope="module")
+def taught(standin: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Taught:
+    frames = [photo(seed, 1080, 1920) for seed in (0, 40)]
+    python = Detector.load(standin.path)
+    python.load_category(standin.path.parent / "gram.safetensors")
+    scores = [python.predict(np.ascontiguousarray(frame[:, :, ::-1])).score for frame in frames]
+    threshold = float(np.mean(scores))
+    python.set_threshold(threshold)
+    category = tmp_path_factory.mktemp("taught") / "part.safetensors"
+    python.save_category(category)
+    return Taught(frames, scores, threshold, category)
+
+
 @pytest.mark.parametrize("name", ["page-c", "page-cxx", "header-c", "header-cxx"])
 def test_printed_example(
-    library: Path, standin: Artifact, onnxruntime_library: Path, tmp_path: Path, name: str
+    library: Path, standin: Artifact, taught: Taught, onnxruntime_library: Path, tmp_path: Path, name: str
 ) -> None:
     """Strict compilation as C11 or C++17; the program rejects what Python rejects."""
     file, text = program(name)
@@ -105,15 +129,9 @@ def test_printed_example(
     linked = ("-I", HEADERS, tmp_path / file, library, f"-Wl,-rpath,{library.parent}")
     run(*compiler, *STRICT, "-o", tmp_path / "main", *linked)
 
-    frames = [photo(seed, 1080, 1920) for seed in (0, 40)]
-    python = Detector.load(standin.path)
-    python.load_category(standin.path.parent / "gram.safetensors")
-    scores = [python.predict(np.ascontiguousarray(frame[:, :, ::-1])).score for frame in frames]
-    threshold = float(np.mean(scores))
-    python.set_threshold(threshold)
-    python.save_category(tmp_path / "part.safetensors")
+    (tmp_path / "part.safetensors").symlink_to(taught.category)
     (tmp_path / "model.regad").symlink_to(standin.path)
-    for frame, score in zip(frames, scores, strict=True):
+    for frame, score in zip(taught.frames, taught.scores, strict=True):
         done = subprocess.run(
             [tmp_path / "main"],
             input=frame.tobytes(),
@@ -122,4 +140,4 @@ def test_printed_example(
             env={**os.environ, "REGAD_ONNXRUNTIME": str(onnxruntime_library)},
             check=True,
         )
-        assert done.stdout.decode() == ("rejected\n" if score > threshold else "")
+        assert done.stdout.decode() == ("rejected\n" if score > taught.threshold else "")

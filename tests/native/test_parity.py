@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import gzip
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
-from standin import ENCODINGS, FORMS, photo, screw, write_standin
+from registered_parts import FITS, Registered, registered_part
+from standin import FORMS, photo, write_standin
 
 from regad.calib.limits import learn_limits
 from regad.runtime.cabi import NativeDetector, NativeResult
@@ -20,13 +19,8 @@ from regad.runtime.detector import Detector, Result
 from regad.runtime.errors import ArtifactError, CategoryError, DeviceError, InputError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.category import load_category, save_category
-from regad.runtime.formats.encodings import Encoding
-from regad.runtime.formats.spec import Fit
+from regad.runtime.formats.encodings import Form, StatisticsDtype
 from regad.runtime.imaging.warp import frame_to_map
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "demo"))
-
-from screw import random_pose
 
 Open = Callable[..., NativeDetector]
 
@@ -39,56 +33,31 @@ def check_same(native: NativeResult, python: Result, tolerance: float = 1e-5) ->
     np.testing.assert_allclose(native.thetas, python.thetas, atol=1e-5)
 
 
-@pytest.mark.parametrize("form", [f"{form.name}{suffix}" for form in FORMS for suffix in ("", "-fp16")])
-def test_every_form_and_scorer(open_native: Open, standin: Artifact, form: str) -> None:
+@pytest.mark.parametrize("dtype", ["fp32", "fp16"])
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+def test_every_form_and_scorer(open_native: Open, standin: Artifact, form: Form, dtype: StatisticsDtype) -> None:
     """Single images and a batch, with both scorers; an fp32 graph is fed with widened fp16 statistics."""
-    category = standin.path.parent / f"{form}.safetensors"
+    category = standin.path.parent / f"{form.name}{'-fp16' if dtype == 'fp16' else ''}.safetensors"
     python = Detector.load(standin.path)
     python.load_category(category)
-    images = [photo(seed, 200 + 30 * seed, 300) for seed in range(4)]
+    images = [photo(seed, 200 + 30 * seed, 300) for seed in range(3)]
     expected = [python.predict(image) for image in images]
     for scorer in ("native", "graph"):
         with open_native(standin.path, scorer=scorer) as native:
             native.load_category(category)
-            dtype = native.describe()["category"]["dtype"]
-            assert dtype == ("fp16" if form.endswith("fp16") else "fp32")
+            described = native.describe()["category"]
+            assert (described["dtype"], described["shot"]) == (dtype, 2)
+            assert described["encoding"] == "+".join(form.encodings)
             for image, result in zip(images, expected, strict=True):
                 check_same(native.predict(image), result)
             for got, result in zip(native.predict_batch(images), expected, strict=True):
                 check_same(got, result)
 
 
-class Registered(NamedTuple):
-    """A part that is registered, what to judge, and Python's verdicts; ``path`` is its category."""
-
-    fit: Fit
-    size: tuple[int, int]
-    path: Path
-    frames: list[np.ndarray]
-    expected: list[Result]
-
-
-@pytest.fixture(
-    scope="module",
-    params=[("stretch", (300, 300), None), ("letterbox", (400, 640), None), ("crop", (480, 500), (90, 80, 340, 320))],
-    ids=lambda param: param[0],
-)
-def registered(
-    request: pytest.FixtureRequest, standin: Artifact, tmp_path_factory: pytest.TempPathFactory
-) -> Registered:
+@pytest.fixture(scope="module", params=FITS)
+def registered(request: pytest.FixtureRequest, standin: Artifact) -> Registered:
     """Taught and judged once for both scorers: that is what takes the time."""
-    fit, size, roi = request.param
-    poses = [random_pose(np.random.default_rng(seed), 0.06) for seed in range(9)]
-    photos = [screw(seed, pose, *size) for seed, pose in enumerate(poses)]
-    python = Detector.load(standin.path, spec=replace(standin.spec, fit=fit, roi=roi))
-    python.fit(photos[:3], registration="on")
-    path = tmp_path_factory.mktemp("registered") / "part.safetensors"
-    python.save_category(path)
-    y, x = np.mgrid[0 : size[0], 0 : size[1]]
-    ring = abs(np.hypot(x - size[1] / 2, y - size[0] / 2) - 90) < 20
-    other = np.where(ring[..., None], np.uint8(60), np.uint8(200)).repeat(3, axis=2)
-    frames = [*photos[3:], other, np.full((*size, 3), 190, np.uint8)]
-    return Registered(fit, size, path, frames, python.predict_batch(frames))
+    return registered_part(standin, request.param)
 
 
 @pytest.mark.parametrize("scorer", ["native", "graph"])
@@ -181,17 +150,15 @@ def test_a_kept_category_is_read(open_native: Open, standin: Artifact, tmp_path:
     assert kept
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
-def test_self_test_and_description(open_native: Open, standin: Artifact, encoding: Encoding) -> None:
+def test_self_test_and_description(open_native: Open, standin: Artifact) -> None:
     """The golden file is reproduced; describe tells what is loaded."""
     with open_native(standin.path, threads=1) as native:
         assert max(native.self_test()) < 1e-4
-        assert native.describe()["category"] is None
-        native.load_category(standin.path.parent / f"{encoding}.safetensors")
         description = native.describe()
+        assert description["category"] is None
         assert description["artifact"]["hash"] == standin.hash
-        assert description["category"]["encoding"] == encoding
-        assert description["category"]["shot"] == 2
+        native.load_category(standin.path.parent / "gram.safetensors")
+        assert native.describe()["artifact"]["hash"] == standin.hash
 
 
 def test_graphs_that_take_fp16(open_native: Open, standin: Artifact, tmp_path: Path) -> None:

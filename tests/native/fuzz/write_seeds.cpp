@@ -1,4 +1,6 @@
 // Writes good and nearly good inputs for a fuzzer to start from: write_seeds FOLDER manifest|golden|category
+#include <nlohmann/json.hpp>
+
 #include <cstdio>
 #include <string>
 
@@ -47,8 +49,8 @@ int main(int argc, char **argv) {
         files::write(folder + "/small-head", head(small));
     } else {
         for (const char *encoding : {"gram", "hybrid", "cholesky"}) {
+            const files::Tensors full = blank(files::statistics(encoding, 1, 1));
             for (const bool half : {false, true}) {
-                const files::Tensors full = blank(files::statistics(encoding, 1, 1));
                 const files::Tensors tensors = half ? files::halved(full) : full;
                 const std::string bytes = files::category(files::category_meta(encoding, 1, tensors, "hash"), tensors);
                 files::write(folder + "/" + encoding + (half ? "-fp16" : ""), head(bytes));

@@ -1,8 +1,9 @@
 #include "files.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
@@ -31,28 +32,22 @@ std::string tensors_sha256(const Tensors &tensors) {
     return digest.hex();
 }
 
-std::string bytes_of(const std::vector<float> &values) {
-    std::string bytes(values.size() * sizeof(float), '\0');
-    std::memcpy(bytes.data(), values.data(), bytes.size());
-    return bytes;
+std::string make_golden() {
+    Tensors tensors;
+    for (auto &[name, tensor] : statistics("gram", 2, 3)) {
+        tensors["stats." + name] = tensor;
+    }
+    tensors["images"] = {"U8", {1, 224, 224, 3}, std::string(224 * 224 * 3, '\x20')};
+    tensors["f1"] = floats({1, 3136, 64}, 1, 1);
+    tensors["f2"] = floats({1, 784, 128}, 2, 1);
+    tensors["f3"] = floats({1, 196, 256}, 3, 1);
+    tensors["theta"] = floats({1, 3, 2, 3}, 4, 1);
+    tensors["anomaly_map"] = floats({1, 224, 224}, 5, 1);
+    tensors["anomaly_score"] = floats({1}, 6, 1);
+    return safetensors(tensors, {{"format", "regad-golden"}, {"version", "2"}});
 }
 
 }  // namespace
-
-Tensor floats(const std::vector<std::uint64_t> &shape, unsigned seed, float scale) {
-    std::uint64_t count = 1;
-    for (const std::uint64_t length : shape) {
-        count *= length;
-    }
-    // A linear congruential generator: there can be a hundred million values.
-    std::uint32_t state = seed * 2654435761U + 12345U;
-    std::vector<float> values(static_cast<std::size_t>(count));
-    for (float &value : values) {
-        state = state * 1664525U + 1013904223U;
-        value = scale * (static_cast<float>(state >> 8U) / 8388608.0F - 1.0F);
-    }
-    return {"F32", shape, bytes_of(values)};
-}
 
 std::string safetensors(const Tensors &tensors, const std::map<std::string, std::string> &metadata) {
     Json header;
@@ -72,68 +67,6 @@ std::string safetensors(const Tensors &tensors, const std::map<std::string, std:
         file[i] = static_cast<char>(length >> (8 * i) & 255U);
     }
     return file + text + data;
-}
-
-Tensors statistics(const std::string &encoding, std::uint64_t rank, unsigned seed, std::size_t finest) {
-    const auto packed = [](std::uint64_t size) { return size * (size + 1) / 2; };
-    const auto staircase = [](std::uint64_t rows, std::uint64_t channels) {
-        std::uint64_t length = 0;
-        for (std::uint64_t row = 0; row < std::min(rows, channels); ++row) {
-            length += channels - row / 16 * 16;
-        }
-        return length;
-    };
-    if (finest > 1) {
-        const std::string n = std::to_string(finest);
-        const std::uint64_t positions = finest == 2 ? 784 : 196, channels = finest == 2 ? 128 : 256;
-        Tensors alone = {{"mean" + n, floats({positions, channels}, seed + static_cast<unsigned>(finest) - 1, 0.5F)}};
-        if (encoding == "cholesky") {
-            alone["w" + n + "_packed"] = floats({positions, packed(channels)}, seed + 3, 0.1F);
-        } else {
-            alone["x" + n + "_packed"] = floats({positions, staircase(rank, channels)}, seed + 10, 0.1F);
-            alone["l" + n + "_packed"] = floats({positions, packed(rank)}, seed + 11, 0.1F);
-        }
-        return alone;
-    }
-    Tensors tensors = {{"mean1", floats({3136, 64}, seed, 0.5F)},
-                       {"mean2", floats({784, 128}, seed + 1, 0.5F)},
-                       {"mean3", floats({196, 256}, seed + 2, 0.5F)}};
-    if (encoding == "cholesky") {
-        tensors["w3_packed"] = floats({196, packed(256)}, seed + 3, 0.1F);
-        tensors["w2_cross"] = floats({784, 128, 256}, seed + 4, 0.1F);
-        tensors["w2_packed"] = floats({784, packed(128)}, seed + 5, 0.1F);
-        tensors["w1_cross"] = floats({3136, 64, 384}, seed + 6, 0.1F);
-        tensors["w1_packed"] = floats({3136, packed(64)}, seed + 7, 0.1F);
-        return tensors;
-    }
-    tensors["x1"] = floats({3136, rank, 64}, seed + 8, 0.1F);
-    tensors["x2"] = floats({784, rank, 128}, seed + 9, 0.1F);
-    tensors["x3_packed"] = floats({196, staircase(rank, 256)}, seed + 10, 0.1F);
-    const std::uint64_t positions = encoding == "gram" ? 3136 : 784;
-    tensors["l_packed"] = floats({positions, packed(rank)}, seed + 11, 0.1F);
-    if (encoding == "hybrid") {
-        tensors["w1_packed"] = floats({3136, packed(64)}, seed + 12, 0.5F);
-    }
-    return tensors;
-}
-
-Tensors halved(Tensors tensors) {
-    for (auto &[name, tensor] : tensors) {
-        if (name.compare(0, 4, "mean") == 0 || name == "scale" || name == "norms") {
-            continue;
-        }
-        std::string narrow(tensor.bytes.size() / 2, '\0');
-        for (std::size_t i = 0; i < narrow.size() / 2; ++i) {
-            std::uint32_t bits = 0;
-            std::memcpy(&bits, tensor.bytes.data() + 4 * i, 4);
-            const std::uint32_t exponent = bits >> 23U & 255U;  // the values here are far below 2^16
-            const std::uint32_t value = exponent < 113 ? 0 : (exponent - 112) << 10U | (bits >> 13U & 1023U);
-            const auto half = static_cast<std::uint16_t>(value | (bits >> 16U & 0x8000U));
-            std::memcpy(narrow.data() + 2 * i, &half, 2);
-        }
-        tensor = {"F16", tensor.shape, narrow};
-    }
-    return tensors;
 }
 
 Json category_meta(const std::string &encoding, std::uint64_t rank, const Tensors &tensors,
@@ -166,19 +99,9 @@ std::string category(const Json &meta, const Tensors &tensors) {
     return safetensors(tensors, {{"format", "regad-category"}, {"version", "3"}, {"meta", meta.dump()}});
 }
 
-std::string golden() {
-    Tensors tensors;
-    for (auto &[name, tensor] : statistics("gram", 2, 3)) {
-        tensors["stats." + name] = tensor;
-    }
-    tensors["images"] = {"U8", {1, 224, 224, 3}, std::string(224 * 224 * 3, '\x20')};
-    tensors["f1"] = floats({1, 3136, 64}, 1, 1);
-    tensors["f2"] = floats({1, 784, 128}, 2, 1);
-    tensors["f3"] = floats({1, 196, 256}, 3, 1);
-    tensors["theta"] = floats({1, 3, 2, 3}, 4, 1);
-    tensors["anomaly_map"] = floats({1, 224, 224}, 5, 1);
-    tensors["anomaly_score"] = floats({1}, 6, 1);
-    return safetensors(tensors, {{"format", "regad-golden"}, {"version", "2"}});
+const std::string &golden() {
+    static const std::string made = make_golden();
+    return made;
 }
 
 Json manifest(const std::map<std::string, std::string> &contents) {

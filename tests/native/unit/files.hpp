@@ -1,16 +1,16 @@
 // Writes small but valid artifacts and category files, and damaged ones.
 #pragma once
 
-#include <nlohmann/json.hpp>
-
 #include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "formats/json.hpp"
+
 namespace files {
 
-using Json = nlohmann::json;
+using Json = regad::Json;
 
 struct Tensor {
     std::string dtype;
@@ -30,7 +30,7 @@ Tensors halved(Tensors tensors);
 Json category_meta(const std::string &encoding, std::uint64_t rank, const Tensors &tensors,
                    const std::string &artifact);
 std::string category(const Json &meta, const Tensors &tensors);
-std::string golden();
+const std::string &golden();
 Json manifest(const std::map<std::string, std::string> &contents);
 std::string artifact_hash(const Json &manifest);
 

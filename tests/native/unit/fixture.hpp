@@ -1,4 +1,4 @@
-// What the tests of the surface share: an artifact, two categories, an image, and the stand-in for ONNX Runtime.
+// What the tests of the surface share: an artifact, categories, an image, and the stand-in for ONNX Runtime.
 #pragma once
 
 #include <dlfcn.h>
@@ -6,17 +6,30 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include "check.hpp"
 #include "fake_ort.h"
 #include "files.hpp"
 
-struct Fixture {
-    Fixture() {
-        ::unsetenv("ORT_DISABLE_TELEMETRY");  // which Python sets: the library shall have to
-        hash = files::write_artifact(folder / "model.regad");
+// The files, made once: every fixture copies them, for a test may damage its own.
+struct Originals {
+    Originals() : hash(files::write_artifact(folder / "model.regad")) {
         files::write_category(folder / "a.safetensors", hash, "gram", 3, 1, 50.0);
-        files::write_category(folder / "b.safetensors", hash, "hybrid", 3, 2, 60.0);
+    }
+    static const Originals &get() {
+        static const Originals originals;
+        return originals;
+    }
+
+    files::Folder folder;
+    std::string hash;
+};
+
+struct Fixture {
+    Fixture() : hash(Originals::get().hash) {
+        ::unsetenv("ORT_DISABLE_TELEMETRY");  // which Python sets: the library shall have to
+        std::filesystem::copy(Originals::get().folder.path, folder.path, std::filesystem::copy_options::recursive);
         pixels.resize(640 * 480 * 4);
         for (std::size_t i = 0; i < pixels.size(); ++i) {
             pixels[i] = static_cast<std::uint8_t>(i * 7 + i / 1000);
@@ -40,6 +53,12 @@ struct Fixture {
         ::dlclose(library);
     }
     regad::Detector open() const { return regad::Detector(folder / "model.regad", options); }
+    // A category of another encoding and threshold: large, so written where it is used.
+    std::string hybrid() const {
+        const std::string path = folder / "b.safetensors";
+        files::write_category(path, hash, "hybrid", 3, 2, 60.0);
+        return path;
+    }
     regad::Image image(regad::Format format = regad::Format::rgb) const {
         return regad::Image(pixels.data(), 640, 480, format);
     }

@@ -99,7 +99,7 @@ TEST(allocations_that_fail_leave_no_verdict) {
     const files::Folder folder;
     const std::string hash = files::write_artifact(folder / "model.regad");
     files::write_category(folder / "a.safetensors", hash, "gram", 3, 1, 50.0);
-    files::write_category(folder / "b.safetensors", hash, "gram", 40, 2, 60.0);
+    files::write_category(folder / "b.safetensors", hash, "gram", 12, 2, 60.0);
     const std::string other = folder / "b.safetensors";
     regad::Options options;
     options.onnxruntime = FAKE_ORT;

@@ -1,4 +1,6 @@
 // Whatever fails, nothing of an earlier call is left in the caller's buffers: a result that was "good" is not any more.
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>

@@ -1,4 +1,6 @@
 // A frame that shows no part, through the C ABI: rejected, not scored, and the frames beside it are judged as ever.
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <locale>

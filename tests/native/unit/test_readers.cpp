@@ -1,4 +1,6 @@
 // The readers of the artifact's and the category's files, on good and on damaged bytes.
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>

@@ -1,4 +1,6 @@
 // The C ABI over the fake ONNX Runtime: every status, and a detector that stays usable after each.
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -31,7 +33,7 @@ TEST(surface_judges) {
     CHECK_EQUAL(detector.predict(f.image()).anomalous, 0);
     detector.set_threshold(static_cast<double>(result.score) / 2);
     CHECK_EQUAL(detector.predict(f.image()).anomalous, 1);
-    detector.load_category(f.folder / "b.safetensors");
+    detector.load_category(f.hybrid());
     CHECK_EQUAL(detector.predict(f.image()).threshold, 60.0);
 }
 
@@ -72,7 +74,7 @@ TEST(surface_batch_is_its_images) {
     regad::Options options = f.options;
     options.max_batch = 3;
     regad::Detector detector(f.folder / "model.regad", options);
-    detector.load_category(f.folder / "b.safetensors");
+    detector.load_category(f.hybrid());
     std::vector<regad::Image> images;
     for (int i = 0; i < 7; ++i) {
         images.emplace_back(f.pixels.data() + i * 1000, 100 + 10 * i, 80, regad::Format::rgb);
@@ -280,7 +282,7 @@ TEST(surface_on_a_pretended_gpu) {
             CHECK_EQUAL(result.map[50000], one.map[0]);
         }
         CHECK_EQUAL(detector.predict(f.bright()).score, one.score);
-        CHECK_EQUAL(status_of([&] { detector.load_category(f.folder / "b.safetensors"); }), REGAD_ARTIFACT_ERROR);
+        CHECK_EQUAL(status_of([&] { detector.load_category(f.hybrid()); }), REGAD_ARTIFACT_ERROR);
         CHECK_EQUAL(detector.predict(f.bright()).score, one.score);
         CHECK_EQUAL(regad_self_test(detector.get(), nullptr), REGAD_SELF_TEST_FAILED);  // its golden file is random
         CHECK_EQUAL(detector.predict(f.bright()).score, one.score);
@@ -390,7 +392,7 @@ TEST(surface_describes_and_tests_itself) {
     files::Json json = files::Json::parse(detector.describe());
     CHECK(json["category"].is_null());
     CHECK_EQUAL(json["artifact"]["hash"].get<std::string>(), f.hash);
-    detector.load_category(f.folder / "b.safetensors");
+    detector.load_category(f.hybrid());
     json = files::Json::parse(detector.describe());
     CHECK_EQUAL(json["category"]["encoding"].get<std::string>(), "hybrid");
     std::size_t length = 3;

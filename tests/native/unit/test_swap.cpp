@@ -1,4 +1,4 @@
-// Eight threads predict while another swaps the category and the threshold; run under ThreadSanitizer too.
+// Five threads predict while another swaps the category and the threshold; run under ThreadSanitizer too.
 // Alone it uses the fake runtime; $REGAD_SWAP_MODEL, $REGAD_SWAP_A, $REGAD_SWAP_B name real files, with the real
 // ONNX Runtime of $REGAD_ONNXRUNTIME.
 #include <regad/regad.hpp>
@@ -33,7 +33,7 @@ TEST(swap_while_predicting) {
     }
     regad::Options options;
     options.threads = 2;
-    options.concurrency = 3;  // fewer than the threads: some make a workspace of their own
+    options.concurrency = 3;  // fewer than the threads: two make a workspace of their own
     options.onnxruntime = real ? "" : FAKE_ORT;
     regad::Detector detector(model, options);
     std::vector<std::uint8_t> pixels(320 * 240 * 3);
@@ -50,7 +50,7 @@ TEST(swap_while_predicting) {
     std::atomic<bool> stop{false};
     std::atomic<int> wrong{0}, judged{0};
     std::vector<std::thread> threads;
-    for (int t = 0; t < 8; ++t) {
+    for (int t = 0; t < 5; ++t) {
         threads.emplace_back([&, t] {
             while (!stop) {
                 const bool batch = t % 4 == 3;
@@ -66,7 +66,7 @@ TEST(swap_while_predicting) {
             }
         });
     }
-    for (int swap = 0; swap < 12 || judged < 100; ++swap) {
+    for (int swap = 0; swap < 6 || judged < 100; ++swap) {
         detector.load_category(swap % 2 == 0 ? b : a);
         detector.set_threshold(40.0 + swap);
         static_cast<void>(detector.describe());

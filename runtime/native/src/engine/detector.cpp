@@ -1,5 +1,7 @@
 #include "engine/detector.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -9,6 +11,7 @@
 #include "core/kernels.hpp"
 #include "core/log.hpp"
 #include "core/presence.hpp"
+#include "formats/json.hpp"
 
 namespace regad {
 namespace {
@@ -280,7 +283,7 @@ std::string Detector::describe() const {
                             {"threshold", loaded->threshold},
                             {"threshold_method", category.threshold_method},
                             {"warn_threshold", nullptr},
-                            {"prior", category.threshold_prior},
+                            {"prior", parse_json(category.threshold_prior)},
                             {"note", category.threshold_note},
                             {"input", spec_json(category.spec)}};
         if (loaded->warn_threshold < no_warning) {

@@ -1,6 +1,7 @@
 // The sessions of one artifact on one device, and the memory that predictions reuse.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>

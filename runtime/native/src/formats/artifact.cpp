@@ -1,9 +1,12 @@
 #include "formats/artifact.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <stdexcept>
 
 #include "core/error.hpp"
+#include "formats/json.hpp"
 #include "formats/requires.hpp"
 #include "formats/safetensors.hpp"
 #include "formats/scoring.hpp"
@@ -40,7 +43,7 @@ FileEntry read_file_entry(const std::string &name, const Json &value) {
 }
 
 const Json &feature_sizes() {
-    static const Json sizes = Json::parse(
+    static const Json sizes = parse_json(
         R"([{"name":"f1","grid":56,"channels":64},{"name":"f2","grid":28,"channels":128},)"
         R"({"name":"f3","grid":14,"channels":256}])");
     return sizes;

@@ -1,11 +1,13 @@
 // Reader of the artifact folder; the format is defined in runtime/formats/artifact.py.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "core/buffer.hpp"
-#include "formats/json.hpp"
 #include "formats/source.hpp"
 #include "formats/spec.hpp"
 #include "core/statistics.hpp"

@@ -1,5 +1,7 @@
 #include "formats/category.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <iterator>
@@ -199,10 +201,11 @@ void read_threshold(const Json &threshold, Category &category) {
             throw std::runtime_error("its warn limit is not above 0 and below the threshold");
         }
     }
-    category.threshold_prior = optional(threshold, "prior");
-    if (!category.threshold_prior.is_null()) {
+    const Json prior = optional(threshold, "prior");
+    category.threshold_prior = prior.dump();
+    if (!prior.is_null()) {
         for (const char *const key : {"delta", "tau", "sigma"}) {
-            get_number(category.threshold_prior, key);
+            get_number(prior, key);
         }
     }
 }

@@ -6,7 +6,6 @@
 #include <string>
 
 #include "core/judge.hpp"
-#include "formats/json.hpp"
 #include "formats/registration.hpp"
 #include "formats/source.hpp"
 #include "formats/spec.hpp"
@@ -33,7 +32,7 @@ struct Category {
     std::uint64_t views = 0;
     std::string threshold_method;
     std::string threshold_note;
-    Json threshold_prior;  // what other kinds of parts taught, or null
+    std::string threshold_prior = "null";  // what other kinds of parts taught, as JSON
 
     // Throws std::runtime_error with what is wrong. Memory is taken only for tensors that the file really holds.
     static Category read(const Source &source);

@@ -1,11 +1,14 @@
 // Strict access to parsed JSON: the wrong type or a missing key throws std::runtime_error naming the key.
+// Nlohmann's header is large: only sources that look into JSON in other ways include it as well.
 #pragma once
 
+#if __has_include(<nlohmann/json_fwd.hpp>)
+#include <nlohmann/json_fwd.hpp>
+#else  // some installations have the one header alone
 #include <nlohmann/json.hpp>
+#endif
 
-#include <cmath>
-#include <limits>
-#include <stdexcept>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -13,55 +16,13 @@ namespace regad {
 
 using Json = nlohmann::json;
 
-inline Json parse_json(std::string_view text) {
-    try {
-        return Json::parse(text.begin(), text.end());
-    } catch (const Json::parse_error &error) {
-        throw std::runtime_error("it is not valid JSON in UTF-8: see byte " + std::to_string(error.byte));
-    } catch (const Json::exception &) {
-        throw std::runtime_error("it is not valid JSON: a number is too large");
-    }
-}
-
-inline const Json &member(const Json &object, const char *key) {
-    if (!object.is_object()) {
-        throw std::runtime_error(std::string("what holds '") + key + "' is not an object");
-    }
-    const auto found = object.find(key);
-    if (found == object.end()) {
-        throw std::runtime_error(std::string("'") + key + "' is missing");
-    }
-    return *found;
-}
-
+Json parse_json(std::string_view text);
+const Json &member(const Json &object, const char *key);
 // The same, or null where it is missing.
-inline Json optional(const Json &object, const char *key) {
-    return object.contains(key) ? object[key] : Json();
-}
-
-inline std::string get_text(const Json &object, const char *key) {
-    const Json &value = member(object, key);
-    if (!value.is_string()) {
-        throw std::runtime_error(std::string("'") + key + "' is not a string");
-    }
-    return value.get<std::string>();
-}
-
-inline double get_number(const Json &object, const char *key) {
-    const Json &value = member(object, key);
-    if (!value.is_number() || !std::isfinite(value.get<double>())) {
-        throw std::runtime_error(std::string("'") + key + "' is not a finite number");
-    }
-    return value.get<double>();
-}
-
+Json optional(const Json &object, const char *key);
+std::string get_text(const Json &object, const char *key);
+double get_number(const Json &object, const char *key);
 // A whole number in 0 ... 2^53 (beyond that JSON numbers are not exact everywhere).
-inline std::uint64_t get_count(const Json &object, const char *key) {
-    const Json &value = member(object, key);
-    if (!value.is_number_unsigned() || value.get<std::uint64_t>() > (std::uint64_t{1} << 53)) {
-        throw std::runtime_error(std::string("'") + key + "' is not a whole number of 0 or more");
-    }
-    return value.get<std::uint64_t>();
-}
+std::uint64_t get_count(const Json &object, const char *key);
 
 }  // namespace regad

@@ -1,5 +1,7 @@
 #include "formats/registration.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>

@@ -1,5 +1,10 @@
 #include "formats/requires.hpp"
 
+#include <nlohmann/json.hpp>
+
+#include <stdexcept>
+#include <string>
+
 namespace regad {
 
 void check_requires(const Json &object) {

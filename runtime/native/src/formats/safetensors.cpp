@@ -1,5 +1,7 @@
 #include "formats/safetensors.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <stdexcept>
 #include <utility>

@@ -1,5 +1,7 @@
 #include "formats/scoring.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <cmath>
 #include <set>
 #include <string>

@@ -1,5 +1,7 @@
 #include "formats/spec.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <stdexcept>
 
 namespace regad {
