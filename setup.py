@@ -15,6 +15,7 @@ from setuptools.command.build_ext import build_ext
 
 SOURCE = Path("runtime/native/src")
 COMMON = ["-std=c++17", "-O3", "-ffp-contract=fast", "-fvisibility=hidden", "-fno-math-errno", "-Wno-psabi", "-g0"]
+COMMON += ["--param=avoid-fma-max-bits=0", "-Wno-unused-command-line-argument"]  # GCC 14; Clang fuses in any case
 SETS = {"avx2": ["-mavx2", "-mfma", "-mf16c"]}
 SETS["avx512"] = [*SETS["avx2"], "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw"]
 """What runtime/native/CMakeLists.txt gives the same files: each is compiled for one instruction set."""

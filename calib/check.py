@@ -79,7 +79,7 @@ def check_scores(scores: Sequence[float], names: Sequence[str], score: Score = "
     copies = set(near_copies(scores))
     found = [
         f"{names[index]} is nearly a copy of another photo (left out, it scores {_ratio(scores, index):.2g} of the "
-        "others), which is no further evidence: take a photo of another good part instead"
+        "others), which shows nothing new: take a photo of another good part instead"
         for index in sorted(copies)
     ]
     own = [index for index in range(len(scores)) if index not in copies]

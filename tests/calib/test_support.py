@@ -41,7 +41,7 @@ def test_a_picture_saved_twice_in_other_formats_is_refused_with_both_names(tmp_p
     save(tmp_path, "a.png", 0)
     save(tmp_path, "b.bmp", 0)
     save(tmp_path, "c.png", 1)
-    with pytest.raises(InputError, match=r"^a\.png and b\.bmp are the same picture, and a copy is no further evidence"):
+    with pytest.raises(InputError, match=r"^a\.png and b\.bmp are the same picture, and a copy shows nothing new"):
         teach_folder(unused(), tmp_path)
 
 

@@ -176,7 +176,7 @@ def add_users(path: Path, roles: tuple[Role, ...] = ("viewer", "operator", "engi
 
 @contextmanager
 def desk_of(folder: Path, *, users: bool = True, tables: dict[str, Any] | None = None, **fields: Any) -> Iterator[Desk]:
-    """A page that runs in ``folder``."""
+    """A page that runs in ``folder``, and has heard of its line."""
     desk = DeskConfig(port=0, users=folder / "users.json", **fields)
     if users:
         add_users(folder / "users.json")
@@ -190,4 +190,5 @@ def desk_of(folder: Path, *, users: bool = True, tables: dict[str, Any] | None =
         )
         with Page(around) as page:
             page.start()
+            watch.wait(0, 20)
             yield Desk(folder, line, said, page)
