@@ -262,7 +262,7 @@ def _told_of(spec: JobSpec) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        text = f"{where(spec)} cannot be read ({error.strerror or error}); put it back, or pin another file"
+        text = f"{where(spec)} cannot be read: {error.strerror or error}; put it back, or pin another file"
         raise JobError(Fault.CATEGORY, text) from error
     except JobError:
         raise
