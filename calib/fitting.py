@@ -102,7 +102,10 @@ def aim_of(
 ) -> Aim:
     """Check the limits and rates that are asked for, and fill in the model's. Raises InputError."""
     if warn_frr is not None and (threshold is not None or warn_threshold is not None):
-        raise InputError("a rate of warnings and a limit set by hand are both given; give one of the two")
+        raise InputError(
+            "warn_frr is set from photos, and a limit is set by hand; give one of the two (warn_threshold sets the "
+            "lower limit by hand)"
+        )
     manual = None
     if threshold is not None:
         manual = Threshold(float(threshold), "manual", note="set by hand").with_warn(warn_threshold)

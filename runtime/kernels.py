@@ -30,8 +30,13 @@ __all__ = [
     "usable_cores",
 ]
 
-BUILD = "apt-get install g++, then pip install --force-reinstall --no-deps regad from source"
-"""What to do where the library is missing."""
+_CHECKOUT = Path(__file__).resolve().parents[1]
+BUILD = (
+    f"apt-get install g++, then: cd {_CHECKOUT} && python setup.py build_ext --inplace"
+    if (_CHECKOUT / "setup.py").is_file()
+    else "apt-get install g++, then in a checkout: pip install --force-reinstall --no-deps ."
+)
+"""What to do where the library is missing or of another version."""
 
 _VERSION = 10
 _OUT_OF_MEMORY = 1
@@ -48,9 +53,10 @@ def _library() -> ctypes.CDLL | None:
         loaded = ctypes.CDLL(str(found[0]))
         version = int(loaded.regad_embedded_version())
     except (OSError, AttributeError) as error:
-        raise DeviceError(f"the compiled kernels {found[0]} cannot be loaded ({error}); {BUILD}") from error
+        raise DeviceError(f"the compiled kernels {found[0]} cannot be loaded ({error})", remedy=BUILD) from error
     if version != _VERSION:
-        raise DeviceError(f"the compiled kernels {found[0]} have version {version}, expected {_VERSION}; {BUILD}")
+        text = f"the compiled kernels {found[0]} have version {version}, expected {_VERSION}"
+        raise DeviceError(text, remedy=BUILD)
     loaded.regad_embedded_kernels.restype = ctypes.c_char_p
     loaded.regad_embedded_pool.argtypes = (ctypes.c_size_t, ctypes.c_void_p)
     loaded.regad_embedded_scorer_free.restype = None
@@ -108,7 +114,7 @@ def library() -> ctypes.CDLL:
     """The library, its functions declared. Raises DeviceError if it is missing or cannot be used."""
     found = _library()
     if found is None:
-        raise DeviceError(f"the compiled kernels were not built with this installation; {BUILD}")
+        raise DeviceError("the compiled kernels were not built with this installation", remedy=BUILD)
     return found
 
 

@@ -158,7 +158,7 @@ def check_scorer() -> list[Finding]:
         if kernels.available():
             return [Finding("scorer", "ok", f"compiled, {kernels.kernels()} instructions")]
     except RegadError as error:
-        return [Finding("scorer", "problem", str(error), kernels.BUILD)]
+        return [Finding("scorer", "problem", error.message, error.remedy)]
     text = "not compiled with this installation: NumPy scores instead, several times slower and with more memory"
     return [Finding("scorer", "note", text, kernels.BUILD)]
 
@@ -287,10 +287,10 @@ def _self_test(artifact: Artifact, device: Device, precision: Precision) -> Find
     except RegadError as error:
         if error.code in ("emulated", "transforms"):
             return None
-        remedy = device.remedy.format(artifact=artifact.path, onnxruntime=_ort_install())
+        remedy = error.remedy or device.remedy.format(artifact=artifact.path, onnxruntime=_ort_install())
         if device.required:
-            return Finding("self-test", "problem", str(error), remedy)
-        return Finding("self-test", "note", f"{said} cannot be used: {error}", remedy)
+            return Finding("self-test", "problem", error.message, remedy)
+        return Finding("self-test", "note", f"{said} cannot be used: {error.message}", remedy)
     text = f"passed on {said}: worst is {worst.output}, {worst.max_rel:.1e} of {worst.tolerance:.0e} allowed"
     return Finding("self-test", "ok", text)
 

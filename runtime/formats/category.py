@@ -158,7 +158,9 @@ def registration_text(category: Category) -> str:
     if tried is None:
         return ""
     match = f"the photos match the first one at {min(tried.qualities):.2f} to {max(tried.qualities):.2f}"
-    ways = f"; by way of one another they lie up to {max(tried.detours):.1f} pixels elsewhere" if tried.detours else ""
+    ways = f", at another angle at up to {max(tried.rivals):.2f}" if tried.rivals else ""
+    if tried.detours:
+        ways += f"; laid by way of another photo they shift by up to {max(tried.detours):.1f} pixels"
     held = doubt = ""
     if tried.without is not None and tried.registered is not None:
         held = f"; registered to it they are {tried.registered / tried.without:.2f} times as far from each other"

@@ -108,7 +108,7 @@ def _no_camera(index: int) -> str:
     others = ", ".join(str(path) for path in sorted(Path("/dev").glob("video*"))) or "none"
     return (
         f"no camera at index {index} (cameras on this machine: {others}); "
-        "plug it in, or name another source (--source FOLDER, camera.source)"
+        "plug it in, or name another source (--source FOLDER; at a station camera.source)"
     )
 
 

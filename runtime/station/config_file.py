@@ -62,7 +62,11 @@ def read_document(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
     except OSError as error:
-        remedy = "write one with: regad-station init" if isinstance(error, FileNotFoundError) else "check its rights"
+        remedy = "check its rights"
+        if isinstance(error, FileNotFoundError):
+            remedy = "write one with: regad-station init"
+        elif isinstance(error, IsADirectoryError):
+            remedy = f"name the file in it: {shown(path / FILE_NAME)}"
         raise InputError(f"{shown(path)} cannot be read ({error.strerror}); {remedy}") from error
     if len(data) > _MOST_BYTES:
         raise InputError(f"{shown(path)} has more than {_MOST_BYTES} bytes; expected a configuration of a station")

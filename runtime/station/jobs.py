@@ -262,7 +262,8 @@ def _told_of(spec: JobSpec) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise JobError(Fault.CATEGORY, f"{where(spec)} cannot be read: {error.strerror or error}") from error
+        text = f"{where(spec)} cannot be read: {error.strerror or error}; put it back, or pin another file"
+        raise JobError(Fault.CATEGORY, text) from error
     except JobError:
         raise
     except RegadError as error:

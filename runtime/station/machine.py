@@ -274,9 +274,7 @@ class Machine:
         if self.ready and event.kind is self._settings.kind:
             self._parts.accept(event, self._selection.job, now)
             return
-        state = f"held: {self._condition.held}" if self._condition.held else f"{self.state.name}, not ready"
-        reason = "another part is being judged" if self._parts.part else f"the station is {state}"
-        self._parts.miss(event, self._selection.job, reason, now)
+        self._parts.miss(event, self._selection.job, self._outputs.unready, now)
 
     def _on_finished(self, outcome: Outcome, now: int) -> None:
         """A part is done with: too many failures in a row are a fault, and what waited for its end is done."""

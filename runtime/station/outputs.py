@@ -77,6 +77,24 @@ class Outputs:
         free = self._parts.part is None and self._selection.settled
         return self.online and not self._condition.link_lost and enabled and free
 
+    @property
+    def unready(self) -> str:
+        """Why a trigger was not accepted, for the record and whoever sent it."""
+        condition = self._condition
+        if self._parts.part is not None:
+            return "another part is being judged"
+        if condition.held:
+            return f"the station is held: {condition.held}"
+        if self._faults:
+            return f"the station is not ready: fault {self._faults.first.value}, {self._faults.first.name}"
+        if self.state is State.SETUP:
+            return 'the station is not ready: it waits for "start"; station.autostart = true starts it by itself'
+        if condition.link_lost:
+            return "the station is not ready: the PLC's heartbeat has stopped"
+        if self._settings.kind is TriggerKind.MODBUS and not self._plc.enabled:
+            return "the station is not ready: the PLC has not set ENABLE"
+        return f"the station is not ready: {self.state.name}"
+
     def render(self, before: ProcessImage, flags: Flag, now_ns: int) -> ProcessImage:
         """Return the image at ``now_ns``; ``flags`` are those that others have raised."""
         job, counts = self._selection.job, self._parts.counts

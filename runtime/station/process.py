@@ -18,6 +18,7 @@ from .systemd import Notifier
 __all__ = ["prepare_process", "run_line"]
 
 _INTERRUPTED = 130
+_WAITS = 'no part is judged before "start": at the page, by a command, or by station.autostart = true'
 _SWITCH = 0.0005  # seconds after which a thread must let go of Python's lock: a verdict waits for no other
 
 
@@ -42,6 +43,8 @@ def run_line(config: Config, path: Path, say: Say = unsaid) -> int:
         signals.run() as stop,
     ):
         line.start()
+        if not config.station.autostart:
+            say(_WAITS)
         with drawn.coming(line.requests.handle, lambda: line.image) if drawn else nullcontext():
             stop.wait()
     say(_ended(line, signals.received))

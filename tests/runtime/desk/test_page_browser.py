@@ -75,7 +75,7 @@ def test_the_line_shows_verdict_picture_rejects_and_counts(browser: Browser, des
         said(page, ".verdict", "Shadow: no verdict is put out")
         until(page, "document.querySelectorAll('.rejects li img').length === 3")
         assert page.locator(".rejects li").all_inner_texts()[0].startswith("NOT JUDGED")
-        said(page, ".counts", "1 plate")
+        said(page, ".counts", "1: plate")
         until(page, LIT)
         for key, name in (("h", "Heat map"), ("l", "Live")):
             button = page.get_by_role("button", name=name)

@@ -52,7 +52,7 @@ def test_a_registered_category_comes_back_as_it_was(tmp_path: Path) -> None:
     save_category(registered(), tmp_path / "part.safetensors")
     back, given = load_category(tmp_path / "part.safetensors"), registration()
     assert back.tried == TRIED and back.registration is not None
-    assert "by way of one another they lie up to 0.5 pixels elsewhere" in registration_text(back)
+    assert "laid by way of another photo they shift by up to 0.5 pixels" in registration_text(back)
     assert (back.registration.quality, back.registration.shown) == (given.quality, given.shown)
     for name, tensor in given.tensors.items():
         assert (back.registration.tensors[name] == tensor).all(), name

@@ -125,6 +125,15 @@ def test_features_of_another_shape_are_refused() -> None:
         CompiledScorer(statistics("gram", 2)).score(features._replace(f2=features.f2.astype(np.float64)))
 
 
+@built
+def test_a_library_of_another_version_says_how_to_build_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "_VERSION", 0)
+    monkeypatch.setattr(kernels, "_library", kernels._library.__wrapped__)
+    (finding,) = check_scorer()
+    assert (finding.level, finding.remedy) == ("problem", kernels.BUILD)
+    assert finding.text.endswith(", expected 0")
+
+
 def test_a_missing_library_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "_library", lambda: None)
     (finding,) = check_scorer()

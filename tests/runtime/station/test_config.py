@@ -180,6 +180,11 @@ def test_a_file_that_is_missing_says_how_to_make_one(tmp_path: Path) -> None:
         read_config(tmp_path / "station.toml")
 
 
+def test_a_folder_in_place_of_the_file_names_the_file_in_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"Is a directory\); name the file in it: .*/station\.toml$"):
+        read_config(tmp_path)
+
+
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_are_a_configuration_or_a_fault_of_one_line(
     tmp_path_factory: pytest.TempPathFactory, data: bytes

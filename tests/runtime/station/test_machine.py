@@ -6,7 +6,7 @@ import pytest
 
 from regad.runtime.station.codes import Control, Fault, Flag, State, Status, VerdictCode
 from regad.runtime.station.effects import Record
-from regad.runtime.station.events import Booted, Halt, JobReady, JobWanted, Judged, Start, Stop, Taken, Tick
+from regad.runtime.station.events import Booted, Halt, JobFailed, JobReady, JobWanted, Judged, Start, Stop, Taken, Tick
 from regad.runtime.station.part import Answer, Outcome
 
 from .machine_bench import MS, ONE, TWO, Bench
@@ -83,6 +83,42 @@ def test_a_missed_trigger_is_recorded_with_a_number_of_its_own() -> None:
         (1, VerdictCode.PASS),
     ]
     assert bench.machine.image.shown.tag == 7 and bench.status & Status.MISSED
+
+
+def test_a_missed_trigger_says_what_the_station_waits_for() -> None:
+    bench = Bench(autostart=False, plc_timeout_ns=100 * MS)
+    trigger = Control.ENABLE | Control.TRIGGER
+    reasons = []
+
+    def missed(control: Control = trigger, seq: int = 0, beat: int = 0, after_ms: float = 0) -> None:
+        bench.write(Control.ENABLE, beat=beat, after_ms=after_ms)
+        bench.write(control, seq, beat=beat)
+        reasons.append(bench.records[-1].outcome.reason.removeprefix("the station is not ready: "))
+
+    missed()
+    bench.send(Booted())
+    missed()
+    bench.send(Start())
+    missed()
+    for event in (JobWanted(1), JobReady(ONE)):
+        bench.send(event)
+    missed(Control.TRIGGER)
+    judge = bench.expose(bench.trigger(7))
+    missed(seq=8)
+    bench.judged(judge)
+    bench.write(Control.ENABLE, beat=1)
+    missed(seq=9, beat=1, after_ms=200)
+    bench.send(JobFailed(1, Fault.CATEGORY, "gone"))
+    missed(seq=10)
+    assert reasons == [
+        "BOOT",
+        'it waits for "start"; station.autostart = true starts it by itself',
+        "IDLE",
+        "the PLC has not set ENABLE",
+        "another part is being judged",
+        "the PLC's heartbeat has stopped",
+        "fault 20, CATEGORY",
+    ]
 
 
 def test_two_parts_before_one_frame_spoil_both() -> None:

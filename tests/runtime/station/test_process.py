@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.station import process
@@ -34,10 +35,12 @@ class Told:
     def start(self) -> None:
         signal.raise_signal(self._number)
 
-    def run(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> int:
+    def run(self, monkeypatch: pytest.MonkeyPatch, folder: Path, *, autostart: bool = True) -> int:
         monkeypatch.setattr(process, "Line", lambda *given, **more: self)
         monkeypatch.setattr(process, "prepare_process", lambda: None)
-        return process.run_line(Station(folder).config, folder, self.said.append)
+        config = Station(folder).config
+        config = replace(config, station=replace(config.station, autostart=autostart))
+        return process.run_line(config, folder, self.said.append)
 
 
 @pytest.mark.parametrize(("number", "how", "status"), [(signal.SIGINT, "Ctrl-C", 130), (signal.SIGTERM, "SIGTERM", 0)])
@@ -48,6 +51,14 @@ def test_a_station_that_is_stopped_says_so_once_all_is_closed(
     assert told.run(monkeypatch, tmp_path) == status
     wanted = f"stopped by {how}: 12 parts judged, all recorded; the outputs are cleared and closed, so nothing passes"
     assert told.said == ["closed", wanted]
+
+
+def test_a_station_that_waits_for_start_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told = Told(signal.SIGINT, 0)
+    told.run(monkeypatch, tmp_path, autostart=False)
+    assert told.said[0] == (
+        'no part is judged before "start": at the page, by a command, or by station.autostart = true'
+    )
 
 
 def test_rows_that_are_lost_are_not_called_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

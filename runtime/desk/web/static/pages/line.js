@@ -130,7 +130,7 @@ export function open(root, app) {
     view.counts = key;
     const rate = shift && shift.parts ? `${((100 * shift.rejects) / shift.parts).toFixed(1)} %` : "-";
     const number = station && station.online ? station.image.job : 0;
-    const job = number ? `${number} ${view.jobs?.[number] ?? ""}` : t("line.no.job");
+    const job = number ? [number, view.jobs?.[number]].filter(Boolean).join(": ") : t("line.no.job");
     const pair = (value, name) => h("div", { class: "count" }, h("b", {}, value), h("span", {}, name));
     fill(counts, pair(job, t("line.job")), pair(shift ? shift.parts : "-", shift ? t("line.parts", { time: toMinute(shift.began) }) : ""), pair(shift ? shift.rejects : "-", t("line.rejected")), pair(rate, t("line.rate")));
   }

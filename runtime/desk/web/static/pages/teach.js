@@ -49,6 +49,7 @@ export async function open(root, app) {
 
   function meter(name) {
     const bar = h("div");
+    bar.style.width = "0";
     const value = h("span");
     return { root: h("div", {}, h("div", { class: "row meter-name" }, h("span", {}, t(name)), value), h("div", { class: "meter", "aria-hidden": "true" }, bar)), set(part, said) { bar.style.width = `${Math.round(100 * Math.min(1, part))}%`; text(value, said); } };
   }
