@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from ...backends.lifecycle import Closing
@@ -104,8 +105,10 @@ class ChallengeService(Closing):
                 **{"left": one.left, "by": one.by},
             }
 
-    def begin(self, by: str, hold_id: str | None = None) -> None:
-        """Begin the challenge of the job in force, out of the hold that was seen. Raises InputError, LinkError."""
+    def begin(self, by: str, hold_id: str | None | UnsetType = UNSET) -> None:
+        """Begin the challenge of the job in force, out of the hold that was seen (None: there was none), else the one
+        that is known of. Raises InputError where another one holds it, LinkError.
+        """
         with self._lock, LearningTrace(self._around.trace) as trace:
             heard = self._around.watch.heard
             if heard.status is None:
@@ -113,15 +116,16 @@ class ChallengeService(Closing):
             job = self._heard_job()
             if job == 0:
                 raise InputError("no job is active; choose one under Job")
-            hold_id = self._require_meant(job, hold_id)
+            meant = self._require_meant(job, hold_id)
             one = self._challenges.get(job) or Challenge(job)
             before = (one.step, one.reason)
             one.begin(by, trace.newest(), self._now())
             try:
-                if hold_id is not None:  # else no hold is known of: one that comes now was seen by nobody
-                    self._let_go(by, job, hold_id)
+                if meant is not None:  # else no hold is known of: one that comes now was seen by nobody
+                    self._let_go(by, job, meant)
             except LinkError:
                 one.step, one.reason = before
+                self._released = None  # nobody said that the hold is over, only that a challenge begins
                 raise
             self._challenges[job] = one
             self._save()
@@ -142,9 +146,9 @@ class ChallengeService(Closing):
         Raises InputError where another one holds it, LinkError.
         """
         with self._lock:
-            hold_id = self._require_meant(job, hold_id)
+            meant = self._require_meant(job, UNSET if hold_id is None else hold_id)
             try:
-                self._let_go(by, job, hold_id)
+                self._let_go(by, job, meant)
             finally:  # one that does not reach the line is asked for again, as long as nothing else holds it
                 if (one := self._challenges.get(job)) is not None and self._released is not None:
                     one.release()
@@ -259,23 +263,24 @@ class ChallengeService(Closing):
         if one.step == "due" and one.job not in self._plans:
             one.release()
 
-    def _require_meant(self, job: int, hold_id: str | None) -> str | None:
-        """The id of the hold that is meant: the one that was seen, else the one that is known of.
+    def _require_meant(self, job: int, hold_id: str | None | UnsetType) -> str | None:
+        """The id of the hold that is meant: the one that was seen (None: there was none), else the one that is known of.
 
         Raises InputError where the station is held, as far as is known, for another job or by another hold.
         """
         held = self._held()
         if held is None:
-            return hold_id
+            return None if hold_id is UNSET else hold_id
         if held["job"] != job:
             raise InputError(
                 f"the station is held for another reason, which comes first: {held['reason']}", code="other"
             )
-        if held["id"] is not None and hold_id not in (None, held["id"]):
+        if held["id"] is not None and hold_id not in (UNSET, held["id"]):
             raise InputError(
                 f"another hold has come since: {held['reason']}; look at it, and release that one", code="other"
             )
-        return hold_id or held["id"]
+        known: str | None = held["id"]
+        return known if hold_id is UNSET else hold_id
 
     def _heard_job(self) -> int:
         status = self._around.watch.heard.status

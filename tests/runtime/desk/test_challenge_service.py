@@ -309,3 +309,31 @@ def test_without_a_job_there_is_nothing_to_challenge(recorded: Recorded) -> None
     line.job = 0
     with pytest.raises(InputError, match="no job is active"):
         service(recorded, line).begin("ann")
+
+
+def test_a_challenge_whose_begin_did_not_reach_the_line_lets_no_hold_go_later(recorded: Recorded) -> None:
+    """Of a job that is challenged by hand only: no challenge runs, so nothing has shown that it judges well."""
+    line = Heard()
+    line.job = line.hold_of = 7
+    made = service(recorded, line)
+    made.look()
+    made.begin("ann")
+    made.cancel()
+    line.held, line.refuses = True, "gone"
+    with pytest.raises(LinkError):
+        made.begin("ann")
+    line.refuses = ""
+    for _ in range(3):
+        made.look()
+    assert line.held and [command for command, _ in line.asked] == ["release"]
+
+
+def test_a_challenge_begins_out_of_no_hold_that_the_page_had_not_shown(recorded: Recorded) -> None:
+    line = Heard()
+    made = service(recorded, line)
+    made.look()
+    with pytest.raises(InputError, match="another hold has come since: job 1 is held; look at it"):
+        made.begin("ann", None)
+    assert line.held and [command for command, _ in line.asked] == ["hold"]
+    made.begin("ann", line.hold_id)
+    assert not line.held and made.state()["step"] == "good"
