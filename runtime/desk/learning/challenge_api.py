@@ -19,7 +19,7 @@ _HoldId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 class _Begun(msgspec.Struct, forbid_unknown_fields=True):
     """``hold_id`` None: the page showed no hold; without it: whichever is known of."""
 
-    hold_id: _HoldId | None | msgspec.UnsetType = msgspec.UNSET
+    hold_id: _HoldId | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class _Released(msgspec.Struct, forbid_unknown_fields=True):

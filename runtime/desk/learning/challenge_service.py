@@ -100,12 +100,14 @@ class ChallengeService(Closing):
                 return {**shown, "job": self._heard_job(), **nothing}
             if one.hold and held is None:
                 shown["held"] = self._job  # the line is about to be
+            if shown["held"] == self._job and one.hold:
+                reason = one.hold  # else what is released would not be what is read
             return {
-                **{**shown, "job": self._job, "step": one.step, "hold": one.hold or reason, "hint": one.hint},
+                **{**shown, "job": self._job, "step": one.step, "hold": reason, "hint": one.hint},
                 **{"left": one.left, "by": one.by},
             }
 
-    def begin(self, by: str, hold_id: str | None | UnsetType = UNSET) -> None:
+    def begin(self, by: str, hold_id: str | UnsetType | None = UNSET) -> None:
         """Begin the challenge of the job in force, out of the hold that was seen (None: there was none), else the one
         that is known of. Raises InputError where another one holds it, LinkError.
         """
@@ -238,7 +240,7 @@ class ChallengeService(Closing):
         own = held is not None and held["job"] == one.job
         if one.hold:
             self._released = None
-            if not own:
+            if not own and (held is None or held["job"] != 0):  # the station's own hold comes first
                 self._around.link.ask("hold", by=_BY, reason=one.hold, job=one.job)
                 self._around.watch.look()  # who releases it must name it
         elif released is not None and (held is None or held["id"] is None or held["id"] != released.hold_id):
@@ -263,8 +265,8 @@ class ChallengeService(Closing):
         if one.step == "due" and one.job not in self._plans:
             one.release()
 
-    def _require_meant(self, job: int, hold_id: str | None | UnsetType) -> str | None:
-        """The id of the hold that is meant: the one that was seen (None: there was none), else the one that is known of.
+    def _require_meant(self, job: int, hold_id: str | UnsetType | None) -> str | None:
+        """The id of the hold that is meant: the one that was seen (None: there was none), else that of the one known of.
 
         Raises InputError where the station is held, as far as is known, for another job or by another hold.
         """

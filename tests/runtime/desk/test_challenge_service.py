@@ -181,6 +181,21 @@ def test_a_hold_of_the_job_before_does_not_count_as_its_own(recorded: Recorded) 
     assert made.state()["held"] == JOB
 
 
+def test_a_challenge_that_is_due_waits_for_the_hold_of_the_station(recorded: Recorded) -> None:
+    line = Heard()
+    line.held, line.hold_of = True, 0
+    made = service(recorded, line)
+    for _ in range(3):
+        made.look()
+    state = made.state()
+    assert (state["step"], state["held"], state["hold"]) == ("due", 0, "job 0 is held") and line.asked == []
+    with pytest.raises(InputError, match="held for another reason, which comes first: job 0 is held"):
+        made.begin("ann", state["hold_id"])
+    made.release("eve", 0, state["hold_id"])
+    made.look()
+    assert line.held and line.hold_of == JOB and "begun" in made.state()["hold"]
+
+
 def test_another_version_of_a_challenged_job_is_challenged_anew(recorded: Recorded) -> None:
     line = Heard()
     made = service(recorded, line)
