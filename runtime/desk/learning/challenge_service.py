@@ -266,7 +266,7 @@ class ChallengeService(Closing):
             one.release()
 
     def _require_meant(self, job: int, hold_id: str | UnsetType | None) -> str | None:
-        """The id of the hold that is meant: the one that was seen (None: there was none), else that of the one known of.
+        """The id of the hold that is meant: the one that was seen (None: there was none), else the one heard of.
 
         Raises InputError where the station is held, as far as is known, for another job or by another hold.
         """
