@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from ...backends.lifecycle import Closing
 from ...errors import InputError, RegadError
-from ...station.codes import Flag, VerdictCode
+from ...station.codes import VerdictCode
 from ...station.job_spec import JobSpec
 from ...station.trace.reader import Selection
 from ..errors import LinkError
@@ -243,7 +243,7 @@ class ChallengeService(Closing):
             if not own and (held is None or held["job"] != 0):  # the station's own hold comes first
                 self._around.link.ask("hold", by=_BY, reason=one.hold, job=one.job)
                 self._around.watch.look()  # who releases it must name it
-        elif released is not None and (held is None or held["id"] is None or held["id"] != released.hold_id):
+        elif released is not None and (held is None or held["id"] != released.hold_id):
             self._released = None
         elif released is not None:
             self._around.link.ask("release", **released._asdict())
@@ -277,23 +277,21 @@ class ChallengeService(Closing):
             raise InputError(
                 f"the station is held for another reason, which comes first: {held['reason']}", code="other"
             )
-        if held["id"] is not None and hold_id not in (UNSET, held["id"]):
+        if hold_id not in (UNSET, held["id"]):
             raise InputError(
                 f"another hold has come since: {held['reason']}; look at it, and release that one", code="other"
             )
-        known: str | None = held["id"]
-        return known if hold_id is UNSET else hold_id
+        known: str = held["id"]
+        return known
 
     def _heard_job(self) -> int:
         status = self._around.watch.heard.status
         return 0 if status is None else int(status["image"]["job"])
 
     def _held(self) -> dict[str, Any] | None:
-        """The hold that the line told of: its job, reason and id."""
+        """The hold that the line told of: its job, reason and id. Flag.HELD follows it, milliseconds later."""
         status = self._around.watch.heard.status
-        if status is None or not status["image"]["flags"] & Flag.HELD:
-            return None
-        return {"id": None, **(status.get("held") or {"job": 0, "reason": "the station is held"})}
+        return None if status is None else status.get("held")
 
     def _run(self) -> None:
         while not self._ended.wait(_EVERY):

@@ -181,6 +181,18 @@ def test_a_hold_of_the_job_before_does_not_count_as_its_own(recorded: Recorded) 
     assert made.state()["held"] == JOB
 
 
+def test_a_hold_is_over_as_soon_as_the_line_says_so(recorded: Recorded) -> None:
+    """Its flag at the outputs follows: what was released is not shown as another hold meanwhile."""
+    line = Heard()
+    made = service(recorded, line)
+    made.look()
+    line.lags = True
+    made.release("eve", JOB)
+    assert (made.state()["held"], made.state()["hold"]) == (None, "")
+    made.begin("ann")
+    assert made.state()["step"] == "good"
+
+
 def test_a_challenge_that_is_due_waits_for_the_hold_of_the_station(recorded: Recorded) -> None:
     line = Heard()
     line.held, line.hold_of = True, 0
