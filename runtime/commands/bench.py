@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from ..formats.places import find_model
 from .bench_rows import ROWS, BenchSetup, camera_curve, shot_curve
@@ -67,11 +66,10 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     CPU in fp32: it prints which to use, and how many verdicts change.
     """
     model, target = find_model(options["model"]), options["target"]
-    for name in () if options["pick"] else _PICKING:
-        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
-            raise click.UsageError(f"--{name.replace('_', '-')} needs --pick", ctx)
     if options["pick"]:
         refuse_without_effect(_ROWS, "with --pick")
+    else:
+        refuse_without_effect(_PICKING, "without --pick")
     if (options["support"] is None) != (options["images"] is None):
         raise click.UsageError("--support and --images go together: photos to teach, and photos to judge", ctx)
     if target is not None:

@@ -51,12 +51,12 @@ def parse_roi(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 def refuse_without_effect(names: Iterable[str], why: str) -> None:
     """Raise UsageError for the first of a command's options ``names`` that was given: it has no effect ``why``.
 
-    An option that is passed over in silence lets its user believe that it was heeded.
+    An option that is passed over in silence lets its user believe that it was heeded; one that is given with the value
+    of its default, too.
     """
     ctx, wanted = click.get_current_context(), set(names)
     for option in ctx.command.params:
-        source = ctx.get_parameter_source(option.name or "")
-        if option.name in wanted and source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
+        if option.name in wanted and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"{option.opts[0]} has no effect {why}: leave it out", ctx)
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from ..backends.table import AUTO, passed_over
 from ..detector import Detector
@@ -159,13 +158,10 @@ def _config(ctx: click.Context, **given: Any) -> RunConfig:
         raise click.UsageError("give exactly one of --camera N and --source URI", ctx)
     if (given["support"] is None) == (given["category"] is None):
         raise click.UsageError("give exactly one of --support DIR and --category FILE", ctx)
-    for name in _TEACHING if given["category"] is not None else ():
-        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
-            flag = name.replace("_", "-")
-            raise click.UsageError(f"--{flag} is for teaching with --support; the category file has its own", ctx)
-    for name in _PICTURES if given["overlay"] is None else ():
-        if given[name]:
-            raise click.UsageError(f"--{name.replace('_', '-')} needs --overlay DIR", ctx)
+    if given["category"] is not None:
+        refuse_without_effect(_TEACHING, "with --category, whose file says how the part was taught")
+    if given["overlay"] is None:
+        refuse_without_effect(_PICTURES, "without --overlay")
     if given["shot"] is None:
         refuse_without_effect(["seed"], "without --shot")
     if given["threshold"] is not None:

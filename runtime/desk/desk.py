@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from .watch import StationWatch
 
 __all__ = ["Desk", "run_desk", "services_of"]
 
+_EVERY = 1.0  # seconds between looks whether the line is there still
 Services = Callable[[Surroundings], Iterator[Service]]
 
 
@@ -86,7 +88,11 @@ class Desk(Closing):
 
 
 def run_desk(path: Path, say: Say) -> None:
-    """Run the desk of the station in the file ``path`` until SIGTERM. Raises RegadError."""
+    """Run the desk of the station in the file ``path`` until SIGTERM, or until the process that started it is gone: a
+    line that was killed ends no desk, and the next one needs its ports. Raises RegadError.
+    """
+    line = os.getppid()
     with StopSignals(signal.SIGTERM) as signals, Desk(read_config(path), path, say) as desk, signals.run() as stop:
         desk.start()
-        stop.wait()
+        while os.getppid() == line and not stop.wait(_EVERY):
+            pass

@@ -23,7 +23,8 @@ class FirstParts:
 
     A job with ``challenge_at_start`` does so each time that it is set in place of another one, and every job that is
     challenged when it comes back with another version, also after a restart: ``folder``, the trace's, keeps which
-    versions were in force. ``table`` gives the jobs as they are now, ``spec`` one of them.
+    versions were in force, of every job, since one that is not challenged may be from its next version on. ``table``
+    gives the jobs as they are now, ``spec`` one of them.
     """
 
     def __init__(
@@ -40,9 +41,9 @@ class FirstParts:
 
     def begin(self) -> None:
         """The job table is there. What a job was first seen with is no other version. Raises OutputError."""
-        challenged = [job.number for job in self._table() if job.challenged]
-        known = self._read(challenged)
-        self._seen = {number: known.get(number, self._version(number)) for number in challenged}
+        numbers = [job.number for job in self._table()]
+        known = self._read(numbers)
+        self._seen = {number: known.get(number, self._version(number)) for number in numbers}
         if self._seen != known:
             self._write()
 
@@ -50,11 +51,11 @@ class FirstParts:
         """A job is ready, and comes into force after this. Raises OutputError, and what ``hold`` raises."""
         before, self._number = self._number, number
         spec = self._spec(number)
-        if spec is None or not spec.challenged:
+        if spec is None:
             return
         seen, version = self._seen.get(number), self._version(number)
         self._seen[number] = version
-        if seen not in (None, version):  # None: it was added since the start, and was never another one
+        if spec.challenged and seen not in (None, version):  # None: it was added since the start, and is the first one
             self._hold(number, f"job {number} has another version: show its good and its bad part at the page")
         elif number != before and spec.challenge_at_start:
             self._hold(number, f"job {number} begins with a challenge: show its good and its bad part at the page")
@@ -70,7 +71,7 @@ class FirstParts:
         spec = self._spec(number)
         return "" if spec is None else f"{spec.sha256} {spec.threshold} {spec.warn}"
 
-    def _read(self, challenged: Iterable[int]) -> dict[int, str]:
+    def _read(self, numbers: Iterable[int]) -> dict[int, str]:
         """The versions that were in force, of every job another one where that cannot be known any more."""
         try:
             with self._path.open("rb") as file:
@@ -78,7 +79,7 @@ class FirstParts:
         except FileNotFoundError:
             return {}
         except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
-            return dict.fromkeys(challenged, "unknown")
+            return dict.fromkeys(numbers, "unknown")
 
     def _write(self) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -51,10 +51,12 @@ class Jobs:
         loaded: Loaded | None = None,
         installed: Installed | None = None,
         limit: int | None = None,
+        require: Callable[[Iterable[JobSpec]], None] = lambda specs: None,
     ) -> None:
         """``specs`` is the table of station.toml; ``installed`` holds the versions that take its rows' place.
 
         Of all statistics at most ``limit`` bytes stay in memory, besides those of the job in force (None: all).
+        ``require`` raises InputError for jobs that the station cannot have: in the table, or to be installed.
         """
         self._open_model = open_model
         self._listed = {spec.number: spec for spec in specs}
@@ -62,6 +64,7 @@ class Jobs:
         self._loaded = loaded
         self._installed = installed
         self._limit = limit
+        self._require = require
         self._lock = threading.Lock()
         self._model: Model | None = None
         self._ready: dict[int, _Made] = {}  # the one taken least lately first
@@ -89,11 +92,12 @@ class Jobs:
         """Open the model and make every job ready that can be.
 
         ``notes`` then says which jobs are not judged as station.toml says. Raises ArtifactError and DeviceError for the
-        model, InputError for a list of installed versions that cannot be used.
+        model, InputError for a list of installed versions that cannot be used, and what ``require`` raises.
         """
         if self._installed is not None:
             found, self.notes = self._installed.applied(list(self._listed.values()))
             self._specs = {spec.number: spec for spec in found}
+        self._require(self._specs.values())
         return self._open()
 
     def _open(self) -> Model:
@@ -183,7 +187,8 @@ class Jobs:
 
         A wish with a name adds a job under a free number. Returns the job before (None: it was added) and after, and
         the category with its limits. Raises JobError for a version that cannot judge, InputError where there is no such
-        file, or the number is taken, OutputError where it cannot be written down; all is then as it was.
+        file, the number is taken, or ``require`` says so, OutputError where it cannot be written down; all is then as
+        it was.
         """
         before = self._specs.get(wish.job)
         if self._installed is None or (before is None and not wish.name):
@@ -200,6 +205,7 @@ class Jobs:
             raise InputError(f"job {wish.job} is in station.toml; set its deadline and its challenges there")
         else:
             spec = self._installed.spec_of(listed, wish)
+        self._require([spec])
         with _told_of(spec):
             made = self._made(spec)
         self._installed.put(listed, wish)

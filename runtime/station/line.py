@@ -87,7 +87,8 @@ class Line(Closing):
         self.trace = Trace(config.trace.folder, policy_of(config), say=say, alarm=self._trace_alarm)
         loaded, installed = partial(record_job, self.trace), Installed(config.trace.folder, config.trigger.review_is)
         jobs_bytes = None if config.model.jobs_mb is None else config.model.jobs_mb * 1_000_000
-        self.jobs = Jobs(model or self._open_model, specs_of(config), loaded, installed, jobs_bytes)
+        desked = partial(require_desk, config)
+        self.jobs = Jobs(model or self._open_model, specs_of(config), loaded, installed, jobs_bytes, desked)
         self._holding = Holding(config.trace.folder, self._post, self.trace.note)
         self._first_parts = FirstParts(
             config.trace.folder, lambda: self.jobs.table, self.jobs.spec, self._holding.begin
@@ -190,7 +191,6 @@ class Line(Closing):
             self.jobs.open()
         except SelfTestError as error:
             self._post(Raised(Fault.JUDGE, str(error)))
-        require_desk(self.config, self.jobs.table)
         for text in self.jobs.errors.values():
             self._told(Told("warning", Fault.CATEGORY, text))
         try:

@@ -16,7 +16,7 @@ from ..errors import InputError, OutputError
 from ..formats.atomic import atomic_write
 from ..text import shown, system_reason
 
-__all__ = ["Fresh", "PrivateFileError", "PrivateNames", "alone", "read_private", "write_private"]
+__all__ = ["Fresh", "PrivateFileError", "PrivateNames"]
 
 _MOST = 1_000_000  # bytes
 _S = TypeVar("_S", bound=msgspec.Struct)
@@ -49,7 +49,7 @@ class Fresh(Generic[_T]):
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def _alone(path: Path) -> Iterator[None]:
     """Let no other thread or process that asks so change the file ``path`` meanwhile: what one reads, changes and
     writes must not undo what another has written. Raises OutputError.
     """
@@ -65,7 +65,7 @@ def alone(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def read_private(path: Path, kind: type[_S], what: str, remedy: str) -> _S | None:
+def _read(path: Path, kind: type[_S], what: str, remedy: str) -> _S | None:
     """Return a file's struct, None where there is no file. Raises PrivateFileError for one that cannot be used, or is
     open to others; ``what`` is what it holds, and ``remedy`` how it is made again.
     """
@@ -87,7 +87,7 @@ def read_private(path: Path, kind: type[_S], what: str, remedy: str) -> _S | Non
         raise PrivateFileError(f"{shown(path)} is no {what} ({error})", remedy=remedy) from error
 
 
-def write_private(path: Path, value: msgspec.Struct) -> None:
+def _write(path: Path, value: msgspec.Struct) -> None:
     """Write a struct, readable by its owner alone from the first byte on. Raises OutputError."""
     data = msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
 
@@ -111,16 +111,16 @@ class PrivateNames(Generic[_S]):
 
     def read(self, path: Path) -> dict[str, _S]:
         """Return them; none where the file is missing. Raises PrivateFileError for one that cannot be used."""
-        found: Any = read_private(path, self._kind, f"list of {self._one}s", self._remedy)
+        found: Any = _read(path, self._kind, f"list of {self._one}s", self._remedy)
         return {} if found is None else dict(getattr(found, f"{self._one}s"))
 
     @contextmanager
     def changed(self, path: Path) -> Iterator[dict[str, _S]]:
         """Give them to change, and write them at the end of the block. Raises PrivateFileError, OutputError."""
-        with alone(path):
+        with _alone(path):
             found = self.read(path)
             yield found
-            write_private(path, self._file(found))
+            _write(path, self._file(found))
 
     def remove(self, path: Path, name: str) -> None:
         """Take one out. Raises InputError where there is none of that name, OutputError."""

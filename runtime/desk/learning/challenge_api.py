@@ -17,11 +17,14 @@ _HoldId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
 class _Begun(msgspec.Struct, forbid_unknown_fields=True):
-    hold_id: _HoldId | None = None
+    """``hold_id`` None: the page showed no hold; without it: whichever is known of."""
+
+    hold_id: _HoldId | msgspec.UnsetType | None = msgspec.UNSET
 
 
-class _Released(_Begun, forbid_unknown_fields=True, kw_only=True):
+class _Released(msgspec.Struct, forbid_unknown_fields=True):
     job: Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+    hold_id: _HoldId | None = None
 
 
 def challenge_routes() -> list[Route]:

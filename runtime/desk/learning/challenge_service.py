@@ -8,11 +8,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from ...backends.lifecycle import Closing
 from ...errors import InputError, RegadError
-from ...station.codes import Flag, VerdictCode
+from ...station.codes import VerdictCode
 from ...station.job_spec import JobSpec
 from ...station.trace.reader import Selection
 from ..errors import LinkError
@@ -99,13 +100,17 @@ class ChallengeService(Closing):
                 return {**shown, "job": self._heard_job(), **nothing}
             if one.hold and held is None:
                 shown["held"] = self._job  # the line is about to be
+            if shown["held"] == self._job and one.hold:
+                reason = one.hold  # else what is released would not be what is read
             return {
-                **{**shown, "job": self._job, "step": one.step, "hold": one.hold or reason, "hint": one.hint},
+                **{**shown, "job": self._job, "step": one.step, "hold": reason, "hint": one.hint},
                 **{"left": one.left, "by": one.by},
             }
 
-    def begin(self, by: str, hold_id: str | None = None) -> None:
-        """Begin the challenge of the job in force, out of the hold that was seen. Raises InputError, LinkError."""
+    def begin(self, by: str, hold_id: str | UnsetType | None = UNSET) -> None:
+        """Begin the challenge of the job in force, out of the hold that was seen (None: there was none), else the one
+        that is known of. Raises InputError where another one holds it, LinkError.
+        """
         with self._lock, LearningTrace(self._around.trace) as trace:
             heard = self._around.watch.heard
             if heard.status is None:
@@ -113,15 +118,16 @@ class ChallengeService(Closing):
             job = self._heard_job()
             if job == 0:
                 raise InputError("no job is active; choose one under Job")
-            hold_id = self._require_meant(job, hold_id)
+            meant = self._require_meant(job, hold_id)
             one = self._challenges.get(job) or Challenge(job)
             before = (one.step, one.reason)
             one.begin(by, trace.newest(), self._now())
             try:
-                if hold_id is not None:  # else no hold is known of: one that comes now was seen by nobody
-                    self._let_go(by, job, hold_id)
+                if meant is not None:  # else no hold is known of: one that comes now was seen by nobody
+                    self._let_go(by, job, meant)
             except LinkError:
                 one.step, one.reason = before
+                self._released = None  # nobody said that the hold is over, only that a challenge begins
                 raise
             self._challenges[job] = one
             self._save()
@@ -142,9 +148,9 @@ class ChallengeService(Closing):
         Raises InputError where another one holds it, LinkError.
         """
         with self._lock:
-            hold_id = self._require_meant(job, hold_id)
+            meant = self._require_meant(job, UNSET if hold_id is None else hold_id)
             try:
-                self._let_go(by, job, hold_id)
+                self._let_go(by, job, meant)
             finally:  # one that does not reach the line is asked for again, as long as nothing else holds it
                 if (one := self._challenges.get(job)) is not None and self._released is not None:
                     one.release()
@@ -234,10 +240,10 @@ class ChallengeService(Closing):
         own = held is not None and held["job"] == one.job
         if one.hold:
             self._released = None
-            if not own:
+            if not own and (held is None or held["job"] != 0):  # the station's own hold comes first
                 self._around.link.ask("hold", by=_BY, reason=one.hold, job=one.job)
                 self._around.watch.look()  # who releases it must name it
-        elif released is not None and (held is None or held["id"] is None or held["id"] != released.hold_id):
+        elif released is not None and (held is None or held["id"] != released.hold_id):
             self._released = None
         elif released is not None:
             self._around.link.ask("release", **released._asdict())
@@ -259,34 +265,33 @@ class ChallengeService(Closing):
         if one.step == "due" and one.job not in self._plans:
             one.release()
 
-    def _require_meant(self, job: int, hold_id: str | None) -> str | None:
-        """The id of the hold that is meant: the one that was seen, else the one that is known of.
+    def _require_meant(self, job: int, hold_id: str | UnsetType | None) -> str | None:
+        """The id of the hold that is meant: the one that was seen (None: there was none), else the one heard of.
 
         Raises InputError where the station is held, as far as is known, for another job or by another hold.
         """
         held = self._held()
         if held is None:
-            return hold_id
+            return None if hold_id is UNSET else hold_id
         if held["job"] != job:
             raise InputError(
                 f"the station is held for another reason, which comes first: {held['reason']}", code="other"
             )
-        if held["id"] is not None and hold_id not in (None, held["id"]):
+        if hold_id not in (UNSET, held["id"]):
             raise InputError(
                 f"another hold has come since: {held['reason']}; look at it, and release that one", code="other"
             )
-        return hold_id or held["id"]
+        known: str = held["id"]
+        return known
 
     def _heard_job(self) -> int:
         status = self._around.watch.heard.status
         return 0 if status is None else int(status["image"]["job"])
 
     def _held(self) -> dict[str, Any] | None:
-        """The hold that the line told of: its job, reason and id."""
+        """The hold that the line told of: its job, reason and id. Flag.HELD follows it, milliseconds later."""
         status = self._around.watch.heard.status
-        if status is None or not status["image"]["flags"] & Flag.HELD:
-            return None
-        return {"id": None, **(status.get("held") or {"job": 0, "reason": "the station is held"})}
+        return None if status is None else status.get("held")
 
     def _run(self) -> None:
         while not self._ended.wait(_EVERY):

@@ -161,8 +161,8 @@ def test_the_command_says_what_to_use_and_writes_it(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--also", "b.regad"], "--also needs --pick"),
-        (["--images", "b"], "--images needs --pick"),
+        (["--also", "b.regad"], "--also has no effect without --pick"),
+        (["--images", "b"], "--images has no effect without --pick"),
         (["--pick", "--images", "b"], "--support and --images go together"),
     ],
 )

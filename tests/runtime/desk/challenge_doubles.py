@@ -24,7 +24,7 @@ class Heard:
         self.boot, self.job, self.held = 1, JOB, False
         self.hold_of, self.hold_id, self.version = JOB, "h0", "a"
         self.refuses = ""
-        self.gone = False
+        self.gone = self.lags = False
         self.looks = 0
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
@@ -32,7 +32,7 @@ class Heard:
     def heard(self) -> Any:
         if self.gone:
             return SimpleNamespace(status=None, error="the station does not answer")
-        image = {"job": self.job, "flags": int(Flag.HELD) if self.held else 0}
+        image = {"job": self.job, "flags": int(Flag.HELD) if self.held or self.lags else 0}
         held = {"job": self.hold_of, "reason": f"job {self.hold_of} is held", "id": self.hold_id} if self.held else None
         asked = {"number": self.job, "version": self.version}
         return SimpleNamespace(status={"boot": self.boot, "image": image, "held": held, "asked": asked})

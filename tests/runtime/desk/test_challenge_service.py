@@ -181,6 +181,33 @@ def test_a_hold_of_the_job_before_does_not_count_as_its_own(recorded: Recorded) 
     assert made.state()["held"] == JOB
 
 
+def test_a_hold_is_over_as_soon_as_the_line_says_so(recorded: Recorded) -> None:
+    """Its flag at the outputs follows: what was released is not shown as another hold meanwhile."""
+    line = Heard()
+    made = service(recorded, line)
+    made.look()
+    line.lags = True
+    made.release("eve", JOB)
+    assert (made.state()["held"], made.state()["hold"]) == (None, "")
+    made.begin("ann")
+    assert made.state()["step"] == "good"
+
+
+def test_a_challenge_that_is_due_waits_for_the_hold_of_the_station(recorded: Recorded) -> None:
+    line = Heard()
+    line.held, line.hold_of = True, 0
+    made = service(recorded, line)
+    for _ in range(3):
+        made.look()
+    state = made.state()
+    assert (state["step"], state["held"], state["hold"]) == ("due", 0, "job 0 is held") and line.asked == []
+    with pytest.raises(InputError, match="held for another reason, which comes first: job 0 is held"):
+        made.begin("ann", state["hold_id"])
+    made.release("eve", 0, state["hold_id"])
+    made.look()
+    assert line.held and line.hold_of == JOB and "begun" in made.state()["hold"]
+
+
 def test_another_version_of_a_challenged_job_is_challenged_anew(recorded: Recorded) -> None:
     line = Heard()
     made = service(recorded, line)
@@ -309,3 +336,31 @@ def test_without_a_job_there_is_nothing_to_challenge(recorded: Recorded) -> None
     line.job = 0
     with pytest.raises(InputError, match="no job is active"):
         service(recorded, line).begin("ann")
+
+
+def test_a_challenge_whose_begin_did_not_reach_the_line_lets_no_hold_go_later(recorded: Recorded) -> None:
+    """Of a job that is challenged by hand only: no challenge runs, so nothing has shown that it judges well."""
+    line = Heard()
+    line.job = line.hold_of = 7
+    made = service(recorded, line)
+    made.look()
+    made.begin("ann")
+    made.cancel()
+    line.held, line.refuses = True, "gone"
+    with pytest.raises(LinkError):
+        made.begin("ann")
+    line.refuses = ""
+    for _ in range(3):
+        made.look()
+    assert line.held and [command for command, _ in line.asked] == ["release"]
+
+
+def test_a_challenge_begins_out_of_no_hold_that_the_page_had_not_shown(recorded: Recorded) -> None:
+    line = Heard()
+    made = service(recorded, line)
+    made.look()
+    with pytest.raises(InputError, match="another hold has come since: job 1 is held; look at it"):
+        made.begin("ann", None)
+    assert line.held and [command for command, _ in line.asked] == ["hold"]
+    made.begin("ann", line.hold_id)
+    assert not line.held and made.state()["step"] == "good"

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from regad.runtime.desk.desk import Desk
+from regad.runtime.desk import desk as process
+from regad.runtime.desk.desk import Desk, run_desk
 from regad.runtime.desk.errors import LinkError
 from regad.runtime.desk.link import StationLink
 from regad.runtime.desk.service import Health, Surroundings
@@ -143,3 +144,23 @@ def test_the_line_starts_the_command_that_is_named_or_regads_own_desk(tmp_path: 
     assert desk_command(config_of(tmp_path, DeskConfig(command=("mine",))), path) == ("mine",)
     own = desk_command(config_of(tmp_path, DeskConfig()), path)
     assert own[1:] == ("-m", "regad.runtime.desk", str(path))
+
+
+def test_a_desk_ends_with_the_line_that_started_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was killed, or that Ctrl-C ended twice, tells it nothing."""
+    did: list[str] = []
+
+    class Told(Desk):
+        def start(self) -> None:
+            did.append("started")
+
+        def close(self) -> None:
+            did.append("closed")
+
+    parents = iter([70, 70, 70, 1])
+    monkeypatch.setattr(process.os, "getppid", lambda: next(parents))
+    monkeypatch.setattr(process, "_EVERY", 0.0)
+    monkeypatch.setattr(process, "read_config", lambda path: config_of(tmp_path))
+    monkeypatch.setattr(process, "Desk", Told)
+    run_desk(tmp_path / "station.toml", print)
+    assert did == ["started", "closed"] and list(parents) == []

@@ -112,6 +112,20 @@ def test_settings_that_station_toml_would_not_take_make_the_list_useless(bench: 
         bench.jobs()
 
 
+def test_a_job_that_a_restart_would_not_take_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a desk nobody asks for its challenges, and the station would not start with it."""
+    monkeypatch.setattr(Artifact, "open", lambda path: ARTIFACT)
+    with running(tmp_path) as station:
+        station.until(lambda image: bool(image.status & Status.READY))
+        sha256 = store_category(tmp_path / "trace", replace(category(), created="new"))
+        request = {"command": "install", "job": 7, "sha256": sha256, "by": "anna", "name": "gear"}
+        done = station.line.requests.handle({**request, "settings": {"challenge_every_h": 8.0}})
+        assert not isinstance(done, dict)
+        with pytest.raises(InputError, match=r"job 7 asks for challenges, .*; expected a table \[desk\] too"):
+            done.result(20)
+        assert not Installed(tmp_path / "trace").path.exists()
+
+
 def test_a_program_that_knows_no_added_jobs_refuses_the_list_that_has_some(bench: Bench) -> None:
     jobs = bench.jobs()
     jobs.install(bench.wish())

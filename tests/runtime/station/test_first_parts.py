@@ -78,6 +78,26 @@ def test_a_job_that_is_added_is_as_one_of_station_toml_from_then_on(bench: Bench
     assert len(bench.held) == 2, "it is asked for no challenge any more"
 
 
+def test_a_version_with_which_a_job_is_challenged_for_the_first_time_begins_held(bench: Bench) -> None:
+    """Another file and the challenges come together; over a restart too."""
+    parts = bench.started()
+    parts.load(3)
+    bench.specs[3] = replace(bench.specs[3], threshold=7.0, challenge_every_h=8.0)
+    bench.specs[7] = JobSpec(7, "gear", bench.folder, "a" * 64)  # added since
+    parts.load(7)
+    bench.specs[7] = replace(bench.specs[7], threshold=7.0, challenge_every_h=8.0)
+    parts.load(3)
+    assert bench.held == [(3, "has")]
+    bench.started().load(7)
+    assert bench.held == [(3, "has"), (7, "has")]
+    bench.specs[8] = JobSpec(8, "plate", bench.folder, "a" * 64)
+    parts = bench.started()
+    parts.load(8)
+    bench.specs[8] = replace(bench.specs[8], challenge_every_h=8.0)
+    parts.load(8)
+    assert len(bench.held) == 2, "challenges alone are no other version"
+
+
 def test_versions_that_cannot_be_read_are_others(bench: Bench) -> None:
     (bench.folder / FILE_NAME).write_bytes(b"{half")
     parts = bench.started()

@@ -76,6 +76,29 @@ def test_a_release_that_was_meant_for_another_hold_lifts_none(tmp_path: Path) ->
     assert holding.state is None, "without a hold there is nothing to mistake it for"
 
 
+def test_the_stations_own_hold_outlasts_those_of_its_jobs(tmp_path: Path) -> None:
+    """Who passes a job's challenge has not seen why the station itself is held."""
+    holding, events, _ = made(tmp_path)
+    own = ask(holding, "hold", by="mes", reason="batch 7 is blocked")["hold_id"]
+    ask(holding, "hold", by="challenge", reason="job 1 is due", job=1)
+    holding.begin(2, "job 2 begins with a challenge")
+    assert holding.state == {"job": 0, "reason": "batch 7 is blocked", "id": own}
+    again, restored, _ = made(tmp_path)
+    again.restore()
+    assert again.state == holding.state and restored[-1] == events[-1] == Held("batch 7 is blocked")
+    with pytest.raises(InputError, match="the hold is that of the station, not of job 1"):
+        ask(again, "release", by="ann", job=1)
+    ask(again, "release", by="ann", job=2)
+    assert again.state == holding.state and Released() not in restored
+    ask(again, "release", by="mes", job=0, hold_id=own)
+    assert again.state is None and restored[-1] == Released() and not (tmp_path / FILE_NAME).exists()
+    ask(holding, "release", by="mes", job=0, hold_id=own)
+    assert (holding.state or {})["job"] == 2 and events[-1] == Held("job 2 begins with a challenge")
+    last, restored, _ = made(tmp_path)
+    last.restore()
+    assert last.state == holding.state and restored == [Held("job 2 begins with a challenge")]
+
+
 def test_a_release_names_its_hold_among_those_of_one_job(tmp_path: Path) -> None:
     """A repeated request that comes late, or a page that shows what was: the hold that nobody has seen stays."""
     holding, events, _ = made(tmp_path)
@@ -192,7 +215,7 @@ class AnyHolds(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.events: list[Event] = []
         self.seen: list[str] = ["never"]
-        self.held: tuple[int, str] | None = None  # the job and the id, by the books
+        self.held: list[tuple[int, str]] = []  # the job and the id of each hold, by the books: the station's own first
         self.start()
 
     @rule()
@@ -200,42 +223,40 @@ class AnyHolds(RuleBasedStateMachine):
         self.holding = Holding(Path(self.folder.name), self.events.append, lambda remark: None)
         self.holding.restore()
 
-    def note(self) -> None:
-        state = self.holding.state
-        assert state is not None
-        self.held = (state["job"], state["id"])
-        self.seen.append(state["id"])
+    def note(self, job: int, told: str) -> None:
+        self.held = sorted([(job, told), *(one for one in self.held if (one[0] == 0) != (job == 0))])
+        self.seen.append(told)
 
     @rule(job=st.integers(0, 2), reason=st.sampled_from(["a", "b"]))
     def hold(self, job: int, reason: str) -> None:
-        told = ask(self.holding, "hold", by="x", reason=reason, job=job)
-        self.note()
-        assert told["hold_id"] == self.seen[-1]
+        self.note(job, ask(self.holding, "hold", by="x", reason=reason, job=job)["hold_id"])
 
     @rule(job=st.integers(0, 2))
     def begin(self, job: int) -> None:
         before = self.seen[:]
         self.holding.begin(job, "another version")
-        self.note()
+        ids = {held.job: held.id for held in self.holding._holds}
+        self.note(job, ids[job])
         assert self.seen[-1] not in before, "nobody has seen this one"
 
     @rule(job=st.integers(0, 2), which=st.integers(0, 4), named=st.booleans())
     def release(self, job: int, which: int, named: bool) -> None:
         meant = self.seen[-1 - which % len(self.seen)] if named else None
-        lifts = self.held is None or (job == self.held[0] and meant in (None, self.held[1]))
+        left = [one for one in self.held if one[0] != job or meant not in (None, one[1])]
+        lifts = not self.held or left != self.held
         try:
             ask(self.holding, "release", by="y", job=job, **({} if meant is None else {"hold_id": meant}))
         except InputError as error:
             assert not lifts and error.code == "other"
             return
         assert lifts
-        self.held = None
+        self.held = left
 
     @invariant()
     def the_hold_is_that_of_the_books(self) -> None:
         state = self.holding.state
-        assert (None if state is None else (state["job"], state["id"])) == self.held
-        assert (Path(self.folder.name) / FILE_NAME).exists() == (self.held is not None)
+        assert (None if state is None else (state["job"], state["id"])) == next(iter(self.held), None)
+        assert (Path(self.folder.name) / FILE_NAME).exists() == bool(self.held)
         last = self.events[-1] if self.events else Released()
         assert isinstance(last, Held if self.held else Released)
 

@@ -45,7 +45,7 @@ def test_a_token_that_is_revoked_while_another_is_made_does_not_come_back(
     """The page answers several engineers at once, and the command line is another process."""
     path = tmp_path / "t.json"
     add_token(path, "old", "engineer", "anna")
-    read = private_file.read_private
+    read = private_file._read
     revoking = threading.Thread(target=remove_token, args=(path, "old"))
 
     def meanwhile(*given: Any) -> Any:
@@ -55,7 +55,7 @@ def test_a_token_that_is_revoked_while_another_is_made_does_not_come_back(
             revoking.join(0.2)  # it waits for the end of the change in hand
         return found
 
-    monkeypatch.setattr(private_file, "read_private", meanwhile)
+    monkeypatch.setattr(private_file, "_read", meanwhile)
     add_token(path, "new", "viewer", "berta")
     revoking.join()
     assert list(read_tokens(path)) == ["new"]
