@@ -53,8 +53,7 @@ class Sessions(Closing):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600))
-            self._store = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._store.execute(_TABLE)
+            self._store = _opened(path)
         except (OSError, sqlite3.Error) as error:
             remedy = "remove it, or free some space"
             raise OutputError(f"the sessions {path} cannot be written ({error})", remedy=remedy) from error
@@ -103,6 +102,16 @@ class Sessions(Closing):
         if user == FIRST:
             return "others" if users else "first"
         return users[user].salt if user in users else "gone"
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    store = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        store.execute(_TABLE)
+    except sqlite3.Error:
+        store.close()
+        raise
+    return store
 
 
 def _digest(text: str) -> str:

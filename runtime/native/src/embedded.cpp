@@ -129,8 +129,11 @@ Statistics borrow(const char *encoding, std::size_t rank, std::size_t finest, st
 }
 
 Scoring scoring(Groups groups, std::size_t cells, const float *scale, float map_gain) {
+    if (groups.empty() || groups.size() > 2 || (groups.size() == 2 && groups != Groups{2, 3})) {
+        throw std::runtime_error("scoring");
+    }
     const std::size_t count = positions_of(groups.back());
-    if (cells > count || groups.size() > 2 || (groups.size() == 2 && groups != Groups{2, 3})) {
+    if (cells > count) {
         throw std::runtime_error("scoring");
     }
     Buffer<float> copy(count);

@@ -6,7 +6,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,13 +94,15 @@ class TraceReader:
             raise InputError(f"{path} does not exist; name the trace folder of a station that has run")
         self._path = path
         self.files = FileStore(folder)
-        with self._readable():
-            self._connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5.0)
-            found = version_of(self._connection)
-            there = {row[1] for row in self._connection.execute("PRAGMA table_info(inspection)")}
-        if not 1 <= found <= VERSION:
-            self._connection.close()
-            raise InputError(f"{path} has version {found}; this program reads version 1 to {VERSION}: update regad")
+        with ExitStack() as failed:
+            with self._readable():
+                self._connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5.0)
+                failed.callback(self._connection.close)
+                found = version_of(self._connection)
+                there = {row[1] for row in self._connection.execute("PRAGMA table_info(inspection)")}
+            if not 1 <= found <= VERSION:
+                raise InputError(f"{path} has version {found}; this program reads version 1 to {VERSION}: update regad")
+            failed.pop_all()
 
         columns = (f"i.{name}" if name in there else "NULL" for name in COLUMNS)  # those of later versions
         self._rows = f"SELECT {', '.join(columns)}, v.hash, {_LABEL} {_FROM}"

@@ -56,7 +56,8 @@ def test_the_input_is_stored_bit_for_bit_and_the_map_to_a_255th_of_its_peak(tmp_
 def test_numbers_of_numpy_are_numbers_and_what_is_not_finite_is_none(tmp_path: Path) -> None:
     infinite = np.full((224, 224), np.inf, np.float32)
     odd = part(1, score=np.float32(1.5), spot_x=np.int64(7), late=np.bool_(True), mean=np.inf, map=infinite)
-    row = next(iter(TraceReader(filled(tmp_path, odd)).rows()))
+    with TraceReader(filled(tmp_path, odd)) as reader:
+        (row,) = reader.rows()
     assert (row["score"], row["spot_x"], row["late"], row["mean"]) == (1.5, 7, 1, None)
     assert ask(tmp_path, "SELECT count(*) FROM heat") == [(0,)]
 
