@@ -28,6 +28,8 @@ from regad.runtime.station.trace.search import Query, TraceSearch
 from .browser import chromium, opened, said, until
 from .test_page_browser import LIT
 
+FOUND = """document.querySelector("tbody tr") !== null &&
+    [...document.querySelectorAll("tbody tr")].every((row) => row.innerText.includes("REJECT"))"""
 RUN = "from regad.runtime.station.cli import main; main()"
 
 
@@ -87,6 +89,7 @@ def test_a_newcomer_sees_drawn_parts_judged_and_sets_a_password(running: Running
         page.get_by_role("link", name="Trace").click()
         page.get_by_label("Verdict").select_option("REJECT")
         page.get_by_role("button", name="Search").click()
+        until(page, FOUND)
         page.locator("tbody a").first.click()
         said(page, "dl", "anomalous")
 
