@@ -25,7 +25,6 @@ class State(Closing):
         self._around, self._sections, self._every = around, sections, every
         self._lock = threading.Lock()
         self._wanted, self._ended = threading.Event(), False
-        self._watchers = 0
         self._parts: dict[str, tuple[int, Any]] = {}
         self._number = 0
         self._listeners: set[Callable[[], None]] = set()
@@ -89,3 +88,6 @@ class State(Closing):
             if not self._ended:
                 self.gather()
                 pause.wait(self._every)
+        for section in self._sections:
+            if isinstance(section, Closing):
+                section.close()  # by the thread that opened it, as SQLite wants it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from regad.runtime.backends.lifecycle import Closing
 from regad.runtime.desk.service import Surroundings
 from regad.runtime.desk.web.shift import ShiftSection, shift_began
 from regad.runtime.desk.web.state import State
@@ -65,6 +67,28 @@ def test_an_open_page_is_given_the_state_and_then_what_changes(desk: Desk, engin
     assert [one["id"] for one in state["rejects"]] == [4, 3, 2]
     assert len(state["words"]["out"]) == 20
     assert state["alarms"] == [] and state["services"] == {}
+
+
+def test_what_a_part_of_the_state_holds_is_closed_by_the_thread_that_asked_it() -> None:
+    class Section(Closing):
+        def __init__(self) -> None:
+            self.asked = threading.Event()
+            self.asked_by = self.closed_by = 0
+
+        def __call__(self, around: Surroundings) -> dict[str, Any]:
+            self.asked_by = threading.get_ident()
+            self.asked.set()
+            return {}
+
+        def close(self) -> None:
+            self.closed_by = threading.get_ident()
+
+    section = Section()
+    with State(None, (section,), every=0.01) as state:  # type: ignore[arg-type]
+        state.start()
+        state.watch(lambda: None)
+        assert section.asked.wait(20)
+    assert section.closed_by == section.asked_by != threading.get_ident()
 
 
 def test_the_state_tells_only_of_parts_that_changed() -> None:
