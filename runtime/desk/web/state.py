@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from ...backends.lifecycle import Closing
 from ...errors import RegadError
@@ -12,10 +12,17 @@ from ..service import Surroundings
 
 __all__ = ["Section", "State"]
 
-Section = Callable[[Surroundings], Mapping[str, Any]]
-"""Returns parts of the state by name; called a few times a second while somebody watches. RegadError leaves them."""
-
 _EVERY = 0.25  # seconds
+
+
+class Section(Protocol):
+    """Returns parts of the state by name; called a few times a second while somebody watches. RegadError leaves them.
+
+    One that is `Closing` is closed in the end, by the thread that called it.
+    """
+
+    def __call__(self, around: Surroundings, /) -> Mapping[str, Any]:
+        """Return them."""
 
 
 class State(Closing):
@@ -90,4 +97,4 @@ class State(Closing):
                 pause.wait(self._every)
         for section in self._sections:
             if isinstance(section, Closing):
-                section.close()  # by the thread that opened it, as SQLite wants it
+                section.close()
