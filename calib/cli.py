@@ -24,7 +24,7 @@ from regad.runtime.commands.outputs import check_file, inputs
 from regad.runtime.commands.own_files import CATEGORY
 from regad.runtime.detector import Detector
 from regad.runtime.formats.artifact import Artifact
-from regad.runtime.formats.category import registration_text
+from regad.runtime.formats.category import Category, registration_text
 from regad.runtime.formats.encodings import StatisticsDtype
 from regad.runtime.formats.places import find_model
 from regad.runtime.formats.registration import Register
@@ -111,6 +111,11 @@ def command(
             say=note,
         )
         detector.save_category(out)
+    _tell(category, out, model)
+
+
+def _tell(category: Category, out: Path, model: Path) -> None:
+    """What was taught, and the command that comes next."""
     for text in category.notes:
         note(text)
     size = out.stat().st_size / 1e6

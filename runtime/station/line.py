@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Any
 from ..backends.lifecycle import Closing
 from ..errors import OutputError, SourceError
 from ..formats.artifact import Artifact
-from ..formats.memory import trim
 from ..model import Model
 from ..sources.frame import Source
 from ..sources.open import open_source
@@ -26,7 +25,7 @@ from .desk import Supervisor, spawn
 from .desk_requests import DeskRequests
 from .effects import Correct, Effect, Expose, Judge, Load, ModeBegun, Rebuild, Record
 from .effects import Say as Told
-from .events import Booted, Event, Flagged, Gone, Halt, JobWanted, PlcWrote, Raised
+from .events import Booted, Event, Flagged, Halt, JobWanted, PlcWrote, Raised
 from .first_parts import FirstParts
 from .gpio import Gpio
 from .holding import Holding
@@ -49,15 +48,13 @@ from .requests import Requests
 from .systemd import Notifier
 from .trace.entries import Audit
 from .trace.writer import Trace
+from .upkeep import Upkeep, unanswered
 from .worker import Clock, Worker
 
 __all__ = ["Line"]
 
 _CAMERA_SILENT_NS, _JUDGE_SILENT_NS, _GPIO_SILENT_NS = 2_000_000_000, 3_000_000_000, 2_000_000_000
 _JUDGED = frozenset({VerdictCode.PASS, VerdictCode.REJECT, VerdictCode.REVIEW, VerdictCode.NO_PART})
-_BEHIND = 1.0  # seconds by which records may lag behind before the outputs say so
-_TRIM_NS = 10_000_000_000  # so often freed memory is given back: the pictures of each part leave holes
-_ALARM_NS = 60_000_000_000  # so long an alarm of the trace shows at the outputs
 
 
 class Line(Closing):
@@ -84,7 +81,8 @@ class Line(Closing):
         self._say = say
         self._clock = clock
         self._notifier = notifier or Notifier("")
-        self.trace = Trace(config.trace.folder, policy_of(config), say=say, alarm=self._trace_alarm)
+        self._upkeep = Upkeep(clock)
+        self.trace = Trace(config.trace.folder, policy_of(config), say=say, alarm=self._upkeep.alarm)
         loaded, installed = partial(record_job, self.trace), Installed(config.trace.folder, config.trigger.review_is)
         jobs_bytes = None if config.model.jobs_mb is None else config.model.jobs_mb * 1_000_000
         desked = partial(require_desk, config)
@@ -121,8 +119,6 @@ class Line(Closing):
         self._commands = CommandServer(config.commands.socket, self.requests.handle)
         self._io: IoThread | None = None
         self._closed = False
-        self._trimmed_ns = clock()
-        self._alarm_ns: int | None = None  # the trace's last alarm
         self.recorded = 0  # parts that the trace was given
         self.judged = 0  # those among them that have a verdict of the judge
         self._performers = self._made_performers()
@@ -246,19 +242,15 @@ class Line(Closing):
     def _desk_changed(self, running: bool) -> None:
         self._post(Flagged(Flag.DESK_OFFLINE, not running))
 
-    def _trace_alarm(self, code: int, text: str) -> None:
-        self._alarm_ns = self._clock()
-
     def _trouble(self) -> str:
         """Which thread does not answer; called with each heartbeat, so systemd hears of the line's health here."""
         watched: list[tuple[Worker, int]] = [(self._camera, _CAMERA_SILENT_NS), (self._judge, _JUDGE_SILENT_NS)]
         if self._gpio is not None:
             watched.append((self._gpio.thread, _GPIO_SILENT_NS))
-        for thread, limit in watched:
-            if thread.silent_ns() > limit:
-                return f"the {thread.name} thread has not answered for {thread.silent_ns() / 1e9:.1f} s"
-        self._notifier.tell("WATCHDOG=1")
-        return ""
+        found = unanswered(watched)
+        if not found:
+            self._notifier.tell("WATCHDOG=1")
+        return found
 
     # From the machine to the outputs and the threads.
 
@@ -329,22 +321,15 @@ class Line(Closing):
     def look(self) -> None:
         """Look after what has no thread of its own: the desk, the memory, the disk, the clock, the servers."""
         self.desk.poll()
-        if self._clock() - self._trimmed_ns > _TRIM_NS:
-            self._trimmed_ns = self._clock()
-            trim()
-        lag = self.trace.lag
-        alarmed = self._alarm_ns is not None and self._clock() - self._alarm_ns < _ALARM_NS
-        self._keeper.tell(Flagged(Flag.TRACE_BEHIND, alarmed or bool(lag.error) or lag.seconds > _BEHIND))
-        self._keeper.tell(Flagged(Flag.CLOCK_BAD, not self.wall.look()[1]))
-        if self.trace.must_stop:
-            self._keeper.tell(Raised(Fault.TRACE, f"parts cannot be recorded: {lag.error or 'the disk is short'}"))
-        else:
-            self._keeper.tell(Gone(Fault.TRACE))
+        self._upkeep.look(self._keeper.tell, self.trace, self.wall.look()[1], self._failures())
+
+    def _failures(self) -> Iterator[str]:
+        """What has failed for good."""
         if self._gpio is not None and self._gpio.failure:
-            self._keeper.tell(Raised(Fault.INTERNAL, f"the digital inputs and outputs fail: {self._gpio.failure}"))
+            yield f"the digital inputs and outputs fail: {self._gpio.failure}"
         for server in (self.modbus, self._commands):
             if server is not None and server.failure is not None:
-                self._keeper.tell(Raised(Fault.INTERNAL, f"a server of the station ended: {server.failure}"))
+                yield f"a server of the station ended: {server.failure}"
 
 
 def _answer(effect: Answer) -> None:

@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from regad.runtime.backends.base import Inference
+from regad.runtime.backends.base import Encoded, Inference
+from regad.runtime.backends.host import HostEncoded, HostScoring
 from regad.runtime.detector import Detector
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.category import Category, SupportImage, Threshold
 from regad.runtime.formats.category import tensors_sha256 as sha256_of
 from regad.runtime.formats.encodings import ENCODINGS, Statistics
+from regad.runtime.formats.features import Features
 from regad.runtime.formats.scoring import Scoring
-from regad.runtime.formats.spec import InputSpec
+from regad.runtime.formats.spec import LEVELS, InputSpec
 from regad.runtime.model import Model
 
 ARTIFACT = Artifact(Path("model.regad"), {"scoring": Scoring().to_json()}, "a" * 64, InputSpec(), "fp32")
@@ -117,3 +120,20 @@ def failure(outcome: Outcome) -> str:
     (line,) = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
     assert outcome.err.splitlines()[-1] == line
     return line
+
+
+class Noise(HostScoring):
+    """Encodes an image as noise of its own brightness; counts its batches."""
+
+    name, device = "noise", "cpu"
+    encoded = 0
+
+    def _encode(self, images: NDArray[np.uint8]) -> Encoded:
+        self.encoded += 1
+        rng = np.random.default_rng(int(images.sum()))
+        maps = [rng.normal(size=(len(images), level.positions, level.channels)) for level in LEVELS]
+        return HostEncoded(
+            self, Features(*(m.astype(np.float32) for m in maps), np.zeros((len(images), 3, 2, 3), np.float32))
+        )
+
+    def _release(self) -> None: ...

@@ -58,6 +58,16 @@ def service(recorded: Recorded, line: Heard) -> ChallengeService:
     return ChallengeService(around, lambda: 0.0)
 
 
+def begun_by_hand(recorded: Recorded) -> tuple[ChallengeService, Heard]:
+    """A challenge of a job that is never asked for one, begun at the page; and the line."""
+    line = Heard()
+    line.job = 7
+    made = service(recorded, line)
+    made.look()
+    made.begin("ann")
+    return made, line
+
+
 def show(made: ChallengeService, recorded: Recorded, value: int) -> None:
     part = recorded.part(value)
     assert recorded.trace.flushed(part, 20)

@@ -34,11 +34,6 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         yield desk
 
 
-@pytest.fixture(scope="module")
-def engineer(desk: Desk) -> Client:
-    return desk.client("engineer")
-
-
 @contextmanager
 def camera(desk: Desk) -> Iterator[None]:
     """A camera that gives pictures while it is looked at."""

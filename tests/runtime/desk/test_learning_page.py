@@ -32,16 +32,6 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         yield desk
 
 
-@pytest.fixture(scope="module")
-def operator(desk: Desk) -> Client:
-    return desk.client("operator")
-
-
-@pytest.fixture(scope="module")
-def engineer(desk: Desk) -> Client:
-    return desk.client("engineer")
-
-
 def until(client: Client, path: str, state: str) -> dict[str, Any]:
     """Ask until a proposal is in that state: the desk works it out meanwhile."""
     end = time.monotonic() + 20

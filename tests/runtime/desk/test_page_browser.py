@@ -45,11 +45,6 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         yield desk
 
 
-@pytest.fixture(scope="module")
-def engineer(desk: Desk) -> Client:
-    return desk.client("engineer")
-
-
 def test_who_is_not_logged_in_sees_the_login_and_what_was_wrong(browser: Browser, desk: Desk) -> None:
     with opened(browser, desk.page.port) as page:
         page.get_by_label("Name").fill("operator")

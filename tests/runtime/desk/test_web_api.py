@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,19 +24,7 @@ from regad.runtime.station.secret import Secret
 from regad.runtime.station.trace.search import Query, TraceSearch
 
 from ..station.trace.parts import ROOMY, filled, heat, part, picture
-from .web_desk import desk_of_four_parts
 from .web_doubles import Client, Desk, config_of, desk_of
-
-
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    with desk_of_four_parts(tmp_path_factory.mktemp("desk")) as desk:
-        yield desk
-
-
-@pytest.fixture(scope="module")
-def engineer(desk: Desk) -> Client:
-    return desk.client("engineer")
 
 
 @pytest.mark.parametrize(

@@ -35,11 +35,6 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         yield desk
 
 
-@pytest.fixture(scope="module")
-def engineer(desk: Desk) -> Client:
-    return desk.client("engineer")
-
-
 @pytest.mark.parametrize(
     "path",
     [

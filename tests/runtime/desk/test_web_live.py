@@ -7,13 +7,11 @@ import io
 import json
 import threading
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from regad.runtime.backends.lifecycle import Closing
@@ -26,19 +24,7 @@ from regad.runtime.station.config import DeskConfig
 from regad.runtime.station.live import LiveReader, LiveWriter, live_path
 
 from ..station.trace.parts import filled
-from .web_desk import desk_of_four_parts
 from .web_doubles import Client, Desk, Line, config_of, part_with_pictures
-
-
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    with desk_of_four_parts(tmp_path_factory.mktemp("desk")) as desk:
-        yield desk
-
-
-@pytest.fixture(scope="module")
-def engineer(desk: Desk) -> Client:
-    return desk.client("engineer")
 
 
 def events(client: Client, count: int) -> list[tuple[str, Any]]:

@@ -24,11 +24,6 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         yield desk
 
 
-@pytest.fixture(scope="module")
-def engineer(desk: Desk) -> Client:
-    return desk.client("engineer")
-
-
 def made(engineer: Client, name: str, role: str) -> str:
     answer = engineer.post("/api/v1/tokens", {"name": name, "role": role})
     assert answer.status == 200, answer

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,13 +114,19 @@ def test_settings_that_station_toml_would_not_take_make_the_list_useless(bench: 
         bench.jobs()
 
 
+@contextmanager
+def ready(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Station, dict[str, Any]]]:
+    """A station that is READY, and the request that adds job 7."""
+    monkeypatch.setattr(Artifact, "open", lambda path: ARTIFACT)
+    with running(folder) as station:
+        station.until(lambda image: bool(image.status & Status.READY))
+        sha256 = store_category(folder / "trace", replace(category(), created="new"))
+        yield station, {"command": "install", "job": 7, "sha256": sha256, "by": "anna", "name": "gear"}
+
+
 def test_a_job_that_a_restart_would_not_take_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a desk nobody asks for its challenges, and the station would not start with it."""
-    monkeypatch.setattr(Artifact, "open", lambda path: ARTIFACT)
-    with running(tmp_path) as station:
-        station.until(lambda image: bool(image.status & Status.READY))
-        sha256 = store_category(tmp_path / "trace", replace(category(), created="new"))
-        request = {"command": "install", "job": 7, "sha256": sha256, "by": "anna", "name": "gear"}
+    with ready(tmp_path, monkeypatch) as (station, request):
         done = station.line.requests.handle({**request, "settings": {"challenge_every_h": 8.0}})
         assert not isinstance(done, dict)
         with pytest.raises(InputError, match=r"job 7 asks for challenges, .*; expected a table \[desk\] too"):
@@ -139,11 +147,7 @@ def test_a_program_that_knows_no_added_jobs_refuses_the_list_that_has_some(bench
 
 
 def test_a_station_takes_a_new_job_in_and_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Artifact, "open", lambda path: ARTIFACT)
-    with running(tmp_path) as station:
-        station.until(lambda image: bool(image.status & Status.READY))
-        sha256 = store_category(tmp_path / "trace", replace(category(), created="new"))
-        request = {"command": "install", "job": 7, "sha256": sha256, "by": "anna", "name": "gear"}
+    with ready(tmp_path, monkeypatch) as (station, request):
         done = station.line.requests.handle(request)
         assert not isinstance(done, dict) and done.result(20)["job"] == 7
         assert station.line.image.job == 1 and station.part(GOOD) == "PASS", "the job in force goes on"

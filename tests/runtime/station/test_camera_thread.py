@@ -163,20 +163,23 @@ def test_a_camera_that_hangs_is_thrown_away_and_opened_again() -> None:
     lens.thread.stop()
 
 
-def test_an_error_of_the_camera_is_the_part_s_at_once() -> None:
+def unplugged() -> tuple[Fed, Lens]:
+    """A camera that was asked for a part's frame, and failed."""
     fed = Fed()
     lens = Lens(lambda: fed)
     lens.expose()
     fed.feed(Frame("test", 0, 0.0, None, error="unplugged", taken=(lens.clock.now + 1) / 1e9))
+    return fed, lens
+
+
+def test_an_error_of_the_camera_is_the_part_s_at_once() -> None:
+    _, lens = unplugged()
     assert lens.heard.first(NoFrame).text == "unplugged"
     lens.thread.stop()
 
 
 def test_a_good_frame_that_nobody_asked_for_ends_the_fault_that_failed_parts_made() -> None:
-    fed = Fed()
-    lens = Lens(lambda: fed)
-    lens.expose()
-    fed.feed(Frame("test", 0, 0.0, None, error="unplugged", taken=(lens.clock.now + 1) / 1e9))
+    fed, lens = unplugged()
     lens.heard.first(NoFrame)
     fed.feed(lens.frame(2, 1))
     assert lens.heard.first(Gone) == Gone(Fault.CAMERA)
