@@ -157,7 +157,8 @@ def registration_text(category: Category) -> str:
     tried = category.tried
     if tried is None:
         return ""
-    match = f"the photos match the first one at {min(tried.qualities):.2f} to {max(tried.qualities):.2f}"
+    least = round(min(tried.qualities), 2) + 0.0  # not "-0.00"
+    match = f"the photos match the first one at {least:.2f} to {max(tried.qualities):.2f}"
     ways = f", at another angle at up to {max(tried.rivals):.2f}" if tried.rivals else ""
     if tried.detours:
         ways += f"; laid by way of another photo they shift by up to {max(tried.detours):.1f} pixels"

@@ -82,7 +82,7 @@ def test_a_category_of_before_the_poses_were_compared_is_read(tmp_path: Path) ->
     save_category(registered(), tmp_path / "part.safetensors")
     older = rewritten(tmp_path / "part.safetensors", lambda meta, tensors: meta["registration_tried"].pop("detours"))
     assert load_category(older).tried == TRIED._replace(detours=())
-    assert "pixels elsewhere" not in registration_text(load_category(older))
+    assert "they shift by up to" not in registration_text(load_category(older))
 
 
 def test_that_two_photos_do_not_rule_out_a_round_part_is_said() -> None:
@@ -145,3 +145,8 @@ def test_a_limit_from_above_is_refused() -> None:
     part = registration()
     with pytest.raises(InputError, match="from above"):
         replace(part, quality=Limit(0.5, 0.9, (0.6, 0.7)))
+
+
+def test_a_match_that_is_nearly_nothing_has_no_sign() -> None:
+    tried = Tried("auto", (-0.001, 0.07), (0.24, 0.2))
+    assert "at 0.00 to 0.07" in registration_text(replace(category(), tried=tried))
