@@ -156,9 +156,10 @@ class Ears:
 
     def next(self, topic: str) -> Any:
         """The next message on a topic; others are passed over."""
+        end = time.monotonic() + PATIENCE
         while True:
             try:
-                heard, payload, _ = self._heard.get(timeout=PATIENCE)
+                heard, payload, _ = self._heard.get(timeout=max(0.0, end - time.monotonic()))
             except Empty:
                 raise AssertionError(f"nothing came on {topic}") from None
             if heard == topic:
@@ -173,7 +174,7 @@ def subscriber(port: int, topics: str = "#", **options: Any) -> Iterator[tuple[A
 
     ears = Ears()
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-    client.reconnect_delay_set(1, 1)
+    client.reconnect_delay_set(0.05, 0.05)  # before the station is back: a broker keeps nothing for who is away
     if "user" in options:
         client.username_pw_set(options["user"], options["password"])
     if "ca" in options:
