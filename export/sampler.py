@@ -1,4 +1,4 @@
-"""The bilinear warp as the exported graph computes it: two samplers with one interface.
+"""The bilinear warp as the encoder's graph computes it: two samplers with one interface.
 
 Both give what `regad.train.model.affine.warp` gives (bilinear, reflection padding, align_corners=False) on square
 maps. The frame and direction of ``theta`` are those of `torch.nn.functional.affine_grid`.
@@ -11,15 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+import numpy as np
+import onnx
 
-from regad.runtime.formats.spec import LEVELS
+from .graph import Graph
 
 __all__ = ["SAMPLERS", "GatherSampler", "GridSampler", "Sampler", "Taps"]
-
-GRIDS = tuple(level.grid for level in LEVELS)
 
 
 class Taps(NamedTuple):
@@ -29,54 +26,52 @@ class Taps(NamedTuple):
     the last axis holds the first neighbour of the g positions, then the second, third and fourth.
     """
 
-    indices: Tensor
-    weights: Tensor
+    indices: str
+    weights: str
 
 
-class Sampler(nn.Module, ABC):
-    """A way to warp square maps, in a layout of its own.
+class Sampler(ABC):
+    """A way to warp square maps of ``channels`` and side ``size``, in a layout of its own, in ``graph``.
 
-    ``enter`` takes [B, C, n, n] to that layout and ``leave`` takes it back; ``rows`` takes it to [B, n*n, C]. ``plan``
-    does what depends on the transforms alone, once for all warps on one grid. The base grids are constants.
+    ``batch`` names the number of images, int64 [1]. With ``half`` maps are float16. ``enter`` takes [B, C, n, n] to the
+    sampler's layout and ``leave`` takes it back; ``rows`` takes it to [B, n*n, C]. ``plan`` does what depends on the
+    transforms alone, once for all warps on one grid.
     """
 
     max_opset: int
 
-    def __init__(self, sizes: Sequence[int] = GRIDS) -> None:
-        super().__init__()
-        for size in sizes:
-            centres = (torch.arange(size, dtype=torch.float32) * 2 + 1) / size - 1
-            y, x = torch.meshgrid(centres, centres, indexing="ij")
-            self.register_buffer(f"grid{size}", torch.stack([x.flatten(), y.flatten()]), persistent=False)
+    def __init__(self, graph: Graph, batch: str, size: int, channels: int, half: bool = False) -> None:
+        self.graph, self.batch, self.size, self.channels, self.half = graph, batch, size, channels, half
 
-    def coordinates(self, thetas: Sequence[Tensor], size: int) -> Tensor:
-        """Return the sampled positions of T transforms [B, 2, 3]: float32 [B, T, 2, n*n], x then y, in [-1, 1].
+    def coordinates(self, thetas: Sequence[str]) -> str:
+        """Add the sampled positions of T transforms [B, 1, 2, 3]: float32 [B, T, 2, n*n], x then y, in [-1, 1].
 
         Sums of products instead of a MatMul: GPUs may run one in TF32, which is off by a hundredth of a pixel.
         """
-        theta = torch.stack([t.float() for t in thetas], 1)
-        x, y = self.get_buffer(f"grid{size}")
-        positions: Tensor = theta[..., 0:1] * x + theta[..., 1:2] * y + theta[..., 2:3]
-        return positions
+        g = self.graph
+        centres = (np.arange(self.size, dtype=np.float32) * 2 + 1) / np.float32(self.size) - 1
+        y, x = (axis.ravel() for axis in np.meshgrid(centres, centres, indexing="ij"))
+        along_x, along_y, shift = g.split(g("Concat", *thetas, axis=1), 3, [1, 1, 1])
+        return g("Add", g("Add", g("Mul", along_x, x), g("Mul", along_y, y)), shift)
 
-    def enter(self, x: Tensor) -> Tensor:
+    def enter(self, x: str) -> str:
         """From [B, C, n, n] to the sampler's layout."""
         return x
 
-    def leave(self, x: Tensor) -> Tensor:
+    def leave(self, x: str) -> str:
         """From the sampler's layout to [B, C, n, n]."""
         return x
 
-    def rows(self, x: Tensor) -> Tensor:
+    @abstractmethod
+    def rows(self, x: str) -> str:
         """From the sampler's layout to [B, n*n, C]."""
-        return x.flatten(2).transpose(1, 2)
 
     @abstractmethod
-    def plan(self, thetas: Sequence[Tensor], size: int) -> list[Any]:
-        """Return one plan a transform [B, 2, 3], for `warp` on maps of side ``size``."""
+    def plan(self, thetas: Sequence[str]) -> list[Any]:
+        """Return one plan a transform float32 [B, 1, 2, 3], for `warp`."""
 
     @abstractmethod
-    def warp(self, x: Tensor, plan: Any) -> Tensor:
+    def warp(self, x: str, plan: Any) -> str:
         """Sample ``x``, in the sampler's layout, as planned."""
 
 
@@ -86,77 +81,82 @@ class GatherSampler(Sampler):
     The reflection is folded into the index. Mixing is a product with a [g, 4*g] matrix of diagonals for every g = 7
     positions, because seven passes over the gathered rows (four products, three sums) cost more than its zeros. Small
     operators cost more than their arithmetic, too: what depends on the transforms is computed for all of them at once.
+    The layout is n*n rows of C values an image, in any shape.
     """
 
     max_opset = 20
 
-    def __init__(self, sizes: Sequence[int] = GRIDS) -> None:
-        super().__init__(sizes)
-        for size in sizes:
-            group = _group(size)
-            self.register_buffer(f"diagonals{group}", torch.eye(group).repeat(1, 4), persistent=False)
-        self.ends: Tensor
-        self.register_buffer("ends", torch.tensor([[0.0], [1.0]]), persistent=False)
+    @property
+    def group(self) -> int:
+        """How many positions are mixed at a time: 7 on the encoder's grids."""
+        return math.gcd(self.size * self.size, 7)
 
-    def enter(self, x: Tensor) -> Tensor:
+    def enter(self, x: str) -> str:
         """Transpose to [B, n, n, C]: in this form ONNX Runtime fuses it with leaving its own blocked layout."""
-        return x.permute(0, 2, 3, 1)
+        return self.graph("Transpose", x, perm=[0, 2, 3, 1])
 
-    def leave(self, x: Tensor) -> Tensor:
+    def leave(self, x: str) -> str:
         """Transpose rows back to a map."""
-        side = math.isqrt(x.shape[1])
-        return x.reshape(-1, side, side, x.shape[2]).permute(0, 3, 1, 2)
+        square = self.graph("Reshape", x, [-1, self.size, self.size, self.channels])
+        return self.graph("Transpose", square, perm=[0, 3, 1, 2])
 
-    def rows(self, x: Tensor) -> Tensor:
-        """They are."""
-        return x
+    def rows(self, x: str) -> str:
+        """They are, in some shape."""
+        return self.graph("Reshape", x, [-1, self.size * self.size, self.channels])
 
-    def plan(self, thetas: Sequence[Tensor], size: int) -> list[Taps]:
+    def plan(self, thetas: Sequence[str]) -> list[Taps]:
         """Indices and weights, computed in float32: whole numbers are exact in it up to batches of 5000."""
-        pixel = _reflect((self.coordinates(thetas, size) + 1) * (size / 2), size).unsqueeze(3)
-        low = torch.floor(pixel)
+        g, last = self.graph, float(self.size - 1)
+        pixel = g("Unsqueeze", self._reflect(self.coordinates(thetas)), [3])
+        low = g("Floor", pixel)
         # [B, T, axis, end, n*n]: the two neighbours along an axis, and how far the position is from the other one.
-        ends = torch.clamp(low + self.ends, max=size - 1)
-        shares = torch.abs(pixel - low - (1 - self.ends))
-        x, y = torch.split(ends, 1, 2)
-        image = torch.arange(pixel.shape[0], device=pixel.device).float() * (size * size)
-        y = y * size + image.reshape(-1, 1, 1, 1, 1)
-        wx, wy = torch.split(shares, 1, 2)
-        indices = _by_group((y.transpose(2, 3) + x).long(), size)
-        weights = _by_group(wy.transpose(2, 3) * wx, size).unsqueeze(3)
-        return [Taps(i, w) for i, w in zip(torch.split(indices, 1, 1), torch.split(weights, 1, 1), strict=True)]
+        ends = g("Min", g("Add", low, np.array([[0], [1]], np.float32)), last)
+        shares = g("Abs", g("Sub", g("Sub", pixel, low), np.array([[1], [0]], np.float32)))
+        x, y = g.split(ends, 2, [1, 1])
+        y = g("Add", g("Mul", y, float(self.size)), self._image_offsets())
+        wx, wy = g.split(shares, 2, [1, 1])
+        read = g("Add", g("Transpose", y, perm=[0, 1, 3, 2, 4]), x)
+        indices = self._by_group(g("Cast", read, to=onnx.TensorProto.INT64), len(thetas))
+        shares = self._by_group(g("Mul", g("Transpose", wy, perm=[0, 1, 3, 2, 4]), wx), len(thetas))
+        alone = [1] * len(thetas)
+        apart = zip(g.split(indices, 1, alone), g.split(g("Unsqueeze", shares, [3]), 1, alone), strict=True)
+        return [Taps(*taps) for taps in apart]
 
-    def warp(self, x: Tensor, plan: Taps) -> Tensor:
-        """Sample [B, ..., C], n*n rows an image, to rows [B, n*n, C]."""
-        channels = x.shape[-1]
-        group = plan.indices.shape[-1] // 4
-        # F.embedding is exported as Gather; plain indexing would become GatherND.
-        read = F.embedding(plan.indices, x.reshape(-1, channels))
-        mixed = (plan.weights * self.get_buffer(f"diagonals{group}")).to(x.dtype) @ read
-        return mixed.reshape(-1, plan.indices.shape[2] * group, channels)
+    def _image_offsets(self) -> str:
+        """The first row of each image, float32 [B, 1, 1, 1, 1]."""
+        g = self.graph
+        count = g("Squeeze", self.batch)
+        images = g("Range", np.array(0), count, np.array(1))
+        images = g("Reshape", g("Cast", images, to=onnx.TensorProto.FLOAT), [-1, 1, 1, 1, 1])
+        return g("Mul", images, float(self.size * self.size))
 
+    def _reflect(self, positions: str) -> str:
+        """Fold positions in [-1, 1] from edge to edge into the map, and return pixel centres' coordinates.
 
-def _by_group(values: Tensor, size: int) -> Tensor:
-    """From [B, T, 2, 2, n*n], neighbours by neighbours, to [B, T, n*n/g, 4*g]."""
-    group = _group(size)
-    count = size * size // group
-    apart = values.reshape(-1, values.shape[1], 4, count, group).transpose(2, 3)
-    return apart.reshape(-1, values.shape[1], count, 4 * group)
+        That is reflection about -0.5 and size - 0.5, then clipping: padding_mode="reflection". Measured from the edge
+        and folded, a coordinate is its distance from the nearest multiple of two maps.
+        """
+        g, period = self.graph, 2.0 * self.size
+        edge = g("Mul", g("Add", positions, 1.0), self.size / 2)
+        whole = g("Mul", g("Round", g("Div", edge, period)), period)
+        return g("Clip", g("Sub", g("Abs", g("Sub", edge, whole)), 0.5), 0.0, float(self.size - 1))
 
+    def _by_group(self, values: str, count: int) -> str:
+        """From [B, T, 2, 2, n*n], neighbours by neighbours, to [B, T, n*n/g, 4*g]."""
+        groups = self.size * self.size // self.group
+        apart = self.graph("Reshape", values, [-1, count, 4, groups, self.group])
+        apart = self.graph("Transpose", apart, perm=[0, 1, 3, 2, 4])
+        return self.graph("Reshape", apart, [-1, count, groups, 4 * self.group])
 
-def _group(size: int) -> int:
-    """How many positions are mixed at a time: 7 on the encoder's grids."""
-    return math.gcd(size * size, 7)
-
-
-def _reflect(edge: Tensor, size: int) -> Tensor:
-    """Fold coordinates measured from the map's edge, in pixels, into [0, size], and return pixel centres' coordinates.
-
-    That is reflection about -0.5 and size - 0.5, then clipping: padding_mode="reflection". Folded, a coordinate is its
-    distance from the nearest multiple of two maps.
-    """
-    folded = torch.abs(edge - torch.round(edge / (2 * size)) * (2 * size))
-    return torch.clamp(folded - 0.5, 0, size - 1)
+    def warp(self, x: str, plan: Taps) -> str:
+        """Sample n*n rows an image, to rows [B, 1, n*n/g, g, C]."""
+        g = self.graph
+        diagonals = np.tile(np.eye(self.group, dtype=np.float32), 4)
+        read = g("Gather", g("Reshape", x, [-1, self.channels]), plan.indices, axis=0)
+        mixing = g("Mul", plan.weights, diagonals)
+        if self.half:
+            mixing = g("Cast", mixing, to=onnx.TensorProto.FLOAT16)
+        return g("MatMul", mixing, read)
 
 
 class GridSampler(Sampler):
@@ -167,15 +167,21 @@ class GridSampler(Sampler):
 
     max_opset = 19
 
-    def plan(self, thetas: Sequence[Tensor], size: int) -> list[Tensor]:
-        """Sampling grids, each [B, n, n, 2]."""
-        grid = self.coordinates(thetas, size).transpose(2, 3).reshape(-1, len(thetas), size, size, 2)
-        return [grid[:, number] for number in range(len(thetas))]
+    def rows(self, x: str) -> str:
+        """Flatten and transpose the map."""
+        flat = self.graph("Reshape", x, [-1, self.channels, self.size * self.size])
+        return self.graph("Transpose", flat, perm=[0, 2, 1])
 
-    def warp(self, x: Tensor, plan: Tensor) -> Tensor:
+    def plan(self, thetas: Sequence[str]) -> list[str]:
+        """Sampling grids, each [B, n, n, 2]."""
+        g = self.graph
+        grids = g.split(g("Transpose", self.coordinates(thetas), perm=[0, 1, 3, 2]), 1, [1] * len(thetas))
+        return [g("Reshape", grid, [-1, self.size, self.size, 2]) for grid in grids]
+
+    def warp(self, x: str, plan: str) -> str:
         """Sample maps [B, C, n, n]."""
-        grid = plan.to(x.dtype)
-        return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+        grid = self.graph("Cast", plan, to=onnx.TensorProto.FLOAT16) if self.half else plan
+        return self.graph("GridSample", x, grid, mode="bilinear", padding_mode="reflection", align_corners=0)
 
 
 SAMPLERS: Mapping[str, type[Sampler]] = {"gather": GatherSampler, "gridsample": GridSampler}

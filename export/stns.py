@@ -1,9 +1,8 @@
 """Changing the last layer of the three STNs, in the model and in its graph: it decides the transforms.
 
 A model whose STNs were not trained predicts the same transform, the identity, whatever it sees: it does not register
-(`predicts_transforms`), and its graph has neither STNs nor warps. Any other graph is traced with `distinct_stns`, so
-that no exporter merges or folds the three layers, the true values are written back by name with `write_stns`, and the
-verification also runs a `border_heavy` copy, to exercise reflection and a transform per image.
+(`predicts_transforms`), and its graph has neither STNs nor warps. The verification of any other graph also runs a
+`border_heavy` copy, to exercise reflection and a transform per image; `write_stns` puts its values into the graph.
 """
 
 from __future__ import annotations
@@ -15,11 +14,10 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from regad.runtime.errors import RegadError
 from regad.train.model.registration import RegistrationEncoder
 from regad.train.model.stn import SpatialTransformer
 
-__all__ = ["border_heavy", "distinct_stns", "predicts_transforms", "write_stns"]
+__all__ = ["border_heavy", "predicts_transforms", "write_stns"]
 
 _NAMES = ("stn1", "stn2", "stn3")
 
@@ -47,28 +45,12 @@ def predicts_transforms(encoder: RegistrationEncoder) -> bool:
     )
 
 
-def distinct_stns(encoder: RegistrationEncoder) -> RegistrationEncoder:
-    """Return a copy whose last STN layers hold seeded random values, no two alike."""
-    changed = copy.deepcopy(encoder)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name in _NAMES:
-            for parameter in _last(changed, name).parameters():
-                parameter.copy_(torch.randn(parameter.shape, generator=generator))
-    return changed
-
-
 def write_stns(model: onnx.ModelProto, encoder: RegistrationEncoder) -> None:
-    """Write the last STN layers of ``encoder`` into its graph, in place. Raises RegadError if the graph lacks them."""
+    """Write the last STN layers of ``encoder`` into its graph, in place."""
     initializers = {item.name: item for item in model.graph.initializer}
     for name in _NAMES:
         for part, parameter in _last(encoder, name).named_parameters():
-            item = initializers.get(f"{name}.fc.2.{part}")
-            if item is None or list(item.dims) != list(parameter.shape):
-                raise RegadError(
-                    f"the exporter left no initializer {name}.fc.2.{part} of shape {list(parameter.shape)}; "
-                    f"torch {torch.__version__} writes other graphs than expected: use the versions of constraints.txt"
-                )
+            item = initializers[f"{name}.fc.2.{part}"]
             item.CopyFrom(numpy_helper.from_array(parameter.detach().numpy(), item.name))
 
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from regad.export import golden, parity, reference, writer
+from regad.export import golden, parity, reference
 from regad.export.writer import encoder_model
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.normalization import FeatureNormalization
@@ -75,51 +71,6 @@ def fingerprint(encoder: RegistrationEncoder) -> bytes:
     return digest.digest()
 
 
-traced: dict[tuple[bytes, str, bool], bytes] = {}
-"""Graphs by the encoder's fingerprint, the sampler, and whether they are fp16."""
-spoken: list[str] = []
-"""What the user would have seen of tracing: prints and warnings."""
-
-
-class Listener(logging.Handler):
-    """Keeps what is logged."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        spoken.append(record.getMessage())
-
-
-@contextmanager
-def listening() -> Iterator[None]:
-    """Keep in `spoken` what is printed and logged; it is seen all the same."""
-    listener, streams = Listener(logging.WARNING), (sys.stdout, sys.stderr)
-    logging.root.addHandler(listener)
-    try:
-        with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
-            yield
-    finally:
-        logging.root.removeHandler(listener)
-        for stream, said in zip(streams, (out.getvalue(), err.getvalue()), strict=True):
-            stream.write(said)
-            spoken.extend(said.splitlines())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def traced_once() -> Iterator[None]:
-    """Trace equal encoders once for all tests of this folder: it takes seconds. What comes after it is always done."""
-    trace = writer._trace
-
-    def remembered(encoder: RegistrationEncoder, sampler: str, half: bool) -> onnx.ModelProto:
-        key = (fingerprint(encoder), sampler, half)
-        if key not in traced:
-            with listening():
-                traced[key] = trace(encoder, sampler, half).SerializeToString()
-        return onnx.ModelProto.FromString(traced[key])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writer, "_trace", remembered)
-        yield
-
-
 expected: dict[tuple[bytes, ...], Any] = {}
 """What PyTorch and the float64 scores give, by the function and its arguments."""
 
@@ -166,9 +117,7 @@ class Exported:
 @pytest.fixture(scope="session")
 def exported(artifact_dir: Path) -> Exported:
     checkpoint = artifact_dir.parent / "model.pt"
-    made = Exported(build_encoder(load_checkpoint(checkpoint)), checkpoint, Artifact.open(artifact_dir))
-    traced[fingerprint(made.encoder), "gather", False] = made.artifact.encoder_path.read_bytes()
-    return made
+    return Exported(build_encoder(load_checkpoint(checkpoint)), checkpoint, Artifact.open(artifact_dir))
 
 
 @pytest.fixture(scope="module")

@@ -1,28 +1,66 @@
-"""Both samplers against grid_sample."""
+"""Both samplers' graphs against grid_sample."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper
 from torch import Tensor
 
-from regad.export.sampler import SAMPLERS, GatherSampler
+from regad.export.graph import Graph
+from regad.export.parity import _session
+from regad.export.sampler import SAMPLERS
 from regad.train.model.affine import inverse, warp
 
 values = st.floats(-1.5, 1.5, width=32)
 transforms = st.lists(values, min_size=6, max_size=6).map(lambda v: torch.tensor(v).reshape(2, 3))
 
 
+def typed(name: str, *shape: object, kind: int = onnx.TensorProto.FLOAT) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+@cache
+def session(name: str, size: int, channels: int) -> Any:
+    """A graph of one warp: x [B, channels, size, size] and theta [B, 1, 2, 3] to y."""
+    graph = Graph()
+    sampler = SAMPLERS[name](graph, graph("Shape", "x", start=0, end=1), size, channels)
+    (plan,) = sampler.plan(["theta"])
+    y = sampler.leave(sampler.warp(sampler.enter("x"), plan))
+    shape = ("b", channels, size, size)
+    return _session(graph.model("warp", [typed("x", *shape), typed("theta", "b", 1, 2, 3)], {y: typed("y", *shape)}))
+
+
 def through(name: str, x: Tensor, theta: Tensor) -> Tensor:
-    size = x.shape[-1]
-    sampler = SAMPLERS[name]([size])
-    (plan,) = sampler.plan([theta], size)
-    return sampler.leave(sampler.warp(sampler.enter(x), plan))
+    size, channels = x.shape[-1], x.shape[1]
+    (y,) = session(name, size, channels)({"x": x.numpy(), "theta": theta[:, None].numpy()})
+    return torch.from_numpy(y)
+
+
+def taps(size: int, thetas: Sequence[Tensor]) -> list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+    """Indices and weights that the gather sampler plans together for transforms [B, 2, 3] each."""
+    graph = Graph()
+    names = [f"theta{number}" for number in range(len(thetas))]
+    sampler = SAMPLERS["gather"](graph, graph("Shape", "theta0", start=0, end=1), size, 1)
+    plans = sampler.plan(names)
+    inputs = [typed(name, "b", 1, 2, 3) for name in names]
+    outputs = {}
+    for number, plan in enumerate(plans):
+        outputs[plan.indices] = typed(f"i{number}", *["b", 1, None, None], kind=onnx.TensorProto.INT64)
+        outputs[plan.weights] = typed(f"w{number}", *["b", 1, None, 1, None])
+    run = _session(graph.model("plan", inputs, outputs))
+    found = run({name: theta[:, None].numpy() for name, theta in zip(names, thetas, strict=True)})
+    return list(zip(found[::2], found[1::2], strict=True))
 
 
 def exact(x: Tensor, theta: Tensor) -> Tensor:
@@ -72,19 +110,18 @@ def test_images_of_a_batch_do_not_mix() -> None:
 
 
 def test_plans_made_together_are_plans_made_apart() -> None:
-    sampler = GatherSampler([12])
     thetas = [torch.eye(2, 3) + torch.empty(2, 2, 3).uniform_(-0.5, 0.5) for _ in range(3)]
-    for plan, theta in zip(sampler.plan(thetas, 12), thetas, strict=True):
-        (single,) = sampler.plan([theta], 12)
-        assert torch.equal(plan.indices, single.indices)
-        assert torch.equal(plan.weights, single.weights)
+    for (indices, weights), theta in zip(taps(12, thetas), thetas, strict=True):
+        ((alone, alone_weights),) = taps(12, [theta])
+        assert np.array_equal(indices, alone)
+        assert np.array_equal(weights, alone_weights)
 
 
 @pytest.mark.parametrize("determinant", [0.0, 1e-9, -1e-9, 1e-5])
 def test_a_collapsed_transform_still_reads_inside_the_map(determinant: float) -> None:
     theta = torch.tensor([[[1.0, 0.0, 0.3], [0.0, determinant, -0.2]]])
-    (plan,) = GatherSampler([28]).plan([inverse(theta)], 28)
-    assert int(plan.indices.min()) >= 0
-    assert int(plan.indices.max()) < 28 * 28
-    assert bool(torch.isfinite(plan.weights).all())
-    assert math.isclose(float(plan.weights.sum()) / (28 * 28), 1.0, rel_tol=1e-5)
+    ((indices, weights),) = taps(28, [inverse(theta)])
+    assert indices.min() >= 0
+    assert indices.max() < 28 * 28
+    assert np.isfinite(weights).all()
+    assert math.isclose(float(weights.sum()) / (28 * 28), 1.0, rel_tol=1e-5)

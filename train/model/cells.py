@@ -1,4 +1,4 @@
-"""Feature normalisation in PyTorch, one definition for the encoder and for the graph that is traced of it."""
+"""Feature normalisation in PyTorch, on maps and on rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["normalize_cells"]
 def normalize_cells(maps: Sequence[Tensor], normalization: FeatureNormalization, channels: int) -> list[Tensor]:
     """Normalise the float32 maps f1, f2, f3 cell by cell, over the dimension ``channels``: see `FeatureNormalization`.
 
-    A level whose exponent is 0 and gain 1 comes back as the same tensor: nothing is computed, or traced, for it.
+    A level whose exponent is 0 and gain 1 comes back as the same tensor: nothing is computed for it.
     """
     return [_normalized(f, *level, channels) for f, level in zip(maps, normalization.levels, strict=True)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,99 +11,55 @@ from regad.runtime.errors import InputError
 
 from .affine import warp
 
-__all__ = ["DEFAULT_MODE", "STN_MODES", "SpatialTransformer", "StnMode", "stn_mode"]
+__all__ = ["DEFAULT_MODE", "MATRIX", "STN_MODES", "SpatialTransformer", "StnMode", "stn_mode"]
 
 DEFAULT_MODE = "rotation_scale"
 
 
+MATRIX: dict[str, float] = {"xx": 1, "xy": 0, "tx": 0, "yx": 0, "yy": 1, "ty": 0}
+"""The entries of ``theta``, row by row, and what they are where a mode does not predict them: the identity."""
+
+
 @dataclass(frozen=True)
 class StnMode:
-    """One family of transforms.
+    """One family of transforms: ``predicted`` names entries of the matrix, or "angle", in the order of the parameters.
 
-    ``identity`` holds the parameters of the identity (the last layer's first bias); ``build`` takes the
-    columns of the parameters, each [B, 1], to ``theta`` [B, 2, 3].
+    An angle multiplies the diagonal by its cosine and sets the other two entries to -sin and sin. Only the diagonal is
+    scaled: the reference's definition, not the product of a rotation and a scale.
     """
 
-    identity: tuple[float, ...]
-    build: Callable[[tuple[Tensor, ...]], Tensor]
+    predicted: tuple[str, ...]
 
     @property
     def parameters(self) -> int:
         """Number of values the localisation network predicts."""
-        return len(self.identity)
+        return len(self.predicted)
+
+    @property
+    def identity(self) -> tuple[float, ...]:
+        """The parameters of the identity: the last layer's first bias."""
+        return tuple(MATRIX.get(name, 0) for name in self.predicted)
 
     def theta(self, values: Tensor) -> Tensor:
         """Build transforms [B, 2, 3] from predicted values [B, parameters]."""
-        return self.build(torch.split(values, 1, dim=1))
-
-
-def _matrix(xx: Tensor, xy: Tensor, tx: Tensor, yx: Tensor, yy: Tensor, ty: Tensor) -> Tensor:
-    return torch.cat([xx, xy, tx, yx, yy, ty], 1).reshape(-1, 2, 3)
-
-
-def _affine(p: tuple[Tensor, ...]) -> Tensor:
-    return _matrix(*p)
-
-
-def _axes(p: tuple[Tensor, ...]) -> Tensor:
-    """(sx, sy, tx, ty) without rotation."""
-    sx, sy, tx, ty = p
-    zero = torch.zeros_like(sx)
-    return _matrix(sx, zero, tx, zero, sy, ty)
-
-
-def _translation(p: tuple[Tensor, ...]) -> Tensor:
-    one = torch.ones_like(p[0])
-    return _axes((one, one, *p))
-
-
-def _scale(p: tuple[Tensor, ...]) -> Tensor:
-    zero = torch.zeros_like(p[0])
-    return _axes((*p, zero, zero))
-
-
-def _translation_scale(p: tuple[Tensor, ...]) -> Tensor:
-    tx, ty, sx, sy = p
-    return _axes((sx, sy, tx, ty))
-
-
-def _shear(p: tuple[Tensor, ...]) -> Tensor:
-    one, zero = torch.ones_like(p[0]), torch.zeros_like(p[0])
-    return _matrix(one, p[0], zero, p[1], one, zero)
-
-
-def _rotation_translation_scale(p: tuple[Tensor, ...]) -> Tensor:
-    """Only the diagonal is scaled: the reference's definition, not the product of a rotation and a scale."""
-    angle, tx, ty, sx, sy = p
-    cos, sin = torch.cos(angle), torch.sin(angle)
-    return _matrix(cos * sx, -sin, tx, sin, cos * sy, ty)
-
-
-def _rotation_scale(p: tuple[Tensor, ...]) -> Tensor:
-    zero = torch.zeros_like(p[0])
-    return _rotation_translation_scale((p[0], zero, zero, p[1], p[2]))
-
-
-def _rotation_translation(p: tuple[Tensor, ...]) -> Tensor:
-    one = torch.ones_like(p[0])
-    return _rotation_translation_scale((*p, one, one))
-
-
-def _rotation(p: tuple[Tensor, ...]) -> Tensor:
-    one, zero = torch.ones_like(p[0]), torch.zeros_like(p[0])
-    return _rotation_translation_scale((p[0], zero, zero, one, one))
+        given = dict(zip(self.predicted, torch.split(values, 1, dim=1), strict=True))
+        entries = {name: torch.full_like(values[:, :1], rest) for name, rest in MATRIX.items()} | given
+        if "angle" in given:
+            cos, sin = torch.cos(entries.pop("angle")), torch.sin(given["angle"])
+            entries |= {"xx": cos * entries["xx"], "xy": -sin, "yx": sin, "yy": cos * entries["yy"]}
+        return torch.cat(list(entries.values()), 1).reshape(-1, 2, 3)
 
 
 STN_MODES: dict[str, StnMode] = {
-    "affine": StnMode((1, 0, 0, 0, 1, 0), _affine),
-    "translation": StnMode((0, 0), _translation),
-    "rotation": StnMode((0,), _rotation),
-    "scale": StnMode((1, 1), _scale),
-    "shear": StnMode((0, 0), _shear),
-    "rotation_scale": StnMode((0, 1, 1), _rotation_scale),
-    "translation_scale": StnMode((0, 0, 1, 1), _translation_scale),
-    "rotation_translation": StnMode((0, 0, 0), _rotation_translation),
-    "rotation_translation_scale": StnMode((0, 0, 0, 1, 1), _rotation_translation_scale),
+    "affine": StnMode(tuple(MATRIX)),
+    "translation": StnMode(("tx", "ty")),
+    "rotation": StnMode(("angle",)),
+    "scale": StnMode(("xx", "yy")),
+    "shear": StnMode(("xy", "yx")),
+    "rotation_scale": StnMode(("angle", "xx", "yy")),
+    "translation_scale": StnMode(("tx", "ty", "xx", "yy")),
+    "rotation_translation": StnMode(("angle", "tx", "ty")),
+    "rotation_translation_scale": StnMode(("angle", "tx", "ty", "xx", "yy")),
 }
 """The nine modes. Parameters stand in the order angle, shift (x, y), scale or shear (x, y)."""
 
