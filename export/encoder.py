@@ -86,9 +86,8 @@ class _Writer:
         self.mode: StnMode = encoder.stn1.mode
         self.normalization: FeatureNormalization = encoder.normalization
         self.mean, self.std = (value.double().flatten().numpy() for value in (encoder.mean, encoder.std))
-        self.batch = self.graph("Shape", "image", start=0, end=1)
         make = SAMPLERS[sampler]
-        self.samplers = [make(self.graph, self.batch, level.grid, level.channels, half) for level in LEVELS]
+        self.samplers = [make(self.graph, "image", level.grid, level.channels, half) for level in LEVELS]
 
     def registered(self) -> list[str]:
         """Encode and align back, one warp after the other as in `regad.train.model.registration.align`.
@@ -121,7 +120,7 @@ class _Writer:
             flat = g("Reshape", x, [-1, level.channels, level.positions])
             rows.append(g("Transpose", flat, perm=[0, 2, 1]))
         identity = np.tile(np.eye(2, 3, dtype=np.float32), (1, len(LEVELS), 1, 1))
-        return [*self.scored(rows), g("Expand", identity, g("Concat", self.batch, [len(LEVELS), 2, 3], axis=0))]
+        return [*self.scored(rows), g("Expand", identity, g("Concat", self.batch(), [len(LEVELS), 2, 3], axis=0))]
 
     def stem(self) -> str:
         """Pixels to layer1's input.
@@ -189,9 +188,13 @@ class _Writer:
             entries |= {**scaled, "xy": g("Neg", sin), "yx": sin}
         return entries
 
+    def batch(self) -> str:
+        """The number of images, int64 [1]."""
+        return self.graph("Shape", "image", start=0, end=1)
+
     def column(self, value: float) -> str:
         """The same number for every image, float32 [B, 1]."""
-        return self.graph("Expand", value, self.graph("Concat", self.batch, [1], axis=0))
+        return self.graph("Expand", value, self.graph("Concat", self.batch(), [1], axis=0))
 
     def inverse(self, theta: Mapping[str, str]) -> dict[str, str]:
         """What `regad.train.model.affine.inverse` gives."""

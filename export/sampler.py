@@ -33,15 +33,15 @@ class Taps(NamedTuple):
 class Sampler(ABC):
     """A way to warp square maps of ``channels`` and side ``size``, in a layout of its own, in ``graph``.
 
-    ``batch`` names the number of images, int64 [1]. With ``half`` maps are float16. ``enter`` takes [B, C, n, n] to the
-    sampler's layout and ``leave`` takes it back; ``rows`` takes it to [B, n*n, C]. ``plan`` does what depends on the
-    transforms alone, once for all warps on one grid.
+    ``batched`` names a value whose first axis is the batch's. With ``half`` maps are float16. ``enter`` takes
+    [B, C, n, n] to the sampler's layout and ``leave`` takes it back; ``rows`` takes it to [B, n*n, C]. ``plan`` does
+    what depends on the transforms alone, once for all warps on one grid.
     """
 
     max_opset: int
 
-    def __init__(self, graph: Graph, batch: str, size: int, channels: int, half: bool = False) -> None:
-        self.graph, self.batch, self.size, self.channels, self.half = graph, batch, size, channels, half
+    def __init__(self, graph: Graph, batched: str, size: int, channels: int, half: bool = False) -> None:
+        self.graph, self.batched, self.size, self.channels, self.half = graph, batched, size, channels, half
 
     def coordinates(self, thetas: Sequence[str]) -> str:
         """Add the sampled positions of T transforms [B, 1, 2, 3]: float32 [B, T, 2, n*n], x then y, in [-1, 1].
@@ -125,7 +125,7 @@ class GatherSampler(Sampler):
     def _image_offsets(self) -> str:
         """The first row of each image, float32 [B, 1, 1, 1, 1]."""
         g = self.graph
-        count = g("Squeeze", self.batch)
+        count = g("Squeeze", g("Shape", self.batched, start=0, end=1))
         images = g("Range", np.array(0), count, np.array(1))
         images = g("Reshape", g("Cast", images, to=onnx.TensorProto.FLOAT), [-1, 1, 1, 1, 1])
         return g("Mul", images, float(self.size * self.size))

@@ -11,8 +11,9 @@ from onnx import numpy_helper
 from regad.export.encoder import write_encoder
 from regad.export.parity import run_graph
 from regad.export.reference import torch_features
-from regad.export.sampler import SAMPLERS
+from regad.export.sampler import SAMPLERS, GatherSampler
 from regad.export.samples import synthetic_images
+from regad.export.writer import MIN_OPSET, encoder_model
 from regad.runtime.formats.features import Features
 from regad.train.model.stn import STN_MODES
 
@@ -83,6 +84,13 @@ def test_layers_of_equal_values_stay_layers_of_their_own() -> None:
     encoder.stn3.fc[-1].load_state_dict(encoder.stn1.fc[-1].state_dict())
     values = {item.name: numpy_helper.to_array(item) for item in write_encoder(encoder).graph.initializer}
     assert np.array_equal(values["stn1.fc.2.weight"], values["stn3.fc.2.weight"])
+
+
+@pytest.mark.parametrize("opset", [MIN_OPSET, GatherSampler.max_opset])
+def test_a_graph_means_the_same_at_every_opset(opset: int) -> None:
+    encoder = random_encoder()
+    for a, b in zip(through(encoder_model(encoder, opset=opset)), through(write_encoder(encoder)), strict=True):
+        assert np.array_equal(a, b)
 
 
 def test_two_images_give_two_transforms() -> None:

@@ -34,7 +34,7 @@ def typed(name: str, *shape: object, kind: int = onnx.TensorProto.FLOAT) -> onnx
 def session(name: str, size: int, channels: int) -> Any:
     """A graph of one warp: x [B, channels, size, size] and theta [B, 1, 2, 3] to y."""
     graph = Graph()
-    sampler = SAMPLERS[name](graph, graph("Shape", "x", start=0, end=1), size, channels)
+    sampler = SAMPLERS[name](graph, "x", size, channels)
     (plan,) = sampler.plan(["theta"])
     y = sampler.leave(sampler.warp(sampler.enter("x"), plan))
     shape = ("b", channels, size, size)
@@ -51,7 +51,7 @@ def taps(size: int, thetas: Sequence[Tensor]) -> list[tuple[np.ndarray[Any, Any]
     """Indices and weights that the gather sampler plans together for transforms [B, 2, 3] each."""
     graph = Graph()
     names = [f"theta{number}" for number in range(len(thetas))]
-    sampler = SAMPLERS["gather"](graph, graph("Shape", "theta0", start=0, end=1), size, 1)
+    sampler = SAMPLERS["gather"](graph, "theta0", size, 1)
     plans = sampler.plan(names)
     inputs = [typed(name, "b", 1, 2, 3) for name in names]
     outputs = {}
