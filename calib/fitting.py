@@ -57,6 +57,7 @@ def fitted(
     the support images; ``strict`` refuses what their held-out scores add. Raises InputError.
     """
     kept = chosen.views.kept(without)
+    _check_views(len(kept), len(chosen.inputs))
     features = encode(model.backend, chosen.inputs, chosen.views, kept, progress)
     statistics = _fit(features, encoding, dtype or model.info.statistics_dtype, aim.scoring)
     calibration, held_out = _hold_out(features, len(kept), aim.scoring)
@@ -128,6 +129,16 @@ def check_number(count: int, needed: int, scoring: Scoring) -> None:
         raise InputError(
             "1 support image; this scoring compares each image with the others, so it needs 2: add photos of good "
             "parts (4 to 8 is a good number), or export the model again with --scoring regad"
+        )
+
+
+def _check_views(views: int, shot: int) -> None:
+    """Raise InputError where a covariance would be that of a single view, of all images or of all but one."""
+    least = views * max(shot - 1, 1)
+    if least < 2:
+        raise InputError(
+            f"{views} view of each of {shot} support image(s) remains, and a part is fitted to 2 or more: leave out "
+            "fewer groups of views, or add photos of good parts"
         )
 
 

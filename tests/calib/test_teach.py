@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from regad.calib import teach as teaching
 from regad.calib.teach import encode_views, teach
 from regad.calib.threshold import default_rate
+from regad.calib.views import VIEW_GROUPS
 from regad.runtime.backends.table import open_backend
+from regad.runtime.errors import InputError
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.prior import Prior, Priors
 from regad.runtime.formats.spec import InputSpec
@@ -69,3 +71,16 @@ def test_views_come_image_by_image(model: Model) -> None:
     second = encode_views(model.backend, inputs[1:])
     for whole, level in zip(both, second, strict=True):
         np.testing.assert_allclose(whole[22:], level, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shot", [1, 2])
+def test_a_single_view_is_nothing_to_fit_to(model: Model, shot: int) -> None:
+    support = [part(seed) for seed in range(shot)]
+    with pytest.raises(InputError, match=rf"1 view of each of {shot} support .* add photos of good parts"):
+        teach(model, support, InputSpec(), threshold=1.0, without=VIEW_GROUPS, registration="off")
+
+
+def test_views_may_be_left_out_of_three_photos(model: Model) -> None:
+    made = teach(model, [part(seed) for seed in range(3)], InputSpec(), without=VIEW_GROUPS, registration="off")
+    assert made.shot == 3
+    assert made.threshold.value > 0
