@@ -41,7 +41,7 @@ class _Checked(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        if self._failure is None and not self.closed:
+        if self._failure is None and not (self.closed or self._under.closed):
             self._try(self._under.flush)
 
     def _try(self, act: Callable[[], object]) -> None:

@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from regad.runtime.commands.streams import standard_streams
 
 CHILD = """
 import sys
@@ -145,3 +148,14 @@ def test_every_command_prints_names_as_people_may_see_them(environment: dict[str
     fresh = {**os.environ, **environment}
     done = subprocess.run([sys.executable, "-c", code], env=fresh, capture_output=True, check=True)
     assert done.stdout.decode() == printed
+
+
+def test_a_stream_whose_file_was_closed_before_it_is_collected_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.13 prints what closing raises there."""
+    under = StringIO()
+    monkeypatch.setattr(sys, "stdout", under)
+    with standard_streams():
+        stream = sys.stdout
+    under.close()
+    stream.flush()
+    stream.close()
