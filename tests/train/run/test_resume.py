@@ -84,9 +84,7 @@ def losses(run: Path) -> list[tuple[int, float]]:
     return [(line["epoch"], line["loss"]) for line in lines]
 
 
-def test_a_killed_run_goes_on_and_ends_the_same(
-    folder: Path, whole: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_killed_run_goes_on_and_ends_the_same(folder: Path, whole: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Kill -9 in the second epoch, while it trains or writes; the same command ends with the same bits."""
     killed = config(folder, "killed")
     program = [sys.executable, "-m", "regad.train.cli", *options(killed)]
