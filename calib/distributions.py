@@ -63,9 +63,11 @@ def binomial_tail(least: int, count: int, share: float) -> float:
 
 
 def _bisect(cdf: Callable[[float], float], probability: float, high: float) -> float:
-    """Where a rising function on 0 to ``high`` reaches ``probability``, from above."""
+    """Where a rising function on 0 to ``high`` reaches ``probability``, from above, to the last bit."""
     low = 0.0
     for _ in range(200):
         middle = (low + high) / 2
+        if not low < middle < high:
+            break  # they are neighbours: nothing changes any more
         low, high = (middle, high) if cdf(middle) < probability else (low, middle)
     return high

@@ -174,11 +174,12 @@ def dense_reference(
     """
     used = used_levels(levels)
 
+    # The cell of each level that lies under each of the positions.
+    cells = [upsample(np.arange(level.positions), used[0].grid // level.grid)[positions] for level in used]
+
     def join(f: Features) -> Array:
-        grown = [
-            np.stack([upsample(rows, used[0].grid // level.grid) for rows in _level(f, level.name)]) for level in used
-        ]
-        return np.concatenate(grown, axis=2)[:, positions].astype(np.float64)
+        parts = [_level(f, level.name)[:, under] for level, under in zip(used, cells, strict=True)]
+        return np.concatenate(parts, axis=2).astype(np.float64)
 
     support, seen = join(features), join(query)
     out = np.empty(seen.shape[:2])

@@ -112,7 +112,9 @@ def warp(image: NDArray[np.uint8], theta: tuple[tuple[float, ...], ...]) -> NDAr
     size = len(image)
     index, weight = _taps(theta, size)
     rows = image.reshape(size * size, -1).astype(np.float32)
-    mixed: NDArray[np.float32] = np.sum([rows[i] * w for i, w in zip(index, weight, strict=True)], axis=0)
+    mixed = np.zeros_like(rows)
+    for tap, share in zip(index, weight, strict=True):
+        mixed += rows.take(tap, axis=0) * share
     return np.rint(mixed).astype(np.uint8).reshape(image.shape)
 
 

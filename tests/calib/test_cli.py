@@ -54,7 +54,7 @@ def test_the_artifact_is_looked_for_where_the_other_commands_look(
     assert missing.code == 1
     assert "REGAD_MODEL" in missing.err
     monkeypatch.setenv("REGAD_MODEL", str(artifact_dir))
-    done = calib("--threshold", 5, "--roi", "1,2,20,20")
+    done = calib("--threshold", 5, "--roi", "1,2,20,20", "--threads", 1)
     assert done.code == 0, done.err
     category = load_category(calib.out)
     assert (category.shot, category.threshold.value, category.spec.roi) == (2, 5.0, (1, 2, 20, 20))

@@ -44,7 +44,7 @@ def paper(seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def detector(artifact_dir: Path) -> Iterator[Detector]:
-    with Detector.load(artifact_dir) as opened:
+    with Detector.load(artifact_dir, threads=1) as opened:
         yield opened
 
 
@@ -92,9 +92,9 @@ def test_a_part_that_always_lies_alike_is_not() -> None:
 
 
 def test_what_was_decided_is_in_the_category_and_in_words(detector: Detector) -> None:
-    category = detector.fit([turned(1), turned(2), turned(3)], registration="on")
+    category = detector.fit([turned(1), turned(2)], registration="on")
     assert category.registration is not None and category.tried is not None and category.tried.asked == "on"
-    assert category.statistics[0].views == 3 * REGISTERED.number == 42
+    assert category.statistics[0].views == 2 * REGISTERED.number == 28
     assert registration_text(category).startswith("on (on): the photos match the first one at 0.9")
     results = detector.predict_batch([turned(seed) for seed in range(4, 9)])
     assert {result.reason for result in results} <= {"good", "anomalous"}
@@ -103,7 +103,8 @@ def test_what_was_decided_is_in_the_category_and_in_words(detector: Detector) ->
     assert registration_text(plain).startswith("off (auto): the photos match")
     assert "times as far from each other" in registration_text(plain)
     assert detector.predict(screw(4)).pose is None
-    assert registration_text(detector.fit([screw(1), screw(2)], registration="off")) == ""
+    off = teach(detector.model, [screw(1), screw(2)], SPEC, registration="off", without=("rotations", "shifts"))
+    assert registration_text(off) == ""
 
 
 def test_a_ground_without_a_part_is_told_without_encoding() -> None:

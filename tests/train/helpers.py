@@ -11,8 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
+from regad.runtime.formats.spec import InputSpec
+from regad.train.model.checkpoint import Checkpoint, save_checkpoint
 from regad.train.model.heads import Predictor, SiameseEncoder
 from regad.train.model.registration import RegistrationEncoder
+from regad.train.run.config import EDGE_FEATURES
 
 
 def draw(path: Path, seed: int, size: tuple[int, int] = (48, 40)) -> None:
@@ -49,6 +52,13 @@ def released(mode: str, seed: int = 0) -> dict[str, dict[str, torch.Tensor]]:
         encoder = RegistrationEncoder(mode)
         perturb(encoder)
         return {"STN": encoder.state_dict(), "ENC": SiameseEncoder().state_dict(), "PRED": Predictor().state_dict()}
+
+
+def save_edge(path: Path, seed: int = 0) -> None:
+    """Write a checkpoint whose features are normalised as the default recipe does it: f2 and f3 are scored."""
+    states = released("rotation_scale", seed)
+    parts = (states["STN"], states["ENC"], states["PRED"])
+    save_checkpoint(path, Checkpoint(*parts, "rotation_scale", InputSpec(), normalization=EDGE_FEATURES))
 
 
 def perturb(encoder: RegistrationEncoder, scale: float = 0.02) -> None:

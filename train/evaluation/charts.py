@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_curve
 
 __all__ = ["Curve", "histogram", "roc", "theta_words", "transforms"]
 
@@ -50,6 +49,8 @@ def roc(labels: NDArray[np.bool_], curves: Sequence[Curve]) -> str:
     """Draw ROC curves over the same images; nothing when one class is absent."""
     if labels.all() or not labels.any():
         return "<p class='note'>No ROC curve: the test images are all of one class.</p>"
+    from sklearn.metrics import roc_curve  # a second to import
+
     body = [_frame(_SIDE, "false alarms", "defects found", [(0, "0"), (0.5, "50 %"), (1, "100 %")])]
     base = _TOP + _SIDE
     body += [

@@ -20,6 +20,7 @@ from regad.runtime.formats.registration import Register
 from regad.runtime.text import Say, shown, unsaid
 
 from ..data.layouts import TestItem, list_categories
+from ..run.config import DEFAULT_RECIPE
 from .evaluate import Draw, Evaluation, Trial, list_test
 from .results import facts_of, read_model, read_results, write_results
 from .rounds import OnTrial, remembering, run_rounds
@@ -40,8 +41,6 @@ def train_without(category: str, folder: Path, data: Path, arguments: Sequence[s
     given = [name for name in _OWN if any(word == name or word.startswith(f"{name}=") for word in arguments)]
     if given:
         raise InputError(f"--train-args holds {given[0]}, which --train-each sets itself; leave it out")
-    from ..run.config import DEFAULT_RECIPE  # it comes with PyTorch, which judging an artifact does without
-
     mark, checkpoint = folder / _MARK, folder / "model.pt"
     wanted = {
         "held_out": category,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,9 @@ from regad.runtime.text import Say, noted, shown, unsaid
 from ..data.layouts import TestItem, good_images, test_items
 from ..data.masks import read_mask
 from .frames import Frames
-from .metrics import PixelTruth, image_measures, rate
+
+if TYPE_CHECKING:
+    from .metrics import PixelTruth
 
 __all__ = ["Draw", "Evaluation", "TestSet", "Trial", "draw", "evaluate", "list_test", "load_test", "measured"]
 
@@ -121,6 +124,8 @@ def load_test(root: Path, category: str, spec: InputSpec, say: Say = unsaid) -> 
 
     ``say`` receives what is odd about them. Raises InputError for missing folders and unreadable images or masks.
     """
+    from .metrics import PixelTruth  # here and below, since scikit-learn takes a second to import
+
     items = list_test(root, category, say)
     notes: list[tuple[str, str]] = []
     images = np.empty((len(items), SIZE, SIZE, 3), np.uint8)
@@ -225,6 +230,8 @@ def measured(
 
     Without a ``threshold`` the rates at it are None; ``ms`` is passed on.
     """
+    from .metrics import image_measures, rate
+
     image = image_measures(tests.labels, scores)
     pixel = tests.truth.measures(maps[list(tests.known)])
     return Evaluation(

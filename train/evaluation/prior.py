@@ -21,7 +21,6 @@ from regad.runtime.errors import InputError
 from regad.runtime.formats.prior import Prior, Priors
 
 from .evaluate import Evaluation
-from .metrics import rate
 
 __all__ = ["Labels", "check_kinds", "learn_priors", "without_own"]
 
@@ -113,6 +112,8 @@ def _median(values: Sequence[float], weights: Sequence[float]) -> float:
 
 def _judged(one: Evaluation, prior: Prior, labels: Sequence[bool]) -> Evaluation:
     """The evaluation at the threshold that the prior sets."""
+    from .metrics import rate  # with scikit-learn, a second to import
+
     limit = set_threshold(one.held_out, "leave-one-out", default_rate(prior), prior=prior).value
     scores, bad = np.asarray(one.scores), np.asarray(labels, np.bool_)
     return replace(one, threshold=limit, false_reject=rate(scores[~bad] > limit), escape=rate(scores[bad] <= limit))

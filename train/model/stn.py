@@ -7,13 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from regad.runtime.errors import InputError
-
 from .affine import warp
+from .modes import DEFAULT_MODE, check_mode
 
 __all__ = ["DEFAULT_MODE", "MATRIX", "STN_MODES", "SpatialTransformer", "StnMode", "stn_mode"]
-
-DEFAULT_MODE = "rotation_scale"
 
 
 MATRIX: dict[str, float] = {"xx": 1, "xy": 0, "tx": 0, "yx": 0, "yy": 1, "ty": 0}
@@ -66,8 +63,7 @@ STN_MODES: dict[str, StnMode] = {
 
 def stn_mode(name: str) -> StnMode:
     """Look a mode up. Raises InputError naming the nine modes."""
-    if name not in STN_MODES:
-        raise InputError(f"stn mode is {name!r}; expected one of {', '.join(STN_MODES)}")
+    check_mode(name)
     return STN_MODES[name]
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -19,11 +19,12 @@ from regad.runtime.formats.normalization import PLAIN
 from regad.runtime.formats.spec import Fit, Resample
 
 from ..data.store import Cache
-from ..model.stn import DEFAULT_MODE, STN_MODES
+from ..model.modes import DEFAULT_MODE, MODE_NAMES
 from .config import DEFAULT_RECIPE, RECIPES, Decay, Freeze, Normalize, TrainConfig, TrainDevice, recipe
 from .folder import TRAINING_RUN
-from .loop import train
-from .steps import Progress
+
+if TYPE_CHECKING:
+    from .steps import Progress
 
 __all__ = ["command", "main"]
 
@@ -88,7 +89,7 @@ def _by_recipe(*flags: str, **options: Any) -> Callable[[Callable[..., None]], C
 )
 @_by_recipe("--feature-gains", type=_LEVELS, metavar="F1 F2 F3", help="Factors of the features after that.")
 @click.option(
-    "--stn-mode", type=click.Choice(list(STN_MODES)), default=DEFAULT_MODE, help="Transforms that the STNs may make."
+    "--stn-mode", type=click.Choice(MODE_NAMES), default=DEFAULT_MODE, help="Transforms that the STNs may make."
 )
 @click.option("--weights", default="imagenet", metavar="imagenet|none|FILE", help="Backbone weights to start from.")
 @_by_recipe("--normalize", type=click.Choice(get_args(Normalize)), help="Mean/std of the input.")
@@ -126,6 +127,8 @@ def command(name: str, **options: Any) -> None:
             _STEPS, f"without training (--epochs 0{'' if 'epochs' in given else f' of the recipe {name}'})"
         )
     _check_out(config)
+    from .loop import train  # with PyTorch, seconds to import: what is wrong above is said at once
+
     first = os.environ.get("RANK", "0") == "0"
     if first:
         doing = f"training on {config.data}, {config.epochs} epochs" if config.epochs else "no training"

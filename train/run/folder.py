@@ -10,9 +10,6 @@ from pathlib import Path
 from regad.runtime.commands.own_files import FolderKind, head
 from regad.runtime.formats.json_text import parse
 
-from ..model.checkpoint import FORMAT as CHECKPOINT_FORMAT
-from .resume import FORMAT as STATE_FORMAT
-
 __all__ = ["CURVE", "LOG", "MODEL", "STATE", "TRAINING_RUN"]
 
 MODEL, STATE, LOG, CURVE = "model.pt", "state.pt", "log.jsonl", "curve.png"
@@ -39,6 +36,10 @@ def _is_log(path: Path) -> bool:
 
 def _strange(folder: Path) -> Iterator[str]:
     """Which of the files that a run writes are there without being a run's."""
+    # Here, since they come with PyTorch, seconds to import, which the command's --help does without.
+    from ..model.checkpoint import FORMAT as CHECKPOINT_FORMAT
+    from .resume import FORMAT as STATE_FORMAT
+
     log = folder / LOG
     checks: dict[str, Callable[[Path], bool]] = {
         LOG: _is_log,

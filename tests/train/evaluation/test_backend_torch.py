@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from regad.calib.gaussian import fit_statistics
+from regad.calib.teach import teach
 from regad.runtime.backends.base import Inference, StatisticsHandle
 from regad.runtime.errors import DeviceError
 from regad.runtime.formats.encodings import Statistics
@@ -54,7 +55,8 @@ def test_teaching_and_judging_through_the_detector(tmp_path: Path) -> None:
     detector = checkpoint_detector(tmp_path / "model.pt")
     assert detector.device.startswith("cpu (torch")
     images = photos(3)
-    category = detector.fit(list(images[:2]))
+    category = teach(detector.model, images[:2], detector.spec, without=("rotations", "shifts"))
+    detector.use(category)
     assert category.artifact == detector.model.info.hash
     known, new = detector.predict_batch([images[0], images[2]])
     assert known.score < new.score

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -15,16 +17,24 @@ from regad.train.evaluation import each_out
 from regad.train.evaluation.each_out import train_without
 from regad.train.run import command as train_cli
 
-from ..helpers import draw, make_data, released
+from ..helpers import draw, make_data, released, save_edge
+
+
+def made(folder: Path) -> Path:
+    """Data of two categories, of which b has names that are no text."""
+    root = make_data(folder / "data", {"a": 3, "b": 2})
+    for name in ("a", "b"):
+        draw(root / name / "test" / "good" / "0.png", 50)
+        draw(root / name / "test" / "dent" / "0.png", 51)
+    for path in (root / "b" / "train" / "good").iterdir():
+        path.rename(path.with_name(os.fsdecode(b"pr\xfcf") + path.name))
+    (root / "b" / "test" / "notes.txt").touch()
+    return root
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    root = make_data(tmp_path / "data", {"a": 3, "b": 4})
-    for name in ("a", "b"):
-        draw(root / name / "test" / "good" / "0.png", 50)
-        draw(root / name / "test" / "dent" / "0.png", 51)
-    return root
+    return made(tmp_path)
 
 
 class Trainer:
@@ -37,39 +47,68 @@ class Trainer:
         self.calls.append(words)
         out = Path(words[words.index("--out") + 1])
         out.mkdir(parents=True, exist_ok=True)
-        torch.save(released("rotation_scale", seed=len(self.calls)), out / "model.pt")
+        save_edge(out / "model.pt", seed=len(self.calls))
 
 
-def evaluate(root: Path, folder: Path, *args: str) -> dict[str, object]:
+def evaluate(root: Path, folder: Path, *args: str) -> dict[str, Any]:
     out = folder.parent / "out.json"
     words = ["--train-each", str(folder), "--data", str(root), "--shot", "2", "--json", str(out), *args]
     eval_cli.command.main(words, standalone_mode=False)
-    content: dict[str, object] = json.loads(out.read_text())
+    content: dict[str, Any] = json.loads(out.read_text())
     return content
 
 
-def test_every_category_is_judged_by_a_model_that_never_saw_it(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trainer, folder = Trainer(), tmp_path / "each"
+SEEDED = "--epochs 3 --seed 1"
+
+
+class Judged(NamedTuple):
+    """Both categories, judged once by checkpoints that ``trainer`` wrote into ``folder``."""
+
+    root: Path
+    folder: Path
+    trainer: Trainer
+    content: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def judged_once(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+    place, trainer = tmp_path_factory.mktemp("judged"), Trainer()
+    root = made(place)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_cli.command, "main", trainer)
+        return Judged(root, place / "each", trainer, evaluate(root, place / "each", "--train-args", SEEDED))
+
+
+@pytest.fixture
+def judged(judged_once: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judged:
+    """A copy of the folder, to go on with."""
+    shutil.copytree(judged_once.folder, tmp_path / "each")
+    trainer = Trainer()
     monkeypatch.setattr(train_cli.command, "main", trainer)
-    first = evaluate(root, folder, "--train-args", "--epochs 3 --seed 1")
+    return judged_once._replace(folder=tmp_path / "each", trainer=trainer)
+
+
+def test_every_category_is_judged_by_a_model_that_never_saw_it(judged_once: Judged) -> None:
+    _, folder, trainer, first = judged_once
     assert [call[4:] for call in trainer.calls] == [
         ["--hold-out", "a", "--epochs", "3", "--seed", "1"],
         ["--hold-out", "b", "--epochs", "3", "--seed", "1"],
     ]
-    assert [r["category"] for r in first["results"]] == ["a", "b"]  # type: ignore[attr-defined]
-    assert first["model"]["kind"] == "leave-one-out"  # type: ignore[index]
+    assert [r["category"] for r in first["results"]] == ["a", "b"]
+    assert first["model"]["kind"] == "leave-one-out"
     assert (folder / "a" / "result.json").is_file()
 
-    again = evaluate(root, folder, "--train-args", "--epochs 3 --seed 1")
-    assert len(trainer.calls) == 2
+
+def test_what_is_trained_is_not_trained_again(judged: Judged) -> None:
+    root, folder, trainer, first = judged
+    again = evaluate(root, folder, "--train-args", SEEDED)
     assert again["results"] == first["results"]
     assert again["model"] == first["model"]
-    more = evaluate(root, folder, "--train-args", "--epochs 3 --seed 1", "--rounds", "2", "--category", "b")
-    assert [(r["category"], r["seed"]) for r in more["results"]] == [("b", 0), ("b", 1)]  # type: ignore[attr-defined]
+    more = evaluate(root, folder, "--train-args", SEEDED, "--rounds", "2", "--category", "b")
+    assert [(r["category"], r["seed"]) for r in more["results"]] == [("b", 0), ("b", 1)]
     with pytest.raises(InputError, match=r"was trained with arguments \['--epochs', '3', '--seed', '1'\], not"):
         evaluate(root, folder, "--train-args", "--epochs 4")
+    assert trainer.calls == []
 
 
 def test_a_category_that_was_not_finished_is_trained_again(root: Path, tmp_path: Path) -> None:
@@ -106,19 +145,16 @@ def test_a_real_run_of_no_epochs(root: Path, tmp_path: Path) -> None:
     content = evaluate(root, tmp_path / "each", "--train-args", "--epochs 0 --weights none", "--category", "b")
     mark = json.loads((tmp_path / "each" / "b" / "trained.json").read_text())
     assert (mark["held_out"], mark["categories"]) == ("b", ["a", "b"])
-    assert [r["category"] for r in content["results"]] == ["b"]  # type: ignore[attr-defined]
+    assert [r["category"] for r in content["results"]] == ["b"]
 
 
 def test_what_is_finished_is_not_judged_again_whatever_its_files_are_called(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    judged: Judged, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for path in (root / "b" / "train" / "good").iterdir():
-        path.rename(path.with_name(os.fsdecode(b"pr\xfcf") + path.name))
-    (root / "b" / "test" / "notes.txt").touch()
-    monkeypatch.setattr(train_cli.command, "main", Trainer())
-    first = evaluate(root, tmp_path / "each", "--category", "b")
+    root, folder, _, first = judged
     monkeypatch.setattr(each_out, "run_rounds", lambda *args, **options: pytest.fail("judged again"))
     capfd.readouterr()
-    assert evaluate(root, tmp_path / "each", "--category", "b")["results"] == first["results"]
+    again = evaluate(root, folder, "--train-args", SEEDED, "--category", "b")
+    assert again["results"] == [r for r in first["results"] if r["category"] == "b"]
     note = f"note: {root}/b/test: passed over, being no folders or hidden: notes.txt"
     assert capfd.readouterr().err.splitlines() == [note]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +120,19 @@ def test_another_mode_than_the_recorded_one_is_refused(tmp_path: Path, content: 
         load_checkpoint(tmp_path / "model.pt", "affine")
 
 
-def resave(path: Path, content: Content, **changes: Any) -> None:
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory, content: Content) -> Mapping[str, Any]:
+    """What is in the file of a checkpoint."""
+    path = tmp_path_factory.mktemp("saved") / "model.pt"
     save_checkpoint(path, checkpoint(content))
-    saved = torch.load(path, weights_only=True)
-    for key, value in changes.items():
-        if key in saved:
-            saved[key] = value
-        else:
-            saved["regad"][key] = value
-    torch.save(saved, path)
+    found: Mapping[str, Any] = torch.load(path, weights_only=True)
+    return found
+
+
+def resave(path: Path, saved: Mapping[str, Any], **changes: Any) -> None:
+    parts = {key: value for key, value in changes.items() if key in saved}
+    facts = {key: value for key, value in changes.items() if key not in saved}
+    torch.save({**saved, **parts, "regad": {**saved["regad"], **facts}}, path)
 
 
 @pytest.mark.parametrize(
@@ -145,8 +150,8 @@ def resave(path: Path, content: Content, **changes: Any) -> None:
         ({"stn_mode": "affine"}, r"stn1\.fc\.2\.weight is \[3, 1024\]; expected \[6, 1024\]"),
     ],
 )
-def test_damaged_content(tmp_path: Path, content: Content, changes: dict[str, Any], said: str) -> None:
-    resave(tmp_path / "model.pt", content, **changes)
+def test_damaged_content(tmp_path: Path, saved: Mapping[str, Any], changes: dict[str, Any], said: str) -> None:
+    resave(tmp_path / "model.pt", saved, **changes)
     with pytest.raises(InputError, match=said) as caught:
         load_checkpoint(tmp_path / "model.pt")
     assert "\n" not in str(caught.value)

@@ -7,6 +7,7 @@ import torch
 
 from regad.runtime.errors import InputError
 from regad.train.model.affine import identity, warp
+from regad.train.model.modes import MODE_NAMES
 from regad.train.model.stn import STN_MODES, SpatialTransformer, stn_mode
 
 # Parameters, and the matrix written out by hand.
@@ -37,6 +38,7 @@ COUNTS = {
 
 def test_the_modes_and_their_numbers_of_parameters() -> None:
     assert {name: mode.parameters for name, mode in STN_MODES.items()} == COUNTS
+    assert tuple(STN_MODES) == MODE_NAMES
 
 
 @pytest.mark.parametrize("name", CASES)

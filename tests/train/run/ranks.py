@@ -1,13 +1,22 @@
-"""Run by torchrun in two processes: batch norm over shares of a batch, weights that come apart, the collectives."""
+"""Run by torchrun in two processes: batch norm over shares of a batch, weights that come apart, the collectives.
+
+All of it in the group in which the processes train next: they are ``python -m regad.train.cli``, with the words on
+their command line.
+"""
 
 from __future__ import annotations
+
+import runpy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import collectives
 import torch
 from torch import nn
 
 from regad.runtime.errors import RegadError
-from regad.train.run.distributed import SyncedBatchNorm, check_equal, join, synchronise_batch_norm
+from regad.train.run import loop
+from regad.train.run.distributed import Group, SyncedBatchNorm, check_equal, join, synchronise_batch_norm
 
 
 def compare_batch_norm(share: slice) -> None:
@@ -32,30 +41,39 @@ def compare_batch_norm(share: slice) -> None:
     torch.testing.assert_close(synced(whole), plain(whole))
 
 
-def main() -> None:
+def check(group: Group) -> None:
     """Raise where something differs."""
-    torch.set_num_threads(1)
-    with join("cpu") as group:
-        assert group.world == 2
-        assert group.total(group.rank + 1.0) == 3.0
-        assert [group.share(5).tolist(), group.share(1).tolist()] == [[[0, 2, 4], [1, 3]][group.rank], [0]]
-        compare_batch_norm([slice(0, 2), slice(2, 5)][group.rank])
-        layer = nn.Linear(2, 2)
-        with torch.no_grad():
-            layer.weight.fill_(1.0)
-            layer.bias.fill_(0.0)
+    assert group.world == 2
+    assert group.total(group.rank + 1.0) == 3.0
+    assert [group.share(5).tolist(), group.share(1).tolist()] == [[[0, 2, 4], [1, 3]][group.rank], [0]]
+    compare_batch_norm([slice(0, 2), slice(2, 5)][group.rank])
+    layer = nn.Linear(2, 2)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+        layer.bias.fill_(0.0)
+    check_equal(layer, group)
+    with torch.no_grad():
+        layer.weight[0, 0] += group.rank * 1e-7
+    try:
         check_equal(layer, group)
-        with torch.no_grad():
-            layer.weight[0, 0] += group.rank * 1e-7
-        try:
-            check_equal(layer, group)
-        except RegadError as error:
-            assert "weights differ" in str(error)
-        else:
-            raise AssertionError("weights that differ were not noticed")
-        group.wait()
-        collectives.check(group, 2)
+    except RegadError as error:
+        assert "weights differ" in str(error)
+    else:
+        raise AssertionError("weights that differ were not noticed")
+    group.wait()
+    collectives.check(group, 2)
+    print("checked", flush=True)
+
+
+@contextmanager
+def checked(device: str) -> Iterator[Group]:
+    """Join the group as training does, and check it first."""
+    with join(device) as group:
+        check(group)
+        yield group
 
 
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(1)
+    loop.join = checked
+    runpy.run_module("regad.train.cli", run_name="__main__", alter_sys=True)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -23,47 +23,63 @@ from ..helpers import make_data
 HERE = Path(__file__).resolve().parent
 
 
-def torchrun(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words]
-    threads = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **threads}, check=False)
-
-
-def test_batch_norm_the_check_of_weights_and_the_collectives_in_two_processes() -> None:
-    """The collectives are what tests/train/run/test_torch_cuda.py asks of NCCL."""
-    done = torchrun(str(HERE / "ranks.py"))
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
 OPTIONS: dict[str, Any] = {
-    "weights": "none", "shot": 1, "epochs": 2, "batch_size": 4, "device": "cpu", "augment": True,
+    "weights": "none", "shot": 1, "epochs": 1, "batch_size": 3, "device": "cpu", "augment": True, "decay": "step",
     "lr": 1e-3, "stn_lr": 0.0, "head_lr": 1e-3,
 }  # fmt: skip
 
 
-def test_two_processes_train_as_one(tmp_path: Path) -> None:
-    """Batches of 3 (2 and 1), 4 (2 and 2) and 1 (the same for both), batch norm in train mode, augmentation.
+class Pair(NamedTuple):
+    """What two processes said, and where they and a single one have trained on the same ``data``."""
+
+    done: subprocess.CompletedProcess[str]
+    folder: Path
+    data: Path
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """Two processes that torchrun started: `regad.train.cli`, after the checks of ranks.py."""
+    folder = tmp_path_factory.mktemp("pair")
+    data = make_data(folder / "data", {"a": 4, "b": 2})
+    words = ["--recipe", "released", "--augment", "--data", str(data), "--out", str(folder / "two")]
+    for name in OPTIONS.keys() - {"augment"}:
+        words += [f"--{name.replace('_', '-')}", str(OPTIONS[name])]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    threads = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(
+        [*command, str(HERE / "ranks.py"), *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **threads},
+        check=False,
+    )
+    return Pair(done, folder, data)
+
+
+def test_batch_norm_the_check_of_weights_and_the_collectives_in_two_processes(pair: Pair) -> None:
+    """The collectives are what tests/train/run/test_torch_cuda.py asks of NCCL."""
+    assert pair.done.stdout.count("checked") == 2, pair.done.stderr[-3000:]
+
+
+def test_two_processes_train_as_one(pair: Pair) -> None:
+    """Batches of 3 (2 and 1), 2 (1 and 1) and 1 (the same for both), batch norm in train mode, augmentation.
 
     Without the STNs: at the identity their gradient sits on a kink of the bilinear sampler, where the last bit of a sum
     decides between two slopes, so that any two orders of summation part ways. That the processes' weights are equal bit
     for bit is checked by training itself, after every epoch.
     """
-    data = make_data(tmp_path / "data", {"a": 3, "b": 5})
-    one = loop.train(TrainConfig(data, tmp_path / "one", **{**recipe("released"), **OPTIONS}))
-    words = ["-m", "regad.train.cli", "--recipe", "released", "--augment", "--data", str(data)]
-    for name in OPTIONS.keys() - {"augment"}:
-        words += [f"--{name.replace('_', '-')}", str(OPTIONS[name])]
-    done = torchrun(*words, "--out", str(tmp_path / "two"))
+    done, folder, data = pair
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stderr.count("next: regad-export") == 1
+    one = loop.train(TrainConfig(data, folder / "one", **{**recipe("released"), **OPTIONS}))
     logs = [
-        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
-        for name in ("one", "two")
+        [json.loads(line) for line in (folder / name / "log.jsonl").read_text().splitlines()] for name in ("one", "two")
     ]
     for mine, theirs in zip(*logs, strict=True):
         assert theirs["loss"] == pytest.approx(mine["loss"], abs=1e-6)
         assert theirs["lr"] == mine["lr"]
-    first, second = load_checkpoint(one), load_checkpoint(tmp_path / "two" / "model.pt")
+    first, second = load_checkpoint(one), load_checkpoint(folder / "two" / "model.pt")
     assert (first.provenance["processes"], second.provenance["processes"]) == (1, 2)
     for name, value in first.stn.items():
         torch.testing.assert_close(second.stn[name], value, rtol=1e-3, atol=1e-4, msg=name)

@@ -39,9 +39,19 @@ def config(tmp_path: Path, **changes: Any) -> TrainConfig:
     return TrainConfig(**{**recipe("released"), **values, **changes})
 
 
+SHORT: dict[str, Any] = {"epochs": 1, "shot": 1, "hold_out": ("b",)}
+"""One step in `small`: two queries and their supports."""
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     make_data(tmp_path / "data", {"a": 3, "b": 3})
+    return tmp_path
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    make_data(tmp_path / "data", {"a": 2, "b": 2})
     return tmp_path
 
 
@@ -125,9 +135,9 @@ def cosine(a: Tensor, b: Tensor) -> Tensor:
 
 
 def written_out_loss(model: trainee.Model, query: Tensor, rows: Tensor, prior: float) -> tuple[Tensor, Tensor]:
-    """The registration loss of queries and their supports (two each, in turn), and the whole loss."""
+    """The registration loss of queries and their supports (one or two each, in turn), and the whole loss."""
     first, second = model.encoder.register(query), model.encoder.register(rows)
-    support = (second.x3[0::2] + second.x3[1::2]) / 2
+    support = second.x3 if len(rows) == len(query) else (second.x3[0::2] + second.x3[1::2]) / 2
     z1, z2 = model.head(first.x3), model.head(support)
     loss = -cosine(model.predictor(z1), z2.detach()) / 2 - cosine(model.predictor(z2), z1.detach()) / 2
     away = torch.zeros(())
@@ -138,12 +148,14 @@ def written_out_loss(model: trainee.Model, query: Tensor, rows: Tensor, prior: f
 
 
 REFERENCES: dict[str, dict[str, Any]] = {
-    "released": {"lr": 1e-3, "stn_lr": 1e-3, "head_lr": 1e-3},
+    "released": {"lr": 1e-3, "stn_lr": 1e-3, "head_lr": 1e-3, "shot": 1},
     "three rates": {
         "lr": 1e-3, "stn_lr": 2e-3, "head_lr": 5e-3, "prior": 0.3, "freeze": "layer1", "freeze_bn": True,
-        "augment": True, "decay": "step", "normalize": "imagenet", "weights": "given",
+        "augment": True, "decay": "step", "normalize": "imagenet", "weights": "given", "shot": 2,
     },
 }  # fmt: skip
+SIZES = {"released": {"a": 2, "b": 2, "c": 2}, "three rates": {"a": 5}}
+"""Images by category, in three batches: of 2 queries each; of 2, 2 and 1."""
 
 
 @pytest.mark.parametrize("name", REFERENCES)
@@ -164,13 +176,13 @@ def test_three_steps_equal_a_reference_written_out(tmp_path: Path, name: str, mo
 
     for module in (loop, trainee):
         monkeypatch.setattr(module, "build_model", away_from_the_identity)
-    make_data(tmp_path / "data", {"a": 3, "b": 3, "c": 3})
-    options = dict(REFERENCES[name])
+    sizes, options = SIZES[name], dict(REFERENCES[name])
+    make_data(tmp_path / "data", sizes)
     if options.get("weights") == "given":
         options["weights"] = str(tmp_path / "backbone.pt")
         state = released("rotation_scale")["STN"]
         torch.save({n: v for n, v in state.items() if not n.startswith("stn")}, tmp_path / "backbone.pt")
-    run = config(tmp_path, epochs=1, **options)
+    run = config(tmp_path, epochs=1, batch_size=2, **options)
     lines: list[float] = []
     loop.train(run, lambda p: lines.append(p.loss) if p.stage == "train" else None)
     trained = load_checkpoint(tmp_path / "out" / "model.pt")
@@ -182,17 +194,18 @@ def test_three_steps_equal_a_reference_written_out(tmp_path: Path, name: str, mo
             if "stn" not in path:
                 module.training = False
     initial = {n: value.clone() for n, value in model.state_dict().items()}
-    images = {n: np.stack([preprocess(read_image(p), run.spec) for p in good_images(run.data, n)]) for n in "abc"}
+    images = {n: np.stack([preprocess(read_image(p), run.spec) for p in good_images(run.data, n)]) for n in sizes}
     velocity: dict[str, Tensor] = {}
-    losses = []
-    for step, episode in enumerate(EpisodeSampler({"a": 3, "b": 3, "c": 3}, 3, 2, run.seed).epoch(1)):
+    losses, counts = [], []
+    for step, episode in enumerate(EpisodeSampler(sizes, 2, run.shot, run.seed).epoch(1)):
         stack = to_input(images[episode.category])
         query, rows = (stack[torch.from_numpy(index.ravel())] for index in (episode.queries, episode.supports))
         if run.augment:
-            draws = augment.draw(np.random.default_rng([run.seed, 1, step]), 9, 224)
-            query, rows = augment.augment(torch.cat([query, rows]), draws).split([3, 6])
+            draws = augment.draw(np.random.default_rng([run.seed, 1, step]), len(query) + len(rows), 224)
+            query, rows = augment.augment(torch.cat([query, rows]), draws).split([len(query), len(rows)])
         registration, loss = written_out_loss(model, query, rows, run.prior)
         losses.append(registration.item())
+        counts.append(len(query))
         model.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         decay = (1 + math.cos(math.pi * step / 3)) / 2 if run.decay == "step" else 1.0
@@ -204,8 +217,9 @@ def test_three_steps_equal_a_reference_written_out(tmp_path: Path, name: str, mo
                 rate = run.head_lr if not n.startswith("encoder") else run.stn_lr if ".stn" in n else run.lr
                 velocity[n] = 0.9 * velocity.get(n, torch.zeros_like(value)) + value.grad
                 value -= rate * decay * velocity[n]
-    means = [sum(losses[: count + 1]) / (count + 1) for count in range(3)]
-    assert lines == pytest.approx(means, abs=1e-5)
+    assert sorted(counts) == [[2, 2, 2], [1, 2, 2]][run.shot - 1]
+    means = np.cumsum(np.multiply(losses, counts)) / np.cumsum(counts)
+    assert lines == pytest.approx(means.tolist(), abs=1e-5)
     parts = {"encoder": trained.stn, "head": trained.enc, "predictor": trained.pred}
     for n, want in model.state_dict().items():
         part, key = n.split(".", 1)
@@ -213,13 +227,13 @@ def test_three_steps_equal_a_reference_written_out(tmp_path: Path, name: str, mo
         assert off <= 0.01 * moved + 1e-6, n
 
 
-def test_training_moves_all_three_parts_and_is_repeatable(folder: Path) -> None:
+def test_training_moves_all_three_parts_and_is_repeatable(small: Path) -> None:
     options: dict[str, Any] = {"normalize": "imagenet", "fit": "letterbox", "hold_out": ("b",), "shot": 1}
     reports: list[steps.Progress] = []
-    path = loop.train(config(folder, **options), reports.append)
-    assert path == folder / "out" / "model.pt"
+    path = loop.train(config(small, **options), reports.append)
+    assert path == small / "out" / "model.pt"
     first = load_checkpoint(path)
-    initial, _ = trainee.build_model(config(folder))
+    initial, _ = trainee.build_model(config(small))
     for before, after in (
         (initial.encoder.stn1.fc[2].weight, first.stn["stn1.fc.2.weight"]),
         (initial.encoder.conv1.weight, first.stn["conv1.weight"]),
@@ -234,16 +248,16 @@ def test_training_moves_all_three_parts_and_is_repeatable(folder: Path) -> None:
     assert facts["weights"] == {"source": "none", "sha256": None}
     assert {"regad", "torch", "numpy", "python"} == set(facts["software"])
 
-    lines = [json.loads(line) for line in (folder / "out" / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (small / "out" / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]
     assert all(-1 <= line["loss"] <= 1 and line["images_per_second"] > 0 for line in lines)
     assert [(p.stage, p.done, p.total) for p in reports] == [
-        *(("load", n, 3) for n in (1, 2, 3)),
+        *(("load", n, 2) for n in (1, 2)),
         ("train", 1, 1),
         ("train", 1, 1),
     ]
 
-    second = load_checkpoint(loop.train(config(folder, **options, out=folder / "again")))
+    second = load_checkpoint(loop.train(config(small, **options, out=small / "again")))
     assert all(torch.equal(first.stn[name], second.stn[name]) for name in first.stn)
 
 
@@ -265,10 +279,10 @@ def test_edge_is_the_backbone_with_its_features_normalised(folder: Path) -> None
     assert got.provenance["normalization"] == got.normalization.to_json()
 
 
-def test_a_normalization_changes_nothing_in_training(folder: Path) -> None:
+def test_a_normalization_changes_nothing_in_training(small: Path) -> None:
     root = {"feature_exponents": (0.0, 0.5, 0.5), "feature_gains": (1.0, 3.0, 4.0)}
-    plain = load_checkpoint(loop.train(config(folder, epochs=1)))
-    scored = load_checkpoint(loop.train(config(folder, epochs=1, out=folder / "root", **root)))
+    plain = load_checkpoint(loop.train(config(small, **SHORT)))
+    scored = load_checkpoint(loop.train(config(small, **SHORT, out=small / "root", **root)))
     assert all(torch.equal(plain.stn[name], scored.stn[name]) for name in plain.stn)
     assert (plain.normalization, scored.normalization.exponents) == (PLAIN, (0.0, 0.5, 0.5))
 
@@ -295,10 +309,10 @@ def test_an_output_folder_that_cannot_be_made(folder: Path) -> None:
         loop.train(config(folder, out=folder / "file" / "run"))
 
 
-def test_amp_computes_in_bfloat16_and_keeps_float32_weights(folder: Path) -> None:
+def test_amp_computes_in_bfloat16_and_keeps_float32_weights(small: Path) -> None:
     losses = []
     for amp in (False, True):
-        got = load_checkpoint(loop.train(config(folder, epochs=1, amp=amp, out=folder / f"{amp}")))
+        got = load_checkpoint(loop.train(config(small, **SHORT, amp=amp, out=small / f"{amp}")))
         assert got.provenance["amp"] is amp
         assert {value.dtype for value in got.stn.values()} == {torch.float32, torch.int64}
         losses.append(got.provenance["loss"])
@@ -315,11 +329,11 @@ def test_a_gpu_without_bfloat16_is_no_place_for_amp(folder: Path, monkeypatch: p
         steps.Trainer(run, Group(0, 1, torch.device("cuda")), model, optimizer, store=None)  # type: ignore[arg-type]
 
 
-def test_parts_whose_rate_is_zero_stay_as_they_are(folder: Path) -> None:
+def test_parts_whose_rate_is_zero_stay_as_they_are(small: Path) -> None:
     """Weights and batch norm statistics; the frozen layers too."""
-    run = config(folder, epochs=1, stn_lr=0.0, freeze="layer1", weights=str(folder / "backbone.pt"), freeze_bn=True)
+    run = config(small, **SHORT, stn_lr=0.0, freeze="layer1", weights=str(small / "backbone.pt"), freeze_bn=True)
     state = released("rotation_scale")["STN"]
-    torch.save({n: v for n, v in state.items() if not n.startswith("stn")}, folder / "backbone.pt")
+    torch.save({n: v for n, v in state.items() if not n.startswith("stn")}, small / "backbone.pt")
     before = trainee.build_model(run)[0].encoder.state_dict()
     after = load_checkpoint(loop.train(run)).stn
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}

@@ -15,7 +15,9 @@ import torch
 from regad.runtime.errors import InputError
 from regad.train.model.checkpoint import load_checkpoint
 from regad.train.run import loop
+from regad.train.run.command import command
 from regad.train.run.config import TrainConfig, recipe
+from regad.train.run.steps import Progress
 
 from ..helpers import make_data
 
@@ -23,14 +25,18 @@ ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 """Sums of other numbers of threads differ in their last bits; the tests of this folder compute with one."""
 
 
+IMAGES = {"a": 2}
+
+
 def config(tmp_path: Path, out: str, **changes: Any) -> TrainConfig:
-    values = {"weights": "none", "shot": 1, "epochs": 3, "batch_size": 3, "device": "cpu", "augment": True}
+    """Epochs of two steps, a query and its support each."""
+    values = {"weights": "none", "shot": 1, "epochs": 3, "batch_size": 1, "device": "cpu", "augment": True}
     return TrainConfig(tmp_path / "data", tmp_path / out, **{**recipe("released"), **values, **changes})
 
 
 def options(run: TrainConfig) -> list[str]:
-    """The same run as a command line."""
-    words = [sys.executable, "-m", "regad.train.cli", "--recipe", "released", "--augment", "--device", "cpu"]
+    """The same run's options on a command line."""
+    words = ["--recipe", "released", "--augment", "--device", "cpu"]
     for name in ("data", "out", "weights", "shot", "epochs", "batch_size", "seed"):
         words += [f"--{name.replace('_', '-')}", str(getattr(run, name))]
     return words
@@ -38,23 +44,28 @@ def options(run: TrainConfig) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    make_data(tmp_path / "data", {"a": 2, "b": 2})
+    make_data(tmp_path / "data", IMAGES)
     return tmp_path
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was never stopped, on the images of ``folder``."""
+    """A run that was never stopped, on the images of ``folder``; beside it ``first``, what it had after one epoch."""
     place = tmp_path_factory.mktemp("whole")
-    make_data(place / "data", {"a": 2, "b": 2})
-    return loop.train(config(place, "out")).parent
+    make_data(place / "data", IMAGES)
+
+    def keep_the_first(told: Progress) -> None:
+        if (told.epoch, told.done) == (2, 1):
+            shutil.copytree(place / "out", place / "first")
+
+    return loop.train(config(place, "out"), keep_the_first).parent
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one epoch, in ``out`` beside its ``data``; not to be changed."""
     place = tmp_path_factory.mktemp("finished")
-    make_data(place / "data", {"a": 2, "b": 2})
+    make_data(place / "data", {**IMAGES, "b": 2})
     loop.train(config(place, "out", epochs=1))
     return place
 
@@ -73,10 +84,11 @@ def losses(run: Path) -> list[tuple[int, float]]:
     return [(line["epoch"], line["loss"]) for line in lines]
 
 
-def test_a_killed_run_goes_on_and_ends_the_same(folder: Path, whole: Path) -> None:
+def test_a_killed_run_goes_on_and_ends_the_same(folder: Path, whole: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Kill -9 in the second epoch, while it trains or writes; the same command ends with the same bits."""
     killed = config(folder, "killed")
-    with subprocess.Popen(options(killed), stderr=subprocess.PIPE, text=True, env=ONE_THREAD) as process:
+    program = [sys.executable, "-m", "regad.train.cli", *options(killed)]
+    with subprocess.Popen(program, stderr=subprocess.PIPE, text=True, env=ONE_THREAD) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("epoch 2/3"):
@@ -88,9 +100,10 @@ def test_a_killed_run_goes_on_and_ends_the_same(folder: Path, whole: Path) -> No
     assert {"state.pt", "model.pt", "log.jsonl"} <= left
     done = torch.load(killed.out / "state.pt", weights_only=True)["state"]["epoch"]
     assert done in (1, 2)
-    again = subprocess.run(options(killed), stderr=subprocess.PIPE, text=True, env=ONE_THREAD, check=True)
-    assert f"epoch {done + 1}/3" in again.stderr
-    assert f"epoch {done}/3" not in again.stderr
+    command.main(options(killed), standalone_mode=False)
+    said = capfd.readouterr().err
+    assert f"epoch {done + 1}/3" in said
+    assert f"epoch {done}/3" not in said
     assert_same(killed.out, whole)
 
 
@@ -98,20 +111,17 @@ def test_a_killed_run_goes_on_and_ends_the_same(folder: Path, whole: Path) -> No
 def test_every_place_to_stop_is_a_place_to_go_on(
     folder: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, stop: str
 ) -> None:
-    """Stop just before each of the three files of epoch 2 is written."""
-    owner = loop.RunLog if stop == "add" else loop
-    original, calls = getattr(owner, stop), []
+    """Stop just before each of the three files of epoch 2 is written, after an epoch that ``whole`` has trained."""
+    shutil.copytree(whole.parent / "first", folder / "stopped")
 
     def failing(*args: Any) -> None:
-        calls.append(args)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        original(*args)
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(owner, stop, failing)
+        patch.setattr(loop.RunLog if stop == "add" else loop, stop, failing)
         with pytest.raises(KeyboardInterrupt):
             loop.train(config(folder, "stopped"))
+    assert losses(folder / "stopped") == losses(whole)[:1]
     with (folder / "stopped" / "log.jsonl").open("a") as file:
         file.write('{"epoch": 2, "lo')  # a line that was cut short
     loop.train(config(folder, "stopped"))
@@ -147,7 +157,7 @@ def test_another_run_is_not_overwritten(finished: Path, changes: dict[str, Any],
 def test_other_images_and_damaged_states_are_refused(finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder)
-    make_data(folder / "data", {"a": 4})
+    make_data(folder / "data", {"a": 3})
     with pytest.raises(InputError, match="holds a run with other images"):
         loop.train(config(folder, "out", epochs=1))
     state = folder / "out" / "state.pt"
