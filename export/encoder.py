@@ -21,8 +21,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from regad.runtime.formats.normalization import FLOOR, FeatureNormalization
 from regad.runtime.formats.spec import LEVELS, SIZE
 from regad.train.model.affine import MIN_DETERMINANT
+from regad.train.model.modes import MATRIX, StnMode
 from regad.train.model.registration import RegistrationEncoder
-from regad.train.model.stn import MATRIX, StnMode
 
 from .graph import Graph
 from .sampler import SAMPLERS
@@ -179,7 +179,7 @@ class _Writer:
         return self.entries(dict(zip(self.mode.predicted, g.split(values, 1, [1] * self.mode.parameters), strict=True)))
 
     def entries(self, predicted: Mapping[str, str]) -> dict[str, str]:
-        """What `StnMode.theta` gives."""
+        """What `regad.train.model.stn.build_theta` gives."""
         g = self.graph
         entries = {name: predicted.get(name) or self.column(rest) for name, rest in MATRIX.items()}
         if "angle" in predicted:

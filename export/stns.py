@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from regad.train.model.registration import RegistrationEncoder
-from regad.train.model.stn import SpatialTransformer
+from regad.train.model.stn import SpatialTransformer, build_theta
 
 __all__ = ["border_heavy", "predicts_transforms", "write_stns"]
 
@@ -40,7 +40,7 @@ def predicts_transforms(encoder: RegistrationEncoder) -> bool:
     same = torch.eye(2, 3)
     return not all(
         not _last(encoder, name).weight.any()
-        and torch.equal(_stn(encoder, name).mode.theta(_last(encoder, name).bias[None])[0], same)
+        and torch.equal(build_theta(_stn(encoder, name).mode, _last(encoder, name).bias[None])[0], same)
         for name in _NAMES
     )
 

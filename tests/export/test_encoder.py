@@ -15,7 +15,7 @@ from regad.export.sampler import SAMPLERS, GatherSampler
 from regad.export.samples import synthetic_images
 from regad.export.writer import MIN_OPSET, encoder_model
 from regad.runtime.formats.features import Features
-from regad.train.model.stn import STN_MODES
+from regad.train.model.modes import STN_MODES
 
 from .conftest import random_encoder
 

@@ -17,7 +17,7 @@ from regad.export.stns import predicts_transforms
 from regad.export.writer import encoder_model
 from regad.runtime.formats.artifact import Artifact
 from regad.runtime.formats.features import Features
-from regad.train.model.stn import STN_MODES
+from regad.train.model.modes import STN_MODES
 
 from .conftest import Exported, identity_encoder, random_encoder
 

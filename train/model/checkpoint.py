@@ -22,9 +22,9 @@ from regad.runtime.formats.spec import InputSpec
 from regad.runtime.text import system_reason
 
 from .heads import Predictor, SiameseEncoder
+from .modes import STN_MODES, stn_mode
 from .registration import RegistrationEncoder
 from .state import load_state
-from .stn import STN_MODES, stn_mode
 
 __all__ = ["FORMAT", "VERSION", "Checkpoint", "build_encoder", "build_heads", "load_checkpoint", "save_checkpoint"]
 

@@ -14,7 +14,8 @@ from regad.runtime.formats.spec import LEVELS
 from .affine import inverse, warp
 from .backbone import residual_layer
 from .cells import normalize_cells
-from .stn import DEFAULT_MODE, SpatialTransformer
+from .modes import DEFAULT_MODE
+from .stn import SpatialTransformer
 
 __all__ = ["Aligned", "EncoderOutput", "Registered", "RegistrationEncoder", "Thetas", "align"]
 

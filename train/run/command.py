@@ -19,7 +19,7 @@ from regad.runtime.formats.normalization import PLAIN
 from regad.runtime.formats.spec import Fit, Resample
 
 from ..data.store import Cache
-from ..model.modes import DEFAULT_MODE, MODE_NAMES
+from ..model.modes import DEFAULT_MODE, STN_MODES
 from .config import DEFAULT_RECIPE, RECIPES, Decay, Freeze, Normalize, TrainConfig, TrainDevice, recipe
 from .folder import TRAINING_RUN
 
@@ -89,7 +89,7 @@ def _by_recipe(*flags: str, **options: Any) -> Callable[[Callable[..., None]], C
 )
 @_by_recipe("--feature-gains", type=_LEVELS, metavar="F1 F2 F3", help="Factors of the features after that.")
 @click.option(
-    "--stn-mode", type=click.Choice(MODE_NAMES), default=DEFAULT_MODE, help="Transforms that the STNs may make."
+    "--stn-mode", type=click.Choice(list(STN_MODES)), default=DEFAULT_MODE, help="Transforms that the STNs may make."
 )
 @click.option("--weights", default="imagenet", metavar="imagenet|none|FILE", help="Backbone weights to start from.")
 @_by_recipe("--normalize", type=click.Choice(get_args(Normalize)), help="Mean/std of the input.")

@@ -13,7 +13,7 @@ from regad.runtime.formats.normalization import PLAIN, FeatureNormalization
 from regad.runtime.formats.spec import Fit, InputSpec, Resample
 
 from ..data.store import Cache
-from ..model.modes import DEFAULT_MODE, check_mode
+from ..model.modes import DEFAULT_MODE, stn_mode
 
 __all__ = [
     "DEFAULT_RECIPE",
@@ -129,7 +129,7 @@ class TrainConfig:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        check_mode(self.stn_mode)
+        stn_mode(self.stn_mode)
         for name, kind in _CHOICES.items():
             if getattr(self, name) not in get_args(kind):
                 raise InputError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(get_args(kind))}")

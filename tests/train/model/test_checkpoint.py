@@ -12,7 +12,7 @@ from regad.runtime.errors import InputError, OutputError
 from regad.runtime.formats.normalization import PLAIN, FeatureNormalization
 from regad.runtime.formats.spec import InputSpec
 from regad.train.model.checkpoint import Checkpoint, build_encoder, build_heads, load_checkpoint, save_checkpoint
-from regad.train.model.stn import STN_MODES
+from regad.train.model.modes import STN_MODES
 
 from ..helpers import released
 
