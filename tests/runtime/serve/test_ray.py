@@ -58,7 +58,7 @@ class Scene(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory, artifact_dir: Path) -> Iterator[Scene]:
+def scene(tmp_path_factory: pytest.TempPathFactory, small_artifact: Path) -> Iterator[Scene]:
     assert os.getuid() == 0 and shutil.which("ip"), "network namespaces need root and iproute2"
     folder = tmp_path_factory.mktemp("ray")
     rng = np.random.default_rng(0)
@@ -74,9 +74,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory, artifact_dir: Path) -> Itera
         Image.fromarray(rng.integers(0, 255, (30, 40, 3), dtype=np.uint8)).resize((320, 240)).save(folder / name)
     (folder / "images" / "none.png").write_bytes(b"no image")
     with ray_environment(folder) as python:
-        made = Scene(python, folder, artifact_dir)
+        made = Scene(python, folder, small_artifact)
         support = ("--support", folder / "sets/a/train/good", "--register", "off", "--threads", 1)
-        made.run(TEACH, "--model", artifact_dir, *support, "--out", folder / "part.safetensors")
+        made.run(TEACH, "--model", small_artifact, *support, "--out", folder / "part.safetensors")
         yield made
 
 
