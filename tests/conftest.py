@@ -109,6 +109,19 @@ def artifact_dir(export_artifact: Callable[..., Path]) -> Path:
     return Path(kept) if kept else export_artifact()
 
 
+@pytest.fixture(scope="session")
+def small_artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact whose encoder is three convolutions, in the same formats: for tests of all that surrounds an encoder.
+
+    Teaching and judging take a third of the time of `artifact_dir`, which is for what the encoder itself has a part in.
+    """
+    from standin import write_standin
+
+    folder = tmp_path_factory.mktemp("small") / "model.regad"
+    write_standin(folder)
+    return folder
+
+
 def pytest_configure() -> None:
     """Compute with one thread, in child processes too: on a busy machine threads wait for each other, at full load."""
     for library in ("OMP", "OPENBLAS"):

@@ -94,15 +94,16 @@ _BUILDS = ("calib", "export", "packaging", "runtime", "train", "LICENSE", "READM
     reason="a wheel is built and tried, with pip from the package index, where REGAD_WHEEL_TESTS=required",
 )
 def test_the_built_wheel_judges_in_a_clean_environment_as_the_checkout_does(
-    checker: ModuleType, artifact_dir: Path, tmp_path: Path
+    checker: ModuleType, small_artifact: Path, tmp_path: Path
 ) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
     for name in _BUILDS:  # what was built in the checkout stays as it is
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         copy(ROOT / name, tree / name)
-    bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment = {**bare, "PYTHON": sys.executable, "REGAD_MODEL": str(artifact_dir.resolve())}
+    # Nothing of this process, and each of a dozen others keeps the bytecode that it compiles.
+    bare = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")}
+    environment = {**bare, "PYTHON": sys.executable, "REGAD_MODEL": str(small_artifact.resolve())}
     done = subprocess.run([tree / "packaging" / "wheels.sh"], env=environment, capture_output=True, text=True)
     last = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
     assert done.returncode == 0, f"packaging/wheels.sh, which needs g++ and the package index, ended with:\n{last}"
@@ -113,7 +114,7 @@ def test_the_built_wheel_judges_in_a_clean_environment_as_the_checkout_does(
     score = re.search(r"score (\d+\.\d+), (\w+)", done.stdout)
     assert score is not None, last
     image = loaded("smoke").image
-    with Detector.load(artifact_dir, threads=1) as detector:
+    with Detector.load(small_artifact, threads=1) as detector:
         detector.fit([image(seed) for seed in range(2)])
         here = detector.predict(image(9))
     assert (float(score[1]), score[2]) == (pytest.approx(here.score, rel=1e-5), here.reason)

@@ -62,8 +62,8 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
 
 
 @pytest.fixture(scope="module")
-def built(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(small_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("engines") / "model.regad"
-    shutil.copytree(artifact_dir, folder)
+    shutil.copytree(small_artifact, folder)
     write_engines(Artifact.open(folder))
     return folder

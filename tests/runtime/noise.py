@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +15,12 @@ _PRIME = 65_521
 def noise(seed: int, shape: tuple[int, ...], scale: float = 1.0) -> NDArray[np.float32]:
     """Values in [0, scale), float32: a block of prime length repeated, so that no two positions have the same."""
     block = np.random.default_rng(seed).random(_PRIME, dtype=np.float32)
-    return np.resize(block * np.float32(scale), shape)
+    block *= np.float32(scale)
+    values = np.empty(math.prod(shape), np.float32)
+    whole = values.size // _PRIME * _PRIME
+    values[:whole].reshape(-1, _PRIME)[:] = block
+    values[whole:] = block[: values.size - whole]
+    return values.reshape(shape)
 
 
 def noisy_statistics(encoding: Encoding = "gram", rank: int = 2, dtype: StatisticsDtype = "fp32") -> Statistics:

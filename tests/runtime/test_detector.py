@@ -160,12 +160,13 @@ def test_a_part_taught_from_stored_inputs_is_the_same_part(detector: Detector) -
     assert_same(again, detector.category)
 
 
-def test_so_it_is_with_another_spec_and_further_parts_for_the_threshold(detector: Detector) -> None:
+def test_so_it_is_with_another_spec_and_further_parts_for_the_threshold(small_artifact: Path) -> None:
     spec = InputSpec(fit="letterbox", resample="lanczos", roi=(10, 5, 200, 150))
     images, more = [part(0), part(1)], [part(4), part(5)]
     inputs, others = ([preprocess(image, spec) for image in group] for group in (images, more))
-    first = teach(detector.model, images, spec, validation=more)
-    assert_same(teach_inputs(detector.model, inputs, spec, validation=others), first)
+    with Detector.load(small_artifact, threads=1) as small:
+        first = teach(small.model, images, spec, validation=more)
+        assert_same(teach_inputs(small.model, inputs, spec, validation=others), first)
     assert first.spec == spec
 
 

@@ -49,9 +49,9 @@ def run(code: str, home: Path, *args: object, **environment: str) -> list[str]:
 
 
 @pytest.mark.parametrize("device", ["auto", "openvino"])
-def test_teaching_and_judging_leave_nothing_in_a_fresh_home(device: str, artifact_dir: Path, tmp_path: Path) -> None:
+def test_teaching_and_judging_leave_nothing_in_a_fresh_home(device: str, small_artifact: Path, tmp_path: Path) -> None:
     model = tmp_path / "model.regad"  # OpenVINO keeps what it compiles beside it
-    shutil.copytree(artifact_dir, model)
+    shutil.copytree(small_artifact, model)
     assert run(_JUDGE, tmp_path / "home", model, device) == []
 
 

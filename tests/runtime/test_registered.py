@@ -42,9 +42,9 @@ def posed(seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def detector(artifact_dir: Path) -> Iterator[Detector]:
+def detector(small_artifact: Path) -> Iterator[Detector]:
     """Taught from an upright screw and another, so that poses are those of the drawing."""
-    with Detector.load(artifact_dir, threads=1) as opened:
+    with Detector.load(small_artifact, threads=1) as opened:
         opened.fit([screw(0), posed(1)], registration="on")
         yield opened
 

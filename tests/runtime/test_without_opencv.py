@@ -42,7 +42,7 @@ print(result.score.hex(), result.threshold.hex(), result.anomalous)
 
 
 @pytest.fixture(scope="module")
-def station(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def station(small_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``good/``, ``query.png``, ``query.npy`` and ``part.safetensors``, taught with OpenCV."""
     root = tmp_path_factory.mktemp("station")
     (root / "good").mkdir()
@@ -53,25 +53,25 @@ def station(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         Image.fromarray(image).save(root / "good" / f"{number}.png")
     Image.fromarray(images[2]).save(root / "query.png")
     np.save(root / "query.npy", images[2])
-    with Detector.load(artifact_dir, threads=1) as detector:
+    with Detector.load(small_artifact, threads=1) as detector:
         save_category(taught_plainly(detector.model, images[:2]), root / "part.safetensors")
     return root
 
 
-def test_an_array_gets_the_same_bits(artifact_dir: Path, station: Path, tmp_path: Path) -> None:
+def test_an_array_gets_the_same_bits(small_artifact: Path, station: Path, tmp_path: Path) -> None:
     heat = tmp_path / "map.npy"
-    done = without_opencv(JUDGE, artifact_dir, station / "part.safetensors", station / "query.npy", heat)
+    done = without_opencv(JUDGE, small_artifact, station / "part.safetensors", station / "query.npy", heat)
     assert done.returncode == 0, done.stderr
-    with Detector.load(artifact_dir, threads=1) as detector:
+    with Detector.load(small_artifact, threads=1) as detector:
         detector.load_category(station / "part.safetensors")
         expected = detector.predict(np.load(station / "query.npy"))
     assert done.stdout.split() == [expected.score.hex(), expected.threshold.hex(), str(expected.anomalous)]
     assert np.load(heat).tobytes() == expected.anomaly_map.tobytes()
 
 
-def test_files_are_taught_and_judged(artifact_dir: Path, station: Path, tmp_path: Path) -> None:
+def test_files_are_taught_and_judged(small_artifact: Path, station: Path, tmp_path: Path) -> None:
     part = tmp_path / "part.safetensors"
-    words = ["--model", artifact_dir, "--threads", 1]
+    words = ["--model", small_artifact, "--threads", 1]
     done = without_opencv(CALIBRATE, *words, "--support", station / "good", "--out", part)
     assert done.returncode == 0, done.stderr
     source = [*words, "--category", part, "--source", station / "query.png"]
@@ -93,11 +93,11 @@ def test_files_are_taught_and_judged(artifact_dir: Path, station: Path, tmp_path
     ],
 )
 def test_what_needs_it_says_what_to_install(
-    artifact_dir: Path, station: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], display: dict[str, str]
+    small_artifact: Path, station: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], display: dict[str, str]
 ) -> None:
     monkeypatch.chdir(station)
     (station / "film.mp4").write_bytes(b"film")
-    done = without_opencv(RUN, "--model", artifact_dir, "--category", "part.safetensors", *options, **display)
+    done = without_opencv(RUN, "--model", small_artifact, "--category", "part.safetensors", *options, **display)
     assert done.returncode == 1
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -107,9 +107,9 @@ def test_what_needs_it_says_what_to_install(
     assert not (station / "pictures").exists()
 
 
-def test_the_doctor_says_so_and_is_content(artifact_dir: Path, tmp_path: Path) -> None:
+def test_the_doctor_says_so_and_is_content(small_artifact: Path, tmp_path: Path) -> None:
     model = tmp_path / "model.regad"  # OpenVINO keeps what it compiles beside it
-    shutil.copytree(artifact_dir, model)
+    shutil.copytree(small_artifact, model)
     done = without_opencv(DOCTOR, "--model", model)
     assert done.returncode == 0, done.stdout
     (line,) = (line for line in done.stdout.splitlines() if "opencv " in line)

@@ -104,9 +104,9 @@ class Client:
 
 
 @pytest.fixture(scope="module")
-def detectors(artifact_dir: Path) -> Iterator[dict[str, Detector]]:
+def detectors(small_artifact: Path) -> Iterator[dict[str, Detector]]:
     with contextlib.ExitStack() as stack:
-        first = stack.enter_context(Detector.load(artifact_dir, threads=1))
+        first = stack.enter_context(Detector.load(small_artifact, threads=1))
         first.fit([screw(0), screw(1)], registration="on")
         others = {name: Detector(first.model) for name in NAMES[1:]}
         for number, other in enumerate(others.values()):
@@ -116,7 +116,7 @@ def detectors(artifact_dir: Path) -> Iterator[dict[str, Detector]]:
 
 @pytest.fixture(scope="module")
 def station(
-    artifact_dir: Path, detectors: dict[str, Detector], tmp_path_factory: pytest.TempPathFactory
+    small_artifact: Path, detectors: dict[str, Detector], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Station]:
     root = tmp_path_factory.mktemp("triton")
     files = {}
@@ -129,7 +129,7 @@ def station(
         shutil.copytree(Path(__file__).parent / "backends", backends, dirs_exist_ok=True)
         (root / "repository").mkdir()
         with serve(folder, root / "repository", root / "log") as running:
-            made = Station(running, root, artifact_dir, files, detectors)
+            made = Station(running, root, small_artifact, files, detectors)
             made.write(files=list(files.values()))
             yield made
     except UnavailableError as error:

@@ -17,9 +17,9 @@ from regad.runtime.formats.scoring import SCORINGS
 
 
 @pytest.fixture(scope="session")
-def reference(artifact_dir: Path) -> Backend:
-    """The artifact on the CPU."""
-    return open_backend(Artifact.open(artifact_dir), "cpu", 1)
+def reference(small_artifact: Path) -> Backend:
+    """The small artifact on the CPU."""
+    return open_backend(Artifact.open(small_artifact), "cpu", 1)
 
 
 @pytest.fixture(scope="session")

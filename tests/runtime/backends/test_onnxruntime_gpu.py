@@ -26,9 +26,9 @@ from ..ort_double import FakeOrt
 
 @pytest.mark.parametrize("device", ["cuda", "ort-tensorrt"])
 def test_statistics_are_uploaded_once_and_features_stay(
-    ort: FakeOrt, artifact_dir: Path, reference: Backend, images: np.ndarray, statistics: Statistics, device: str
+    ort: FakeOrt, small_artifact: Path, reference: Backend, images: np.ndarray, statistics: Statistics, device: str
 ) -> None:
-    artifact = Artifact.open(artifact_dir)
+    artifact = Artifact.open(small_artifact)
     backend = open_backend(artifact, device)
     handle = backend.prepare(statistics)
     assert ort.moves.count("upload") == len(graph_tensors(statistics, "fp32"))
@@ -50,9 +50,9 @@ def test_statistics_are_uploaded_once_and_features_stay(
 
 
 def test_features_are_fetched_in_a_turn_whose_errors_are_told(
-    ort: FakeOrt, artifact_dir: Path, images: np.ndarray
+    ort: FakeOrt, small_artifact: Path, images: np.ndarray
 ) -> None:
-    backend = open_backend(Artifact.open(artifact_dir), "cuda")
+    backend = open_backend(Artifact.open(small_artifact), "cuda")
     encoded: Any = backend.encode(images[:1])
 
     class Lost:
@@ -104,9 +104,9 @@ def test_an_fp16_encoder_without_stns_has_nothing_that_could_be_tf32(ort: FakeOr
 
 
 def test_a_gpu_that_fails_at_work_is_told_in_a_line(
-    ort: FakeOrt, artifact_dir: Path, images: np.ndarray, statistics: Statistics, monkeypatch: pytest.MonkeyPatch
+    ort: FakeOrt, small_artifact: Path, images: np.ndarray, statistics: Statistics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend = open_backend(Artifact.open(artifact_dir), "cuda")
+    backend = open_backend(Artifact.open(small_artifact), "cuda")
     handle = backend.prepare(statistics)
 
     def fail(*args: Any) -> None:
@@ -125,13 +125,13 @@ def test_a_gpu_that_fails_at_work_is_told_in_a_line(
 
 
 def test_tensorrts_provider_is_kept_from_tf32_or_not_opened(
-    ort: FakeOrt, artifact_dir: Path, monkeypatch: pytest.MonkeyPatch
+    ort: FakeOrt, small_artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_backend(Artifact.open(artifact_dir), "ort-tensorrt")
+    open_backend(Artifact.open(small_artifact), "ort-tensorrt")
     monkeypatch.delenv("NVIDIA_TF32_OVERRIDE")
-    open_backend(Artifact.open(artifact_dir), "cuda")
+    open_backend(Artifact.open(small_artifact), "cuda")
     with pytest.raises(DeviceError, match="start with NVIDIA_TF32_OVERRIDE=0 in the environment"):
-        open_backend(Artifact.open(artifact_dir), "ort-tensorrt")
+        open_backend(Artifact.open(small_artifact), "ort-tensorrt")
 
 
 @pytest.mark.parametrize(
@@ -146,59 +146,59 @@ def test_a_reason_is_one_line(words: str, wanted: str) -> None:
     assert reason(RuntimeError(words)) == wanted
 
 
-def test_no_session_may_fall_back_later(ort: FakeOrt, artifact_dir: Path, statistics: Statistics) -> None:
+def test_no_session_may_fall_back_later(ort: FakeOrt, small_artifact: Path, statistics: Statistics) -> None:
     """ONNX Runtime's `run` repeats on the CPU what failed on the GPU, unless it is told not to."""
-    open_backend(Artifact.open(artifact_dir), "cuda").prepare(statistics)
+    open_backend(Artifact.open(small_artifact), "cuda").prepare(statistics)
     assert ort.kept_from_falling_back == len(ort.opened) == 2
 
 
-def test_nor_may_one_of_the_real_library(artifact_dir: Path) -> None:
-    backend = open_backend(Artifact.open(artifact_dir), "cpu")
+def test_nor_may_one_of_the_real_library(small_artifact: Path) -> None:
+    backend = open_backend(Artifact.open(small_artifact), "cpu")
     assert backend._session._enable_fallback is False  # type: ignore[attr-defined]
 
 
-def test_preloading_says_nothing(ort: FakeOrt, artifact_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_preloading_says_nothing(ort: FakeOrt, small_artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What it prints would stand between the records of regad-run; what is missing is told by the session's error."""
     ort.preload_dlls = lambda: print("Failed to load libcublas.so")  # type: ignore[attr-defined]
-    open_backend(Artifact.open(artifact_dir), "cuda")
+    open_backend(Artifact.open(small_artifact), "cuda")
     assert capsys.readouterr().out == ""
 
 
 def test_a_session_that_cannot_be_made_is_the_devices_error(
-    ort: FakeOrt, artifact_dir: Path, monkeypatch: pytest.MonkeyPatch
+    ort: FakeOrt, small_artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("a.cc:154 Call(\n) CUDA failure 100: no CUDA-capable device is detected ; GPU=-1\nand more")
 
     monkeypatch.setattr(ort, "InferenceSession", refuse)
     with pytest.raises(DeviceError, match=r"cannot run encoder\.onnx: CUDA failure 100: .* detected; the device needs"):
-        open_backend(Artifact.open(artifact_dir), "cuda")
+        open_backend(Artifact.open(small_artifact), "cuda")
 
 
-def test_a_provider_that_falls_back_is_an_error(monkeypatch: pytest.MonkeyPatch, artifact_dir: Path) -> None:
+def test_a_provider_that_falls_back_is_an_error(monkeypatch: pytest.MonkeyPatch, small_artifact: Path) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", FakeOrt(starts=False))
     with pytest.raises(DeviceError, match="could not start it \\(it fell back to CPUExecutionProvider\\)"):
-        open_backend(Artifact.open(artifact_dir), "cuda")
+        open_backend(Artifact.open(small_artifact), "cuda")
 
 
-def test_a_provider_that_lost_its_kernels_is_an_error(monkeypatch: pytest.MonkeyPatch, artifact_dir: Path) -> None:
+def test_a_provider_that_lost_its_kernels_is_an_error(monkeypatch: pytest.MonkeyPatch, small_artifact: Path) -> None:
     """The session names the provider first, and runs wholly on the CPU."""
     monkeypatch.setitem(sys.modules, "onnxruntime", FakeOrt(kernels=False))
     with pytest.raises(DeviceError, match=r"runs nothing of encoder\.onnx on its CUDAExecutionProvider: another copy"):
-        open_backend(Artifact.open(artifact_dir), "cuda")
+        open_backend(Artifact.open(small_artifact), "cuda")
 
 
-def test_where_nodes_went_is_asked_of_the_real_library_in_its_words(artifact_dir: Path) -> None:
-    session = open_backend(Artifact.open(artifact_dir), "cpu")._session  # type: ignore[attr-defined]
+def test_where_nodes_went_is_asked_of_the_real_library_in_its_words(small_artifact: Path) -> None:
+    session = open_backend(Artifact.open(small_artifact), "cpu")._session  # type: ignore[attr-defined]
     assert not runs_nowhere(session, "CPUExecutionProvider")
     if hasattr(session, "get_provider_graph_assignment_info"):
         assert runs_nowhere(session, "CUDAExecutionProvider")
 
 
 def test_fp32_statistics_are_never_rounded_for_an_fp16_graph(
-    ort: FakeOrt, artifact_dir: Path, statistics: Statistics
+    ort: FakeOrt, small_artifact: Path, statistics: Statistics
 ) -> None:
-    artifact = Artifact.open(artifact_dir)
+    artifact = Artifact.open(small_artifact)
     narrow = dataclasses.replace(artifact, manifest={**artifact.manifest, "statistics_dtype": "fp16"})
     backend = open_backend(narrow, "cuda")
     with pytest.raises(CategoryError, match="regad-calib --stats-dtype fp16"):

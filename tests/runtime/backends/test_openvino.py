@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from regad.calib.gaussian import fit_statistics
 from regad.runtime.backends.base import Backend, Precision
 from regad.runtime.backends.openvino import backend as module
 from regad.runtime.backends.openvino import library
@@ -24,29 +25,40 @@ from regad.runtime.backends.openvino.library import DeviceInfo, devices, load_co
 from regad.runtime.backends.table import open_backend, passed_over
 from regad.runtime.errors import ArtifactError, DeviceError
 from regad.runtime.formats.artifact import Artifact
-from regad.runtime.formats.encodings import Statistics
 from regad.runtime.formats.features import Features
 from regad.runtime.selftest import PRECISIONS, self_test
 
 
-@pytest.fixture
-def artifact(artifact_dir: Path, tmp_path: Path) -> Artifact:
-    """The artifact, in a folder where nothing was compiled yet."""
-    folder = tmp_path / "model.regad"
+def uncompiled(source: Path, folder: Path) -> Artifact:
+    """The same artifact, in a folder where nothing was compiled yet."""
     folder.mkdir()
-    for file in artifact_dir.iterdir():
+    for file in source.iterdir():
         if file.is_file():
             os.link(file, folder / file.name)
     return Artifact.open(folder)
 
 
 @pytest.fixture
+def artifact(small_artifact: Path, tmp_path: Path) -> Artifact:
+    """The small artifact, which compiles fast."""
+    return uncompiled(small_artifact, tmp_path / "small.regad")
+
+
+@pytest.fixture
+def exported(artifact_dir: Path, tmp_path: Path) -> Artifact:
+    """The artifact whose encoder is a real one, and predicts transforms."""
+    return uncompiled(artifact_dir, tmp_path / "model.regad")
+
+
+@pytest.fixture
 def opened(artifact: Artifact) -> Iterator[Callable[..., Backend]]:
-    """Opens the artifact, and closes what was opened at the end."""
+    """Opens the small artifact or the one given, and closes what was opened at the end."""
     held: list[Backend] = []
 
-    def call(target: str = "openvino", threads: int | None = 1, **options: Any) -> Backend:
-        held.append(open_backend(artifact, target, threads, **options))
+    def call(
+        target: str = "openvino", threads: int | None = 1, given: Artifact | None = None, **options: Any
+    ) -> Backend:
+        held.append(open_backend(given or artifact, target, threads, **options))
         return held[-1]
 
     yield call
@@ -59,9 +71,10 @@ def blobs(artifact: Artifact) -> list[Path]:
 
 
 def test_features_and_scores_are_those_of_onnxruntime(
-    opened: Callable[..., Backend], reference: Backend, images: np.ndarray, statistics: Statistics
+    opened: Callable[..., Backend], exported: Artifact, images: np.ndarray
 ) -> None:
-    backend = opened()
+    backend, reference = opened(given=exported), opened("cpu", given=exported)
+    statistics = fit_statistics(reference.features(images[:3]), "gram")
     for name, got, wanted in zip(Features._fields, backend.features(images), reference.features(images), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=0, atol=3e-4 * np.abs(wanted).max(), err_msg=name)
     got, wanted = (one.infer(images, one.prepare(statistics)) for one in (backend, reference))
@@ -69,13 +82,13 @@ def test_features_and_scores_are_those_of_onnxruntime(
 
 
 def test_the_golden_self_test_passes_on_the_processor_and_on_what_openvino_prefers(
-    opened: Callable[..., Backend], artifact: Artifact
+    opened: Callable[..., Backend], exported: Artifact
 ) -> None:
     for target in ("openvino:CPU", "openvino:AUTO"):
-        backend = opened(target)
+        backend = opened(target, given=exported)
         assert backend.device == target
         assert ", f32, " in backend.name
-        self_test(artifact, backend)
+        self_test(exported, backend)
 
 
 def test_a_signal_after_close_is_a_signal_and_no_segmentation_fault(
@@ -226,9 +239,9 @@ def test_a_precision_that_openvino_replaces_by_another_is_refused_even_if_it_is_
             opened(target, precision="f16", force=True)
 
 
-def test_predicted_transforms_are_computed_in_f32_only(opened: Callable[..., Backend]) -> None:
+def test_predicted_transforms_are_computed_in_f32_only(opened: Callable[..., Backend], exported: Artifact) -> None:
     with pytest.raises(DeviceError, match="predicts transforms, which need float32; precision is bf16"):
-        opened(precision="bf16", force=True)
+        opened(given=exported, precision="bf16", force=True)
 
 
 def test_another_device_takes_no_precision(artifact: Artifact) -> None:

@@ -117,7 +117,7 @@ def test_a_batch_of_no_images_is_refused(opened: Open, images: np.ndarray, stati
 
 
 def test_what_another_backend_made_is_refused(
-    opened: Open, artifact_dir: Path, images: np.ndarray, statistics: Statistics
+    opened: Open, small_artifact: Path, images: np.ndarray, statistics: Statistics
 ) -> None:
     backend, twin = opened(), opened()
 
@@ -183,8 +183,8 @@ def test_closing_while_threads_judge_ends_each_call_with_a_result_or_the_message
     assert ended == ["closed"] * 3
 
 
-def test_close_lets_go_of_the_encoder_while_the_backend_is_still_held(artifact_dir: Path, images: np.ndarray) -> None:
-    backend = open_backend(Artifact.open(artifact_dir), "cpu", 1)
+def test_close_lets_go_of_the_encoder_while_the_backend_is_still_held(small_artifact: Path, images: np.ndarray) -> None:
+    backend = open_backend(Artifact.open(small_artifact), "cpu", 1)
     session = weakref.ref(backend._session)  # type: ignore[attr-defined]
     encoded = backend.encode(images[:1])
     assert isinstance(encoded, HostEncoded)
@@ -195,8 +195,8 @@ def test_close_lets_go_of_the_encoder_while_the_backend_is_still_held(artifact_d
     assert session() is None
 
 
-def test_close_lets_go_of_every_gpu_session(ort: FakeOrt, artifact_dir: Path, statistics: Statistics) -> None:
-    backend = open_backend(Artifact.open(artifact_dir), "cuda")
+def test_close_lets_go_of_every_gpu_session(ort: FakeOrt, small_artifact: Path, statistics: Statistics) -> None:
+    backend = open_backend(Artifact.open(small_artifact), "cuda")
     held = backend.prepare(statistics)
     sessions = [weakref.ref(backend._encoder), weakref.ref(*backend._scorers.values())]  # type: ignore[attr-defined]
     backend.close()

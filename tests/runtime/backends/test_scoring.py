@@ -23,8 +23,8 @@ CHOSEN = [Scoring("top", 63, damping=1.0), Scoring("top", 1), EDGE]
 
 
 @pytest.fixture(scope="module")
-def features(artifact_dir: Path, images: np.ndarray) -> Features:
-    return open_backend(Artifact.open(artifact_dir), "cpu", 1).features(images)
+def features(small_artifact: Path, images: np.ndarray) -> Features:
+    return open_backend(Artifact.open(small_artifact), "cpu", 1).features(images)
 
 
 def taught(
@@ -46,7 +46,7 @@ def taught(
 @pytest.mark.parametrize("device", ["cpu", "cuda", "tensorrt"])
 def test_every_backend_scores_as_the_reference(
     request: pytest.FixtureRequest,
-    every_form: Path,
+    small_artifact: Path,
     images: np.ndarray,
     features: Features,
     scoring: Scoring,
@@ -55,7 +55,7 @@ def test_every_backend_scores_as_the_reference(
 ) -> None:
     if device != "cpu":
         request.getfixturevalue({"cuda": "ort", "tensorrt": "cuda"}[device])
-    artifact = Artifact.open(every_form)
+    artifact = Artifact.open(small_artifact)
     if device == "tensorrt":
         write_engines(artifact)
     statistics, calibration = taught(features, scoring, encoding)
@@ -68,9 +68,9 @@ def test_every_backend_scores_as_the_reference(
 
 
 def test_a_scoring_that_does_not_fit_is_refused_before_anything_is_made_ready(
-    every_form: Path, features: Features
+    small_artifact: Path, features: Features
 ) -> None:
-    backend = open_backend(Artifact.open(every_form), "cpu")
+    backend = open_backend(Artifact.open(small_artifact), "cpu")
     statistics, calibration = taught(features, EDGE)
     with pytest.raises(InputError, match=r"scoring is of f1\+f2\+f3, the statistics of f2 and f3"):
         backend.prepare(statistics)

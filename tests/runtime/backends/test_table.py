@@ -70,7 +70,7 @@ def fake_module(monkeypatch: pytest.MonkeyPatch, **functions: Any) -> None:
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
-def test_a_new_backend_is_one_module_and_one_row(monkeypatch: pytest.MonkeyPatch, artifact_dir: Path) -> None:
+def test_a_new_backend_is_one_module_and_one_row(monkeypatch: pytest.MonkeyPatch, small_artifact: Path) -> None:
     class Npu(OrtCpuBackend):
         device = "npu"
 
@@ -86,31 +86,31 @@ def test_a_new_backend_is_one_module_and_one_row(monkeypatch: pytest.MonkeyPatch
     )
     for place in (table, checks):
         monkeypatch.setattr(place, "DEVICES", (row, *DEVICES[1:2]))
-    with Detector.load(artifact_dir, "auto", threads=1) as detector:
+    with Detector.load(small_artifact, "auto", threads=1) as detector:
         assert detector.device.startswith("npu (")
-    said = [finding.text for finding in checks.check_artifact(artifact_dir) if finding.topic == "self-test"]
+    said = [finding.text for finding in checks.check_artifact(small_artifact) if finding.topic == "self-test"]
     assert [text.partition(":")[0] for text in said] == ["passed on cpu", "passed on npu"]
     assert opened == [1, None]
 
 
-def test_an_error_of_opening_says_what_the_device_needs(monkeypatch: pytest.MonkeyPatch, artifact_dir: Path) -> None:
+def test_an_error_of_opening_says_what_the_device_needs(monkeypatch: pytest.MonkeyPatch, small_artifact: Path) -> None:
     def fail(artifact: Artifact, threads: int | None = None) -> None:
         raise DeviceError("no NPU answers", code="absent")
 
     fake_module(monkeypatch, fail=fail)
     monkeypatch.setattr(table, "DEVICES", (Device("npu", "npu:fail", needs="an NPU", remedy="plug it in"),))
     with pytest.raises(DeviceError) as caught:
-        open_backend(Artifact.open(artifact_dir), "npu")
+        open_backend(Artifact.open(small_artifact), "npu")
     assert str(caught.value) == (
         "no NPU answers; the device needs an NPU; where they are missing, install them or use --device cpu"
     )
     assert caught.value.code == "absent"
 
 
-def test_what_is_not_in_the_table_is_refused(artifact_dir: Path) -> None:
+def test_what_is_not_in_the_table_is_refused(small_artifact: Path) -> None:
     with pytest.raises(
         DeviceError, match="device is 'tpu'; expected one of auto, cuda, cpu, tensorrt, ort-tensorrt, openvino"
     ):
-        open_backend(Artifact.open(artifact_dir), "tpu")
+        open_backend(Artifact.open(small_artifact), "tpu")
     with pytest.raises(DeviceError, match="threads is 0; expected 1 or more"):
-        open_backend(Artifact.open(artifact_dir), "cpu", 0)
+        open_backend(Artifact.open(small_artifact), "cpu", 0)

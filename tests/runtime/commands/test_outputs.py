@@ -179,9 +179,9 @@ def test_a_folder_that_is_replaced_holds_no_input(tmp_path: Path) -> None:
     check_folder("--out", tmp_path, given)
 
 
-def test_an_artifact_with_other_files_in_it_is_not_replaced(tmp_path: Path, artifact_dir: Path) -> None:
+def test_an_artifact_with_other_files_in_it_is_not_replaced(tmp_path: Path, small_artifact: Path) -> None:
     folder = tmp_path / "model.regad"
-    shutil.copytree(artifact_dir, folder)
+    shutil.copytree(small_artifact, folder)
     (folder / "engines").mkdir(exist_ok=True)
     check_folder("--out", folder, kind=ARTIFACT)
     (folder / "part.safetensors").touch()

@@ -86,20 +86,20 @@ def fails(capsys: pytest.CaptureFixture[str], command: object, *args: object) ->
 
 
 def test_every_other_command_says_so_before_it_starts(
-    tmp_path: Path, artifact_dir: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, small_artifact: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     cv2.imwrite(str(photos / "a.png"), np.zeros((9, 9, 3), np.uint8))
     foreign = tmp_path / "foreign"
     foreign.write_text("precious")
-    run, model = tmp_path / "run", ["--model", artifact_dir]
+    run, model = tmp_path / "run", ["--model", small_artifact]
     run.mkdir()
     (run / "model.pt").write_text("weights of another program")
     tries: list[tuple[object, list[object]]] = [
         (calib, [*model, "--support", photos, "--out", foreign]),
         (calib, [*model, "--support", photos, "--out", photos / "a.png"]),
-        (calib, [*model, "--support", photos, "--out", artifact_dir / "part.safetensors"]),
+        (calib, [*model, "--support", photos, "--out", small_artifact / "part.safetensors"]),
         (evaluate, [*model, "--data", photos, "--json", foreign]),
         (evaluate, [*model, "--data", photos, "--html", foreign]),
         (evaluate, [*model, "--data", photos, "--markdown", foreign]),
@@ -112,7 +112,7 @@ def test_every_other_command_says_so_before_it_starts(
         (train, ["--data", photos, "--out", photos / "run"]),
         (train, ["--data", photos, "--out", run, "--weights", run / "model.pt"]),
         (bench_command, [*model, "--json", foreign]),
-        (bench_command, [*model, "--json", artifact_dir / "bench.json"]),
+        (bench_command, [*model, "--json", small_artifact / "bench.json"]),
         (doctor, [*model, "--json", foreign]),
     ]
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
@@ -123,10 +123,10 @@ def test_every_other_command_says_so_before_it_starts(
 
 
 def test_the_report_of_the_doctor_does_not_go_into_the_model_that_it_finds(
-    artifact_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    small_artifact: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REGAD_MODEL", str(artifact_dir))
-    assert "lies inside --model" in fails(capsys, doctor, "--json", artifact_dir / "report.json")
+    monkeypatch.setenv("REGAD_MODEL", str(small_artifact))
+    assert "lies inside --model" in fails(capsys, doctor, "--json", small_artifact / "report.json")
 
 
 def test_reports_are_replaced_by_their_successors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

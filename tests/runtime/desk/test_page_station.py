@@ -43,12 +43,12 @@ class Running(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def demo(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo(small_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of ``regad-station init demo --simulate``, with the page at a free port."""
     folder = tmp_path_factory.mktemp("demo") / "demo"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(simulate, "_SHOTS", 2)
-        path = write_drawn_station(folder, artifact_dir, rate=4.0, threads=1)
+        path = write_drawn_station(folder, small_artifact, rate=4.0, threads=1)
     text = path.read_text().replace("# port = 8080", "port = 0").replace("# threads = 2", "threads = 1")
     path.write_text(text.replace("deadline_ms = 1000", "deadline_ms = 20000", 1))
     return folder
@@ -126,12 +126,12 @@ def judged_again(folder: Path, version: int) -> None:
     assert found["result"] == {**found["result"], "judged": 2, "changed": 0, "same_scores": 2}
 
 
-def test_the_demonstration_is_written_once_and_says_what_it_is(demo: Path, artifact_dir: Path) -> None:
+def test_the_demonstration_is_written_once_and_says_what_it_is(demo: Path, small_artifact: Path) -> None:
     config = read_config(demo / "station.toml")
     assert (config.station.mode, config.station.autostart, config.camera.source) == ("simulate", True, "drawn:4")
     assert config.desk is not None and config.desk.loopback
     with pytest.raises(OutputError, match="exists and is left as it is"):
-        write_drawn_station(demo, artifact_dir)
+        write_drawn_station(demo, small_artifact)
 
 
 def test_nothing_real_may_pass_on_drawn_parts(demo: Path) -> None:

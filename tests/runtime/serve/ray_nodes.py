@@ -65,6 +65,7 @@ class Nodes:
         self._folder = folder
         self._env = {
             **os.environ,
+            "PYTHONDONTWRITEBYTECODE": "",  # else each of two dozen processes compiles Ray and all that it needs
             "PATH": f"{python.parent}:{os.environ['PATH']}",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),

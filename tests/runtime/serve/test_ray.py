@@ -17,6 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from regad.runtime.detector import Detector
+from regad.runtime.formats.category import save_category
+
+from ..plain import taught_plainly
 from .ray_nodes import HEAD, Nodes, kill, ray_environment, wait_until
 
 pytestmark = pytest.mark.skipif(
@@ -25,7 +29,6 @@ pytestmark = pytest.mark.skipif(
 COUNT = 48
 BATCH = "from regad.runtime.serve.batch.cli import main; main()"
 EVAL = "from regad.train.entry import evaluate_main; evaluate_main()"
-TEACH = "from regad.calib.cli import main; main()"
 ROWS = """
 import json, sys
 from pathlib import Path
@@ -74,10 +77,10 @@ def scene(tmp_path_factory: pytest.TempPathFactory, artifact_dir: Path) -> Itera
         Image.fromarray(rng.integers(0, 255, (30, 40, 3), dtype=np.uint8)).resize((320, 240)).save(folder / name)
     (folder / "images" / "none.png").write_bytes(b"no image")
     with ray_environment(folder) as python:
-        made = Scene(python, folder, artifact_dir)
-        support = ("--support", folder / "sets/a/train/good", "--register", "off", "--threads", 1)
-        made.run(TEACH, "--model", artifact_dir, *support, "--out", folder / "part.safetensors")
-        yield made
+        with Detector.load(artifact_dir, threads=1) as detector:
+            photos = [np.asarray(Image.open(path)) for path in sorted((folder / "sets/a/train/good").iterdir())]
+            save_category(taught_plainly(detector.model, photos), folder / "part.safetensors")
+        yield Scene(python, folder, artifact_dir)
 
 
 def rows(scene: Scene, out: str) -> list[dict[str, Any]]:
@@ -92,11 +95,13 @@ def evaluated(path: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in one.items() if key != "ms"} for one in (*found["results"], *found["summary"])]
 
 
-def test_two_nodes_make_the_same_tables_though_a_worker_and_a_node_are_killed(scene: Scene) -> None:
+def test_two_nodes_make_the_same_tables_though_a_worker_and_a_node_are_killed(
+    scene: Scene, small_artifact: Path
+) -> None:
     folder = scene.folder
     part = folder / "ray.parquet.part"
     evaluation = (
-        *("--model", scene.model, "--data", folder / "sets", "--shot", "2,3", "--rounds", 2),
+        *("--model", small_artifact, "--data", folder / "sets", "--shot", "2,3", "--rounds", 2),
         *("--device", "cpu", "--register", "off"),
     )
 

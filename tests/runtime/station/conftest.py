@@ -47,19 +47,19 @@ def shots(folder: Path, count: int) -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def taught(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def taught(small_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a category file and the photos that it was taught from."""
     folder = tmp_path_factory.mktemp("taught")
-    with Detector.load(artifact_dir, threads=1) as detector:
+    with Detector.load(small_artifact, threads=1) as detector:
         category = taught_plainly(detector.model, shots(folder / "shots", 3))
     save_category(category, folder / "plate.safetensors")
     return folder
 
 
 @pytest.fixture
-def ready(station: Station, taught: Path, artifact_dir: Path, tmp_path: Path) -> Path:
+def ready(station: Station, taught: Path, small_artifact: Path, tmp_path: Path) -> Path:
     """The configuration of a station that lacks nothing."""
-    station("init", "s", "--model", artifact_dir, "--category", taught / "plate.safetensors")
+    station("init", "s", "--model", small_artifact, "--category", taught / "plate.safetensors")
     path = tmp_path / "s" / "station.toml"
     text = path.read_text().replace('source = "camera:0"', f'source = "{taught / "shots"}"')
     text = text.replace('mode = "shadow"', 'mode = "simulate"').replace("# port = 8080", "port = 0")

@@ -39,8 +39,8 @@ def test_check_names_every_fault_of_the_file(station: Station, ready: Path) -> N
     assert found[0].endswith(f"fix: correct trigger.deadline in {ready}")
 
 
-def test_check_names_a_missing_artifact(station: Station, ready: Path, artifact_dir: Path) -> None:
-    change(ready, str(artifact_dir), "/none/model.regad")
+def test_check_names_a_missing_artifact(station: Station, ready: Path, small_artifact: Path) -> None:
+    change(ready, str(small_artifact), "/none/model.regad")
     (found,) = problems(station("check", ready))
     assert found.startswith("artifact     /none/model.regad is not an artifact folder")
     assert "| fix: " in found

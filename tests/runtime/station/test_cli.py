@@ -29,12 +29,12 @@ from .cli_doubles import Station, change, problems
 from .trace.parts import filled, heat, part, picture
 
 
-def test_init_writes_what_it_finds(station: Station, taught: Path, artifact_dir: Path, tmp_path: Path) -> None:
-    done = station("init", "s", "--model", artifact_dir, "--category", taught / "plate.safetensors")
+def test_init_writes_what_it_finds(station: Station, taught: Path, small_artifact: Path, tmp_path: Path) -> None:
+    done = station("init", "s", "--model", small_artifact, "--category", taught / "plate.safetensors")
     assert done.status == 0
     assert done.out == "s/station.toml is written; next: regad-station check s/station.toml\n"
     config = read_config(tmp_path / "s" / "station.toml")
-    assert config.model.path == artifact_dir
+    assert config.model.path == small_artifact
     assert config.station.job == 1
     (job,) = config.jobs
     category = taught / "plate.safetensors"
@@ -96,9 +96,9 @@ LONG = "x" * 300
     ],
 )
 def test_a_name_that_the_system_refuses_is_told_in_one_line(
-    station: Station, artifact_dir: Path, call: list[str]
+    station: Station, small_artifact: Path, call: list[str]
 ) -> None:
-    done = station(*call, *(["--model", artifact_dir] if call[0] == "simulate" else []))
+    done = station(*call, *(["--model", small_artifact] if call[0] == "simulate" else []))
     assert done.status == 1
     assert done.err.splitlines()[-1].startswith("error: ")
 
@@ -145,10 +145,10 @@ def test_run_runs_the_station_of_the_file(station: Station, ready: Path, monkeyp
 
 
 def test_simulate_runs_drawn_parts_from_trigger_to_record(
-    station: Station, artifact_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    station: Station, small_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("regad.runtime.station.simulate._SHOTS", 2)
-    done = station("simulate", "--model", artifact_dir, "--parts", 3, "--rate", 100, "--threads", 1)
+    done = station("simulate", "--model", small_artifact, "--parts", 3, "--rate", 100, "--threads", 1)
     assert done.status == 0, done.err
     lines = done.out.splitlines()
     assert [line.split()[:2] for line in lines[:3]] == [["part", "1"], ["part", "2"], ["part", "3"]]
@@ -157,10 +157,10 @@ def test_simulate_runs_drawn_parts_from_trigger_to_record(
         assert [row["seq"] for row in reader.rows()] == [1, 2, 3]
 
 
-def test_simulate_writes_into_no_other_folder(station: Station, artifact_dir: Path, tmp_path: Path) -> None:
+def test_simulate_writes_into_no_other_folder(station: Station, small_artifact: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("")
-    done = station("simulate", "--model", artifact_dir, "--folder", "mine")
+    done = station("simulate", "--model", small_artifact, "--folder", "mine")
     assert (done.status, "holds thesis.txt" in done.err) == (1, True)
 
 
@@ -183,9 +183,9 @@ def test_a_station_without_msgspec_names_the_extra(station: Station, monkeypatch
 
 
 @pytest.fixture(scope="module")
-def judged(taught: Path, artifact_dir: Path) -> Inspection:
+def judged(taught: Path, small_artifact: Path) -> Inspection:
     """Part 2, with what the detector says of its input."""
-    with Detector.load(artifact_dir, device="cpu", threads=1) as detector:
+    with Detector.load(small_artifact, device="cpu", threads=1) as detector:
         detector.load_category(taught / "plate.safetensors")
         image = picture(5)
         (result,) = detector.predict_inputs(image[None])
@@ -263,9 +263,9 @@ def test_rejudge_with_a_category_judges_the_stored_inputs(station: Station, reco
 
 
 def test_rejudge_lists_what_a_category_of_another_template_cannot_judge(
-    station: Station, recorded: Path, artifact_dir: Path, tmp_path: Path
+    station: Station, recorded: Path, small_artifact: Path, tmp_path: Path
 ) -> None:
-    part = replace(registered(), artifact=Artifact.open(artifact_dir).hash)
+    part = replace(registered(), artifact=Artifact.open(small_artifact).hash)
     save_category(part, tmp_path / "askew.safetensors")
     done = station("rejudge", recorded, "--category", "askew.safetensors")
     why = "cannot be judged again: registered to another template, or cut out otherwise"

@@ -129,9 +129,9 @@ def plate(seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def judge(artifact_dir: Path) -> Detector:
+def judge(small_artifact: Path) -> Detector:
     """A detector that was taught plates 0 and 1."""
-    judge = Detector.load(artifact_dir, threads=1)
+    judge = Detector.load(small_artifact, threads=1)
     judge.fit([plate(0), plate(1)], spec=InputSpec(fit="letterbox", roi=(5, 5, 250, 180)))
     return judge
 
@@ -172,12 +172,12 @@ def test_every_stored_part_is_judged_again_in_every_bit(line: tuple[Detector, Pa
 
 
 def test_a_part_in_a_zip_is_judged_elsewhere_in_every_bit(
-    line: tuple[Detector, Path, Category, list[Any]], artifact_dir: Path, tmp_path: Path
+    line: tuple[Detector, Path, Category, list[Any]], small_artifact: Path, tmp_path: Path
 ) -> None:
     _, folder, _, results = line
     export_part(folder, 5, tmp_path / "part.zip")
     packed = read_part(tmp_path / "part.zip")
-    elsewhere = Detector.load(artifact_dir, threads=1)
+    elsewhere = Detector.load(small_artifact, threads=1)
     assert packed.category is not None
     elsewhere.use(packed.category)
     (again,) = elsewhere.predict_inputs(packed.input[None])
