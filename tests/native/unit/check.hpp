@@ -12,11 +12,8 @@ struct Failure : std::runtime_error {
 };
 
 struct Register {
-    Register(const char *name, void (*body)());
+    Register(const char *name, const char *file, void (*body)());
 };
-
-// Runs every registered test (or those whose name holds the first argument); the number that failed.
-int run_all(int argc, char **argv);
 
 template <typename A, typename B>
 void equal(const A &a, const B &b, const char *text, const char *file, int line) {
@@ -31,7 +28,7 @@ void equal(const A &a, const B &b, const char *text, const char *file, int line)
 
 #define TEST(name)                                                \
     static void test_##name();                                    \
-    static const check::Register register_##name(#name, test_##name); \
+    static const check::Register register_##name(#name, __FILE__, test_##name); \
     static void test_##name()
 
 #define CHECK(condition)                                                                                  \

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <numeric>
 #include <stdexcept>
 
 #include "formats/sha256.hpp"
@@ -32,7 +34,7 @@ std::string tensors_sha256(const Tensors &tensors) {
     return digest.hex();
 }
 
-std::string make_golden() {
+Tensors make_golden() {
     Tensors tensors;
     for (auto &[name, tensor] : statistics("gram", 2, 3)) {
         tensors["stats." + name] = tensor;
@@ -44,20 +46,26 @@ std::string make_golden() {
     tensors["theta"] = floats({1, 3, 2, 3}, 4, 1);
     tensors["anomaly_map"] = floats({1, 224, 224}, 5, 1);
     tensors["anomaly_score"] = floats({1}, 6, 1);
-    return safetensors(tensors, {{"format", "regad-golden"}, {"version", "2"}});
+    return tensors;
 }
 
 }  // namespace
 
+std::uint64_t data_bytes(const Tensor &tensor) {
+    const std::uint64_t wide = tensor.dtype == "F32" ? 4 : tensor.dtype == "F16" ? 2 : 1;
+    return std::accumulate(tensor.shape.begin(), tensor.shape.end(), wide, std::multiplies<std::uint64_t>());
+}
+
 std::string safetensors(const Tensors &tensors, const std::map<std::string, std::string> &metadata) {
     Json header;
     header["__metadata__"] = metadata;
-    std::string data;
+    std::uint64_t end = 0;
+    std::size_t held = 0;
     for (const auto &[name, tensor] : tensors) {
-        header[name] = {{"dtype", tensor.dtype},
-                        {"shape", tensor.shape},
-                        {"data_offsets", {data.size(), data.size() + tensor.bytes.size()}}};
-        data += tensor.bytes;
+        const std::uint64_t begin = end;
+        end += data_bytes(tensor);
+        held += tensor.bytes.size();
+        header[name] = {{"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}};
     }
     std::string text = header.dump();
     text.resize((text.size() + 7) / 8 * 8, ' ');
@@ -66,7 +74,12 @@ std::string safetensors(const Tensors &tensors, const std::map<std::string, std:
     for (std::size_t i = 0; i < 8; ++i) {
         file[i] = static_cast<char>(length >> (8 * i) & 255U);
     }
-    return file + text + data;
+    file.reserve(file.size() + text.size() + held);
+    file += text;
+    for (const auto &[name, tensor] : tensors) {
+        file += tensor.bytes;
+    }
+    return file;
 }
 
 Json category_meta(const std::string &encoding, std::uint64_t rank, const Tensors &tensors,
@@ -99,8 +112,18 @@ std::string category(const Json &meta, const Tensors &tensors) {
     return safetensors(tensors, {{"format", "regad-category"}, {"version", "3"}, {"meta", meta.dump()}});
 }
 
+std::string category(const std::string &encoding, std::uint64_t rank, const Tensors &tensors,
+                     const std::string &artifact) {
+    return category(category_meta(encoding, rank, tensors, artifact), tensors);
+}
+
+const Tensors &golden_tensors() {
+    static const Tensors made = make_golden();
+    return made;
+}
+
 const std::string &golden() {
-    static const std::string made = make_golden();
+    static const std::string made = safetensors(golden_tensors(), {{"format", "regad-golden"}, {"version", "2"}});
     return made;
 }
 
@@ -122,6 +145,15 @@ Json manifest(const std::map<std::string, std::string> &contents) {
             {"dtype", "fp32"},
             {"scorers", Json::object()},
             {"files", table}};
+}
+
+std::string manifest_text(const std::map<std::string, std::string> &contents, const std::string &scorer) {
+    Json json = manifest(contents);
+    if (!scorer.empty()) {
+        json["scorers"]["gram"] = scorer;
+        json["input"]["roi"] = {1, 2, 3, 4};
+    }
+    return json.dump(1);
 }
 
 std::string artifact_hash(const Json &manifest) {

@@ -19,19 +19,40 @@ struct Tensor {
 };
 using Tensors = std::map<std::string, Tensor>;
 
+// Random numbers within +-scale, and their nearest float16 towards 0: what is too small for a normal one becomes 0.
+void fill(float *values, std::size_t count, unsigned seed, float scale);
+void halve(const float *values, std::size_t count, std::uint16_t *halves);
 Tensor floats(const std::vector<std::uint64_t> &shape, unsigned seed, float scale);
+// Bytes of data, by its dtype and shape.
+std::uint64_t data_bytes(const Tensor &tensor);
+// A file of tensors; of one whose bytes are left out, the header alone.
 std::string safetensors(const Tensors &tensors, const std::map<std::string, std::string> &metadata);
 
-// `encoding` gram, hybrid or cholesky with random statistics of a group: `finest` 1 for RegAD's, 2 or 3 for a level alone.
+// A tensor of random numbers that is yet to be drawn.
+struct Drawn {
+    std::uint64_t count() const;
+    std::string name;
+    std::vector<std::uint64_t> shape;
+    unsigned seed;
+    float scale;
+};
+// `encoding` gram, hybrid or cholesky, the statistics of a group: `finest` 1 for RegAD's, 2 or 3 for a level alone.
+std::vector<Drawn> drawn(const std::string &encoding, std::uint64_t rank, unsigned seed, std::size_t finest = 1);
 Tensors statistics(const std::string &encoding, std::uint64_t rank, unsigned seed, std::size_t finest = 1);
-// The same stored as fp16, all but the means: mantissas are cut, what is too small for a normal number becomes 0.
+// What is stored as fp16: all but the means and the calibration.
+bool stays_wide(const std::string &name);
 Tensors halved(Tensors tensors);
 // Its dtype is that of the tensors.
 Json category_meta(const std::string &encoding, std::uint64_t rank, const Tensors &tensors,
                    const std::string &artifact);
 std::string category(const Json &meta, const Tensors &tensors);
+std::string category(const std::string &encoding, std::uint64_t rank, const Tensors &tensors,
+                     const std::string &artifact);
+const Tensors &golden_tensors();
 const std::string &golden();
 Json manifest(const std::map<std::string, std::string> &contents);
+// Its text; with a file for the gram scorer, and then a region of interest, if one is named.
+std::string manifest_text(const std::map<std::string, std::string> &contents, const std::string &scorer = "");
 std::string artifact_hash(const Json &manifest);
 
 // A folder that is removed at the end.

@@ -26,7 +26,7 @@ std::vector<const regad::Kernels *> sets() {
     return list;
 }
 
-regad::Buffer<float> random_floats(std::size_t count, unsigned seed) {
+regad::Buffer<float> buffer_floats(std::size_t count, unsigned seed) {
     std::minstd_rand random(seed);
     std::uniform_real_distribution<float> uniform(-1, 1);
     regad::Buffer<float> values(count);
@@ -45,7 +45,7 @@ TEST(kernels_matrix) {
         const regad::Products<float> &p = k->wide;
         for (const std::size_t columns : {64U, 128U, 256U, 384U}) {
             const std::size_t rows = 13;
-            const auto m = random_floats(rows * columns, 1), v = random_floats(columns, 2), a = random_floats(columns, 3);
+            const auto m = buffer_floats(rows * columns, 1), v = buffer_floats(columns, 2), a = buffer_floats(columns, 3);
             regad::Buffer<float> out(rows), d(columns), t(columns);
             const float length = k->subtract(v.data(), a.data(), columns, d.data());
             double squares = 0;
@@ -80,7 +80,7 @@ TEST(kernels_narrow_matrix) {
     for (const regad::Kernels *k : sets()) {
         for (std::size_t columns = 0; columns <= 256; columns += 16) {
             const std::size_t rows = 16;
-            const auto m = random_floats(rows * columns, 1), v = random_floats(columns, 2);
+            const auto m = buffer_floats(rows * columns, 1), v = buffer_floats(columns, 2);
             regad::Buffer<float> out(rows), widened(rows), wide(rows * columns);
             regad::Buffer<std::uint16_t> halves(rows * columns);
             std::transform(m.begin(), m.end(), halves.begin(), regad::to_half);
@@ -104,8 +104,8 @@ TEST(kernels_triangle) {
     for (const regad::Kernels *k : sets()) {
         const regad::Products<float> &p = k->wide;
         for (std::size_t size = 1; size < 70; ++size) {
-            const auto packed = random_floats(regad::packed_length(size), 4), y = random_floats(size, 5);
-            const auto c = random_floats(size, 6);
+            const auto packed = buffer_floats(regad::packed_length(size), 4), y = buffer_floats(size, 5);
+            const auto c = buffer_floats(size, 6);
             regad::Buffer<float> out(size), transposed(size + 16);
             std::vector<double> expected(size), expected_transposed(size);
             const float *row = packed.data();

@@ -16,7 +16,7 @@ namespace {
 using regad::coarse_cells;
 using regad::coarse_length;
 
-std::vector<const regad::PoseKernels *> sets() {
+std::vector<const regad::PoseKernels *> pose_sets() {
     std::vector<const regad::PoseKernels *> list = {&regad::kernels_base.pose};
 #if defined(__x86_64__)
     if (&regad::kernels() != &regad::kernels_base) {
@@ -29,7 +29,7 @@ std::vector<const regad::PoseKernels *> sets() {
     return list;
 }
 
-regad::Buffer<float> random_floats(std::size_t count, unsigned seed) {
+regad::Buffer<float> unit_floats(std::size_t count, unsigned seed) {
     std::minstd_rand random(seed);
     std::uniform_real_distribution<float> uniform(0, 1);
     regad::Buffer<float> values(count);
@@ -84,8 +84,8 @@ struct Scene {
 }  // namespace
 
 TEST(registration_transforms) {
-    for (const regad::PoseKernels *k : sets()) {
-        const auto in_re = random_floats(coarse_length, 1), in_im = random_floats(coarse_length, 2);
+    for (const regad::PoseKernels *k : pose_sets()) {
+        const auto in_re = unit_floats(coarse_length, 1), in_im = unit_floats(coarse_length, 2);
         regad::Buffer<float> re(coarse_length), im(coarse_length);
         std::copy(in_re.begin(), in_re.end(), re.begin());
         std::copy(in_im.begin(), in_im.end(), im.begin());
@@ -116,8 +116,8 @@ TEST(registration_transforms) {
 
 TEST(registration_tracks_as_plain_loops_do) {
     const std::int32_t size = 64, count = 37;
-    const auto image = random_floats(64 * 64, 3), rows = random_floats(5 * 48, 4);
-    for (const regad::PoseKernels *k : sets()) {
+    const auto image = unit_floats(64 * 64, 3), rows = unit_floats(5 * 48, 4);
+    for (const regad::PoseKernels *k : pose_sets()) {
         regad::TrackRow row{image.data(), size, 5.3F, 8.1F, 0.96F, 0.3F, 3, 4, 36, 40, count, rows.data(),
                             {rows.data() + 48, rows.data() + 96, rows.data() + 144, rows.data() + 192}};
         double sums[regad::track_sums] = {}, expected[regad::track_sums] = {};
@@ -147,11 +147,11 @@ TEST(registration_tracks_as_plain_loops_do) {
 }
 
 TEST(registration_shrinks_and_smooths_as_plain_loops_do) {
-    const auto noise = random_floats(3 * 100, 5);
+    const auto noise = unit_floats(3 * 100, 5);
     std::vector<unsigned char> bytes(3 * 100);
     std::transform(noise.begin(), noise.end(), bytes.begin(), [](float v) { return static_cast<unsigned char>(255 * v); });
     const std::int32_t equal[3] = {1398101, 1398101, 1398101}, unequal[3] = {1000000, 2000000, 1194304};
-    for (const regad::PoseKernels *k : sets()) {
+    for (const regad::PoseKernels *k : pose_sets()) {
         for (const std::int32_t *weights : {equal, unequal}) {
             unsigned char out[100];
             k->shrink(bytes.data(), 100, 3, weights, weights == equal, 100, out);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -183,11 +184,8 @@ TEST(surface_refuses_damaged_artifacts) {
     const std::string model = f.folder / "model.regad";
     for (const char *name : {"encoder.onnx", "golden.safetensors", "manifest.json"}) {
         const std::string path = model + "/" + name;
-        std::string bytes;
-        {
-            std::ifstream file(path, std::ios::binary);
-            bytes.assign(std::istreambuf_iterator<char>(file), {});
-        }
+        std::string bytes(static_cast<std::size_t>(std::filesystem::file_size(path)), '\0');
+        std::ifstream(path, std::ios::binary).read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
         std::string altered = bytes;
         altered[altered.size() / 2] = '~';
         for (const std::string &wrong : {altered, bytes.substr(0, bytes.size() / 2), std::string()}) {

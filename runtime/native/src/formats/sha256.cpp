@@ -23,28 +23,40 @@ alignas(16) constexpr std::uint32_t round_constants[64] = {
 
 std::uint32_t rotate(std::uint32_t value, int bits) { return (value >> bits) | (value << (32 - bits)); }
 
+std::uint32_t big_endian(const unsigned char *data) {
+    return static_cast<std::uint32_t>(data[0]) << 24 | static_cast<std::uint32_t>(data[1]) << 16 |
+           static_cast<std::uint32_t>(data[2]) << 8 | static_cast<std::uint32_t>(data[3]);
+}
+
+// The words a to h of a round are s[-i], s[1 - i] ... modulo 8: they are named anew rather than moved.
+inline void one_round(std::uint32_t *s, unsigned i, std::uint32_t message) {
+    const std::uint32_t a = s[(0U - i) & 7U], b = s[(1U - i) & 7U], c = s[(2U - i) & 7U];
+    const std::uint32_t e = s[(4U - i) & 7U], f = s[(5U - i) & 7U], g = s[(6U - i) & 7U];
+    std::uint32_t &d = s[(3U - i) & 7U], &h = s[(7U - i) & 7U];
+    const std::uint32_t sum1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
+    const std::uint32_t sum0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
+    const std::uint32_t t1 = h + sum1 + (g ^ (e & (f ^ g))) + message;
+    d += t1;
+    h = t1 + sum0 + ((a & b) | (c & (a | b)));
+}
+
 void blocks_portable(std::uint32_t *state, const unsigned char *data, std::size_t count) {
     for (; count > 0; --count, data += 64) {
-        std::uint32_t w[64];
-        for (int i = 0; i < 16; ++i) {
-            w[i] = static_cast<std::uint32_t>(data[4 * i]) << 24 | static_cast<std::uint32_t>(data[4 * i + 1]) << 16 |
-                   static_cast<std::uint32_t>(data[4 * i + 2]) << 8 | static_cast<std::uint32_t>(data[4 * i + 3]);
-        }
-        for (int i = 16; i < 64; ++i) {
-            const std::uint32_t low = rotate(w[i - 15], 7) ^ rotate(w[i - 15], 18) ^ (w[i - 15] >> 3);
-            const std::uint32_t high = rotate(w[i - 2], 17) ^ rotate(w[i - 2], 19) ^ (w[i - 2] >> 10);
-            w[i] = w[i - 16] + low + w[i - 7] + high;
-        }
-        std::uint32_t s[8];
+        std::uint32_t w[16], s[8];
         std::copy_n(state, 8, s);
-        for (int i = 0; i < 64; ++i) {
-            const std::uint32_t sum1 = rotate(s[4], 6) ^ rotate(s[4], 11) ^ rotate(s[4], 25);
-            const std::uint32_t t1 = s[7] + sum1 + ((s[4] & s[5]) ^ (~s[4] & s[6])) + round_constants[i] + w[i];
-            const std::uint32_t sum0 = rotate(s[0], 2) ^ rotate(s[0], 13) ^ rotate(s[0], 22);
-            const std::uint32_t t2 = sum0 + ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
-            std::copy_backward(s, s + 7, s + 8);
-            s[4] += t1;
-            s[0] = t1 + t2;
+        for (unsigned i = 0; i < 16; ++i) {
+            w[i] = big_endian(data + 4 * i);
+        }
+        for (unsigned from = 0; from < 64; from += 16) {
+#pragma GCC unroll 16  // so that every word's place is known, and stays in a register
+            for (unsigned i = 0; i < 16; ++i) {
+                if (from > 0) {  // the last 16 words of the schedule are all that the next one needs
+                    const std::uint32_t before = w[(i + 1) & 15U], after = w[(i + 14) & 15U];
+                    w[i] += (rotate(before, 7) ^ rotate(before, 18) ^ (before >> 3)) + w[(i + 9) & 15U] +
+                            (rotate(after, 17) ^ rotate(after, 19) ^ (after >> 10));
+                }
+                one_round(s, i, round_constants[from + i] + w[i]);
+            }
         }
         for (int i = 0; i < 8; ++i) {
             state[i] += s[i];
