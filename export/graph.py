@@ -37,7 +37,7 @@ class Graph:
 
     def parameter(self, name: str, value: NDArray[Any]) -> str:
         """Add a constant under a name of its own, never shared with an equal one."""
-        self._initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        self._initializers[name] = numpy_helper.from_array(value, name)
         return name
 
     def model(

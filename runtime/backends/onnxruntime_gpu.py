@@ -140,8 +140,8 @@ class OrtGpuBackend(OrtTurns):
             )
         with _preloading:
             _preload(self._ort)
-        options = _provider_options(device, artifact.dtype, artifact.registers)
-        self._encoder: Any = self._session(artifact.encoder_path, options)
+        self._encoder: Any = self._open_encoder()
+        self._batch_encoder: Any = None
         self._scorers: dict[Path, Any] = {}
         self._opening = threading.Lock()
 
@@ -175,12 +175,30 @@ class OrtGpuBackend(OrtTurns):
             )
         return session
 
+    def _open_encoder(self) -> Any:
+        artifact = self._artifact
+        return self._session(artifact.encoder_path, _provider_options(self._device, artifact.dtype, artifact.registers))
+
+    def _encoder_for(self, count: int) -> Any:
+        """The encoder's session for so many images: on CUDA one image has a session of its own.
+
+        Whenever their number changes, the CUDA provider plans every convolution anew, for 40 ms and more. A line's
+        frames must not pay for the batches that teaching encodes between them.
+        """
+        if count == 1 or self._device != "cuda":
+            return self._encoder
+        with self._opening:
+            if self._batch_encoder is None:
+                self._batch_encoder = self._open_encoder()
+            return self._batch_encoder
+
     def _encode(self, images: NDArray[np.uint8]) -> Encoded:
-        binding = self._encoder.io_binding()
+        encoder = self._encoder_for(len(images))
+        binding = encoder.io_binding()
         binding.bind_cpu_input("image", images)
         for name in Features._fields:
             binding.bind_output(name, "cpu" if name == "theta" else "cuda")
-        self._encoder.run_with_iobinding(binding)
+        encoder.run_with_iobinding(binding)
         return _DeviceEncoded(self, dict(zip(Features._fields, binding.get_outputs(), strict=True)))
 
     def _prepare(
@@ -224,7 +242,7 @@ class OrtGpuBackend(OrtTurns):
             return [values[name].numpy() for name in names]
 
     def _release(self) -> None:
-        self._encoder = None
+        self._encoder = self._batch_encoder = None
         self._scorers.clear()
 
 

@@ -93,6 +93,26 @@ def test_a_graph_means_the_same_at_every_opset(opset: int) -> None:
         assert np.array_equal(a, b)
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_graph_may_be_fixed_to_one_image(sampler: str) -> None:
+    """All shapes are known then, and each operator's inputs are checked: those of a Range must be scalars."""
+    model = write_encoder(random_encoder(), sampler)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    fixed = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    got = run_graph(fixed, {"image": IMAGES[:1]})
+    for a, b in zip(got, run_graph(write_encoder(random_encoder(), sampler), {"image": IMAGES[:1]}), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
+
+
+def test_numbers_are_scalars() -> None:
+    model = write_encoder(random_encoder())
+    shapes = {item.name: list(item.dims) for item in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type in ("Range", "Clip"):
+            assert [shapes[name] for name in node.input if name in shapes] == [[], []]
+
+
 def test_two_images_give_two_transforms() -> None:
     theta = through(write_encoder(random_encoder())).theta
     assert np.abs(theta[0] - theta[1]).max(axis=(1, 2)).min() > 1e-3

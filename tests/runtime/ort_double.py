@@ -54,6 +54,8 @@ class FakeOrt(types.ModuleType):
         self.moves: list[str] = []
         self.kept_from_falling_back = 0
         self.opened: list[tuple[str, str, dict[str, str]]] = []
+        self.runs: list[int] = []
+        """Which of the opened sessions ran, by its place in ``opened``."""
         self.OrtValue = self
         double = self
 
@@ -63,6 +65,7 @@ class FakeOrt(types.ModuleType):
             ) -> None:
                 ((self.provider, given),) = providers
                 assert not enable_fallback
+                self.place = len(double.opened)
                 double.opened.append((Path(path).name, self.provider, given))
                 options.intra_op_num_threads = options.intra_op_num_threads or 1
                 self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -81,6 +84,7 @@ class FakeOrt(types.ModuleType):
                 return FakeBinding(double.moves, self.session.io_binding())
 
             def run_with_iobinding(self, binding: FakeBinding) -> None:
+                double.runs.append(self.place)
                 self.session.run_with_iobinding(binding.binding)
 
             def run(self, names: Any, inputs: Any) -> Any:
