@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from regad.calib.gaussian import fit_statistics
 from regad.export.scorer import write_scorer
 from regad.runtime.backends.onnxruntime_cpu import OrtCpuBackend
+from regad.runtime.detector import Detector, Result
 from regad.runtime.formats.artifact import Artifact, Golden, write_artifact, write_golden
 from regad.runtime.formats.category import Category, Threshold, save_category, tensors_of, tensors_sha256
 from regad.runtime.formats.encodings import ENCODINGS as ENCODING_SHAPES
@@ -28,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "demo"))
 
 from screw import UPRIGHT, ScrewPose, draw_screw
 
-__all__ = ["ENCODINGS", "FORMS", "encoder", "photo", "screw", "write_category", "write_standin"]
+__all__ = ["ENCODINGS", "FORMS", "encoder", "judged", "photo", "screw", "write_category", "write_standin"]
 
 ENCODINGS: tuple[Encoding, ...] = ("gram", "hybrid", "cholesky")
 FORMS = forms_of(EDGE_GROUPS)
@@ -186,3 +188,14 @@ def write_category(artifact: Artifact, path: Path, form: Form, first_photo: int 
             calibration=calibration,
         )
         save_category(category, path if dtype == "fp32" else path.with_stem(f"{path.stem}-{dtype}"))
+
+
+def judged(artifact: Artifact, category: Path, images: list[NDArray[np.uint8]]) -> list[Result]:
+    """Python's verdicts, kept beside the category for other tests of the same images and for a sanitized run."""
+    kept = category.with_suffix(".verdicts")
+    if not kept.exists():
+        python = Detector.load(artifact.path)
+        python.load_category(category)
+        kept.write_bytes(pickle.dumps([python.predict(image) for image in images]))
+    verdicts: list[Result] = pickle.loads(kept.read_bytes())
+    return verdicts

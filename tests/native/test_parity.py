@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from registered_parts import FITS, Registered, registered_part
-from standin import FORMS, photo, write_standin
+from standin import FORMS, judged, photo, write_standin
 
 from regad.calib.limits import learn_limits
 from regad.runtime.cabi import NativeDetector, NativeResult
@@ -38,10 +38,8 @@ def check_same(native: NativeResult, python: Result, tolerance: float = 1e-5) ->
 def test_every_form_and_scorer(open_native: Open, standin: Artifact, form: Form, dtype: StatisticsDtype) -> None:
     """Single images and a batch, with both scorers; an fp32 graph is fed with widened fp16 statistics."""
     category = standin.path.parent / f"{form.name}{'-fp16' if dtype == 'fp16' else ''}.safetensors"
-    python = Detector.load(standin.path)
-    python.load_category(category)
     images = [photo(seed, 200 + 30 * seed, 300) for seed in range(3)]
-    expected = [python.predict(image) for image in images]
+    expected = judged(standin, category, images)
     for scorer in ("native", "graph"):
         with open_native(standin.path, scorer=scorer) as native:
             native.load_category(category)
