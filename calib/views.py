@@ -112,11 +112,7 @@ def warp(image: NDArray[np.uint8], theta: tuple[tuple[float, ...], ...]) -> NDAr
     size = len(image)
     index, weight = _taps(theta, size)
     rows = image.reshape(size * size, -1).astype(np.float32)
-    mixed, part = np.zeros_like(rows), np.empty_like(rows)
-    for i, w in zip(index, weight, strict=True):
-        np.take(rows, i, axis=0, out=part, mode="clip")  # which has no copy of its own, and clips nothing
-        part *= w
-        mixed += part
+    mixed: NDArray[np.float32] = np.sum([rows[i] * w for i, w in zip(index, weight, strict=True)], axis=0)
     return np.rint(mixed).astype(np.uint8).reshape(image.shape)
 
 

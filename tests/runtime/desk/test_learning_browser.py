@@ -15,7 +15,7 @@ from regad.runtime.station.codes import Flag
 
 from .browser import chromium, opened
 from .learning_desk import learning_desk, show
-from .test_page_browser import NAMELESS, said
+from .test_page_browser import nameless, said
 from .web_doubles import Client, Desk
 
 if TYPE_CHECKING:
@@ -207,5 +207,4 @@ def test_every_page_fits_its_screen_and_names_what_it_shows(
             page.goto(f"/#/{place}")
             page.locator(f".page.{place} .card").first.wait_for()
             assert page.evaluate("document.documentElement.scrollWidth") <= size[0], place
-            shown = page.locator("button:visible, a:visible, input:visible, select:visible")
-            assert shown.evaluate_all(NAMELESS) == [], place
+            assert nameless(page, "button:visible, a:visible, input:visible, select:visible") == [], place

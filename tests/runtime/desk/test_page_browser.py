@@ -14,13 +14,23 @@ from .browser import chromium, opened, said, until
 from .web_doubles import PASSWORD, Client, Desk, desk_of, part_with_pictures, recorded
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 EVIL = "<img src=x onerror=alert(1)>"
 LIT = """[...document.querySelector(".shown canvas").getContext("2d").getImageData(0, 0, 448, 448).data]
     .some(value => value > 0 && value < 255)"""
 NAMELESS = """all => all.filter(e => !(e.innerText || e.getAttribute("aria-label") || e.labels?.length || e.value))
     .map(e => e.outerHTML)"""
+
+
+def nameless(page: Page, selector: str) -> list[str]:
+    """The controls without a name; what is being loaded is waited for, and has its name once it is there."""
+    for _ in range(100):
+        found: list[str] = page.locator(selector).evaluate_all(NAMELESS)
+        if not found:
+            break
+        page.wait_for_timeout(50)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -237,12 +247,7 @@ def test_every_page_fits_its_screen_and_names_its_controls(
             page.goto(f"/{place}")
             page.locator(".page h1, .page h2").first.wait_for()
             assert page.evaluate("document.documentElement.scrollWidth") <= size[0], place
-            for _ in range(100):  # what is being loaded has its name once it is there
-                nameless = page.locator("button, a, input, select, canvas").evaluate_all(NAMELESS)
-                if not nameless:
-                    break
-                page.wait_for_timeout(50)
-            assert nameless == [], place
+            assert nameless(page, "button, a, input, select, canvas") == [], place
             assert page.locator("nav a[aria-current=page]").count() == 1
 
 
