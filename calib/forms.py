@@ -16,6 +16,7 @@ __all__ = ["FORMS", "Part", "Strip", "Tensors", "inner_products", "inverse_facto
 Array = NDArray[np.float64]
 Tensors = Mapping[str, NDArray[np.floating[Any]]]
 _SMALL = 24
+_FEW = 2
 
 
 class Part(NamedTuple):
@@ -154,8 +155,18 @@ def _schur(fine: Array, given: Array, whiten: Array) -> tuple[Array, Array]:
 
     With Sigma = [[A, B^T], [B, D]] and A^-1 = W^T W: U = B W^T, S = D - U U^T, and the rows are
     [-S^(-1/2) U W, S^(-1/2)]. ``fine`` is [cells, 4, N, C]; the four cells below one share the other two, [cells, 1].
-    Products with W are made on the side that is shorter, of N views or C channels.
     """
+    channels = fine.shape[-1]
+    own, cross = np.empty((*fine.shape[:2], channels, channels)), np.empty((*fine.shape[:2], channels, given.shape[-1]))
+    # What lies between is small for a few cells, and made in the same memory again; for all it would be mapped anew.
+    for start in range(0, len(fine), _FEW):
+        few = slice(start, start + _FEW)
+        own[few], cross[few] = _schur_of_few(fine[few], given[few], whiten[few])
+    return own, cross
+
+
+def _schur_of_few(fine: Array, given: Array, whiten: Array) -> tuple[Array, Array]:
+    """See `_schur`. Products with W are made on the side that is shorter, of N views or C channels."""
     turned = fine.swapaxes(-1, -2)
     if fine.shape[-2] < fine.shape[-1]:
         whitened = given @ whiten.swapaxes(-1, -2)
