@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from regad.train.model.checkpoint import load_checkpoint
 from regad.train.run import loop
 from regad.train.run.command import command
 from regad.train.run.config import TrainConfig, recipe
-from regad.train.run.steps import Progress
+from regad.train.run.steps import Trainer
 
 from ..helpers import make_data
 
@@ -49,17 +50,34 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+STOPS: dict[str, Any] = {"save_checkpoint": loop, "save_run": loop, "add": loop.RunLog}
+"""What writes the three files of an epoch, in their order, and where it is called."""
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was never stopped, on the images of ``folder``; beside it ``first``, what it had after one epoch."""
+    """A run that was never stopped, on the images of ``folder``.
+
+    Beside it lies what a run holds that is stopped in epoch 2, just before one of `STOPS`.
+    """
     place = tmp_path_factory.mktemp("whole")
     make_data(place / "data", IMAGES)
 
-    def keep_the_first(told: Progress) -> None:
-        if (told.epoch, told.done) == (2, 1):
-            shutil.copytree(place / "out", place / "first")
+    def keeping(name: str, original: Callable[..., object]) -> Callable[..., object]:
+        calls: list[object] = []
 
-    return loop.train(config(place, "out"), keep_the_first).parent
+        def kept_before(*args: Any) -> object:
+            calls.append(args)
+            if len(calls) == 2:
+                shutil.copytree(place / "out", place / name)
+            return original(*args)
+
+        return kept_before
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, owner in STOPS.items():
+            patch.setattr(owner, name, keeping(name, getattr(owner, name)))
+        return loop.train(config(place, "out")).parent
 
 
 @pytest.fixture(scope="module")
@@ -108,25 +126,30 @@ def test_a_killed_run_goes_on_and_ends_the_same(folder: Path, whole: Path, capfd
     assert_same(killed.out, whole)
 
 
-@pytest.mark.parametrize("stop", ["save_checkpoint", "save_run", "add"])
-def test_every_place_to_stop_is_a_place_to_go_on(
-    folder: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, stop: str
-) -> None:
-    """Stop just before each of the three files of epoch 2 is written, after an epoch that ``whole`` has trained."""
-    shutil.copytree(whole.parent / "first", folder / "stopped")
-
-    def failing(*args: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.RunLog if stop == "add" else loop, stop, failing)
-        with pytest.raises(KeyboardInterrupt):
-            loop.train(config(folder, "stopped"))
-    assert losses(folder / "stopped") == losses(whole)[:1]
+@pytest.mark.parametrize("stop", STOPS)
+def test_every_place_to_stop_is_a_place_to_go_on(folder: Path, whole: Path, stop: str) -> None:
+    shutil.copytree(whole.parent / stop, folder / "stopped")
     with (folder / "stopped" / "log.jsonl").open("a") as file:
         file.write('{"epoch": 2, "lo')  # a line that was cut short
     loop.train(config(folder, "stopped"))
     assert_same(folder / "stopped", whole)
+
+
+def test_an_interrupt_ends_the_run_and_leaves_the_last_epoch(
+    folder: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = folder / "stopped"
+    shutil.copytree(whole.parent / "save_checkpoint", stopped)
+    before = {path.name: path.read_bytes() for path in stopped.iterdir()}
+
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(config(folder, "stopped"))
+    assert {path.name: path.read_bytes() for path in stopped.iterdir()} == before
+    assert losses(stopped) == losses(whole)[:1]
 
 
 def test_a_finished_run_is_left_alone(finished: Path) -> None:
