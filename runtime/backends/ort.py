@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DeviceError
+from ..kernels import usable_cores
 from ..text import reason_of
 from .base import Backend
 from .failures import device_errors
@@ -61,6 +62,8 @@ def open_session(
     # Threads that spin after a run would keep the scorer's from the cores.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # for `runs_nowhere`
+    if threads is None and usable_cores() < (os.cpu_count() or 1):
+        threads = usable_cores()  # it would count the cores that this process may not use, too
     if threads is not None:
         options.intra_op_num_threads = threads
     # Left to itself ONNX Runtime goes on on the CPU, when a session is made or later when a run fails.

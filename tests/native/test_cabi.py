@@ -294,3 +294,23 @@ def test_malformed_metadata_is_one_clear_error(
         ):
             native.load_category(rewritten(category, tmp_path / "spoiled.safetensors", spoil))
         assert native.predict(photo(2)).score == before
+
+
+def test_one_core_gets_one_thread_on_a_machine_of_many(
+    library: Path, onnxruntime_library: Path, standin: Artifact, category: Path
+) -> None:
+    program = f"""
+import os, sys
+os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from standin import photo
+from regad.runtime.cabi import NativeDetector
+with NativeDetector(
+    {str(standin.path)!r}, library={str(library)!r}, onnxruntime={str(onnxruntime_library)!r}
+) as detector:
+    detector.load_category({str(category)!r})
+    detector.predict(photo(0))
+    print(len(os.listdir("/proc/self/task")))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert (done.stdout, done.stderr) == ("1\n", "")

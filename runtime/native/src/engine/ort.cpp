@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include <unistd.h>
+
 #include "core/error.hpp"
+#include "core/pool.hpp"
 
 namespace regad {
 namespace {
@@ -53,7 +56,10 @@ Owned<OrtSessionOptions> session_options(const Ort &ort, const Device &device) {
     Owned<OrtSessionOptions> options(raw, {&api});
     ort.check(api.SetSessionGraphOptimizationLevel(raw, ORT_ENABLE_ALL), REGAD_RUNTIME_ERROR, "session options");
     ort.check(api.SetInterOpNumThreads(raw, 1), REGAD_RUNTIME_ERROR, "session options");
-    ort.check(api.SetIntraOpNumThreads(raw, device.threads), REGAD_RUNTIME_ERROR, "session options");
+    // By itself it counts the machine's cores, also those that this process may not use.
+    const bool bound = device.threads == 0 && static_cast<long>(usable_cores()) < ::sysconf(_SC_NPROCESSORS_ONLN);
+    const int threads = bound ? static_cast<int>(usable_cores()) : device.threads;
+    ort.check(api.SetIntraOpNumThreads(raw, threads), REGAD_RUNTIME_ERROR, "session options");
     // Its threads must not spin on after a run: the scorer wants those cores.
     ort.check(api.AddSessionConfigEntry(raw, "session.force_spinning_stop", "1"), REGAD_RUNTIME_ERROR,
               "session options");

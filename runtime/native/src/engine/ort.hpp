@@ -63,7 +63,7 @@ using Owned = std::unique_ptr<T, OrtRelease>;
 struct Device {
     std::string kind = "cpu";  // cpu, cuda, tensorrt
     int id = 0;
-    int threads = 0;           // 0: ONNX Runtime's choice
+    int threads = 0;           // 0: ONNX Runtime's choice, of the cores that this process may use
     std::vector<std::pair<std::string, std::string>> options;  // of the execution provider
 
     bool on_cpu() const noexcept { return kind == "cpu"; }
