@@ -123,15 +123,9 @@ def small_artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_configure() -> None:
-    """Compute with one thread, in child processes too: on a busy machine threads wait for each other, at full load.
-
-    ONNX Runtime reads no such variable: in this process it gets as many threads as a process of one core.
-    """
-    from regad.runtime.backends import ort
-
+    """Compute with one thread, in child processes too: on a busy machine threads wait for each other, at full load."""
     for library in ("OMP", "OPENBLAS"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-    ort.usable_cores = lambda: 1
 
 
 def pytest_collection_finish() -> None:
