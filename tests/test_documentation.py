@@ -1,7 +1,7 @@
 """The pages keep their rules: who they are for, links that lead somewhere, commands that exist, blocks that run.
 
 Each page's ``run`` blocks are run in order in a folder that holds ``model.regad``, ``good/`` (4 drawn photos),
-``more-good/``, ``part.safetensors``, ``frames/`` and ``parts/`` (a tiny drawn data set in MVTec layout).
+``more-good/``, ``part.safetensors`` and ``frames/``.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     sys.path.insert(0, str(ROOT / "tests" / "demo"))
     try:
-        from parts import Counts, plan, sample, save, write_picture
+        from parts import sample, save
     finally:
         sys.path.pop(0)
 
@@ -139,9 +139,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for index in range(first, first + count):
             save(folder / name / f"{index}.png", sample(CATEGORY, index=index).image[..., ::-1])
     save(folder / "frames" / "defect.png", sample(CATEGORY, "scratch", 300).image[..., ::-1])
-    for category in (CATEGORY, "tile"):
-        for row in plan(category, Counts(train=4, good=2, defective=1), True):
-            write_picture(folder / "parts", category, row, 0)
     words = ["--model", folder / "model.regad", "--support", folder / "good", "--out", folder / "part.safetensors"]
     calib.main([*map(str, words), "--threads", "1"], standalone_mode=False)
     return folder

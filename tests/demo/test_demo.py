@@ -252,11 +252,15 @@ def test_a_folder_that_holds_the_data_is_not_emptied(tmp_path: Path, capfd: pyte
     assert (tmp_path / "data" / "nut" / "train" / "good" / "000.png").is_file()
 
 
-def test_whole_flow_on_a_tiny_data_set(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_whole_flow_on_a_tiny_data_set(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Untrained weights on a few drawings: exported, verified, taught, inspected, reported."""
     import demo
 
-    for name, counts in (("nut", parts.Counts(train=4, good=2, defective=1)), ("tile", parts.Counts(train=2))):
+    for module in (demo, reasons):
+        monkeypatch.setattr(module, "SHOT", 2)
+    for name, counts in (("nut", parts.Counts(train=2, good=2, defective=1)), ("tile", parts.Counts(train=2))):
         for row in parts.plan(name, counts, test=name == "nut"):
             parts.write_picture(tmp_path / "data", name, row, seed=0)
     out = tmp_path / "out"
@@ -268,7 +272,7 @@ def test_whole_flow_on_a_tiny_data_set(tmp_path: Path, capfd: pytest.CaptureFixt
     assert ended.value.code in (0, None), said.err
     assert "image AUROC" in said.out
     assert "p99" in said.out
-    assert said.out.startswith("This teaches nut from 4 good photos")
+    assert said.out.startswith("This teaches nut from 2 good photos")
     assert all(f"      {reason} " in said.out for reason in ("misplaced", "no_part"))
     text = (out / "index.html").read_text(encoding="utf-8")
     assert "regad-calib" in text
