@@ -1,6 +1,6 @@
 """The pages keep their rules: who they are for, links that lead somewhere, commands that exist, blocks that run.
 
-Each page's ``run`` blocks are run in order in a folder that holds ``model.regad``, ``good/`` (4 drawn photos),
+Each page's ``run`` blocks are run in order in a folder that holds ``model.regad``, ``good/`` (drawn photos),
 ``more-good/``, ``part.safetensors`` and ``frames/``.
 """
 
@@ -135,7 +135,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("page")
     write_standin(folder / "model.regad", scoring=SCORINGS["edge"])
-    for name, first, count in (("good", 100, 4), ("more-good", 200, 6), ("frames", 300, 2)):
+    for name, first, count in (("good", 100, 2), ("more-good", 200, 5), ("frames", 300, 2)):
         for index in range(first, first + count):
             save(folder / name / f"{index}.png", sample(CATEGORY, index=index).image[..., ::-1])
     save(folder / "frames" / "defect.png", sample(CATEGORY, "scratch", 300).image[..., ::-1])
