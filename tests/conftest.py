@@ -113,12 +113,15 @@ def artifact_dir(export_artifact: Callable[..., Path]) -> Path:
 def small_artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An artifact whose encoder is three convolutions, in the same formats: for tests of all that surrounds an encoder.
 
-    Teaching and judging take a third of the time of `artifact_dir`, which is for what the encoder itself has a part in.
+    Parts are scored by ``edge``. Teaching and judging take a quarter of the time of `artifact_dir`, which is for what
+    the encoder itself has a part in.
     """
     from standin import write_standin
 
+    from regad.runtime.formats.scoring import SCORINGS
+
     folder = tmp_path_factory.mktemp("small") / "model.regad"
-    write_standin(folder)
+    write_standin(folder, scoring=SCORINGS["edge"])
     return folder
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 import tracemalloc
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,14 @@ def detector(artifact_dir: Path) -> Detector:
     detector = Detector.load(artifact_dir, threads=1)
     detector.fit([part(0), part(1)])
     return detector
+
+
+@pytest.fixture(scope="module")
+def small(small_artifact: Path) -> Iterator[Detector]:
+    """Taught the same with the small encoder, for what is taught again and again."""
+    with Detector.load(small_artifact, threads=1) as detector:
+        detector.fit([part(0), part(1)])
+        yield detector
 
 
 def test_a_defect_scores_above_good_parts_and_is_located(detector: Detector) -> None:
@@ -154,19 +163,18 @@ def assert_same(again: Category, first: Category | None) -> None:
     )
 
 
-def test_a_part_taught_from_stored_inputs_is_the_same_part(detector: Detector) -> None:
+def test_a_part_taught_from_stored_inputs_is_the_same_part(small: Detector) -> None:
     spec = InputSpec()
-    again = teach_inputs(detector.model, [preprocess(part(seed), spec) for seed in range(2)], spec)
-    assert_same(again, detector.category)
+    again = teach_inputs(small.model, [preprocess(part(seed), spec) for seed in range(2)], spec)
+    assert_same(again, small.category)
 
 
-def test_so_it_is_with_another_spec_and_further_parts_for_the_threshold(small_artifact: Path) -> None:
+def test_so_it_is_with_another_spec_and_further_parts_for_the_threshold(small: Detector) -> None:
     spec = InputSpec(fit="letterbox", resample="lanczos", roi=(10, 5, 200, 150))
     images, more = [part(0), part(1)], [part(4), part(5)]
     inputs, others = ([preprocess(image, spec) for image in group] for group in (images, more))
-    with Detector.load(small_artifact, threads=1) as small:
-        first = teach(small.model, images, spec, validation=more)
-        assert_same(teach_inputs(small.model, inputs, spec, validation=others), first)
+    first = teach(small.model, images, spec, validation=more)
+    assert_same(teach_inputs(small.model, inputs, spec, validation=others), first)
     assert first.spec == spec
 
 
@@ -234,9 +242,9 @@ def test_a_saved_category_gives_the_same_verdicts(detector: Detector, artifact_d
     assert detector.category.threshold.method == "leave-one-out"  # type: ignore[union-attr]
 
 
-def test_categories_are_swapped_while_threads_predict(detector: Detector, artifact_dir: Path) -> None:
-    shared = Detector.load(artifact_dir, threads=1)
-    first, second = detector.category, taught_plainly(shared.model, [part(3), part(4)])
+def test_categories_are_swapped_while_threads_predict(small: Detector) -> None:
+    shared = Detector(small.model)
+    first, second = small.category, taught_plainly(shared.model, [part(3), part(4)])
     assert first is not None
     image = part(40, True)
     expected = {}
