@@ -70,8 +70,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, artifact_dir: Path, capsys: pytest.CaptureFixture[str]) -> Bench:
-    return Bench(tmp_path, artifact_dir, capsys)
+def bench(tmp_path: Path, small_artifact: Path, capsys: pytest.CaptureFixture[str]) -> Bench:
+    return Bench(tmp_path, small_artifact, capsys)
 
 
 def test_one_model_serves_every_category_and_the_golden_sample(bench: Bench) -> None:
