@@ -52,10 +52,10 @@ def test_statistics_are_uploaded_once_and_features_stay(
 
 @pytest.mark.parametrize(("device", "ran"), [("cuda", [0, 0, 1, 1, 0, 1]), ("ort-tensorrt", [0] * 6)])
 def test_on_cuda_one_image_and_batches_have_sessions_of_their_own(
-    ort: FakeOrt, artifact_dir: Path, reference: Backend, images: np.ndarray, device: str, ran: list[int]
+    ort: FakeOrt, small_artifact: Path, reference: Backend, images: np.ndarray, device: str, ran: list[int]
 ) -> None:
     """A change of the batch makes the CUDA provider plan its convolutions anew; TensorRT's would build an engine."""
-    with closing(open_backend(Artifact.open(artifact_dir), device)) as backend:
+    with closing(open_backend(Artifact.open(small_artifact), device)) as backend:
         for count in (1, 1, 3, 2, 1, 3):
             got, wanted = (one.features(images[:count]).f3 for one in (backend, reference))
             np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-4 * wanted.max())
