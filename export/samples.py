@@ -28,7 +28,7 @@ def synthetic_images(count: int, seed: int) -> NDArray[np.uint8]:
             coarse = rng.integers(0, 256, (cells, cells, 3), np.uint8)
             grown = Image.fromarray(coarse).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
             total += np.asarray(grown, np.float64) / cells**0.25
-        low, high = total.min(), total.max()
+        low, high = np.min(total), np.max(total)
         images.append(np.rint((total - low) / (high - low) * 255).astype(np.uint8))
     return np.stack(images)
 

@@ -98,7 +98,7 @@ def one_pass(tensors: Sequence[NDArray[Any]], threads: int = 2) -> Callable[[], 
 
     def read(parts: list[NDArray[np.uint32]]) -> None:
         for part in parts:
-            part.max(initial=0)
+            np.max(part, initial=0)
 
     def run() -> None:
         others = [threading.Thread(target=read, args=(parts,)) for parts in shares[1:]]

@@ -38,7 +38,7 @@ def fill_with_numpy(image: NDArray[np.uint8], seen: Array, reference: NDArray[np
     if not whole.any():
         return reference.copy()
     steps = image.astype(np.int32) - reference
-    known = steps.reshape(GRID, _CELL, GRID, _CELL, 3).sum(axis=(1, 3)).astype(np.float32) / _CELL**2
+    known = (steps.reshape(GRID, _CELL, GRID, _CELL, 3).sum(axis=(1, 3)) / _CELL**2).astype(np.float32)
     known[~whole] = 0
     light = _pulled(known, whole)
     for _ in range(_STEPS):
@@ -58,7 +58,8 @@ def _pulled(values: Array, whole: NDArray[np.bool_]) -> Array:
         return np.where(whole[..., None], values, mean)
     a, b, c, d = values[::2, ::2], values[::2, 1::2], values[1::2, ::2], values[1::2, 1::2]
     count = whole.reshape(size // 2, 2, size // 2, 2).sum(axis=(1, 3)).astype(np.float32)[..., None]
-    coarse = _pulled(((a + b) + (c + d)) / np.maximum(count, np.float32(1)), count[..., 0] > 0)
+    mean = np.divide((a + b) + (c + d), np.maximum(count, np.float32(1)), dtype=np.float32)
+    coarse = _pulled(mean, count[..., 0] > 0)
     return np.where(whole[..., None], values, np.repeat(np.repeat(coarse, 2, axis=0), 2, axis=1))
 
 

@@ -92,7 +92,7 @@ def read_picture(path: str | Path, page: int | None = None, data: bytes | None =
             image, low = as_rgb8(samples), one.deep and are_low(samples)
         else:
             image = _rgb8(one.picture)
-            low = one.deep and int(image.max()) < 1 << 4
+            low = one.deep and int(np.max(image)) < 1 << 4
         return Picture(image, (*one.notes, LOW_SAMPLES) if low else one.notes, one.pages)
 
 

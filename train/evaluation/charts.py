@@ -73,7 +73,7 @@ def roc(labels: NDArray[np.bool_], curves: Sequence[Curve]) -> str:
 
 def histogram(labels: NDArray[np.bool_], scores: NDArray[np.float32], threshold: float, bins: int = 32) -> str:
     """Draw how many good and defective images score how high, with the threshold."""
-    top = 1.02 * max(float(scores.max()), threshold)
+    top = 1.02 * max(float(np.max(scores)), threshold)
     edges = np.linspace(0, top, bins + 1)
     counts = [np.histogram(scores[labels == kind], edges)[0] for kind in (False, True)]
     most = max(1, *(int(count.max()) for count in counts))

@@ -209,7 +209,7 @@ def evaluate(
         progress(index + 1, count)
     if not np.isfinite(scores).all():
         raise InputError(f"{tests.category}: an anomaly score is not finite; check the model with regad-doctor --model")
-    scores[misplaced] = 2 * max(float(scores.max()), taught.threshold.value)
+    scores[misplaced] = 2 * max(float(np.max(scores)), taught.threshold.value)
     ms = float(np.median(times)) + tests.preprocess_ms
     limit, registered = taught.threshold, taught.registration is not None
     held_out = limit.scores if limit.method == "leave-one-out" else ()

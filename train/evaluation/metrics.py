@@ -57,7 +57,7 @@ def image_measures(labels: NDArray[np.bool_], scores: NDArray[np.float32]) -> Im
         auroc=auroc(labels, scores),
         average_precision=float(average_precision_score(labels, scores)),
         f1_max=float(f1.max()),
-        false_alarm_at_full_recall=rate(scores[~labels] >= scores[labels].min()),
+        false_alarm_at_full_recall=rate(scores[~labels] >= np.min(scores[labels])),
     )
 
 

@@ -66,7 +66,7 @@ def pack_map(anomaly_map: NDArray[np.float32]) -> tuple[float, bytes] | None:
     """
     side = SIZE // GRID
     coarse = anomaly_map.reshape(GRID, side, GRID, side).max(axis=(1, 3))
-    top = float(coarse.max())
+    top = float(np.max(coarse))
     if not math.isfinite(top) or not np.isfinite(coarse).all():
         return None
     steps = np.clip(np.rint(coarse.astype(np.float64) * (255.0 / top)), 0, 255) if top > 0 else np.zeros_like(coarse)
