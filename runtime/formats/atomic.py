@@ -106,9 +106,9 @@ def recover_folder(path: Path) -> None:
     The new folder was whole before the old one stepped aside. Does nothing where ``path`` is there, or nothing can be
     done: whoever opens it says what is missing.
     """
-    if path.exists():
-        return
     with suppress(OSError):
+        if path.exists():
+            return
         for aside in sorted(path.parent.glob(f".{glob.escape(path.name)}.old.*")):
             if not (aside / path.name).exists():
                 continue  # that one was cut off before the old folder stepped aside

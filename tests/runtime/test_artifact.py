@@ -54,6 +54,7 @@ def test_a_manifest_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None
     with pytest.raises(ArtifactError, match="nested too deeply"):
         Artifact.open(tmp_path)
     assert not is_artifact(tmp_path)
+    assert not is_artifact("x" * 300)  # longer than a file system takes
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "encoder.onnx"])

@@ -179,20 +179,34 @@ def test_captured_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["score"] == 3.0
 
 
-def test_stdout_whose_reader_has_gone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("streams", "buffered"), [("nullcontext", "1"), ("standard_streams", ""), ("standard_streams", "1")]
+)
+def test_stdout_whose_reader_has_gone(streams: str, buffered: str) -> None:
+    """Of a program that writes by itself, and of one with the streams of the commands, whatever Python keeps back."""
     code = (
+        "from contextlib import nullcontext\n"
+        "from regad.runtime.commands.streams import standard_streams\n"
         "from regad.runtime.errors import OutputError\n"
         "from regad.runtime.line.jsonlines import LineFile\nfile = LineFile('-')\n"
-        "try:\n    while True: file.write('{}' * 1000)\nexcept OutputError as error: raise SystemExit(str(error))"
+        f"with {streams}():\n"
+        "  try:\n    while True: file.write('{}' * 1000)\n  except OutputError as error: raise SystemExit(str(error))"
     )
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": buffered},
+    )
     assert child.stdout is not None
     assert child.stderr is not None
-    child.stdout.readline()
-    child.stdout.close()
-    assert child.wait(20) == 1
-    assert child.stderr.read().startswith(b"cannot write stdout: Broken pipe;")
-    child.stderr.close()
+    with child.stderr:
+        child.stdout.readline()
+        child.stdout.close()
+        assert child.wait(20) == 1
+        said = child.stderr.read()
+    assert said.startswith(b"cannot write stdout: Broken pipe;")
+    assert said.count(b"\n") == 1
 
 
 def test_a_pipe_that_nobody_reads_any_more_is_named(tmp_path: Path) -> None:
