@@ -25,7 +25,7 @@ demo: $(STAMP)  ## [DATA=DIR CATEGORY=NAME] [WEIGHTS=FILE] [EPOCHS=N] see it wor
 	@$(BIN)/python tests/demo/demo.py $(if $(DATA),--data '$(DATA)') $(if $(CATEGORY),--category '$(CATEGORY)') \
 	  $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(EPOCHS),--epochs $(EPOCHS))
 
-test: $(STAMP) lint  ## lint, types and all tests; says first what it skips here: 14 min with all tools, 10 without
+test: $(STAMP) lint  ## lint, types and all tests; says first what it skips here: 14 min with all tools, 7 without
 	$(BIN)/python -m pytest
 
 # Formats, images, scores, sources, commands, the station's machine and registers, the pages: what is cheap and finds most.
