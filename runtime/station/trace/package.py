@@ -150,7 +150,7 @@ def _members(path: Path) -> dict[str, bytes]:
                 found = unknown[0] if unknown else f"no {_RECORD}"
                 raise InputError(f"{path} is not a part of a trace ({found!r} is in it); expected a zip of: {_MAKE}")
             members = {name: _member(archive, name, path) for name in names}
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise InputError(f"{path} cannot be read as a zip ({error}); make it again: {_MAKE}") from error
     return members
 
