@@ -15,10 +15,11 @@ help:  ## this list; times are for 2 cores
 
 setup: $(STAMP)  ## install everything into .venv, several GB; demo, test and quick do it too: minutes, by network
 
+# Without warnings: setuptools has a starred one about every editable installation.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: $(STAMP)  ## [DATA=DIR CATEGORY=NAME] [WEIGHTS=FILE] [EPOCHS=N] see it work, and get a page of it: 90 s
